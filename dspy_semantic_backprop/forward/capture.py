@@ -24,6 +24,8 @@ from .effects import pause, resume, watched
 from .order import name_calls
 from .reads import ReadStore
 from .replica import constants
+from .slicing.program_slice import ProgramCode, program_slice
+from .slicing.sites import Frame, Position, chain, frames
 from .trace import OUTPUT, Aside, Call, Field, Trace
 
 _PRIVILEGED = frozenset({"signature", "demos", "config", "lm", "new_signature", "_trace"})
@@ -43,6 +45,8 @@ class Names:
         self._alive = list(named.values())
         self.all = tuple(named)
         self.constants = constants(program)
+        self._program = program
+        self._codes: dict[frozenset[Position], ProgramCode | None] = {}
         by_stage: dict[str, list[str]] = {}
         for name, predictor in named.items():
             by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
@@ -53,6 +57,26 @@ class Names:
         """The predictor's name; "?" for one that the program does not list."""
         known = self._by_id.get(id(predictor))
         return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
+
+    def code(self, observed: frozenset[Position]) -> ProgramCode | None:
+        """What the program's code says about executions that call predictors at these places.
+
+        Args:
+            observed: The innermost positions of the calls.
+
+        Returns:
+            The slice and the names of what is called; None where there is no source to read.
+        """
+        if observed not in self._codes:
+            slice = program_slice(self._program, observed)
+            predictors = {} if slice is None else {site: self._called(use.objects) for site, use in slice.uses.items()}
+            self._codes[observed] = None if slice is None else ProgramCode(slice, predictors)
+        return self._codes[observed]
+
+    def _called(self, objects: tuple[Any, ...]) -> frozenset[str]:
+        modules = [one for one in objects if isinstance(one, dspy.Module)]
+        inner = [predictor for one in modules for _, predictor in one.named_sub_modules(dspy.Predict)]
+        return frozenset({*map(self.of, inner)} - {UNNAMED})
 
 
 def _all_named(program: dspy.Module) -> dict[str, Any]:
@@ -72,6 +96,7 @@ class Recording:
     names: Names
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     paused: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +111,7 @@ class Recording:
 
     def start(self, key: str, predictor: Any, kwargs: Mapping[str, Any]) -> None:
         """Record that a predictor was called with these arguments."""
+        stack = frames()
         signature = kwargs.get("signature") or predictor.signature
         signature = signature if isinstance(signature, type) else predictor.signature
         inputs = {name: value for name, value in kwargs.items() if name not in _PRIVILEGED}
@@ -99,6 +125,7 @@ class Recording:
         with self.lock:
             self.clock += 1
             self.calls[key] = {**call, "started": self.clock}
+            self.stacks[key] = stack
             self.live.update({("inputs", key, name): value for name, value in inputs.items()})
 
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
@@ -134,6 +161,7 @@ class Recording:
             live = dict(self.live)
         named = name_calls(list(calls.values()), [*inputs.values(), *self.names.constants])
         output = output_fields(returned)
+        ways = {named[key].id: chain(stack) for key, stack in self.stacks.items()}
         live = {(side, named[key].id, name): value for (side, key, name), value in live.items()}
         return Trace(
             inputs={name: snapshot(value) for name, value in inputs.items()},
@@ -146,6 +174,8 @@ class Recording:
             asides=tuple(self.asides.values()),
             reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
             effects=tuple(dict.fromkeys(self.effects)),
+            ways=ways,
+            code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )
 

@@ -1,12 +1,13 @@
-"""A trace -> edges, from evidence: identity, then containment, then reads, then an honest guess.
+"""A trace -> edges, from evidence: identity, containment, the program's code, then an honest guess.
 
-Identity: the very object of an output is (or stands in) a later input. Containment: an output's text
-stands in a later input's text, and no later output carried it there. Reads: the program looked at an
-output, nothing shows where it went, and a call after that has an input that nothing explains. Order:
-whatever ended before may have been read; used only where nothing else explains an input, and inferred.
+Identity: the very object of an output is (or stands in) a later input. Containment: an output's text stands in
+a later input's text, and no later output carried it there. Code: the slice of the program says which outputs an
+input may have been made of, and how; where it says that a text was passed on, the text must be there, and a short
+text that is there by accident is no edge. Order: whatever ended before may have been read; used only where
+nothing else explains an input, and inferred.
 
-Why text must be long or delimited: "Yes" and "7" occur everywhere. A short value is believed only
-where the whole input equals it, or where it stands as a word and in no input of the program.
+Why text must be long or delimited: "Yes" and "7" occur everywhere. A short value is believed only where the whole
+input equals it, or where it stands as a word and in no input of the program.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from typing import Any
 
 from .graph import ComputationGraph, Edge, End
 from .order import arrange
-from .outputs import Outputs, contained, parts_of, telling, text_of
-from .trace import OUTPUT, Trace
+from .outputs import Outputs, contained, parts_of, shows, telling, text_of
+from .slicing.instances import Instances, Suggestion
+from .slicing.machine import Use
+from .slicing.values import WHOLE, Label
+from .trace import OUTPUT, Call, Trace
 
 _GUESSES = 20
+_SHORT = 12
+_LATEST = 1 << 60
+_CODE = {"verbatim": 0.9, "added": 0.9, "sliced": 0.8, "computed": 0.8, "choice": 0.7}
+_RANK = list(_CODE)
+_PASSED_ON = frozenset({"verbatim", "added", "sliced"})
 
 
 def recover(trace: Trace) -> ComputationGraph:
-    """Build the computation graph that the values of an execution suggest.
+    """Build the computation graph that an execution's values and the program's code suggest.
 
     Args:
         trace: The execution.
@@ -50,28 +59,91 @@ class _Evidence:
         self.constants = _texts(trace.constants)
         self.outputs = Outputs()
         self.ending = sorted((call for call in trace.calls if call.ended is not None), key=lambda call: call.ended or 0)
+        self.ending.reverse()
         self.into: dict[str, list[Edge]] = {}
-        self.shown: set[End] = set()
+        code = trace.code
+        self.instances = Instances(code.slice, trace.ways, code.predictors) if code is not None else None
+        self.read = {(call, name) for _, call, name in trace.reads}
 
     def edges(self) -> list[Edge]:
         readers = [(call.id, call.inputs, call.started) for call in self.trace.calls]
-        readers.append((OUTPUT, self.trace.output, 1 << 60))
+        readers.append((OUTPUT, self.trace.output, _LATEST))
         for target, inputs, started in readers:
             self._let_end(started)
-            found = [edge for name, value in inputs.items() for edge in self._explain(target, name, value)]
-            self.into[target] = self._direct(found)
-            self.shown.update(edge.source for edge in self.into[target])
-        self._from_reads(readers)
+            use = self._use(target)
+            found = [edge for name, value in inputs.items() for edge in self._explain(target, name, value, use)]
+            self.into[target] = self._direct(found) + (self._decided(target, use) if use is not None else [])
         self._from_order(readers)
         return [edge for target, _, _ in readers for edge in self.into[target]]
 
     def _let_end(self, started: int) -> None:
-        while self.ending and (self.ending[0].ended or 0) < started:
-            call = self.ending.pop(0)
+        while self.ending and (self.ending[-1].ended or 0) < started:
+            call = self.ending.pop()
             for name, value in call.outputs.items():
                 self.outputs.add(End(call.id, name), value, self.trace.live.get(("outputs", call.id, name), value))
+            if self.instances is not None:
+                self.instances.end(call)
 
-    def _explain(self, target: str, name: str, value: Any) -> list[Edge]:
+    def _use(self, target: str) -> Use | None:
+        if self.instances is None:
+            return None
+        if target == OUTPUT:
+            returned = self.instances.slice.returned
+            return Use({name: labels for name, labels in returned.items() if name != WHOLE}, returned[WHOLE])
+        return self.instances.use(self.calls[target])
+
+    def _explain(self, target: str, name: str, value: Any, use: Use | None) -> list[Edge]:
+        seen = self._from_values(target, name, value)
+        labels = _labels(target, name, use)
+        if self.instances is None or labels is None:
+            return seen
+        found = list(self.instances.ends(labels))
+        complete = all(found)
+        said: dict[End, Suggestion] = {}
+        for suggestion in (one for several in found for one in several):
+            known = said.get(suggestion.source)
+            looser = known is None or _RANK.index(suggestion.how) > _RANK.index(known.how)
+            said[suggestion.source] = suggestion if looser else known
+        by_source = {edge.source: edge for edge in seen}
+        live = self.trace.live.get(("inputs", target, name), value)
+        same = any(edge.known_by == "identity" and self.outputs.live[edge.source] is live for edge in seen)
+        edges = [
+            replace(edge, confidence=max(edge.confidence, 0.95)) if edge.source in said else edge
+            for edge in seen
+            if edge.source in said or not complete or not self._by_accident(edge)
+        ]
+        end = End(target, name)
+        edges += [
+            Edge(one.source, end, "data", "code", _CODE[one.how])
+            for one in said.values()
+            if one.source not in by_source and not (same and one.how in _PASSED_ON) and self._believed(one, value)
+        ]
+        return edges
+
+    def _by_accident(self, edge: Edge) -> bool:
+        """Whether the text of an output may stand in an input though the code does not bring it there."""
+        return len(self.outputs.forms[edge.source][0]) < _SHORT
+
+    def _believed(self, said: Suggestion, value: Any) -> bool:
+        call = self.calls[said.source.call]
+        output = call.outputs[said.source.field or ""]
+        if said.how == "verbatim" or (said.how == "added" and isinstance(output, str)):
+            return shows(value, output)
+        if said.how == "sliced":
+            return shows(value, output) or shows(output, value)
+        return (said.source.call, said.source.field) in self.read
+
+    def _decided(self, target: str, use: Use) -> list[Edge]:
+        if self.instances is None:
+            return []
+        sources = dict.fromkeys(one.source for several in self.instances.ends(use.control) for one in several)
+        return [
+            Edge(source, End(target, None), "control", "code", 0.6)
+            for source in sources
+            if source.call != target and (source.call, source.field) in self.read
+        ]
+
+    def _from_values(self, target: str, name: str, value: Any) -> list[Edge]:
         end = End(target, name)
         live = self.trace.live.get(("inputs", target, name), value)
         same = {source for part in parts_of(live) if telling(part) for source in self.outputs.of_object(part)}
@@ -97,48 +169,12 @@ class _Evidence:
             )
 
         return [
-            edge for edge in found if edge.known_by != "containment" or not any(carried(edge, other) for other in found)
+            edge
+            for edge in found
+            if edge.known_by != "containment"
+            or edge.confidence >= 0.95
+            or not any(carried(edge, other) for other in found)
         ]
-
-    def _from_reads(self, readers: list[tuple[str, Mapping[str, Any], int]]) -> None:
-        reads = [(at, End(call, name)) for at, call, name in dict.fromkeys(self.trace.reads)]
-        hidden = [(at, end) for at, end in reads if end not in self.shown]
-        unseen: dict[End, None] = {}
-        position = 0
-        for target, inputs, now in readers:
-            fresh: list[End] = []
-            while position < len(hidden) and hidden[position][0] < now:
-                fresh.append(hidden[position][1])
-                position += 1
-            unseen |= dict.fromkeys(fresh)
-            if not unseen:
-                continue
-            unexplained = [name for name in inputs if not self._explained(target, name)]
-            telling_reads = [end for end in fresh if not isinstance(self.outputs.live[end], bool)]
-            telling_reads = telling_reads or (list(unseen) if unexplained else [])
-            choosing = [end for end in unseen if type(self.outputs.live[end]) in (int, float)]
-            chosen = [name for name in inputs if self._is_choice(target, name)] if len(choosing) > 1 else []
-            found = [
-                Edge(end, End(target, name), "data", "reads", 0.6) for end in telling_reads for name in unexplained
-            ]
-            found += [Edge(end, End(target, name), "data", "reads", 0.6) for end in choosing for name in chosen]
-            if target != OUTPUT and not chosen:
-                flags = [end for end in fresh if isinstance(self.outputs.live[end], bool)]
-                found += [Edge(end, End(target, None), "control", "reads", 0.5) for end in flags]
-            self.into[target] += dict.fromkeys(found)
-
-    def _is_choice(self, target: str, name: str) -> bool:
-        """Whether an input is one of several outputs of one predictor, as it stands: something chose it."""
-        sources = {e.source.call for e in self.into[target] if e.target.field == name and e.known_by == "identity"}
-        if len(sources) != 1:
-            return False
-        chosen = self.calls[sources.pop()]
-        latest = self.calls[target].started if target != OUTPUT else 1 << 60
-        # The latest of several is what a loop goes on with; an earlier one was preferred to those after it.
-        return any(
-            call.predictor == chosen.predictor and chosen.started < call.started < latest and call.id != target
-            for call in self.trace.calls
-        )
 
     def _explained(self, target: str, name: str) -> bool:
         if any(edge.target.field == name for edge in self.into[target]):
@@ -172,3 +208,14 @@ class _Evidence:
 def _texts(constants: tuple[Any, ...]) -> set[Any]:
     held = (item for value in constants for item in ([value] if isinstance(value, str) else value))
     return {item for item in held if isinstance(item, (str, int, float))}
+
+
+def _labels(target: str, name: str, use: Use | None) -> frozenset[Label] | None:
+    """What the code says that an input is made of; None where it says nothing."""
+    if use is None:
+        return None
+    if name in use.inputs:
+        return use.inputs[name]
+    # A returned call's prediction has all its fields; arguments without a name may be any.
+    loose = frozenset(replace(one, field=name) if target == OUTPUT and one.field == WHOLE else one for one in use.rest)
+    return loose or None

@@ -110,3 +110,17 @@ def contained(output: str, text: str, background: list[str]) -> float:
 def text_of(value: Any) -> str:
     """A value as normalised text: one space between words, case folded."""
     return " ".join(str(value).split()).casefold()
+
+
+def shows(value: Any, output: Any) -> bool:
+    """Whether an input shows that an output was passed on to it: most of the output's words stand in it.
+
+    Args:
+        value: The input.
+        output: The output, or what holds it.
+    """
+    words = set(_WORDS.findall(text_of(value)))
+    if isinstance(output, (str, int, float)):
+        own = set(_WORDS.findall(text_of(output)))
+        return bool(own) and len(own & words) >= 0.6 * len(own)
+    return any(own & words for part in parts_of(output) if (own := set(_WORDS.findall(text_of(part)))))

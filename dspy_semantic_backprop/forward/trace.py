@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .slicing.program_slice import ProgramCode
+    from .slicing.sites import Position
 
 OUTPUT = "output"
 """The id under which the returned prediction stands where a call's id is expected."""
@@ -99,6 +103,8 @@ class Trace:
         asides: Calls of tools and of language models outside of predictors, by start.
         effects: What the program did to the world outside of its calls (files, sockets, processes), in words.
         reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
+        ways: Call id -> where in the program's own code it was made: the positions of the stack's frames.
+        code: What the program's code says about its data flow; None where there is no source to read.
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
     """
@@ -113,4 +119,6 @@ class Trace:
     asides: tuple[Aside, ...] = ()
     effects: tuple[str, ...] = ()
     reads: tuple[tuple[int, str, str], ...] = ()
+    ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
+    code: ProgramCode | None = field(default=None, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)

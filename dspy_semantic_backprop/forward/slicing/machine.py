@@ -1,0 +1,245 @@
+"""The state of an abstract run: variables, heap, the calls that were met, and what everything was decided by."""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .sites import Position
+from .values import ITEM, NOTHING, Label, New, Site, Value, everything, join, made_from, older
+
+Cell = tuple[Any, str]
+"""An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
+_CONTAINERS = (list, tuple, set, frozenset, dict)
+_MOST_ITEMS = 200
+
+
+class TooMuch(Exception):
+    """The program's code is too large for an abstract run."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is known of the calls at one site.
+
+    Args:
+        inputs: Argument -> its labels.
+        rest: The labels of arguments whose names are not known.
+        control: What decided that the calls happen.
+        objects: What may be called.
+        complete: Whether `inputs` lists every argument by name.
+    """
+
+    inputs: Mapping[str, frozenset[Label]] = field(default_factory=dict)
+    rest: frozenset[Label] = frozenset()
+    control: frozenset[Label] = frozenset()
+    objects: tuple[Any, ...] = ()
+
+
+@dataclass
+class State:
+    """What is known at one point of the program: variables, heap, calls since the loop turned, deciding labels."""
+
+    env: dict[str, Value] = field(default_factory=dict)
+    heap: dict[Cell, Value] = field(default_factory=dict)
+    called: frozenset[Site] = frozenset()
+    control: frozenset[Label] = frozenset()
+
+    def copy(self) -> State:
+        """A state that can go another way."""
+        return State(dict(self.env), dict(self.heap), self.called, self.control)
+
+    def take(self, other: State) -> None:
+        """Become another state, in place."""
+        self.env, self.heap, self.called, self.control = other.env, other.heap, other.called, other.control
+
+    def store(self, cell: Cell, value: Value, *, strongly: bool = False) -> None:
+        """Put a value into a cell, instead of what was there or besides it."""
+        self.heap[cell] = value if strongly else join([self.heap.get(cell, NOTHING), value])
+
+
+@dataclass
+class Frame:
+    """One function while it is run.
+
+    Args:
+        chain: The positions on the way into it.
+        filename: Where its source is.
+        globals: Its module's names.
+        free: The values of its free variables.
+        owner: The class that it was found in, for `super()`.
+        receiver: Its `self`.
+        entry: What decided that it runs.
+    """
+
+    chain: Site
+    filename: str
+    globals: Mapping[str, Any]
+    free: Mapping[str, Value] = field(default_factory=dict)
+    owner: Any = None
+    receiver: Value = NOTHING
+    entry: frozenset[Label] = frozenset()
+    returns: list[tuple[Value, State]] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+
+
+@dataclass
+class Loop:
+    """A loop while it is run: the states that leave it, and what made them leave."""
+
+    breaks: list[State] = field(default_factory=list)
+    continues: list[State] = field(default_factory=list)
+    exits: frozenset[Label] = frozenset()
+
+
+@dataclass(frozen=True)
+class Closure:
+    """A function or lambda that the program defines while it runs."""
+
+    node: Any
+    frame: Frame
+    env: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A function with the object that it is a method of."""
+
+    function: Any
+    receiver: Value
+    owner: Any = None
+
+
+@dataclass
+class Machine:
+    """What the parts of an abstract run share.
+
+    Args:
+        observed: The innermost positions at which predictors were seen to be called.
+        evaluate: Runs an expression.
+        execute: Runs statements; None where they do not go on.
+        invoke: Runs a call, given what is called and with what.
+    """
+
+    observed: frozenset[Position]
+    evaluate: Callable[[Machine, ast.AST, Frame, State], Value]
+    execute: Callable[[Machine, Iterable[ast.stmt], Frame, State], State | None]
+    invoke: Callable[..., Value]
+    budget: int = 30_000
+    uses: dict[Site, Use] = field(default_factory=dict)
+    running: list[Any] = field(default_factory=list)
+    tries: list[set[Label]] = field(default_factory=list)
+
+    def spend(self) -> None:
+        """Count one expression.
+
+        Raises:
+            TooMuch: If that was more than the budget.
+        """
+        self.budget -= 1
+        if self.budget < 0:
+            raise TooMuch
+
+    def met(self, site: Site, use: Use) -> None:
+        """Note what is known of the calls at a site, besides what was known."""
+        known = self.uses.get(site, Use())
+        inputs = {
+            name: known.inputs.get(name, frozenset()) | use.inputs.get(name, frozenset())
+            for name in {*known.inputs, *use.inputs}
+        }
+        objects = tuple({id(one): one for one in (*known.objects, *use.objects)}.values())
+        self.uses[site] = Use(inputs, known.rest | use.rest, known.control | use.control, objects)
+
+
+def merged(one: State, other: State) -> State:
+    """The state after either of two ways."""
+    env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in {*one.env, *other.env}}
+    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in {*one.heap, *other.heap}}
+    return State(env, heap, one.called | other.called, one.control | other.control)
+
+
+def chosen(before: State, after: State, labels: frozenset[Label]) -> State:
+    """A state whose changed variables were chosen by what the labels stand for."""
+    why = Value(made_from(labels, "choice"))
+    if not why.labels:
+        return after
+    for name, value in list(after.env.items()):
+        if value is not before.env.get(name):
+            after.env[name] = join([value, why])
+    for cell, value in list(after.heap.items()):
+        if value is not before.heap.get(cell):
+            after.heap[cell] = join([value, why])
+    return after
+
+
+def turned(state: State, frame: Frame, loop: Position) -> State:
+    """A state at the end of a loop's body as its beginning finds it: everything one passage older."""
+    inside = inside_of(frame.chain, loop)
+    env = {name: older(value, loop, inside) for name, value in state.env.items()}
+    heap = {cell: older(value, loop, inside) for cell, value in state.heap.items()}
+    called = frozenset(site for site in state.called if not inside(site))
+    return State(env, heap, called, state.control)
+
+
+def inside_of(way: Site, loop: Position) -> Callable[[Site], bool]:
+    """Whether a site lies in a loop.
+
+    Args:
+        way: The positions on the way into the function that the loop stands in.
+        loop: The loop's position.
+    """
+    return lambda site: site[: len(way)] == way and len(site) > len(way) and within(site[len(way)], loop)
+
+
+def within(inner: Position, outer: Position) -> bool:
+    """Whether a position lies within another one of the same file."""
+    if inner[0] != outer[0]:
+        return False
+    if inner[3] < 0:
+        return outer[1] <= inner[1] <= outer[3]
+    return (outer[1], outer[2]) <= (inner[1], inner[2]) and (inner[3], inner[4]) <= (outer[3], outer[4])
+
+
+def items(value: Value, state: State) -> Value:
+    """Any item of a container, or of whatever the value is."""
+    found = [Value(value.labels), *value.parts.values()]
+    for one in value.objects:
+        if isinstance(one, New):
+            found += [held for (owner, _), held in state.heap.items() if owner == one]
+        elif isinstance(one, _CONTAINERS):
+            inside = list(one)[:_MOST_ITEMS]
+            found += [Value(objects=tuple(inside))] if inside else []
+            found += [state.heap[id(one), ITEM]] if (id(one), ITEM) in state.heap else []
+    return join(found)
+
+
+def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> frozenset[Label]:
+    """All labels of a value, of its parts, and of what the objects that it may be hold."""
+    labels = everything(value)
+    for one in objects_in(value):
+        key = one if isinstance(one, New) else id(one)
+        if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, Bound)):
+            continue
+        for (owner, _), held in state.heap.items():
+            if owner == key:
+                labels |= contents(held, state, seen | {key})
+    return labels
+
+
+def objects_in(value: Value) -> tuple[Any, ...]:
+    """What a value or one of its parts may be."""
+    found = {id(one): one for one in value.objects}
+    for part in value.parts.values():
+        found |= {id(one): one for one in objects_in(part)}
+    return tuple(found.values())
+
+
+def as_used(labels: frozenset[Label], called: frozenset[Site]) -> frozenset[Label]:
+    """Labels counted back from a point: what the passage before wrote is the latest, until this one's call has come."""
+    return frozenset(
+        Label(one.site, one.field, one.how, 0, one.loop) if one.back == 1 and one.site not in called else one
+        for one in labels
+    )

@@ -1,0 +1,100 @@
+"""A program's slice: for every place where it calls predictors, which outputs its inputs may be made of.
+
+The program's code is run abstractly, once for all executions that call predictors at the same places: no value
+is computed, both branches of every condition are taken, and every variable carries the outputs that it may
+have been made of (program slicing, Weiser 1981, by abstract interpretation).
+
+Why not a trace of the lines that ran: hooks for that slow the program down and take the place of the user's
+debugger or coverage tool; and what did not run decides too.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+from . import expressions, functions, statements
+from .machine import Bound, Machine, State, TooMuch, Use, as_used, contents
+from .sites import Position, own
+from .sources import definition, member, unwrapped
+from .values import ITEM, WHOLE, Label, Site, Value, everything
+
+
+@dataclass(frozen=True)
+class ProgramSlice:
+    """What the code of a program says about its data flow.
+
+    Args:
+        uses: Site -> what the calls there may be made of.
+        returned: Field of the returned prediction -> its labels; `WHOLE` for all that are not named.
+    """
+
+    uses: Mapping[Site, Use]
+    returned: Mapping[str, frozenset[Label]]
+
+    def site(self, chain: Sequence[Position]) -> Site | None:
+        """The site that a call was made at: the one whose end is most like the call's own way.
+
+        Args:
+            chain: The positions of the call's frames, outermost first.
+        """
+        found = [(_common(site, chain), site) for site in self.uses if chain and site[-1] == chain[-1]]
+        return max(found, default=(0, None), key=lambda pair: (pair[0], -len(pair[1] or ())))[1]
+
+
+def _common(site: Site, chain: Sequence[Position]) -> int:
+    length = 0
+    while length < min(len(site), len(chain)) and site[-1 - length] == chain[-1 - length]:
+        length += 1
+    return length
+
+
+@dataclass(frozen=True)
+class ProgramCode:
+    """A program's slice with the names of what it calls.
+
+    Args:
+        slice: The slice.
+        predictors: Site -> the names of the predictors that may be called there; empty where that is not known.
+    """
+
+    slice: ProgramSlice
+    predictors: Mapping[Site, frozenset[str]]
+
+
+def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | None:
+    """Run a program's code abstractly.
+
+    Args:
+        program: The program; nothing of it is called.
+        observed: The innermost positions at which predictors were seen to be called.
+
+    Returns:
+        Its slice; None where the source of its `forward` cannot be had, or there is too much of it.
+    """
+    function = next((unwrapped(member(program, name)) for name in ("forward", "aforward")
+                     if isinstance(unwrapped(member(program, name)), types.FunctionType)
+                     and own(unwrapped(member(program, name)).__code__)), None)
+    node = definition(function) if function is not None else None
+    if function is None or node is None:
+        return None
+    machine = Machine(frozenset(observed), expressions.evaluate, statements.execute, functions.invoke)
+    state = State()
+    try:
+        value = functions.invoke(machine, Bound(function, Value(objects=(program,)), type(program)), [], {}, (), state)
+    except (TooMuch, RecursionError):
+        return None
+    returned = {name: as_used(labels, state.called) for name, labels in _returned(value, state).items()}
+    return ProgramSlice(machine.uses, returned)
+
+
+def _returned(value: Value, state: State) -> dict[str, frozenset[Label]]:
+    named = {name: contents(part, state) for name, part in value.parts.items() if name != ITEM}
+    loose = value.labels | (everything(value.parts[ITEM]) if ITEM in value.parts else frozenset())
+    kept = frozenset().union(*(contents(Value(objects=(one,)), state) for one in value.objects)) if value.objects else frozenset()
+    return {**named, WHOLE: loose | kept}
+
+

@@ -1,0 +1,218 @@
+"""Abstract runs of statements: both branches of every `if`, every loop until nothing new comes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from .machine import Closure, Frame, Loop, Machine, State, chosen, contents, items, merged, turned
+from .sources import place
+from .values import ITEM, NOTHING, Label, New, Value, everything, join, made_from
+
+_PASSES = 3
+
+
+def execute(machine: Machine, statements: Iterable[ast.stmt], frame: Frame, state: State) -> State | None:
+    """Run statements on a state, which changes in place.
+
+    Returns:
+        The state after them; None where they never go on (return, raise, break, continue).
+    """
+    live: State | None = state
+    for statement in statements:
+        if live is None:
+            return None
+        live = _statement(machine, statement, frame, live)
+    return live
+
+
+def _statement(machine: Machine, node: ast.stmt, frame: Frame, state: State) -> State | None:  # noqa: C901 - one case a statement
+    match node:
+        case ast.Expr():
+            machine.evaluate(machine, node.value, frame, state)
+        case ast.Assign():
+            value = machine.evaluate(machine, node.value, frame, state)
+            for target in node.targets:
+                assign(machine, target, value, frame, state)
+        case ast.AnnAssign() if node.value is not None:
+            assign(machine, node.target, machine.evaluate(machine, node.value, frame, state), frame, state)
+        case ast.AugAssign():
+            _augmented(machine, node, frame, state)
+        case ast.Return():
+            value = machine.evaluate(machine, node.value, frame, state) if node.value else NOTHING
+            why = made_from(state.control - frame.entry, "choice")
+            frame.returns.append((join([value, Value(why)]) if why else value, state))
+            return None
+        case ast.If():
+            why = machine.evaluate(machine, node.test, frame, state)
+            return _branches(machine, [node.body, node.orelse], why, frame, state)
+        case ast.Match():
+            subject = machine.evaluate(machine, node.subject, frame, state)
+            for case in node.cases:
+                for name in _captured(case.pattern):
+                    state.env[name] = Value(made_from(contents(subject, state), "computed"))
+            return _branches(machine, [*(case.body for case in node.cases), []], subject, frame, state)
+        case ast.For() | ast.AsyncFor() | ast.While():
+            return _loop(machine, node, frame, state)
+        case ast.Break() | ast.Continue() if frame.loops:
+            loop = frame.loops[-1]
+            loop.exits |= state.control
+            (loop.breaks if isinstance(node, ast.Break) else loop.continues).append(state)
+            return None
+        case ast.Raise():
+            if node.exc is not None and machine.tries:
+                machine.tries[-1] |= contents(machine.evaluate(machine, node.exc, frame, state), state) | state.control
+            return None
+        case ast.Try():
+            return _try(machine, node, frame, state)
+        case ast.With() | ast.AsyncWith():
+            for item in node.items:
+                value = machine.evaluate(machine, item.context_expr, frame, state)
+                if item.optional_vars is not None:
+                    assign(machine, item.optional_vars, value, frame, state)
+            return execute(machine, node.body, frame, state)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            state.env[node.name] = Value(objects=(Closure(node, frame, state.env),))
+        case ast.Assert():
+            machine.evaluate(machine, node.test, frame, state)
+        case ast.Delete() | ast.Pass() | ast.Global() | ast.Nonlocal() | ast.Import() | ast.ImportFrom():
+            pass
+    return state
+
+
+def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state: State) -> None:
+    """Bind a value to a name, an attribute, an item, or the names of a pattern."""
+    match target:
+        case ast.Name():
+            state.env[target.id] = value
+        case ast.Attribute():
+            base = machine.evaluate(machine, target.value, frame, state)
+            _store(base, target.attr, value, state, target.value, strongly=len(base.objects) == 1)
+        case ast.Subscript():
+            base = machine.evaluate(machine, target.value, frame, state)
+            key = machine.evaluate(machine, target.slice, frame, state)
+            name = next((str(one) for one in key.objects if isinstance(one, (str, int))), ITEM)
+            _store(base, name, join([value, Value(made_from(contents(key, state), "choice"))]), state, target.value)
+        case ast.Tuple() | ast.List():
+            for at, element in enumerate(target.elts):
+                starred = isinstance(element, ast.Starred)
+                inner = element.value if isinstance(element, ast.Starred) else element
+                part = value.parts.get(str(at)) if not starred else None
+                assign(machine, inner, part if part is not None else items(value, state), frame, state)
+        case ast.Starred():
+            assign(machine, target.value, value, frame, state)
+
+
+def _store(base: Value, name: str, value: Value, state: State, node: ast.expr, *, strongly: bool = False) -> None:
+    for one in base.objects:
+        owner = one if isinstance(one, New) else id(one)
+        # What is stored keeps what it holds now: the object may be made anew in a loop's next passage.
+        kept = join([value, Value(contents(value, state))])
+        state.store((owner, name), kept, strongly=strongly and name != ITEM)
+    if not base.objects and isinstance(node, ast.Name):
+        state.env[node.id] = join([base, Value(everything(value))])
+
+
+def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State) -> None:
+    before = machine.evaluate(machine, _as_read(node.target), frame, state)
+    added = machine.evaluate(machine, node.value, frame, state)
+    how = "added" if isinstance(node.op, ast.Add) else "computed"
+    labels = made_from(contents(before, state) | contents(added, state), how)
+    for one in before.objects:
+        if isinstance(one, (New, list, dict, set)):
+            state.store((one if isinstance(one, New) else id(one), ITEM), Value(contents(added, state)))
+    assign(machine, node.target, Value(labels, {}, before.objects), frame, state)
+
+
+def _as_read(target: ast.expr) -> ast.expr:
+    return ast.copy_location(type(target)(**{**dict(ast.iter_fields(target)), "ctx": ast.Load()}), target)
+
+
+def _branches(
+    machine: Machine, bodies: Sequence[Sequence[ast.stmt]], why: Value, frame: Frame, state: State
+) -> State | None:
+    labels = made_from(contents(why, state), "choice")
+    outside = state.control
+    ends: list[State] = []
+    for body in bodies:
+        branch = state.copy()
+        branch.control |= labels
+        end = execute(machine, body, frame, branch)
+        if end is not None:
+            ends.append(end)
+    if not ends:
+        return None
+    after = ends[0]
+    for other in ends[1:]:
+        after = merged(after, other)
+    after = chosen(state, after, labels)
+    # Where a branch left, the others are there because of the decision.
+    after.control = outside | (labels if len(ends) < len(bodies) else frozenset())
+    return after
+
+
+def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Frame, state: State) -> State | None:
+    start, where = state.copy(), place(node, frame.filename)
+    loop = Loop()
+    frame.loops.append(loop)
+    ends = []
+    returned = len(frame.returns)
+    for _ in range(_PASSES):
+        top = state.copy()
+        if isinstance(node, ast.While):
+            why = made_from(contents(machine.evaluate(machine, node.test, frame, top), top), "choice")
+            loop.exits |= why
+            top.control |= why
+        else:
+            over = items(machine.evaluate(machine, node.iter, frame, top), top)
+            assign(machine, node.target, over, frame, top)
+        ends.append(state)
+        end = execute(machine, node.body, frame, top)
+        loop.continues += [end] if end is not None else []
+        state = start.copy()
+        for one in loop.continues:
+            state = merged(state, turned(one, frame, where))
+        state.control = start.control
+        loop.continues.clear()
+    frame.loops.pop()
+    after = state
+    for one in (*ends[1:], *loop.breaks):
+        after = merged(after, one)
+    after = chosen(start, after, _any_passage(loop.exits - start.control, where))
+    after.control = start.control | (loop.exits if len(frame.returns) > returned else frozenset())
+    return execute(machine, node.orelse, frame, after)
+
+
+def _any_passage(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
+    return frozenset(Label(one.site, one.field, one.how, 2, loop) for one in labels)
+
+
+def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:
+    before = state.copy()
+    machine.tries.append(set())
+    body = execute(machine, node.body, frame, state)
+    touched = frozenset(machine.tries.pop())
+    ends = [execute(machine, node.orelse, frame, body)] if body is not None else []
+    for handler in node.handlers:
+        caught = merged(before.copy(), body.copy()) if body is not None else before.copy()
+        if handler.name:
+            caught.env[handler.name] = Value(made_from(touched, "computed"))
+        caught.control = before.control | made_from(touched, "choice")
+        ends.append(execute(machine, handler.body, frame, caught))
+    live = [end for end in ends if end is not None]
+    if machine.tries:
+        machine.tries[-1] |= touched
+    if not live:
+        return None
+    after = live[0]
+    for other in live[1:]:
+        after = merged(after, other)
+    if node.handlers:
+        after = chosen(before, after, touched) if len(live) > 1 else after
+    after.control = before.control | (made_from(touched, "choice") if len(live) < len(ends) else frozenset())
+    return execute(machine, node.finalbody, frame, after)
+
+
+def _captured(pattern: ast.pattern) -> list[str]:
+    names = [getattr(one, "name", None) or getattr(one, "rest", None) for one in ast.walk(pattern)]
+    return [name for name in names if isinstance(name, str)]

@@ -1,0 +1,124 @@
+"""Abstract values: which outputs a value in the program's code may have been made of, and how.
+
+A *label* stands for an output field of the calls made at one place of the code. A value carries labels, may
+have named parts that carry their own, and may be a known object of the running program (a predictor, a
+function, a container), so that calls can be resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from .sites import Position
+
+Site = tuple[Position, ...]
+"""A place where predictors are called: the positions on the way to it, outermost first."""
+How = Literal["verbatim", "added", "sliced", "computed", "choice"]
+"""How a value came to be: its text stands there; joined or added up; cut out of it; computed from it; chosen by it."""
+WHOLE = "*"
+"""In place of a field: the prediction as a whole."""
+ITEM = "[]"
+"""In place of a part's name: any item."""
+MANY = 2
+_DEEPEST_PART = 4
+_RANK = {"verbatim": 0, "added": 1, "sliced": 2, "computed": 3, "choice": 4}
+
+
+@dataclass(frozen=True)
+class Label:
+    """An output field of the calls made at one site.
+
+    Args:
+        site: The site.
+        field: The output field; `WHOLE` for the prediction itself.
+        how: How the value depends on it.
+        back: Of which passage of a loop: 0 the latest, 1 the one before, `MANY` any of them.
+        loop: The loop that made it any of several: its position; None outside of loops.
+    """
+
+    site: Site
+    field: str
+    how: How = "verbatim"
+    back: int = 0
+    loop: Position | None = None
+
+
+@dataclass(frozen=True)
+class New:
+    """An object that the program makes while it runs, by the place where it is made."""
+
+    site: Site
+    made_by: Any = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """What is known of a value.
+
+    Args:
+        labels: The outputs that it may be made of.
+        parts: Attribute, key or index -> what is known of that part.
+        objects: What it may be: objects of the running program, and those made on the way.
+    """
+
+    labels: frozenset[Label] = frozenset()
+    parts: Mapping[str, Value] = field(default_factory=dict)
+    objects: tuple[Any, ...] = ()
+
+
+NOTHING = Value()
+
+
+def join(values: Iterable[Value], depth: int = 0) -> Value:
+    """A value that may be any of several."""
+    several = [value for value in values if value is not NOTHING]
+    if not several:
+        return NOTHING
+    if len(several) == 1:
+        return several[0]
+    labels = frozenset().union(*(value.labels for value in several))
+    names = dict.fromkeys(name for value in several for name in value.parts)
+    if depth >= _DEEPEST_PART:
+        return Value(labels.union(*(everything(value) for value in several)), {}, _distinct(several))
+    parts = {name: join((v.parts[name] for v in several if name in v.parts), depth + 1) for name in names}
+    return Value(labels, parts, _distinct(several))
+
+
+def _distinct(values: Iterable[Value]) -> tuple[Any, ...]:
+    found: dict[Any, Any] = {}
+    for value in values:
+        for one in value.objects:
+            found.setdefault(one if isinstance(one, New) else id(one), one)
+    return tuple(found.values())
+
+
+def everything(value: Value) -> frozenset[Label]:
+    """All labels of a value and of its parts."""
+    return value.labels.union(*(everything(part) for part in value.parts.values()))
+
+
+def made_from(labels: Iterable[Label], how: How) -> frozenset[Label]:
+    """The labels of something made from others, in one way or a looser one."""
+    return frozenset(one if _RANK[one.how] >= _RANK[how] else replace(one, how=how) for one in labels)
+
+
+def older(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
+    """A value as the next passage of a loop finds it: what the loop's own calls wrote is one passage older."""
+    if value is NOTHING:
+        return value
+    labels = frozenset(_older(one, loop) if inside(one.site) else one for one in value.labels)
+    return Value(labels, {name: older(part, loop, inside) for name, part in value.parts.items()}, value.objects)
+
+
+def _older(label: Label, loop: Position) -> Label:
+    return replace(label, back=min(label.back + 1, MANY), loop=loop)
+
+
+def several(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
+    """A value gathered in one go from all passages of a loop, as in a comprehension."""
+    labels = frozenset(
+        replace(one, back=MANY, loop=loop) if one.back < MANY and inside(one.site) else one for one in value.labels
+    )
+    return Value(labels, {name: several(part, loop, inside) for name, part in value.parts.items()}, value.objects)
