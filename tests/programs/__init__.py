@@ -15,6 +15,7 @@ from . import (
     state,
     structured,
     text,
+    unseen_arithmetic,
     unseen_pipelines,
     voting,
 )
@@ -35,7 +36,7 @@ _THEMES = (
     networks,
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
-_UNSEEN = (unseen_pipelines,)
+_UNSEEN = (unseen_pipelines, unseen_arithmetic)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 if len({one.name for one in CASES + UNSEEN}) != len(CASES + UNSEEN):
     raise ValueError("two cases have one name")
