@@ -15,6 +15,7 @@ from . import (
     state,
     structured,
     text,
+    unseen_agents,
     unseen_arithmetic,
     unseen_pipelines,
     voting,
@@ -36,7 +37,7 @@ _THEMES = (
     networks,
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
-_UNSEEN = (unseen_pipelines, unseen_arithmetic)
+_UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 if len({one.name for one in CASES + UNSEEN}) != len(CASES + UNSEEN):
     raise ValueError("two cases have one name")
