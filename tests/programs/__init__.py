@@ -17,7 +17,9 @@ from . import (
     text,
     unseen_agents,
     unseen_arithmetic,
+    unseen_mixed,
     unseen_pipelines,
+    unseen_plumbing,
     voting,
 )
 from .base import Case
@@ -37,7 +39,7 @@ _THEMES = (
     networks,
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
-_UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents)
+_UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 if len({one.name for one in CASES + UNSEEN}) != len(CASES + UNSEEN):
     raise ValueError("two cases have one name")

@@ -296,15 +296,9 @@ CASES = (
     case(
         "rows-into-sqlite",
         RowsIntoSqlite,
-        {"notes": "rope 12, lamp 30, tar 7", "question": "What costs most?"},
+        {"notes": "rope 12, lamp 30, tar", "question": "What costs most?"},
         {
-            "extract": {
-                "goods": [
-                    {"name": "rope", "price": "12"},
-                    {"name": "lamp", "price": "30"},
-                    {"name": "tar", "price": "7"},
-                ]
-            },
+            "extract": {"goods": [{"name": "rope", "price": "12"}, {"name": "lamp", "price": "30"}, {"name": "tar"}]},
             "query": {"sql": "select name, price from goods order by price desc limit 1"},
             "answer": {"answer": "The lamp, for 30."},
         },
