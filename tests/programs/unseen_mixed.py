@@ -265,7 +265,7 @@ CASES = (
         data="by_address[0].known -> reply[0].known_sender",
         output="""reply[0].reply -> reply
                   attachments[0].number -> n_attachments""",
-        note="A logged tag stands in the mail, a count equals a constant, and one of two equal checks is only compared.",
+        note="A logged tag stands in the mail, a count equals a constant, one of two equal checks is only compared.",
     ),
     case(
         "sign-by-nearest",
