@@ -1,7 +1,7 @@
 """Small DSPy programs with hand-written true edges, on which a tracer is judged.
 
-``CASES`` holds them all; ``run(case)`` runs one with a scripted model instead of a language model, and
-``record(case)`` tells what the model was asked besides.
+``CASES`` and ``UNSEEN`` hold them; the latter were written without sight of the tracer. ``run(case)`` runs one
+with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
 """
 
 from . import (
@@ -15,6 +15,11 @@ from . import (
     state,
     structured,
     text,
+    unseen_agents,
+    unseen_arithmetic,
+    unseen_mixed,
+    unseen_pipelines,
+    unseen_plumbing,
     voting,
 )
 from .base import Case
@@ -34,7 +39,9 @@ _THEMES = (
     networks,
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
-if len({one.name for one in CASES}) != len(CASES):
+_UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
+UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
+if len({one.name for one in CASES + UNSEEN}) != len(CASES + UNSEEN):
     raise ValueError("two cases have one name")
 
-__all__ = ["CASES", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
+__all__ = ["CASES", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
