@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .changes import options
 from .graph import ComputationGraph, Edge, End
 from .order import arrange
 from .outputs import Outputs, contained, parts_of, shows, telling, text_of
@@ -80,7 +81,9 @@ class _Evidence:
         while self.ending and (self.ending[-1].ended or 0) < started:
             call = self.ending.pop()
             for name, value in call.outputs.items():
-                self.outputs.add(End(call.id, name), value, self.trace.live.get(("outputs", call.id, name), value))
+                # A listed option is one object wherever it is chosen.
+                live = None if options(call.annotations.get(name)) else self.trace.live.get(("outputs", call.id, name))
+                self.outputs.add(End(call.id, name), value, value if live is None else live, shared=live is None)
             if self.instances is not None:
                 self.instances.end(call)
 

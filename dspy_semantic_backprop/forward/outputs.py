@@ -31,12 +31,12 @@ class Outputs:
         self._keys: dict[tuple[str, ...], set[End]] = {}
         self._places: dict[End, int] = {}
 
-    def add(self, end: End, value: Any, live: Any) -> None:
-        """Take in one output: its value as it was, and the very object."""
+    def add(self, end: End, value: Any, live: Any, *, shared: bool = False) -> None:
+        """Take in one output: its value as it was, the very object, and whether others may be the same one."""
         self.live[end] = live
         self.forms[end] = _forms(value)
         self._places[end] = len(self._places)
-        for part in parts_of(live):
+        for part in () if shared else parts_of(live):
             if telling(part):
                 self._objects.setdefault(id(part), set()).add(end)
         for form in self.forms[end]:

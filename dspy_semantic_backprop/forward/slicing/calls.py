@@ -11,10 +11,10 @@ from typing import Any
 import dspy
 
 from .functions import attribute, invoke, is_dspys, runnable
-from .machine import Bound, Closure, Frame, Machine, State, Use, as_used, contents, inside_of, items, objects_in
+from .machine import Bound, Closure, Frame, Machine, State, Use, as_used, contents, fresh, inside_of, items, objects_in, size
 from .sites import Position, own
-from .sources import member, place
-from .values import ITEM, NOTHING, WHOLE, Label, New, Site, Value, everything, join, made_from, several
+from .sources import member, place, unwrapped
+from .values import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
 
 _VERBATIM = frozenset(
     {
@@ -24,7 +24,7 @@ _VERBATIM = frozenset(
         *("next", "iter", "gather", "wait_for", "as_completed", "run", "submit", "map", "to_thread", "create_task"),
         *("append", "add", "extend", "update", "insert", "put", "put_nowait", "setdefault", "appendleft", "send"),
         *("toDict", "model_dump", "model_dump_json", "asdict", "chain", "from_iterable", "Prediction", "Example"),
-        *("run_until_complete", "filter", "print", "dedent", "indent", "replace", "removeprefix", "removesuffix"),
+        *("run_until_complete", "filter", "print", "dedent", "indent", "removeprefix", "removesuffix"),
     }
 )
 _READ_ONLY = frozenset(
@@ -34,6 +34,15 @@ _READ_ONLY = frozenset(
     }
 )
 _PREDICTOR_CALLS = frozenset({"acall", "forward", "aforward", "__call__", "batch"})
+_ORDERING = frozenset({"sorted", "max", "min", "nlargest", "nsmallest"})
+_WRAPPERS = frozenset({"asyncify", "syncify", "streamify", "partial", "wraps"})
+_ERRANDS = frozenset(
+    {
+        *("map", "imap", "starmap", "submit", "run", "gather", "to_thread", "run_in_executor", "reduce", "accumulate"),
+        *("create_task", "ensure_future", "run_sync", "call_soon", "apply", "apply_async", ""),
+    }
+)
+_FOLDS = frozenset({"reduce", "accumulate"})
 _MOST_NAMES = 16
 _PAIRS = frozenset({"enumerate", "zip", "items"})
 
@@ -68,8 +77,14 @@ def call(machine: Machine, node: ast.Call, frame: Frame, state: State, *, awaite
         return _predicted(machine, (*frame.chain, where), predictors or list(callee.objects), positional, named, rest, callee, state)
     if name == "super" and not arguments and frame.owner is not None:
         return Value(objects=(super(frame.owner, _first(frame.receiver)),)) if _first(frame.receiver) is not None else NOTHING
+    own_modules = [one for one in base.objects if isinstance(one, dspy.Module)] if name in _PREDICTOR_CALLS else []
+    if name == "batch" and own_modules:
+        inside = inside_of(frame.chain, where)
+        return join(several(_run_with(machine, one, positional, chain, state), where, inside) for one in own_modules)
     results = [
-        invoke(machine, one, [*positional, *rest], named, chain, state) for one in callee.objects if runnable(one)
+        invoke(machine, one, [*positional, *rest], named, chain, state)
+        for one in (*callee.objects, *own_modules)
+        if runnable(one)
     ]
     if results:
         why = Value(made_from(callee.labels, "choice"))
@@ -148,7 +163,18 @@ def _unknown(
     values = [*arguments, *named.values()]
     if name not in _READ_ONLY:
         _kept(base, values, state)
-    called = _called_back(machine, values, chain, state)
+    if name == "len" and arguments:
+        return Value(made_from(size(arguments[0], state), "computed"))
+    if name in {"replace", "_replace", "model_copy"} and named:
+        whole = arguments[0] if arguments else base
+        return Value(whole.labels, {**whole.parts, **named}, whole.objects)
+    called = _called_back(machine, name, values, chain, state)
+    if name in _ORDERING and arguments:
+        return _ordered(name, arguments, called, "key" in named, state)
+    if name in _WRAPPERS and arguments:
+        return arguments[0]
+    if called and name in _ERRANDS:
+        return join(called)
     if name in {"Prediction", "Example", "SimpleNamespace", "dict"} and (named or not arguments):
         return Value(parts=dict(named), objects=(New(chain),) if name != "Prediction" else ())
     if name == "range":
@@ -169,7 +195,13 @@ def _unknown(
     inside = join([items(value, state) for value in (base, *values)]) if how == "verbatim" and name != "join" else NOTHING
     labels = made_from(frozenset().union(*(contents(value, state) for value in (*given, Value(objects=base.objects)))), how)
     parts = {ITEM: join([inside, *called])} if inside != NOTHING or called else {}
-    return Value(labels if how == "computed" or not parts else labels - everything(inside), parts, objects)
+    if how == "computed":
+        # What a library makes may keep what it is given, and be given more.
+        alias = [one for value in values for one in value.objects if isinstance(one, New)]
+        parts = {**parts, **(dict(named) if any(isinstance(one, type) for one in callee.objects) else {})}
+        labels |= made_from(everything(callee), "choice")
+        return Value(labels, parts, (fresh(chain, None, state), *alias))
+    return Value(labels - everything(inside) if parts else labels, parts, objects)
 
 
 def _kept(base: Value, values: Sequence[Value], state: State) -> None:
@@ -182,25 +214,69 @@ def _kept(base: Value, values: Sequence[Value], state: State) -> None:
                 state.store((owner, ITEM), join([value, Value(contents(value, state))]))
 
 
-def _called_back(machine: Machine, values: Sequence[Value], chain: Site, state: State) -> list[Value]:
+def _ordered(name: str, arguments: Sequence[Value], called: Sequence[Value], keyed: bool, state: State) -> Value:
+    """One or all of several in an order: by what a key function made of them, or by all that they hold."""
+    over = join([items(value, state) for value in arguments[-1:]] if len(arguments) == 1 else arguments)
+    by = frozenset().union(*(contents(value, state) for value in called)) if keyed and called else contents(over, state)
+    one = join([over, Value(made_from(by, "choice"))])
+    return one if name in {"max", "min"} else Value(parts={ITEM: one, **_sized(arguments[-1])})
+
+
+def _sized(value: Value) -> dict[str, Value]:
+    return {SIZE: value.parts[SIZE]} if SIZE in value.parts else {}
+
+
+def _called_back(machine: Machine, name: str, values: Sequence[Value], chain: Site, state: State) -> list[Value]:
     """The results of functions and modules that are passed to a call, run with whatever else is passed."""
-    functions = [one for value in values for one in _callables(value, state)]
-    if not functions:
-        return []
-    others = [items(value, state) for value in values] + [Value(value.labels) for value in values]
-    data = join(Value(one.labels, one.parts, tuple(o for o in one.objects if not _callable(o))) for one in others)
     results = []
-    for one in functions:
-        if is_dspys(one):
-            labels = frozenset().union(*(contents(value, state) for value in values))
-            results.append(_predicted(machine, chain, [one], [Value(labels)], {}, [], NOTHING, state))
-        else:
-            results.append(invoke(machine, one, [data] * _arity(one), {}, chain, state))
     inside = inside_of(chain[:-1], chain[-1])
+    for functions, given in _units(values, state):
+        for one in functions:
+            result = _run_with(machine, one, given, chain, state)
+            if name in _FOLDS:
+                # What it returned is given to it again.
+                again = [*given, older(result, chain[-1], inside)]
+                state.called = frozenset(site for site in state.called if not inside(site))
+                result = join([result, _run_with(machine, one, again, chain, state)])
+            results.append(result)
     return [several(result, chain[-1], inside) for result in results]
 
 
+def _units(values: Sequence[Value], state: State) -> list[tuple[list[Any], list[Value]]]:
+    """Functions with what they are given: pairs that stand in a list, or everything that is passed together."""
+    pairs = []
+    for value in values:
+        held = [part for name, part in value.parts.items() if name != SIZE]
+        held += [one for cell, one in state.heap.items() if any(cell[0] == made for made in value.objects)]
+        for pair in held:
+            direct = [part for part in pair.parts.values() if any(map(_callable, part.objects))]
+            others = [part for part in pair.parts.values() if not any(map(_callable, part.objects))]
+            if len(direct) == 1 and others:
+                pairs.append(([one for one in direct[0].objects if _callable(one)], others))
+    functions = [one for value in values for one in _callables(value, state)]
+    return pairs or ([(functions, list(values))] if functions else [])
+
+
+def _run_with(machine: Machine, one: Any, given: Sequence[Value], chain: Site, state: State) -> Value:
+    if is_dspys(one):
+        named = {name: part for value in given for name, part in value.parts.items() if name.isidentifier()}
+        rest = [value for value in given if not any(name.isidentifier() for name in value.parts)]
+        return _predicted(machine, chain, [one], rest, named, [], NOTHING, state)
+    data = join(one for value in given for one in (_element(value, state), Value(value.labels)))
+    return invoke(machine, one, [data] * _arity(one), {}, chain, state)
+
+
+def _element(value: Value, state: State) -> Value:
+    """An item of a container; anything else as it is."""
+    listed = ITEM in value.parts or any(name.isdigit() for name in value.parts)
+    held = any(isinstance(one, (list, tuple, set, dict)) or (isinstance(one, New) and not isinstance(one.made_by, type)) for one in value.objects)
+    return items(value, state) if listed or (held and not value.parts) else value
+
+
 def _arity(one: Any) -> int:
+    if isinstance(one, dspy.Module):
+        function = next((unwrapped(member(one, name)) for name in ("forward", "aforward")), None)
+        return getattr(getattr(function, "__code__", None), "co_argcount", 2) - 1
     function = one.function if isinstance(one, Bound) else one
     if isinstance(function, Closure):
         return len(function.node.args.args)

@@ -8,10 +8,10 @@ from typing import Any
 
 from .calls import call
 from .functions import attribute, of_prediction
-from .machine import Closure, Frame, Machine, State, contents, inside_of, items
+from .machine import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth
 from .sources import member, place
 from .statements import assign
-from .values import ITEM, NOTHING, WHOLE, How, Label, New, Value, everything, join, made_from, several
+from .values import ITEM, NOTHING, SIZE, WHOLE, How, Label, New, Value, everything, join, made_from, several
 
 _EMPTY = member(object(), "no such name")
 
@@ -35,7 +35,7 @@ def _expression(machine: Machine, node: Any, frame: Frame, state: State) -> Valu
 
     match node:
         case ast.Constant():
-            return Value(objects=(node.value,)) if type(node.value) in (str, int) else NOTHING
+            return Value(objects=(node.value,)) if isinstance(node.value, (str, int, type(None))) else NOTHING
         case ast.Name():
             return _name(node.id, frame, state)
         case ast.Attribute():
@@ -57,9 +57,13 @@ def _expression(machine: Machine, node: Any, frame: Frame, state: State) -> Valu
             return _operation(node, of(node.left), of(node.right), state)
         case ast.BoolOp():
             values = [of(value) for value in node.values]
-            return join([*values, Value(_all(values[:-1], "choice", state))])
+            why = frozenset().union(*(size(value, state) for value in values[:-1]))
+            return join([*values, Value(made_from(why, "choice"))])
         case ast.IfExp():
-            return join([of(node.body), of(node.orelse), Value(_all([of(node.test)], "choice", state))])
+            why = of(node.test)
+            if truth(why) is not None:
+                return of(node.body if truth(why) else node.orelse)
+            return join([of(node.body), of(node.orelse), Value(made_from(size(why, state), "choice"))])
         case ast.List() | ast.Tuple() | ast.Set():
             return _literal(machine, node, frame, state)
         case ast.Dict():
@@ -79,6 +83,11 @@ def _expression(machine: Machine, node: Any, frame: Frame, state: State) -> Valu
             value = items(value, state) if isinstance(node, ast.YieldFrom) else value
             frame.returns.append((Value(parts={ITEM: value}), state.copy()))
             return NOTHING
+        case ast.Compare() if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            held = of(node.comparators[0])
+            keys = bool(held.objects) and all(_is_dictionary(one) for one in held.objects)
+            why = size(held, state) if keys else contents(held, state)
+            return Value(_all([of(node.left)], "computed", state) | made_from(why, "computed"))
         case None:
             return NOTHING
     # Comparisons, negations, slices and whatever else makes something new of its parts.
@@ -110,12 +119,16 @@ def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
     if len(names) == 1:
         exact = _exact(base, names[0], state)
         if exact is not None:
-            return exact
+            return picked(base, exact)
     whole = frozenset(of_prediction(one, names[0]) if len(names) == 1 else one for one in base.labels)
     inside = items(Value(objects=base.objects, parts=base.parts), state)
-    picked = _picked(base, key)
+    by_key = _by_key(base, key)
     taken = frozenset(one if one.field == WHOLE else next(iter(made_from([one], "computed"))) for one in whole)
-    return join([Value(taken), picked if picked is not None else inside, why])
+    return join([Value(taken), by_key if by_key is not None else inside, why])
+
+
+def _is_dictionary(one: Any) -> bool:
+    return isinstance(one, dict) or (isinstance(one, New) and one.made_by is dict)
 
 
 def _exact(base: Value, name: str, state: State) -> Value | None:
@@ -137,7 +150,7 @@ def _at(sequence: list[Any] | tuple[Any, ...], name: str) -> Any:
     return sequence[at] if -len(sequence) <= at < len(sequence) else _EMPTY
 
 
-def _picked(base: Value, key: Value) -> Value | None:
+def _by_key(base: Value, key: Value) -> Value | None:
     """The values of dictionaries of the program that an unknown key may pick."""
     dictionaries = [one for one in base.objects if isinstance(one, dict)]
     if not dictionaries or base.parts:
@@ -164,14 +177,7 @@ def _literal(machine: Machine, node: ast.List | ast.Tuple | ast.Set, frame: Fram
             parts[ITEM] = join([parts.get(ITEM, NOTHING), items(value, state)])
         else:
             parts[str(at)] = value
-    return Value(parts=parts, objects=(_made(node, frame, state),) if isinstance(node, (ast.List, ast.Set)) else ())
-
-
-def _made(node: ast.AST, frame: Frame, state: State) -> New:
-    new = New((*frame.chain, place(node, frame.filename)))
-    for cell in [cell for cell in state.heap if cell[0] == new]:
-        del state.heap[cell]
-    return new
+    return Value(parts=parts, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),) if isinstance(node, (ast.List, ast.Set)) else ())
 
 
 def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) -> Value:
@@ -185,15 +191,17 @@ def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) ->
         names = evaluate(machine, key, frame, state)
         name = next((str(one) for one in names.objects if isinstance(one, (str, int))), ITEM)
         parts[name] = join([parts.get(name, NOTHING), held, Value(contents(names, state))])
-    return Value(parts=parts, objects=(_made(node, frame, state),))
+    return Value(parts=parts, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),))
 
 
 def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> Value:
     outside = dict(state.env)
     why: list[Value] = []
     control = state.control
+    counted: frozenset[Label] = frozenset()
     for generator in node.generators:
         over = evaluate(machine, generator.iter, frame, state)
+        counted |= size(over, state)
         assign(machine, generator.target, items(over, state), frame, state)
         why += [evaluate(machine, test, frame, state) for test in generator.ifs]
         state.control |= _all(why, "choice", state)
@@ -209,7 +217,8 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
     state.env = {name: value for name, value in state.env.items() if name in outside}
     for name in outside:
         state.env[name] = outside[name] if name in _targets(node) else state.env[name]
-    return Value(parts={ITEM: gathered}, objects=(_made(node, frame, state),))
+    how_many = Value(made_from(counted, "computed"))
+    return Value(parts={ITEM: gathered, SIZE: how_many}, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),))
 
 
 def _targets(node: Any) -> set[str]:

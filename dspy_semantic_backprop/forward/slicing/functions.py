@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from .machine import Bound, Closure, Frame, Machine, State, contents
+from .machine import Bound, Closure, Frame, Machine, State, contents, fresh
 from .sites import own
 from .sources import definition, member, unwrapped
 from .values import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
@@ -205,9 +205,7 @@ def _run_module(
 def _made(
     machine: Machine, cls: type, arguments: Sequence[Value], named: Mapping[str, Value], chain: Site, state: State
 ) -> Value:
-    new = New(chain, cls)
-    for cell in [cell for cell in state.heap if cell[0] == new]:
-        del state.heap[cell]
+    new = fresh(chain, cls, state)
     made = Value(objects=(new,))
     initialise = member(cls, "__init__")
     if isinstance(initialise, types.FunctionType) and own(initialise.__code__) and definition(initialise) is not None:

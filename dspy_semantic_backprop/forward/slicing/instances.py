@@ -10,7 +10,7 @@ from ..trace import Call
 from .machine import Use, within
 from .program_slice import ProgramSlice
 from .sites import Position
-from .values import MANY, WHOLE, How, Label, Site
+from .values import ALL, MANY, WHOLE, How, Label, Site
 
 _SINGLE = frozenset({"Predict", "ChainOfThought"})
 
@@ -81,8 +81,9 @@ class Instances:
         wanted = [at for at in places if _fields(self.ended[at], label.field)]
         if not wanted:
             return []
-        if label.back == MANY:
-            return [self.ended[at] for at in self._of_loop(wanted, label.loop)]
+        if label.back in (MANY, ALL):
+            found = self._of_loop(wanted, label.loop)
+            return [self.ended[at] for at in (found if label.back == ALL else found[:-1])]
         last = self.ended[wanted[-1]]
         if last.concurrent:
             return [self.ended[at] for at in wanted]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .sites import Position
-from .values import ITEM, NOTHING, Label, New, Site, Value, everything, join, made_from, older
+from .values import ALL, ITEM, MANY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older
 
 Cell = tuple[Any, str]
 """An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
@@ -154,10 +154,18 @@ class Machine:
         self.uses[site] = Use(inputs, known.rest | use.rest, known.control | use.control, objects)
 
 
+def fresh(site: Site, made_by: Any, state: State) -> New:
+    """An object that the program makes at a place; what one made there before held is forgotten."""
+    new = New(site, made_by)
+    for cell in [cell for cell in state.heap if cell[0] == new]:
+        del state.heap[cell]
+    return new
+
+
 def merged(one: State, other: State) -> State:
     """The state after either of two ways."""
-    env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in {*one.env, *other.env}}
-    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in {*one.heap, *other.heap}}
+    env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in {**one.env, **other.env}}
+    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in {**one.heap, **other.heap}}
     return State(env, heap, one.called | other.called, one.control | other.control)
 
 
@@ -205,7 +213,7 @@ def within(inner: Position, outer: Position) -> bool:
 
 def items(value: Value, state: State) -> Value:
     """Any item of a container, or of whatever the value is."""
-    found = [Value(value.labels), *value.parts.values()]
+    found = [Value(value.labels), *(part for name, part in value.parts.items() if name != SIZE)]
     for one in value.objects:
         if isinstance(one, New):
             found += [held for (owner, _), held in state.heap.items() if owner == one]
@@ -214,6 +222,12 @@ def items(value: Value, state: State) -> Value:
             found += [Value(objects=tuple(inside))] if inside else []
             found += [state.heap[id(one), ITEM]] if (id(one), ITEM) in state.heap else []
     return join(found)
+
+
+def picked(whole: Value, part: Value) -> Value:
+    """A part of a value: chosen by whatever chose the whole."""
+    why = frozenset(one for one in whole.labels if one.how == "choice")
+    return join([part, Value(why)]) if why else part
 
 
 def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> frozenset[Label]:
@@ -232,7 +246,7 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
 def objects_in(value: Value) -> tuple[Any, ...]:
     """What a value or one of its parts may be."""
     found = {id(one): one for one in value.objects}
-    for part in value.parts.values():
+    for part in [part for name, part in value.parts.items() if name != SIZE]:
         found |= {id(one): one for one in objects_in(part)}
     return tuple(found.values())
 
@@ -240,6 +254,24 @@ def objects_in(value: Value) -> tuple[Any, ...]:
 def as_used(labels: frozenset[Label], called: frozenset[Site]) -> frozenset[Label]:
     """Labels counted back from a point: what the passage before wrote is the latest, until this one's call has come."""
     return frozenset(
-        Label(one.site, one.field, one.how, 0, one.loop) if one.back == 1 and one.site not in called else one
+        replace(one, back=0 if one.back == 1 else ALL) if one.back in (1, MANY) and one.site not in called else one
         for one in labels
     )
+
+
+def size(value: Value, state: State) -> frozenset[Label]:
+    """What decides how many items a container has; of anything else, all labels."""
+    made = [one for one in value.objects if isinstance(one, New)]
+    if value.labels or not (made or value.parts) or len(made) < len(value.objects):
+        return contents(value, state)
+    held = contents(value, state) | (everything(value.parts[SIZE]) if SIZE in value.parts else frozenset())
+    counted = everything(value.parts[SIZE]) if SIZE in value.parts else frozenset()
+    return counted | frozenset(one for one in held if one.how == "choice")
+
+
+def truth(value: Value) -> bool | None:
+    """Whether a value that is known counts as true; None where it is not known."""
+    if len(value.objects) != 1 or value.labels or value.parts:
+        return None
+    known = value.objects[0]
+    return bool(known) if isinstance(known, (bool, int, str, type(None))) else None

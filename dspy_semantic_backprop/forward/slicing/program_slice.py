@@ -95,6 +95,7 @@ def _returned(value: Value, state: State) -> dict[str, frozenset[Label]]:
     named = {name: contents(part, state) for name, part in value.parts.items() if name != ITEM}
     loose = value.labels | (everything(value.parts[ITEM]) if ITEM in value.parts else frozenset())
     kept = frozenset().union(*(contents(Value(objects=(one,)), state) for one in value.objects)) if value.objects else frozenset()
-    return {**named, WHOLE: loose | kept}
+    why = frozenset(one for one in value.labels if one.how == "choice")
+    return {**{name: labels | why for name, labels in named.items()}, WHOLE: loose | kept}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
-from .machine import Closure, Frame, Loop, Machine, State, chosen, contents, items, merged, turned
+from .machine import Closure, Frame, Loop, Machine, State, chosen, contents, items, merged, picked, size, truth, turned
 from .sources import place
-from .values import ITEM, NOTHING, Label, New, Value, everything, join, made_from
+from .values import ALL, ITEM, NOTHING, WHOLE, Label, New, Value, everything, join, made_from
 
 _PASSES = 3
 
@@ -45,13 +45,16 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame, state: State) -> 
             return None
         case ast.If():
             why = machine.evaluate(machine, node.test, frame, state)
-            return _branches(machine, [node.body, node.orelse], why, frame, state)
+            known = truth(why)
+            if known is not None:
+                return execute(machine, node.body if known else node.orelse, frame, state)
+            return _branches(machine, [node.body, node.orelse], size(why, state), frame, state)
         case ast.Match():
             subject = machine.evaluate(machine, node.subject, frame, state)
             for case in node.cases:
-                for name in _captured(case.pattern):
-                    state.env[name] = Value(made_from(contents(subject, state), "computed"))
-            return _branches(machine, [*(case.body for case in node.cases), []], subject, frame, state)
+                _bind(case.pattern, subject, state)
+            why = contents(subject, state)
+            return _branches(machine, [*(case.body for case in node.cases), []], why, frame, state)
         case ast.For() | ast.AsyncFor() | ast.While():
             return _loop(machine, node, frame, state)
         case ast.Break() | ast.Continue() if frame.loops:
@@ -98,7 +101,7 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
                 starred = isinstance(element, ast.Starred)
                 inner = element.value if isinstance(element, ast.Starred) else element
                 part = value.parts.get(str(at)) if not starred else None
-                assign(machine, inner, part if part is not None else items(value, state), frame, state)
+                assign(machine, inner, picked(value, part) if part is not None else items(value, state), frame, state)
         case ast.Starred():
             assign(machine, target.value, value, frame, state)
 
@@ -129,9 +132,9 @@ def _as_read(target: ast.expr) -> ast.expr:
 
 
 def _branches(
-    machine: Machine, bodies: Sequence[Sequence[ast.stmt]], why: Value, frame: Frame, state: State
+    machine: Machine, bodies: Sequence[Sequence[ast.stmt]], why: frozenset[Label], frame: Frame, state: State
 ) -> State | None:
-    labels = made_from(contents(why, state), "choice")
+    labels = made_from(why, "choice")
     outside = state.control
     ends: list[State] = []
     for body in bodies:
@@ -160,7 +163,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
     for _ in range(_PASSES):
         top = state.copy()
         if isinstance(node, ast.While):
-            why = made_from(contents(machine.evaluate(machine, node.test, frame, top), top), "choice")
+            why = made_from(size(machine.evaluate(machine, node.test, frame, top), top), "choice")
             loop.exits |= why
             top.control |= why
         else:
@@ -184,7 +187,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
 
 
 def _any_passage(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
-    return frozenset(Label(one.site, one.field, one.how, 2, loop) for one in labels)
+    return frozenset(Label(one.site, one.field, one.how, ALL, loop) for one in labels)
 
 
 def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:
@@ -213,6 +216,23 @@ def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State |
     return execute(machine, node.finalbody, frame, after)
 
 
-def _captured(pattern: ast.pattern) -> list[str]:
-    names = [getattr(one, "name", None) or getattr(one, "rest", None) for one in ast.walk(pattern)]
-    return [name for name in names if isinstance(name, str)]
+def _bind(pattern: ast.pattern, value: Value, state: State) -> None:
+    """Give the names of a pattern what they may stand for."""
+    match pattern:
+        case ast.MatchAs():
+            if pattern.pattern is not None:
+                _bind(pattern.pattern, value, state)
+            if pattern.name is not None:
+                state.env[pattern.name] = value
+        case ast.MatchStar() | ast.MatchMapping() if getattr(pattern, "name", getattr(pattern, "rest", None)):
+            state.env[getattr(pattern, "name", getattr(pattern, "rest", ""))] = items(value, state)
+    inner = [*getattr(pattern, "patterns", ()), *getattr(pattern, "kwd_patterns", ())]
+    names = getattr(pattern, "kwd_attrs", None) or [str(at) for at in range(len(inner))]
+    for name, one in zip([*names, *(ITEM for _ in inner)], inner, strict=False):
+        part = value.parts.get(name) if not isinstance(pattern, ast.MatchOr) else value
+        labels = frozenset(_named_part(label, name) for label in value.labels)
+        _bind(one, part if part is not None else join([Value(labels), items(Value(parts=value.parts), state)]), state)
+
+
+def _named_part(label: Label, name: str) -> Label:
+    return Label(label.site, name, label.how, label.back, label.loop) if label.field == WHOLE else label

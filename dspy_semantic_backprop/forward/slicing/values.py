@@ -21,7 +21,12 @@ WHOLE = "*"
 """In place of a field: the prediction as a whole."""
 ITEM = "[]"
 """In place of a part's name: any item."""
+SIZE = "#"
+"""In place of a part's name: what decides how many items there are."""
 MANY = 2
+"""Of any passage of a loop before this one's."""
+ALL = 3
+"""Of any passage, this one's included."""
 _DEEPEST_PART = 4
 _RANK = {"verbatim": 0, "added": 1, "sliced": 2, "computed": 3, "choice": 4}
 
@@ -34,7 +39,7 @@ class Label:
         site: The site.
         field: The output field; `WHOLE` for the prediction itself.
         how: How the value depends on it.
-        back: Of which passage of a loop: 0 the latest, 1 the one before, `MANY` any of them.
+        back: Of which passage of a loop: 0 the latest, 1 the one before, `MANY` any before, `ALL` any.
         loop: The loop that made it any of several: its position; None outside of loops.
     """
 
@@ -73,7 +78,7 @@ NOTHING = Value()
 
 def join(values: Iterable[Value], depth: int = 0) -> Value:
     """A value that may be any of several."""
-    several = [value for value in values if value is not NOTHING]
+    several = list({id(value): value for value in values if value is not NOTHING}.values())
     if not several:
         return NOTHING
     if len(several) == 1:
@@ -96,7 +101,7 @@ def _distinct(values: Iterable[Value]) -> tuple[Any, ...]:
 
 def everything(value: Value) -> frozenset[Label]:
     """All labels of a value and of its parts."""
-    return value.labels.union(*(everything(part) for part in value.parts.values()))
+    return value.labels.union(*(everything(part) for name, part in value.parts.items() if name != SIZE))
 
 
 def made_from(labels: Iterable[Label], how: How) -> frozenset[Label]:
@@ -113,12 +118,12 @@ def older(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value
 
 
 def _older(label: Label, loop: Position) -> Label:
-    return replace(label, back=min(label.back + 1, MANY), loop=loop)
+    return replace(label, back=min(label.back + 1, MANY) if label.back < ALL else ALL, loop=loop)
 
 
 def several(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
     """A value gathered in one go from all passages of a loop, as in a comprehension."""
     labels = frozenset(
-        replace(one, back=MANY, loop=loop) if one.back < MANY and inside(one.site) else one for one in value.labels
+        replace(one, back=ALL, loop=loop) if one.back < ALL and inside(one.site) else one for one in value.labels
     )
     return Value(labels, {name: several(part, loop, inside) for name, part in value.parts.items()}, value.objects)
