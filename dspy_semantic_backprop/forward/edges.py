@@ -100,7 +100,7 @@ class _Evidence:
         labels = _labels(target, name, use)
         if self.instances is None or labels is None:
             return seen
-        found = list(self.instances.ends(labels))
+        found = list(self.instances.ends(labels, self.calls.get(target)))
         complete = all(found)
         said: dict[End, Suggestion] = {}
         for suggestion in (one for several in found for one in several):
@@ -139,7 +139,7 @@ class _Evidence:
     def _decided(self, target: str, use: Use) -> list[Edge]:
         if self.instances is None:
             return []
-        sources = dict.fromkeys(one.source for several in self.instances.ends(use.control) for one in several)
+        sources = dict.fromkeys(one.source for several in self.instances.ends(use.control, self.calls.get(target)) for one in several)
         return [
             Edge(source, End(target, None), "control", "code", 0.6)
             for source in sources

@@ -6,12 +6,13 @@ import ast
 import inspect
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
 
 from .functions import attribute, invoke, is_dspys, runnable
-from .machine import Bound, Closure, Frame, Machine, State, Use, as_used, contents, fresh, inside_of, items, objects_in, size
+from .machine import Bound, Closure, Frame, Machine, State, Use, contents, fresh, inside_of, items, objects_in, size
 from .sites import Position, own
 from .sources import member, place, unwrapped
 from .values import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
@@ -80,6 +81,7 @@ def call(machine: Machine, node: ast.Call, frame: Frame, state: State, *, awaite
     own_modules = [one for one in base.objects if isinstance(one, dspy.Module)] if name in _PREDICTOR_CALLS else []
     if name == "batch" and own_modules:
         inside = inside_of(frame.chain, where)
+        machine.loops.add(where)
         return join(several(_run_with(machine, one, positional, chain, state), where, inside) for one in own_modules)
     results = [
         invoke(machine, one, [*positional, *rest], named, chain, state)
@@ -134,18 +136,17 @@ def _predicted(
     callee: Value,
     state: State,
 ) -> Value:
-    inputs = {name: as_used(contents(value, state), state.called) for name, value in named.items()}
+    inputs = {name: contents(value, state) for name, value in named.items()}
     loose = frozenset().union(*(contents(value, state) for value in (*positional, *rest)))
     machine.met(
         site,
         Use(
             inputs,
-            as_used(loose, state.called),
-            as_used(state.control | made_from(everything(callee), "choice"), state.called),
+            loose,
+            state.control | made_from(everything(callee), "choice"),
             tuple(objects),
         ),
     )
-    state.called |= {site}
     return Value(frozenset({Label(site, WHOLE)}))
 
 
@@ -230,13 +231,13 @@ def _called_back(machine: Machine, name: str, values: Sequence[Value], chain: Si
     """The results of functions and modules that are passed to a call, run with whatever else is passed."""
     results = []
     inside = inside_of(chain[:-1], chain[-1])
+    machine.loops.add(chain[-1])
     for functions, given in _units(values, state):
         for one in functions:
             result = _run_with(machine, one, given, chain, state)
             if name in _FOLDS:
                 # What it returned is given to it again.
                 again = [*given, older(result, chain[-1], inside)]
-                state.called = frozenset(site for site in state.called if not inside(site))
                 result = join([result, _run_with(machine, one, again, chain, state)])
             results.append(result)
     return [several(result, chain[-1], inside) for result in results]
@@ -342,7 +343,7 @@ def _got(base: Value, arguments: Sequence[Value], state: State) -> Value:
     if len(names) == 1 and names[0] in base.parts:
         return join([base.parts[names[0]], *fallback])
     labels = frozenset(
-        Label(one.site, names[0], one.how, one.back, one.loop) if one.field == WHOLE and len(names) == 1 else one
+        replace(one, field=names[0]) if one.field == WHOLE and len(names) == 1 else one
         for one in base.labels
     )
     held = [list(one.values()) for one in base.objects if isinstance(one, dict)]

@@ -133,6 +133,8 @@ def _is_dictionary(one: Any) -> bool:
 
 def _exact(base: Value, name: str, state: State) -> Value | None:
     """The part of a value under a key that is known, if nothing else can stand there."""
+    if ITEM in base.parts:
+        return None
     found = [base.parts[name]] if name in base.parts else []
     for one in base.objects:
         owner = one if isinstance(one, New) else id(one)
@@ -211,6 +213,7 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
     else:
         element = evaluate(machine, node.elt, frame, state)
     where = place(node, frame.filename)
+    machine.loops.add(where)
     whole = join([element, Value(_all(why, "choice", state))])
     gathered = several(whole, where, inside_of(frame.chain, where))
     state.control = control

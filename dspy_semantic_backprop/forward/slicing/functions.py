@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -62,7 +63,7 @@ def of_prediction(label: Label, name: str) -> Label:
     """The label of an attribute of what a label stands for: a field, where that is a prediction."""
     if label.field != WHOLE:
         return label
-    return label if name in _WHOLE_PREDICTION else Label(label.site, name, label.how, label.back, label.loop)
+    return label if name in _WHOLE_PREDICTION else replace(label, field=name)
 
 
 def _member(machine: Machine, owner: Any, name: str, receiver: Value, frame: Frame, state: State) -> list[Value]:
@@ -174,7 +175,7 @@ def _bound(arguments: ast.arguments, values: list[Value], named: Mapping[str, Va
 
 
 def _run(machine: Machine, key: Any, node: Any, frame: Frame, env: dict[str, Value], state: State) -> Value:
-    inner = State(env, state.heap, state.called, state.control)
+    inner = State(env, state.heap, state.control)
     machine.running.append(key)
     try:
         if isinstance(node, ast.Lambda):
@@ -188,7 +189,6 @@ def _run(machine: Machine, key: Any, node: Any, frame: Frame, env: dict[str, Val
         if after.heap is not state.heap:
             for cell, held in after.heap.items():
                 state.heap[cell] = join([state.heap.get(cell, NOTHING), held]) if len(returned) > 1 else held
-        state.called |= after.called
     return join(value for value, _ in returned)
 
 

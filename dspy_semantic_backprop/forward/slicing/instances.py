@@ -10,7 +10,7 @@ from ..trace import Call
 from .machine import Use, within
 from .program_slice import ProgramSlice
 from .sites import Position
-from .values import ALL, MANY, WHOLE, How, Label, Site
+from .values import MANY, WHOLE, How, Label, Site
 
 _SINGLE = frozenset({"Predict", "ChainOfThought"})
 
@@ -39,6 +39,7 @@ class Instances:
     ended: list[Call] = field(default_factory=list)
     at: dict[Site, list[int]] = field(default_factory=dict)
     sites: dict[str, Site | None] = field(default_factory=dict)
+    units: dict[tuple[str, Position], Position | None] = field(default_factory=dict)
 
     def end(self, call: Call) -> None:
         """Take in a call that has ended."""
@@ -63,33 +64,83 @@ class Instances:
         site = self.site(call)
         return self.slice.uses[site] if site is not None else None
 
-    def ends(self, labels: Iterable[Label]) -> Iterator[list[Suggestion]]:
+    def ends(self, labels: Iterable[Label], reader: Call | None) -> Iterator[list[Suggestion]]:
         """The outputs that labels stand for, at this moment.
 
         Args:
             labels: Of one value.
+            reader: The call that reads the value; None for the returned prediction.
 
         Yields:
             For each label the outputs; none where the record has no such call.
         """
         for label in labels:
-            found = [End(call.id, name) for call in self._calls(label) for name in _fields(call, label.field)]
+            found = [End(call.id, name) for call in self._calls(label, reader) for name in _fields(call, label.field)]
             yield [Suggestion(end, label.how) for end in dict.fromkeys(found)]
 
-    def _calls(self, label: Label) -> list[Call]:
+    def _calls(self, label: Label, reader: Call | None) -> list[Call]:
         places = self.at.get(label.site, [])
         wanted = [at for at in places if _fields(self.ended[at], label.field)]
         if not wanted:
             return []
-        if label.back in (MANY, ALL):
-            found = self._of_loop(wanted, label.loop)
-            return [self.ended[at] for at in (found if label.back == ALL else found[:-1])]
-        last = self.ended[wanted[-1]]
-        if last.concurrent:
-            return [self.ended[at] for at in wanted]
-        if self._composite(label.site):
-            return [self.ended[at] for at in self._run(wanted)]
-        return [self.ended[wanted[-1 - label.back]]] if label.back < len(wanted) else []
+        if label.loop is None or (label.back == 0 and not label.all):
+            last = self.ended[wanted[-1]]
+            if last.concurrent:
+                return [self.ended[at] for at in wanted]
+            found = self._run(wanted) if self._composite(label.site) else wanted[-1:]
+        else:
+            found = self._of_passages(wanted, label, reader)
+        return [self.ended[at] for at in found]
+
+    def _of_passages(self, wanted: list[int], label: Label, reader: Call | None) -> list[int]:
+        """Of some calls those that a label means: of this passage of its loop, the one before, or all before."""
+        assert label.loop is not None
+        within_loop = reader is not None and self._unit(reader, label.loop) is not None
+        latest = len(self.ended) - 1 if within_loop else wanted[-1]
+        passages = self._passages(label.loop, latest, reader if within_loop else None)
+        if label.back == 0:
+            chosen = [at for passage in passages for at in passage]
+        else:
+            earlier = passages[1:] if within_loop else passages
+            if within_loop and len(passages) == 1 and self._alike(passages[0], label.loop):
+                # One inner loop is the whole body: its passages cannot be told from those of the outer one.
+                earlier = passages
+            chosen = [at for passage in (earlier if label.back == MANY else earlier[:1]) for at in passage]
+        taken = set(chosen)
+        found = [at for at in wanted if at in taken]
+        return found if label.all or label.back == MANY else found[-1:]
+
+    def _passages(self, loop: Position, latest: int, reader: Call | None) -> list[list[int]]:
+        """The latest run of a loop, as the calls of each of its passages, the latest passage first.
+
+        A passage is left where the next call stands earlier in the loop's body, or at the same place again.
+        """
+        passages: list[list[int]] = [[]]
+        here = self._unit(reader, loop) if reader is not None else None
+        for at in range(latest, -1, -1):
+            unit = self._unit(self.ended[at], loop)
+            if unit is None:
+                break
+            again = here is not None and (unit > here or (unit == here and unit not in self.slice.loops))
+            if again and (passages[-1] or reader is not None):
+                passages.append([])
+            passages[-1].append(at)
+            here = unit
+        return passages
+
+    def _alike(self, places: list[int], loop: Position) -> bool:
+        units = {self._unit(self.ended[at], loop) for at in places}
+        return len(units) == 1 and units <= self.slice.loops
+
+    def _unit(self, call: Call, loop: Position) -> Position | None:
+        """The statement of a loop's body that made a call: an inner loop, or the call's own place."""
+        key = (call.id, loop)
+        if key not in self.units:
+            way = self.ways.get(call.id, ())
+            place = next((one for one in way if within(one, loop)), None)
+            inner = [one for one in self.slice.loops if place is not None and one != loop and within(one, loop) and within(place, one)]
+            self.units[key] = min(inner, key=lambda one: (one[1:3], (-one[3], -one[4])), default=place)
+        return self.units[key]
 
     def _composite(self, site: Site) -> bool:
         objects = self.slice.uses[site].objects
@@ -104,21 +155,6 @@ class Instances:
             found += [at] if at in taken else []
             at -= 1
         return found[::-1]
-
-    def _of_loop(self, places: list[int], loop: Position | None) -> list[int]:
-        """The last of some calls and those before it that the same run of a loop made."""
-        if loop is None:
-            return places
-        taken = set(places)
-        at, found = places[-1], []
-        while at >= 0 and self._inside(self.ended[at], loop):
-            found += [at] if at in taken else []
-            at -= 1
-        return found[::-1]
-
-    def _inside(self, call: Call, loop: Position) -> bool:
-        way = self.ways.get(call.id, ())
-        return not way or any(within(one, loop) for one in way)
 
 
 def _fields(call: Call, name: str) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from .sites import Position
-from .values import ALL, ITEM, MANY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older
+from .values import ITEM, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older
 
 Cell = tuple[Any, str]
 """An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
@@ -41,20 +41,15 @@ class Use:
 
 @dataclass
 class State:
-    """What is known at one point of the program: variables, heap, calls since the loop turned, deciding labels."""
+    """What is known at one point of the program: variables, heap, and the labels that decided that it is reached."""
 
     env: dict[str, Value] = field(default_factory=dict)
     heap: dict[Cell, Value] = field(default_factory=dict)
-    called: frozenset[Site] = frozenset()
     control: frozenset[Label] = frozenset()
 
     def copy(self) -> State:
         """A state that can go another way."""
-        return State(dict(self.env), dict(self.heap), self.called, self.control)
-
-    def take(self, other: State) -> None:
-        """Become another state, in place."""
-        self.env, self.heap, self.called, self.control = other.env, other.heap, other.called, other.control
+        return State(dict(self.env), dict(self.heap), self.control)
 
     def store(self, cell: Cell, value: Value, *, strongly: bool = False) -> None:
         """Put a value into a cell, instead of what was there or besides it."""
@@ -132,6 +127,7 @@ class Machine:
     uses: dict[Site, Use] = field(default_factory=dict)
     running: list[Any] = field(default_factory=list)
     tries: list[set[Label]] = field(default_factory=list)
+    loops: set[Position] = field(default_factory=set)
 
     def spend(self) -> None:
         """Count one expression.
@@ -166,7 +162,7 @@ def merged(one: State, other: State) -> State:
     """The state after either of two ways."""
     env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in {**one.env, **other.env}}
     heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in {**one.heap, **other.heap}}
-    return State(env, heap, one.called | other.called, one.control | other.control)
+    return State(env, heap, one.control | other.control)
 
 
 def chosen(before: State, after: State, labels: frozenset[Label]) -> State:
@@ -188,8 +184,7 @@ def turned(state: State, frame: Frame, loop: Position) -> State:
     inside = inside_of(frame.chain, loop)
     env = {name: older(value, loop, inside) for name, value in state.env.items()}
     heap = {cell: older(value, loop, inside) for cell, value in state.heap.items()}
-    called = frozenset(site for site in state.called if not inside(site))
-    return State(env, heap, called, state.control)
+    return State(env, heap, state.control)
 
 
 def inside_of(way: Site, loop: Position) -> Callable[[Site], bool]:
@@ -249,14 +244,6 @@ def objects_in(value: Value) -> tuple[Any, ...]:
     for part in [part for name, part in value.parts.items() if name != SIZE]:
         found |= {id(one): one for one in objects_in(part)}
     return tuple(found.values())
-
-
-def as_used(labels: frozenset[Label], called: frozenset[Site]) -> frozenset[Label]:
-    """Labels counted back from a point: what the passage before wrote is the latest, until this one's call has come."""
-    return frozenset(
-        replace(one, back=0 if one.back == 1 else ALL) if one.back in (1, MANY) and one.site not in called else one
-        for one in labels
-    )
 
 
 def size(value: Value, state: State) -> frozenset[Label]:

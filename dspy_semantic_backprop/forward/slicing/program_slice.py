@@ -17,7 +17,7 @@ from typing import Any
 
 
 from . import expressions, functions, statements
-from .machine import Bound, Machine, State, TooMuch, Use, as_used, contents
+from .machine import Bound, Machine, State, TooMuch, Use, contents
 from .sites import Position, own
 from .sources import definition, member, unwrapped
 from .values import ITEM, WHOLE, Label, Site, Value, everything
@@ -30,10 +30,12 @@ class ProgramSlice:
     Args:
         uses: Site -> what the calls there may be made of.
         returned: Field of the returned prediction -> its labels; `WHOLE` for all that are not named.
+        loops: The positions of loops, comprehensions, and calls that call back.
     """
 
     uses: Mapping[Site, Use]
     returned: Mapping[str, frozenset[Label]]
+    loops: frozenset[Position]
 
     def site(self, chain: Sequence[Position]) -> Site | None:
         """The site that a call was made at: the one whose end is most like the call's own way.
@@ -87,8 +89,7 @@ def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | 
         value = functions.invoke(machine, Bound(function, Value(objects=(program,)), type(program)), [], {}, (), state)
     except (TooMuch, RecursionError):
         return None
-    returned = {name: as_used(labels, state.called) for name, labels in _returned(value, state).items()}
-    return ProgramSlice(machine.uses, returned)
+    return ProgramSlice(machine.uses, _returned(value, state), frozenset(machine.loops))
 
 
 def _returned(value: Value, state: State) -> dict[str, frozenset[Label]]:

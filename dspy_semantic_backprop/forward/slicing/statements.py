@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from .machine import Closure, Frame, Loop, Machine, State, chosen, contents, items, merged, picked, size, truth, turned
 from .sources import place
-from .values import ALL, ITEM, NOTHING, WHOLE, Label, New, Value, everything, join, made_from
+from .values import ITEM, NOTHING, WHOLE, Label, New, Value, everything, join, made_from
 
 _PASSES = 3
 
@@ -157,6 +158,7 @@ def _branches(
 def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Frame, state: State) -> State | None:
     start, where = state.copy(), place(node, frame.filename)
     loop = Loop()
+    machine.loops.add(where)
     frame.loops.append(loop)
     ends = []
     returned = len(frame.returns)
@@ -187,7 +189,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
 
 
 def _any_passage(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
-    return frozenset(Label(one.site, one.field, one.how, ALL, loop) for one in labels)
+    return frozenset(replace(one, back=0, loop=loop, all=True) for one in labels)
 
 
 def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:
@@ -235,4 +237,4 @@ def _bind(pattern: ast.pattern, value: Value, state: State) -> None:
 
 
 def _named_part(label: Label, name: str) -> Label:
-    return Label(label.site, name, label.how, label.back, label.loop) if label.field == WHOLE else label
+    return replace(label, field=name) if label.field == WHOLE else label

@@ -24,9 +24,7 @@ ITEM = "[]"
 SIZE = "#"
 """In place of a part's name: what decides how many items there are."""
 MANY = 2
-"""Of any passage of a loop before this one's."""
-ALL = 3
-"""Of any passage, this one's included."""
+"""Of any earlier passage of a loop."""
 _DEEPEST_PART = 4
 _RANK = {"verbatim": 0, "added": 1, "sliced": 2, "computed": 3, "choice": 4}
 
@@ -39,8 +37,9 @@ class Label:
         site: The site.
         field: The output field; `WHOLE` for the prediction itself.
         how: How the value depends on it.
-        back: Of which passage of a loop: 0 the latest, 1 the one before, `MANY` any before, `ALL` any.
-        loop: The loop that made it any of several: its position; None outside of loops.
+        back: Of which passage of `loop`: 0 this one, 1 the one before, `MANY` any before.
+        loop: The position of the loop that it came through; None outside of loops.
+        all: Whether every call there counts, and not the latest alone, as after a comprehension.
     """
 
     site: Site
@@ -48,6 +47,7 @@ class Label:
     how: How = "verbatim"
     back: int = 0
     loop: Position | None = None
+    all: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,21 @@ def made_from(labels: Iterable[Label], how: How) -> frozenset[Label]:
 
 def older(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
     """A value as the next passage of a loop finds it: what the loop's own calls wrote is one passage older."""
-    if value is NOTHING:
-        return value
     labels = frozenset(_older(one, loop) if inside(one.site) else one for one in value.labels)
-    return Value(labels, {name: older(part, loop, inside) for name, part in value.parts.items()}, value.objects)
+    parts = {name: older(part, loop, inside) for name, part in value.parts.items()}
+    if labels == value.labels and all(part is value.parts[name] for name, part in parts.items()):
+        return value
+    return Value(labels, parts, value.objects)
 
 
 def _older(label: Label, loop: Position) -> Label:
-    return replace(label, back=min(label.back + 1, MANY) if label.back < ALL else ALL, loop=loop)
+    if label.loop in (None, loop):
+        return replace(label, back=min(label.back + 1, MANY), loop=loop)
+    # What an inner loop gathered is one passage of the outer one older.
+    return replace(label, back=1, loop=loop, all=label.all or label.back == MANY)
 
 
 def several(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
     """A value gathered in one go from all passages of a loop, as in a comprehension."""
-    labels = frozenset(
-        replace(one, back=ALL, loop=loop) if one.back < ALL and inside(one.site) else one for one in value.labels
-    )
+    labels = frozenset(replace(one, loop=loop, all=True) if inside(one.site) else one for one in value.labels)
     return Value(labels, {name: several(part, loop, inside) for name, part in value.parts.items()}, value.objects)
