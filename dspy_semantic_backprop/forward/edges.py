@@ -23,7 +23,7 @@ from .outputs import Outputs, contained, parts_of, shows, telling, text_of
 from .slicing.instances import Instances, Suggestion
 from .slicing.machine import Use
 from .slicing.values import WHOLE, Label
-from .trace import OUTPUT, Call, Trace
+from .trace import OUTPUT, Trace
 
 _GUESSES = 20
 _SHORT = 12
@@ -105,8 +105,8 @@ class _Evidence:
         said: dict[End, Suggestion] = {}
         for suggestion in (one for several in found for one in several):
             known = said.get(suggestion.source)
-            looser = known is None or _RANK.index(suggestion.how) > _RANK.index(known.how)
-            said[suggestion.source] = suggestion if looser else known
+            if known is None or _RANK.index(suggestion.how) > _RANK.index(known.how):
+                said[suggestion.source] = suggestion
         by_source = {edge.source: edge for edge in seen}
         live = self.trace.live.get(("inputs", target, name), value)
         same = any(edge.known_by == "identity" and self.outputs.live[edge.source] is live for edge in seen)
@@ -139,7 +139,9 @@ class _Evidence:
     def _decided(self, target: str, use: Use) -> list[Edge]:
         if self.instances is None:
             return []
-        sources = dict.fromkeys(one.source for several in self.instances.ends(use.control, self.calls.get(target)) for one in several)
+        sources = dict.fromkeys(
+            one.source for several in self.instances.ends(use.control, self.calls.get(target)) for one in several
+        )
         return [
             Edge(source, End(target, None), "control", "code", 0.6)
             for source in sources

@@ -91,7 +91,8 @@ def _expression(machine: Machine, node: Any, frame: Frame, state: State) -> Valu
         case None:
             return NOTHING
     # Comparisons, negations, slices and whatever else makes something new of its parts.
-    return Value(_all((of(inner) for inner in ast.iter_child_nodes(node) if isinstance(inner, ast.expr)), "computed", state))
+    inside = [of(inner) for inner in ast.iter_child_nodes(node) if isinstance(inner, ast.expr)]
+    return Value(_all(inside, "computed", state))
 
 
 def _all(values: Iterable[Value], how: How, state: State) -> frozenset[Label]:
@@ -164,7 +165,9 @@ def _operation(node: ast.BinOp, left: Value, right: Value, state: State) -> Valu
     if isinstance(node.op, ast.Add):
         parts = {str(at): part for at, part in enumerate((left, right)) if part.parts or part.objects}
         texts = any(isinstance(one, str) for value in (left, right) for one in value.objects)
-        return Value(_all([left, right], "verbatim" if texts else "added", state), {ITEM: join(parts.values())} if parts else {})
+        return Value(
+            _all([left, right], "verbatim" if texts else "added", state), {ITEM: join(parts.values())} if parts else {}
+        )
     how: How = "computed"
     if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
         how = "verbatim"
@@ -179,7 +182,13 @@ def _literal(machine: Machine, node: ast.List | ast.Tuple | ast.Set, frame: Fram
             parts[ITEM] = join([parts.get(ITEM, NOTHING), items(value, state)])
         else:
             parts[str(at)] = value
-    return Value(parts=parts, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),) if isinstance(node, (ast.List, ast.Set)) else ())
+    made = (_container(node, frame, state),) if isinstance(node, (ast.List, ast.Set)) else ()
+    return Value(parts=parts, objects=made)
+
+
+def _container(node: ast.AST, frame: Frame, state: State) -> New:
+    kind = dict if isinstance(node, (ast.Dict, ast.DictComp)) else None
+    return fresh((*frame.chain, place(node, frame.filename)), kind, state)
 
 
 def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) -> Value:
@@ -193,7 +202,7 @@ def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) ->
         names = evaluate(machine, key, frame, state)
         name = next((str(one) for one in names.objects if isinstance(one, (str, int))), ITEM)
         parts[name] = join([parts.get(name, NOTHING), held, Value(contents(names, state))])
-    return Value(parts=parts, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),))
+    return Value(parts=parts, objects=(_container(node, frame, state),))
 
 
 def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> Value:
@@ -221,7 +230,7 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
     for name in outside:
         state.env[name] = outside[name] if name in _targets(node) else state.env[name]
     how_many = Value(made_from(counted, "computed"))
-    return Value(parts={ITEM: gathered, SIZE: how_many}, objects=(fresh((*frame.chain, place(node, frame.filename)), dict if isinstance(node, (ast.Dict, ast.DictComp)) else None, state),))
+    return Value(parts={ITEM: gathered, SIZE: how_many}, objects=(_container(node, frame, state),))
 
 
 def _targets(node: Any) -> set[str]:

@@ -26,6 +26,12 @@ def is_dspys(one: Any) -> bool:
     return isinstance(one, dspy.Module) and type(one).__module__.split(".")[0] == "dspy"
 
 
+def entry(module: Any) -> types.FunctionType | None:
+    """The function that a call of a module ends in: its `forward`, or `aforward`; None where it has neither."""
+    found = (unwrapped(member(module, name)) for name in ("forward", "aforward"))
+    return next((one for one in found if isinstance(one, types.FunctionType)), None)
+
+
 def attribute(machine: Machine, base: Value, name: str, frame: Frame, state: State) -> Value:
     """What an attribute of a value may be.
 
@@ -95,7 +101,9 @@ def runnable(one: Any) -> bool:
     if isinstance(one, types.FunctionType):
         return own(one.__code__)
     if isinstance(one, type):
-        return any(isinstance(unwrapped(f), types.FunctionType) and own(unwrapped(f).__code__) for f in vars(one).values())
+        return any(
+            isinstance(unwrapped(f), types.FunctionType) and own(unwrapped(f).__code__) for f in vars(one).values()
+        )
     return isinstance(one, dspy.Module) and not is_dspys(one)
 
 
@@ -195,8 +203,7 @@ def _run(machine: Machine, key: Any, node: Any, frame: Frame, env: dict[str, Val
 def _run_module(
     machine: Machine, module: Any, arguments: Sequence[Value], named: Mapping[str, Value], chain: Site, state: State
 ) -> Value:
-    functions = [member(module, name) for name in ("forward", "aforward")]
-    function = next((unwrapped(one) for one in functions if isinstance(unwrapped(one), types.FunctionType)), None)
+    function = entry(module)
     if function is None:
         return NOTHING
     return invoke(machine, Bound(function, Value(objects=(module,)), type(module)), arguments, named, chain, state)

@@ -136,9 +136,13 @@ class Instances:
         """The statement of a loop's body that made a call: an inner loop, or the call's own place."""
         key = (call.id, loop)
         if key not in self.units:
-            way = self.ways.get(call.id, ())
+            way = self.ways.get(call.id) or self.site(call) or ()
             place = next((one for one in way if within(one, loop)), None)
-            inner = [one for one in self.slice.loops if place is not None and one != loop and within(one, loop) and within(place, one)]
+            inner = [
+                one
+                for one in self.slice.loops
+                if place is not None and one != loop and within(one, loop) and within(place, one)
+            ]
             self.units[key] = min(inner, key=lambda one: (one[1:3], (-one[3], -one[4])), default=place)
         return self.units[key]
 

@@ -108,6 +108,32 @@ class Bound:
     owner: Any = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """A call with all that it is given.
+
+    Args:
+        name: The name of what is called, as it stands in the code; "" where it has none.
+        base: The object whose method it is.
+        callee: What may be called.
+        arguments: The positional arguments, and those whose name is not known.
+        named: The others.
+        site: Where the call stands.
+    """
+
+    name: str
+    base: Value
+    callee: Value
+    arguments: tuple[Value, ...]
+    named: Mapping[str, Value]
+    site: Site
+
+    @property
+    def values(self) -> list[Value]:
+        """All arguments."""
+        return [*self.arguments, *self.named.values()]
+
+
 @dataclass
 class Machine:
     """What the parts of an abstract run share.
@@ -160,8 +186,10 @@ def fresh(site: Site, made_by: Any, state: State) -> New:
 
 def merged(one: State, other: State) -> State:
     """The state after either of two ways."""
-    env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in {**one.env, **other.env}}
-    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in {**one.heap, **other.heap}}
+    names = {**one.env, **other.env}
+    cells = {**one.heap, **other.heap}
+    env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in names}
+    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in cells}
     return State(env, heap, one.control | other.control)
 
 

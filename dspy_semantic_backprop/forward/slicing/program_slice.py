@@ -10,16 +10,14 @@ debugger or coverage tool; and what did not run decides too.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 from . import expressions, functions, statements
 from .machine import Bound, Machine, State, TooMuch, Use, contents
 from .sites import Position, own
-from .sources import definition, member, unwrapped
+from .sources import definition
 from .values import ITEM, WHOLE, Label, Site, Value, everything
 
 
@@ -77,11 +75,8 @@ def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | 
     Returns:
         Its slice; None where the source of its `forward` cannot be had, or there is too much of it.
     """
-    function = next((unwrapped(member(program, name)) for name in ("forward", "aforward")
-                     if isinstance(unwrapped(member(program, name)), types.FunctionType)
-                     and own(unwrapped(member(program, name)).__code__)), None)
-    node = definition(function) if function is not None else None
-    if function is None or node is None:
+    function = functions.entry(program)
+    if function is None or not own(function.__code__) or definition(function) is None:
         return None
     machine = Machine(frozenset(observed), expressions.evaluate, statements.execute, functions.invoke)
     state = State()
@@ -95,8 +90,6 @@ def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | 
 def _returned(value: Value, state: State) -> dict[str, frozenset[Label]]:
     named = {name: contents(part, state) for name, part in value.parts.items() if name != ITEM}
     loose = value.labels | (everything(value.parts[ITEM]) if ITEM in value.parts else frozenset())
-    kept = frozenset().union(*(contents(Value(objects=(one,)), state) for one in value.objects)) if value.objects else frozenset()
+    kept = contents(Value(objects=value.objects), state)
     why = frozenset(one for one in value.labels if one.how == "choice")
     return {**{name: labels | why for name, labels in named.items()}, WHOLE: loose | kept}
-
-

@@ -85,7 +85,12 @@ def chain(stack: tuple[Frame, ...]) -> tuple[Position, ...]:
     found: list[Position] = []
     inner: types.CodeType | None = None
     for code, at in stack:
-        if inner is None or inner not in code.co_consts or not inner.co_name.startswith("<") or inner.co_name == "<lambda>":
+        if (
+            inner is None
+            or inner not in code.co_consts
+            or not inner.co_name.startswith("<")
+            or inner.co_name == "<lambda>"
+        ):
             found.append(position(code, at))
         inner = code
     return tuple(reversed(found))

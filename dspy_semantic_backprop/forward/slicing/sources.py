@@ -19,7 +19,9 @@ def definition(function: types.FunctionType) -> Definition | None:
     """The syntax tree of a function; None where its source cannot be had."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    for node in _definitions(code.co_filename, "".join(linecache.getlines(code.co_filename))).get(code.co_firstlineno, ()):
+    for node in _definitions(code.co_filename, "".join(linecache.getlines(code.co_filename))).get(
+        code.co_firstlineno, ()
+    ):
         called = "<lambda>" if isinstance(node, ast.Lambda) else node.name
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         if called == code.co_name and tuple(one.arg for one in arguments) == names:

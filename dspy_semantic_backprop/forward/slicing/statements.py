@@ -118,7 +118,7 @@ def _store(base: Value, name: str, value: Value, state: State, node: ast.expr, *
 
 
 def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State) -> None:
-    before = machine.evaluate(machine, _as_read(node.target), frame, state)
+    before = machine.evaluate(machine, node.target, frame, state)
     added = machine.evaluate(machine, node.value, frame, state)
     how = "added" if isinstance(node.op, ast.Add) else "computed"
     labels = made_from(contents(before, state) | contents(added, state), how)
@@ -126,10 +126,6 @@ def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State
         if isinstance(one, (New, list, dict, set)):
             state.store((one if isinstance(one, New) else id(one), ITEM), Value(contents(added, state)))
     assign(machine, node.target, Value(labels, {}, before.objects), frame, state)
-
-
-def _as_read(target: ast.expr) -> ast.expr:
-    return ast.copy_location(type(target)(**{**dict(ast.iter_fields(target)), "ctx": ast.Load()}), target)
 
 
 def _branches(
