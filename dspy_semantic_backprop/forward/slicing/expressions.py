@@ -116,7 +116,7 @@ def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
     why = Value(made_from(contents(key, state), "choice"))
     if isinstance(node, ast.Slice):
         kept = Value(parts={ITEM: items(Value(parts=base.parts, objects=base.objects), state)})
-        return join([Value(made_from(base.labels, "sliced")), kept, why])
+        return join([Value(made_from(base.labels, "computed" if node.step is not None else "sliced")), kept, why])
     if len(names) == 1:
         exact = _exact(base, names[0], state)
         if exact is not None:

@@ -75,6 +75,8 @@ class Instances:
             For each label the outputs; none where the record has no such call.
         """
         for label in labels:
+            if label.until is not None and self._overwritten(label.until, reader):
+                continue
             found = [End(call.id, name) for call in self._calls(label, reader) for name in _fields(call, label.field)]
             yield [Suggestion(end, label.how) for end in dict.fromkeys(found)]
 
@@ -145,6 +147,12 @@ class Instances:
             ]
             self.units[key] = min(inner, key=lambda one: (one[1:3], (-one[3], -one[4])), default=place)
         return self.units[key]
+
+    def _overwritten(self, loop: Position, reader: Call | None) -> bool:
+        """Whether a loop has made a whole passage since it began: what stood before it is gone."""
+        if reader is not None and self._unit(reader, loop) is not None:
+            return len(self._passages(loop, len(self.ended) - 1, reader)) > 1
+        return any(self._unit(call, loop) is not None for call in self.ended)
 
     def _composite(self, site: Site) -> bool:
         objects = self.slice.uses[site].objects

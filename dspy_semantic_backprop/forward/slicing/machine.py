@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sites import Position
-from .values import ITEM, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older
+from .values import ITEM, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
 
 Cell = tuple[Any, str]
 """An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
@@ -223,6 +223,26 @@ def inside_of(way: Site, loop: Position) -> Callable[[Site], bool]:
         loop: The loop's position.
     """
     return lambda site: site[: len(way)] == way and len(site) > len(way) and within(site[len(way)], loop)
+
+
+def entered(start: State, turns: list[State], loop: Position) -> State:
+    """The state at the beginning of any passage of a loop.
+
+    Args:
+        start: The state before the loop.
+        turns: The states at the ends of its passages, each one passage older.
+        loop: The loop's position.
+    """
+    if not turns:
+        return start.copy()
+    after = turns[0]
+    for one in turns[1:]:
+        after = merged(after, one)
+    env = dict(start.env)
+    for name, value in start.env.items():
+        if after.env.get(name, NOTHING) is not value:
+            env[name] = replaced(value, after.env.get(name, NOTHING), loop)
+    return merged(State(env, start.heap, start.control), after)
 
 
 def within(inner: Position, outer: Position) -> bool:

@@ -6,7 +6,22 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .machine import Closure, Frame, Loop, Machine, State, chosen, contents, items, merged, picked, size, truth, turned
+from .machine import (
+    Closure,
+    Frame,
+    Loop,
+    Machine,
+    State,
+    chosen,
+    contents,
+    entered,
+    items,
+    merged,
+    picked,
+    size,
+    truth,
+    turned,
+)
 from .sources import place
 from .values import ITEM, NOTHING, WHOLE, Label, New, Value, everything, join, made_from
 
@@ -170,9 +185,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
         ends.append(state)
         end = execute(machine, node.body, frame, top)
         loop.continues += [end] if end is not None else []
-        state = start.copy()
-        for one in loop.continues:
-            state = merged(state, turned(one, frame, where))
+        state = entered(start, [turned(one, frame, where) for one in loop.continues], where)
         state.control = start.control
         loop.continues.clear()
     frame.loops.pop()

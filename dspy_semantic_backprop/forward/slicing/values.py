@@ -40,6 +40,7 @@ class Label:
         back: Of which passage of `loop`: 0 this one, 1 the one before, `MANY` any before.
         loop: The position of the loop that it came through; None outside of loops.
         all: Whether every call there counts, and not the latest alone, as after a comprehension.
+        until: The position of a loop whose first passage overwrites the value: later ones do not see it.
     """
 
     site: Site
@@ -48,6 +49,7 @@ class Label:
     back: int = 0
     loop: Position | None = None
     all: bool = False
+    until: Position | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,20 @@ def _older(label: Label, loop: Position) -> Label:
         return replace(label, back=min(label.back + 1, MANY), loop=loop)
     # What an inner loop gathered is one passage of the outer one older.
     return replace(label, back=1, loop=loop, all=label.all or label.back == MANY)
+
+
+def replaced(value: Value, by: Value, loop: Position) -> Value:
+    """A value before a loop that the loop's first passage overwrites, as all passages find it.
+
+    Args:
+        value: What it was before.
+        by: What the passage before has made of it.
+        loop: The loop's position.
+    """
+    kept = by.labels
+    labels = frozenset(one if one in kept or one.until else replace(one, until=loop) for one in value.labels)
+    parts = {name: replaced(part, by.parts.get(name, NOTHING), loop) for name, part in value.parts.items()}
+    return Value(labels, parts, value.objects)
 
 
 def several(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
