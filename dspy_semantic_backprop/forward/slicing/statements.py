@@ -173,7 +173,8 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
     frame.loops.append(loop)
     ends = []
     returned = len(frame.returns)
-    for _ in range(_PASSES):
+    known = dict(machine.uses)
+    for first in (True, *(False for _ in range(_PASSES - 1))):
         top = state.copy()
         if isinstance(node, ast.While):
             why = made_from(size(machine.evaluate(machine, node.test, frame, top), top), "choice")
@@ -188,6 +189,11 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
         state = entered(start, [turned(one, frame, where) for one in loop.continues], where)
         state.control = start.control
         loop.continues.clear()
+        if first:
+            # The first passage did not know what the loop overwrites; the second one finds all that it found.
+            machine.uses = known
+            loop.breaks.clear()
+            del frame.returns[returned:]
     frame.loops.pop()
     after = state
     for one in (*ends[1:], *loop.breaks):
