@@ -45,6 +45,7 @@ class Call:
         concurrent: Whether a thread or task other than the program's own made the call: such calls have no
             order that another execution would repeat.
         annotations: Output field -> its declared type; not part of the record's JSON form.
+        further: The outputs of the completions after the first, where several were asked for; not part of it.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Call:
     demos: int = 0
     concurrent: bool = False
     annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def before(self, other: Call) -> bool:
         """Whether this call had ended when the other one started."""
@@ -69,10 +71,11 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Aside:
-    """A call of a tool, or of a language model outside of any predictor: no node, but a replay needs its answer.
+    """A call that is no node, but whose answer a replay needs: a tool's, an interpreter's, a language model's
+    outside of any predictor.
 
     Args:
-        name: The tool's name; "lm" for a language model.
+        name: The tool's name; "lm" for a language model, "interpreter" for one that runs code.
         asked: Its arguments, as text.
         answer: What it returned; None where it raised.
         raised: What it raised; None where it returned.
@@ -101,6 +104,7 @@ class Trace:
         reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
+        blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
 
     inputs: Mapping[str, Any]
@@ -114,3 +118,4 @@ class Trace:
     effects: tuple[str, ...] = ()
     reads: tuple[tuple[int, str, str], ...] = ()
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    blocked: tuple[str, ...] = ()
