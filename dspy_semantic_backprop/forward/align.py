@@ -1,4 +1,4 @@
-"""Which call of a replay is which recorded one, and when two values are the same."""
+"""Which call of a replay is which recorded one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .same import alike
 from .trace import Call, Trace
+
+__all__ = ["Plan", "alike", "likeness", "realigned", "same_inputs"]
 
 
 @dataclass(frozen=True)
@@ -22,28 +25,15 @@ class Plan:
     reserved: frozenset[str] = frozenset()
 
 
-def alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same to a reader: of one type and equal, or of one text."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    try:
-        if bool(one == other):
-            return True
-    except Exception:  # noqa: BLE001 - comparing is the user's own code
-        return False
-    return not isinstance(one, (str, int, float, bool)) and str(one) == str(other)
-
-
 def likeness(recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
-    """How many of the inputs are as recorded."""
-    return sum(alike(recorded.get(name), value) for name, value in inputs.items())
+    """How many of the recorded inputs are given again."""
+    # What DSPy adds to a call after it was recorded, the defaults of fields left out, tells calls apart nowhere.
+    return sum(alike(value, inputs.get(name)) for name, value in recorded.items())
 
 
 def same_inputs(call: Call, inputs: Mapping[str, Any]) -> bool:
     """Whether a recorded call was given the very same inputs."""
-    return likeness(call.inputs, inputs) == len(inputs)
+    return all(alike(value, inputs.get(name)) for name, value in call.inputs.items())
 
 
 def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Plan | None:
@@ -62,8 +52,8 @@ def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Pla
     reserved: set[str] = set()
     for name, calls in given.items():
         recorded = [call for call in trace.calls if call.predictor == name]
-        exact = [next((call for call in recorded if same_inputs(call, inputs)), None) for inputs in calls]
         if any(call.concurrent for call in recorded):
+            exact = [next((call for call in recorded if same_inputs(call, inputs)), None) for inputs in calls]
             known = {call.id for call in exact if call is not None}
             reserved |= known if len(known) < len(calls) else set()
         elif recorded and len(recorded) != len(calls):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,72 +20,15 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from .effects import pause, resume, watched
+from .names import UNNAMED, Names
 from .order import name_calls
-from .reads import ReadStore
-from .replica import constants
-from .slicing.program_slice import ProgramCode, program_slice
-from .slicing.sites import Frame, Position, chain, frames
-from .trace import OUTPUT, Aside, Call, Field, Trace
+from .reads import further, watch_reads
+from .replica import kept
+from .slicing.sites import Frame, chain, frames
+from .trace import OUTPUT, Aside, Call, Trace
+from .values import declaration, describe, output_fields, snapshot
 
 _PRIVILEGED = frozenset({"signature", "demos", "config", "lm", "new_signature", "_trace"})
-UNNAMED = "?"
-
-
-class Names:
-    """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it.
-
-    Args:
-        program: The program that runs.
-    """
-
-    def __init__(self, program: dspy.Module) -> None:
-        named = _all_named(program)
-        self._by_id = {id(predictor): name for name, predictor in named.items()}
-        self._alive = list(named.values())
-        self.all = tuple(named)
-        self.constants = constants(program)
-        self._program = program
-        self._codes: dict[frozenset[Position], ProgramCode | None] = {}
-        by_stage: dict[str, list[str]] = {}
-        for name, predictor in named.items():
-            by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
-        # Copies keep their stage; a list that the user built by copying one predictor shares it.
-        self._by_stage = {stage: names[0] for stage, names in by_stage.items() if len(names) == 1}
-
-    def of(self, predictor: Any) -> str:
-        """The predictor's name; "?" for one that the program does not list."""
-        known = self._by_id.get(id(predictor))
-        return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
-
-    def code(self, observed: frozenset[Position]) -> ProgramCode | None:
-        """What the program's code says about executions that call predictors at these places.
-
-        Args:
-            observed: The innermost positions of the calls.
-
-        Returns:
-            The slice and the names of what is called; None where there is no source to read.
-        """
-        if observed not in self._codes:
-            slice = program_slice(self._program, observed)
-            predictors = {} if slice is None else {site: self._called(use.objects) for site, use in slice.uses.items()}
-            self._codes[observed] = None if slice is None else ProgramCode(slice, predictors)
-        return self._codes[observed]
-
-    def _called(self, objects: tuple[Any, ...]) -> frozenset[str]:
-        modules = [one for one in objects if isinstance(one, dspy.Module)]
-        inner = [predictor for one in modules for _, predictor in one.named_sub_modules(dspy.Predict)]
-        return frozenset({*map(self.of, inner)} - {UNNAMED})
-
-
-def _all_named(program: dspy.Module) -> dict[str, Any]:
-    named: dict[str, Any] = dict(program.named_predictors())
-    seen = {id(predictor) for predictor in named.values()}
-    for path, predictor in program.named_sub_modules(dspy.Predict):
-        # Predictors of frozen sub-modules and of nested containers are no parameters, but they are called.
-        if id(predictor) not in seen:
-            named[path.removeprefix("self.")] = predictor
-    return named
 
 
 @dataclass
@@ -101,6 +43,7 @@ class Recording:
     effects: list[str] = field(default_factory=list)
     paused: dict[str, Any] = field(default_factory=dict)
     reads: list[tuple[int, str, str]] = field(default_factory=list)
+    undeclared: dict[tuple[str, str], None] = field(default_factory=dict)
     watched: list[Any] = field(default_factory=list)
     home: str | None = None
     clock: int = 0
@@ -112,14 +55,16 @@ class Recording:
     def start(self, key: str, predictor: Any, kwargs: Mapping[str, Any]) -> None:
         """Record that a predictor was called with these arguments."""
         stack = frames()
-        signature = kwargs.get("signature") or predictor.signature
-        signature = signature if isinstance(signature, type) else predictor.signature
-        inputs = {name: value for name, value in kwargs.items() if name not in _PRIVILEGED}
+        signature: Any = dspy.ensure_signature(kwargs.get("signature") or predictor.signature)
+        declared_inputs = {one.name for one in declaration(signature)["input_fields"]}
+        inputs = {name: value for name, value in kwargs.items() if name in declared_inputs - _PRIVILEGED}
+        name_of = self.names.of(predictor)
+        self.undeclared |= {(name_of, name): None for name in kwargs.keys() - declared_inputs - _PRIVILEGED}
         call = {
-            "predictor": self.names.of(predictor),
+            "predictor": name_of,
             "inputs": {name: snapshot(value) for name, value in inputs.items()},
             "concurrent": self.home is not None and _strand() != self.home,
-            **_declaration(signature),
+            **declaration(signature),
             "demos": len(kwargs.get("demos", predictor.demos) or ()),
         }
         with self.lock:
@@ -134,9 +79,9 @@ class Recording:
             return
         fields = dict(outputs.items()) if isinstance(outputs, dspy.Prediction) else {}
         if isinstance(outputs, dspy.Prediction):
-            outputs._store = ReadStore(fields, functools.partial(self._read, key))
-            self.watched.append(outputs)
+            self._watch(key, outputs)
         result = {
+            "further": tuple({name: snapshot(value) for name, value in row.items()} for row in further(outputs)),
             "error": describe(error) if error is not None else None,
             "outputs": {name: snapshot(value) for name, value in fields.items()},
         }
@@ -147,15 +92,30 @@ class Recording:
             if error is not None:
                 self.live["outputs", key, ""] = error
 
+    def _watch(self, key: str, outputs: dspy.Prediction) -> None:
+        self.watched += watch_reads(outputs, functools.partial(self._read, key))
+
     def _read(self, key: str, name: str) -> None:
         self.reads.append((self.clock, key, name))
 
-    def finish(self, inputs: Mapping[str, Any], returned: Any, error: BaseException | None) -> Trace:
-        """Close the record: what the program was given, returned and raised."""
+    def finish(
+        self,
+        inputs: Mapping[str, Any],
+        returned: Any,
+        error: BaseException | None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Trace:
+        """Close the record: what the program was given, returned and raised.
+
+        Args:
+            inputs: The very objects that the program was given.
+            returned: What it returned.
+            error: What it raised.
+            given: The inputs as they were before the program ran; None where nobody kept them.
+        """
         reads = list(self.reads)
-        for prediction in self.watched:
-            if isinstance(prediction._store, ReadStore):
-                prediction._store = prediction._store.plain()
+        for restore in self.watched:
+            restore()
         with self.lock:
             calls = {key: Call(**{"id": key, "index": 0, "outputs": {}, **call}) for key, call in self.calls.items()}
             live = dict(self.live)
@@ -164,11 +124,11 @@ class Recording:
         ways = {named[key].id: chain(stack) for key, stack in self.stacks.items()}
         live = {(side, named[key].id, name): value for (side, key, name), value in live.items()}
         return Trace(
-            inputs={name: snapshot(value) for name, value in inputs.items()},
+            inputs=given if given is not None else {name: snapshot(value) for name, value in inputs.items()},
             calls=tuple(named.values()),
             output={name: snapshot(value) for name, value in output.items()},
             error=describe(error) if error is not None else None,
-            warnings=_unnamed_warning(tuple(named.values())),
+            warnings=(*_unnamed_warning(tuple(named.values())), *_undeclared_warning(self.undeclared)),
             predictors=self.names.all,
             constants=tuple(self.names.constants),
             asides=tuple(self.asides.values()),
@@ -197,50 +157,11 @@ def _unnamed_warning(calls: tuple[Call, ...]) -> tuple[str, ...]:
     )
 
 
-def output_fields(returned: Any) -> dict[str, Any]:
-    """The returned prediction as field -> value; another returned value stands under "output"."""
-    if isinstance(returned, dspy.Prediction):
-        return dict(returned.items())
-    if isinstance(returned, Mapping):
-        return {str(name): value for name, value in returned.items()}
-    return {} if returned is None else {"output": returned}
-
-
-@functools.lru_cache(maxsize=1024)
-def _declaration(signature: Any) -> dict[str, Any]:
-    return {
-        "instruction": signature.instructions,
-        "input_fields": declared(signature.input_fields),
-        "output_fields": declared(signature.output_fields),
-        "annotations": {name: info.annotation for name, info in signature.output_fields.items()},
-    }
-
-
-def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
-    """A signature's fields as records."""
-    records = []
-    for name, info in fields.items():
-        extra = info.json_schema_extra or {}
-        description = str(extra.get("desc") or "")
-        placeholder = description == f"${{{name}}}"
-        kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
-        records.append(Field(name, kind, "" if placeholder else description))
-    return tuple(records)
-
-
-def snapshot(value: Any) -> Any:
-    """A value as it is now: containers and models are copied, since programs change them in place."""
-    if isinstance(value, (str, int, float, bool, bytes, type(None))):
-        return value
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - a client or a lock inside a value must not fail the program
-        return str(value)
-
-
-def describe(error: BaseException) -> str:
-    """An exception as text: its class and its message."""
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+def _undeclared_warning(undeclared: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        f"{predictor} was given {name}, which its signature does not declare: DSPy leaves it out of the prompt"
+        for predictor, name in sorted(undeclared)
+    )
 
 
 class Recorder(BaseCallback):
@@ -285,6 +206,19 @@ class Recorder(BaseCallback):
         """Record what it answered."""
         self._answered(call_id, outputs, exception)
 
+    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record which code an interpreter was given."""
+        recording = _recording()
+        if recording is not None:
+            recording.asides[call_id] = Aside("interpreter", asked_interpreter(**inputs))
+            recording.paused[call_id] = pause()
+
+    def on_interpreter_execute_end(
+        self, call_id: str, outputs: Any | None, exception: BaseException | None = None
+    ) -> None:
+        """Record what it answered."""
+        self._answered(call_id, outputs, exception)
+
     def _answered(self, call_id: str, outputs: Any, exception: BaseException | None) -> None:
         recording = _recording()
         if recording is not None and call_id in recording.asides:
@@ -315,6 +249,11 @@ def asked_tool(arguments: Mapping[str, Any]) -> str:
     return str(sorted(plain.items()))
 
 
+def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:
+    """A request to run code as the text by which its answer is found again."""
+    return f"{code}\n{sorted((variables or {}).items(), key=str)}"
+
+
 _RECORDER = Recorder()
 
 
@@ -335,6 +274,7 @@ async def capture(
         the trace. Only `Exception` is caught.
     """
     recording = Recording(names)
+    given, uncopied = kept(inputs)
     outside = contextvars.Context().run(lambda: dspy.settings.trace)
     before = len(outside or ())
     callbacks = [*(dspy.settings.callbacks or []), _RECORDER]
@@ -351,8 +291,10 @@ async def capture(
         raise
     except Exception as raised:  # noqa: BLE001 - a program may raise anything; the caller classifies it
         error = raised
-    trace = recording.finish(inputs, returned, error)
-    return returned, error, replace(trace, warnings=(*trace.warnings, *_unseen_warning(names, outside, before)))
+    trace = recording.finish(inputs, returned, error, given)
+    unseen = _unseen_warning(names, outside, before)
+    blocked = (*uncopied, *("predictors were called in threads that nothing can follow" for _ in unseen[:1]))
+    return returned, error, replace(trace, warnings=(*trace.warnings, *unseen), blocked=blocked)
 
 
 def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import chain
 from typing import Any, Literal, get_args, get_origin
 
 import pydantic
@@ -20,30 +21,48 @@ _WORD = re.compile(r"\w+")
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _SHORT = 60
 _ITEMS, _PER_ITEM = 5, 4
+_SWAPS = 4
 MOST = 32
 """The most other values tried for one value."""
 
 
-def changes(value: Any, annotation: Any = None, alternatives: Sequence[str] = ()) -> list[Any]:
+def changes(
+    value: Any,
+    annotation: Any = None,
+    alternatives: Sequence[str] = (),
+    siblings: Sequence[tuple[str, ...]] = (),
+) -> list[Any]:
     """Other values of the same type, the most telling first, each once.
 
     Args:
         value: What the call answered.
         annotation: The declared type of the field, which may list the legal values.
         alternatives: Texts that the program may be waiting for, for short texts.
+        siblings: Groups of texts of which the program may look for one inside of a text.
 
     Returns:
         At most `MOST` values, none equal to `value`.
     """
     distinct: list[Any] = []
     seen = {_key(value)}
-    for other in _candidates(value, annotation, alternatives):
+    swapped = list(_swapped(value, siblings)) if isinstance(value, str) else []
+    for other in chain(swapped[:_SWAPS], _candidates(value, annotation, alternatives)):
         if _key(other) not in seen:
             seen.add(_key(other))
             distinct.append(other)
         if len(distinct) == MOST:
             break
     return distinct
+
+
+def _swapped(text: str, siblings: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """The text with one of a group of texts in it replaced by another of the group."""
+    for group in siblings:
+        for word in group:
+            found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) if len(word) > 1 else None
+            # The whole text is no part of it: the alternatives hold the others.
+            if found is not None and found[0] != text:
+                yield from (text[: found.start()] + other + text[found.end() :] for other in group if other != word)
 
 
 def _key(value: Any) -> str:
@@ -176,9 +195,23 @@ def _dicts(values: dict[Any, Any], alternatives: Sequence[str]) -> Iterator[dict
 
 
 def _models(model: pydantic.BaseModel, alternatives: Sequence[str]) -> Iterator[pydantic.BaseModel]:
+    held = {name: getattr(model, name) for name in type(model).model_fields}
+    strict = _validated(model, held) is not None
     for name, info in type(model).model_fields.items():
-        for other in changes(getattr(model, name), info.annotation, alternatives)[:4]:
-            yield model.model_copy(update={name: other})
+        for other in changes(held[name], info.annotation, alternatives)[:4]:
+            # A model that does not even take its own values, such as one with aliases, cannot be asked.
+            twin = _validated(model, {**held, name: other}) if strict else model.model_copy(update={name: other})
+            if twin is not None:
+                yield twin
+
+
+def _validated(model: pydantic.BaseModel, values: dict[str, Any]) -> pydantic.BaseModel | None:
+    try:
+        twin = type(model).model_validate(values)
+        str(twin)
+    except Exception:  # noqa: BLE001 - validators and texts are the user's own code; whatever they raise, it is illegal
+        return None
+    return twin
 
 
 def made_up(annotation: Any, name: str) -> Any:

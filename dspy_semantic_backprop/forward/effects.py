@@ -9,12 +9,13 @@ context lookup on rare events only. Writing to a file that is open already raise
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from ..errors import Stop
@@ -31,6 +32,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 _seen: ContextVar[list[str] | None] = ContextVar("semantic_effects", default=None)
 _forbidden: ContextVar[bool] = ContextVar("semantic_effects_forbidden", default=False)
+_replaying: ContextVar[bool] = ContextVar("semantic_replaying", default=False)
 _installed = threading.Lock()
 
 
@@ -74,6 +76,27 @@ def forbidden() -> Iterator[None]:
         _forbidden.reset(token)
 
 
+@contextmanager
+def replaying(allow_effects: bool) -> Iterator[None]:
+    """Run a replay inside: its threads belong to it, and what would change the world is refused.
+
+    Args:
+        allow_effects: Whether to let the world be changed.
+    """
+    _install()
+    tokens = _replaying.set(True), _forbidden.set(not allow_effects)
+    try:
+        yield
+    finally:
+        _replaying.reset(tokens[0])
+        _forbidden.reset(tokens[1])
+
+
+def is_replaying() -> bool:
+    """Whether the calling code belongs to a replay."""
+    return _replaying.get()
+
+
 def pause() -> Any:
     """Stop watching in this context; returns what `resume` needs."""
     return _seen.set(None)
@@ -91,6 +114,20 @@ def _install() -> None:
     # Hooks cannot be removed, so there is one for the life of the process, idle outside of the contexts above.
     if _installed.acquire(blocking=False):
         sys.addaudithook(_hook)
+        setattr(threading.Thread, "start", _carrying(threading.Thread.start))  # noqa: B010 - a type checker's rule
+
+
+def _carrying(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    @functools.wraps(start)
+    def start_in_context(thread: threading.Thread) -> None:
+        # A thread starts without a context: the predictors that a replay calls there would ask a language
+        # model. Python tells audit hooks of threads from 3.12 on only, so this stands in the way of all
+        # threads; it does nothing unless a replay starts one.
+        if _replaying.get():
+            thread.run = functools.partial(copy_context().run, thread.run)
+        start(thread)
+
+    return start_in_context
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,42 @@ class ReadStore(dict[str, Any]):
         """Read one value."""
         self._report(name)
         return super().get(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Read one value, and take it out."""
+        self._report(name)
+        return super().pop(name, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Read all, and take the last out."""
+        self._all()
+        return super().popitem()
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Read one value."""
+        self._report(name)
+        return super().setdefault(name, default)
+
+    def __eq__(self, other: object) -> bool:
+        self._all()
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __or__(self, other: Any) -> Any:
+        self._all()
+        return super().__or__(other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._all()
+        return super().__ror__(other)
+
+    def __repr__(self) -> str:
+        self._all()
+        return super().__repr__()
 
     def _all(self) -> None:
         for name in list(super().keys()):
@@ -65,3 +102,36 @@ class ReadStore(dict[str, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.copy(), memo)
+
+
+def watch_reads(prediction: Any, report: Callable[[str], Any]) -> list[Callable[[], None]]:
+    """Have a prediction report which of its fields the program looks at, in all of its completions.
+
+    Args:
+        prediction: What a predictor answered.
+        report: Called with the field's name at each read.
+
+    Returns:
+        What takes the watch away again.
+    """
+    holders: list[tuple[Any, str]] = [(prediction, "_store")]
+    if prediction.completions is not None:
+        holders.append((prediction.completions, "_completions"))
+    for holder, name in holders:
+        setattr(holder, name, ReadStore(getattr(holder, name), report))
+
+    def unwatch(holder: Any, name: str) -> None:
+        if isinstance(getattr(holder, name), ReadStore):
+            setattr(holder, name, getattr(holder, name).plain())
+
+    return [functools.partial(unwatch, *one) for one in holders]
+
+
+def further(outputs: Any) -> list[dict[str, Any]]:
+    """The completions after the first of what a predictor answered."""
+    completions = getattr(outputs, "completions", None)
+    if completions is None:
+        return []
+    rows = dict(dict.items(completions._completions))
+    count = min((len(values) for values in rows.values()), default=0)
+    return [{name: values[at] for name, values in rows.items()} for at in range(1, count)]

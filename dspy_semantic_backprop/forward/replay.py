@@ -15,28 +15,34 @@ import asyncio
 import copy
 import functools
 import threading
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import dspy
-from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 
 from ..errors import Stop
 from .align import Plan, likeness, same_inputs
-from .capture import Names, asked_lm, asked_tool, asynchronous_only, output_fields, snapshot
+from .capture import asynchronous_only
 from .changes import changes, made_up
-from .effects import forbidden
+from .effects import replaying
+from .names import Names
 from .order import clusters
-from .reads import ReadStore
-from .replica import replicate
 from .trace import Aside, Call, Trace
+from .values import snapshot
 
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""
 SECONDS = 5.0
 """The longest that one replay may take."""
+
+
+ANSWERED: ContextVar[str | None] = ContextVar("semantic_answered", default=None)
+"""The recorded call whose prediction comes next, in this context."""
 
 
 class Diverged(Stop):
@@ -68,8 +74,10 @@ class Observed:
         finished: Whether the program returned.
         problem: Why it did not, in words.
         unrecorded: How many calls the record does not have.
+        strangers: The predictors of those calls.
         calls: Predictor -> the inputs of each of its calls, by arrival.
         read: The output fields that the program's code looked at: (recorded call, field).
+        told: Recorded call -> its instructions and demonstrations this time.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -79,18 +87,35 @@ class Observed:
     unrecorded: int = 0
     calls: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     read: set[tuple[str, str]] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)
+    told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Session:
-    """The state of one replay, found by the adapter in DSPy's context. Thread-safe."""
+    """The state of one replay, found by the adapter in DSPy's context. Thread-safe.
 
-    def __init__(self, trace: Trace, names: Names, change: Change | None, plan: Plan) -> None:
+    Args:
+        trace: The record.
+        names: The names of the predictors of the copy that runs.
+        change: The one answer to replace; None replays the record as it is.
+        plan: Which call is which recorded one.
+        more: Other answers to replace at the same time.
+    """
+
+    def __init__(
+        self, trace: Trace, names: Names, change: Change | None, plan: Plan, *, more: Sequence[Change] = ()
+    ) -> None:
         self.trace = trace
         self.names = names
         self.change = change
         self.plan = plan
         self.observed = Observed()
-        self.answering: dict[str | None, str] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        for one in ([change] if change is not None else []) + list(more):
+            self._changed.setdefault(one.call, {})[one.field] = one.value
+        self._left: dict[str, list[Call]] = {}
+        for call in trace.calls:
+            self._left.setdefault(call.predictor, []).append(call)
         self._lock = threading.Lock()
         self._asides = list(trace.asides)
 
@@ -99,35 +124,67 @@ class Session:
 
     def answer(self, predictor: Any, signature: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What a call answers: what it answered in the record, the changed field excepted."""
+        return self.answers(predictor, signature, inputs)[0]
+
+    def answers(
+        self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
+    ) -> list[dict[str, Any]]:
+        """What a call answers, in each of its completions.
+
+        Args:
+            predictor: The predictor.
+            signature: The signature that it is called with.
+            inputs: Its inputs.
+            demos: Its demonstrations.
+        """
         name = self.names.of(predictor)
         with self._lock:
             call = self._match(name, inputs)
             if call is None:
-                return self._made_up(name, signature)
-            self.answering[ACTIVE_CALL_ID.get()] = call.id
-            self.observed.inputs[call.id] = {key: snapshot(value) for key, value in inputs.items()}
+                return [self._made_up(name, signature)]
+            ANSWERED.set(call.id)
+            self.observed.inputs[call.id] = self.observed.calls[name][-1]
+            self.observed.told[call.id] = {"instructions": signature.instructions, "demos": _told(demos)}
+        replaced = self._changed.get(call.id, {})
+        first = self.outputs(call, replaced)
+        others = ({**snapshot(dict(row)), **copy.deepcopy(replaced)} for row in call.further)
+        return [first, *others]
+
+    def outputs(self, call: Call, replaced: Mapping[str, Any]) -> dict[str, Any]:
+        """A recorded call's answer, some of its fields replaced.
+
+        Raises:
+            Exception: What the call raised in the record, where nothing is replaced.
+        """
         raised = self.trace.live.get(("outputs", call.id, ""))
-        if call.error is not None:
-            raise raised if isinstance(raised, Exception) else Diverged(f"{call.id} failed in the record")
-        values = {key: snapshot(value) for key, value in call.outputs.items()}
-        if self.change is not None and self.change.call == call.id:
-            values[self.change.field] = copy.deepcopy(self.change.value)
-        return values
+        if call.error is not None and not replaced:
+            if isinstance(raised, Exception):
+                raise raised.with_traceback(None)
+            raise Diverged(f"{call.id} failed in the record")
+        return {
+            **{key: snapshot(value) for key, value in call.outputs.items()},
+            **{key: copy.deepcopy(value) for key, value in replaced.items()},
+        }
 
     def _match(self, name: str, inputs: Mapping[str, Any]) -> Call | None:
-        occurrence = len(self.observed.calls.setdefault(name, []))
-        self.observed.calls[name].append({key: snapshot(value) for key, value in inputs.items()})
+        arrived = self.observed.calls.setdefault(name, [])
+        arrived.append({key: snapshot(value) for key, value in inputs.items()})
         if name in self.plan.places:
             planned = self.plan.places[name]
-            return planned[occurrence] if occurrence < len(planned) else None
-        left = [call for call in self.trace.calls if call.predictor == name and call.id not in self.observed.inputs]
+            return planned[len(arrived) - 1] if len(arrived) <= len(planned) else None
+        left = self._left.get(name, [])
         # Calls that followed each other are told by their order, those that overlapped by what they were given.
         twins = next(clusters(left), [])
-        free = [one for one in twins if same_inputs(one, inputs) or one.id not in self.plan.reserved]
-        return max(free or twins, key=lambda call: likeness(call.inputs, inputs), default=None)
+        free = [one for one in twins if one.id not in self.plan.reserved or same_inputs(one, inputs)]
+        free = free or twins
+        call = free[0] if len(free) == 1 else max(free, key=lambda one: likeness(one.inputs, inputs), default=None)
+        if call is not None:
+            left.remove(call)
+        return call
 
     def _made_up(self, name: str, signature: Any) -> dict[str, Any]:
         self.observed.unrecorded += 1
+        self.observed.strangers.add(name)
         if self.observed.unrecorded > MOST_UNRECORDED:
             raise Diverged(f"{name} was called more often than in the record")
         known = [call.outputs for call in self.trace.calls if call.predictor == name and call.error is None]
@@ -145,21 +202,49 @@ class Session:
             exact = [one for one in mine if one.asked == asked]
             if exact:
                 self._asides.remove(exact[0])
-                return _given(exact[0])
-        answers = [one.answer for one in self.trace.asides if one.name == name and one.raised is None]
-        others = changes(answers[-1]) if answers else [f"an answer of {name} to {asked}"]
-        if not others:
-            raise Diverged(f"{name} was asked something that the record does not have")
-        return others[hash(asked) % len(others)] if not isinstance(others[0], str) else f"{others[0]} {asked}"
+                return given(exact[0])
+        known = [one for one in self.trace.asides if one.name == name]
+        again = [one for one in known if one.asked == asked]
+        if again:
+            return given(again[-1])
+        answers = [one.answer for one in known if one.raised is None]
+        if not answers:
+            text = f"an answer of {name} to {asked}"
+            return [text] if name == "lm" else text
+        return _other_answer(answers[-1], asked)
 
 
-def _given(aside: Aside) -> Any:
+def _told(demos: Any) -> list[Any]:
+    return [dict(one) if isinstance(one, (dict, dspy.Example)) else one for one in demos or ()]
+
+
+def _other_answer(answer: Any, asked: str) -> Any:
+    """Another answer of the same shape, the same for the same question in every process."""
+    if isinstance(answer, str):
+        return f"{changes(answer)[0]} {asked}"
+    if isinstance(answer, (list, tuple)) and answer:
+        # Of the same length: programs take the first of a language model's answers without a look.
+        return type(answer)(_other_answer(item, asked) for item in answer)
+    if isinstance(answer, dict) and answer:
+        return {key: _other_answer(value, asked) for key, value in answer.items()}
+    others = changes(answer)
+    return others[zlib.crc32(asked.encode()) % len(others)] if others else answer
+
+
+def given(aside: Aside) -> Any:
+    """What a recorded tool or raw language-model call answered, or raised."""
     if aside.raised is not None:
-        raise aside.raised
+        # Programs print tracebacks, and one grows each time that its exception is raised.
+        raise aside.raised.with_traceback(None)
     return snapshot(aside.answer)
 
 
-def _session() -> Session:
+def current_session() -> Any:
+    """The replay that the calling code runs in.
+
+    Raises:
+        Diverged: Outside of one.
+    """
     session = dspy.settings.get("semantic_replay")
     if session is None:
         raise Diverged("a replay's parts were used outside of it")
@@ -171,7 +256,7 @@ class ReplayAdapter(dspy.ChatAdapter):
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record."""
-        return [_session().answer(dspy.settings.caller_modules[-1], signature, inputs)]
+        return current_session().answers(dspy.settings.caller_modules[-1], signature, inputs, demos)
 
     async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record, after the other tasks had their turn."""
@@ -179,112 +264,23 @@ class ReplayAdapter(dspy.ChatAdapter):
         return self(lm, lm_kwargs, signature, demos, inputs)
 
 
-class ReplayLM(dspy.BaseLM):
-    """Answers calls of a language model outside of any predictor from the record, and never a server."""
-
-    def __init__(self) -> None:
-        super().__init__(model="replay", temperature=0.0, max_tokens=1000, cache=False)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ReplayLM:
-        return self
-
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer from the record."""
-        return _session().aside("lm", asked_lm(prompt, messages))
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer from the record."""
-        return self(prompt, messages=messages)
-
-
-class _Watch(BaseCallback):
-    """Notes which outputs a replayed program reads, and stops it before it pays for a language model."""
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        if not isinstance(instance, ReplayLM):
-            raise Diverged("the program calls a language model that is no attribute of it")
-
-    def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        session = _session()
-        call = session.answering.pop(call_id, None)
-        if call is not None and isinstance(outputs, dspy.Prediction):
-            read = session.observed.read
-            outputs._store = ReadStore(outputs._store, lambda name: read.add((call, name)))
-
-
-async def replay(
-    pristine: Any, trace: Trace, change: Change | None, *, plan: Plan | None = None, allow_effects: bool = False
-) -> Observed:
-    """Run a copy of a program once more, answering from the record.
-
-    Args:
-        pristine: The program as it was before the recorded run; it is copied again.
-        trace: The record.
-        change: The one answer to replace; None replays the record as it is.
-        plan: Which call is which recorded one; None finds out on the way.
-        allow_effects: Whether the program may write files, open sockets and start processes.
-
-    Returns:
-        What happened, also where it stopped half-way.
-    """
-    program = _prepared(pristine, {aside.name for aside in trace.asides})
-    session = Session(trace, Names(program), change, plan or Plan())
-    inputs = {name: snapshot(value) for name, value in trace.inputs.items()}
-    try:
-        with (
-            anyio.fail_after(SECONDS),
-            dspy.context(
-                semantic_replay=session,
-                semantic_recording=None,
-                adapter=ReplayAdapter(),
-                lm=ReplayLM(),
-                callbacks=[_Watch()],
-                trace=[],
-                send_stream=None,
-            ),
-        ):
-            returned = await _run(program, inputs, allow_effects)
-        session.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
-        session.observed.finished = True
-    except (Exception, Stop) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
-        session.observed.problem = f"{type(error).__name__}: {error}"
-    return session.observed
-
-
-async def _run(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
+async def call_program(
+    program: Any, inputs: Mapping[str, Any], allow_effects: bool, limiter: anyio.CapacityLimiter | None = None
+) -> Any:
+    """Call a program as its user would, refusing what would change the world unless that is allowed."""
     if asynchronous_only(program):
-        if allow_effects:
-            return await program.acall(**inputs)
-        with forbidden():
+        with replaying(allow_effects):
             return await program.acall(**inputs)
     call = functools.partial(_call, program, inputs, allow_effects)
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
 
 
 def _call(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
-    if allow_effects:
-        return program(**inputs)
-    with forbidden():
+    with replaying(allow_effects):
         return program(**inputs)
 
 
-def _prepared(pristine: Any, recorded: set[str]) -> Any:
-    program = replicate(pristine).program
-    for _, module in program.named_sub_modules():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, dspy.BaseLM):
-                setattr(module, name, ReplayLM())
-            for tool in _tools(value):
-                if tool.name not in recorded:
-                    continue
-                tool.func = functools.partial(_tool_answer, tool.name)
-    return program
-
-
-def _tools(value: Any) -> list[Any]:
+def tools_in(value: Any) -> list[Any]:
+    """The tools that an attribute holds."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
     return [one for one in inside if isinstance(one, dspy.Tool)]
-
-
-def _tool_answer(name: str, **arguments: Any) -> Any:
-    return _session().aside(name, asked_tool(arguments))

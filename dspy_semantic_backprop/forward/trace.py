@@ -49,6 +49,7 @@ class Call:
         concurrent: Whether a thread or task other than the program's own made the call: such calls have no
             order that another execution would repeat.
         annotations: Output field -> its declared type; not part of the record's JSON form.
+        further: The outputs of the completions after the first, where several were asked for; not part of it.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Call:
     demos: int = 0
     concurrent: bool = False
     annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def before(self, other: Call) -> bool:
         """Whether this call had ended when the other one started."""
@@ -73,10 +75,11 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Aside:
-    """A call of a tool, or of a language model outside of any predictor: no node, but a replay needs its answer.
+    """A call that is no node, but whose answer a replay needs: a tool's, an interpreter's, a language model's
+    outside of any predictor.
 
     Args:
-        name: The tool's name; "lm" for a language model.
+        name: The tool's name; "lm" for a language model, "interpreter" for one that runs code.
         asked: Its arguments, as text.
         answer: What it returned; None where it raised.
         raised: What it raised; None where it returned.
@@ -107,6 +110,7 @@ class Trace:
         code: What the program's code says about its data flow; None where there is no source to read.
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
+        blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
 
     inputs: Mapping[str, Any]
@@ -122,3 +126,4 @@ class Trace:
     ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
     code: ProgramCode | None = field(default=None, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    blocked: tuple[str, ...] = ()

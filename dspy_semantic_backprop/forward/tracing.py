@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import anyio
@@ -10,11 +11,14 @@ import dspy
 
 from ..concurrency import run_sync
 from ..errors import SetupError
-from .capture import Names, capture
+from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
+from .names import Names
 from .probe import Pristine, Probe, prove
 from .program_graph import ProgramGraph, aggregate
+from .trace import Trace
+from .values import describe
 
 
 def trace(
@@ -42,14 +46,42 @@ async def atrace(
         The graph of what happened, also where the program raised: then `error` says what.
 
     Raises:
-        SetupError: If `probe` is none of the three.
+        SetupError: If `program` is no `dspy.Module`, `example` has no marked inputs, or `probe` is none of
+            the three.
     """
     if probe not in get_args(Probe):
         raise SetupError(f"probe must be one of {', '.join(get_args(Probe))}, not {probe!r}")
-    inputs = dict(example.inputs()) if isinstance(example, dspy.Example) else dict(example)
-    pristine = Pristine.of(program) if probe != "never" else ""
+    inputs = _inputs(program, example)
+    pristine = Pristine.of(program, inputs.values()) if probe != "never" else ""
     _, _, record = await capture(program, inputs, names=Names(program), limiter=anyio.CapacityLimiter(1))
-    return await prove(recover(record), record, pristine, probe)
+    return await prove(_suggested(record), record, pristine, probe)
+
+
+def _suggested(record: Trace) -> ComputationGraph:
+    try:
+        return recover(record)
+    except Exception as error:  # noqa: BLE001 - values have code of their own, and the run is paid for
+        warning = f"no edges are suggested: looking at the values raised {describe(error)[:200]}"
+        graph = ComputationGraph(record.calls, (), record.inputs, record.output, record.error)
+        return replace(graph, warnings=(*record.warnings, warning))
+
+
+def _inputs(program: Any, example: Any) -> dict[str, Any]:
+    if isinstance(program, type):
+        raise SetupError(f"program must be an instance of a dspy.Module, not the class {program.__name__}")
+    if not isinstance(program, dspy.Module):
+        raise SetupError(
+            f"program must be a dspy.Module, not {type(program).__name__}: pass the module itself, not what "
+            "dspy.streamify, dspy.asyncify or a function makes of it"
+        )
+    if isinstance(example, dspy.Example):
+        try:
+            return dict(example.inputs())
+        except ValueError as error:
+            raise SetupError("the example does not say which fields are inputs; call with_inputs(...)") from error
+    if not isinstance(example, Mapping):
+        raise SetupError(f"example must be a dspy.Example or a mapping of inputs, not {type(example).__name__}")
+    return dict(example)
 
 
 def program_graph(

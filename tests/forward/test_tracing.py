@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import ComputationGraph, SetupError, program_graph, trace
-from dspy_semantic_backprop.forward.capture import Names, capture
+from dspy_semantic_backprop.forward.capture import capture
 from dspy_semantic_backprop.forward.edges import recover
+from dspy_semantic_backprop.forward.names import Names
 from tests.scripted import served
 
 react: Any = dspy.ReAct
@@ -188,7 +189,8 @@ def test_a_program_that_is_not_deterministic_is_not_believed():
     class Dice(Pair):
         def forward(self, question):
             hint = self.first(question=question).hint
-            return self.second(hint=f"{hint} {random.random()}")
+            # The usual generator's state is put back before a replay; this one has none.
+            return self.second(hint=f"{hint} {random.SystemRandom().random()}")
 
     with served(echo):
         graph = trace(Dice(), {"question": "why?"})
@@ -222,7 +224,7 @@ def test_globals_and_attributes_are_as_one_run_leaves_them():
 LOCKS: list[object] = [threading.Lock()]
 
 
-def test_a_global_that_cannot_be_put_back_keeps_the_program_from_being_replayed():
+def test_a_global_with_a_lock_in_it_is_put_back():
     class Appends(Pair):
         def forward(self, question):
             LOCKS.append(question)
@@ -231,7 +233,7 @@ def test_a_global_that_cannot_be_put_back_keeps_the_program_from_being_replayed(
     with served(echo):
         graph = trace(Appends(), {"question": "why?"})
     assert LOCKS[1:] == ["why?"]
-    assert any("a global list" in warning for warning in graph.warnings)
+    assert not graph.warnings
 
 
 def test_inputs_that_a_program_changes_are_shown_as_they_were():
