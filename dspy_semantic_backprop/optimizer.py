@@ -23,11 +23,11 @@ from .backward.propagate import propagate
 from .backward.seed import seed as seed_messages
 from .concurrency import run_sync
 from .errors import ModelError, ModelUnavailable, ProgramError
-from .forward.capture import describe
 from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
 from .forward.graph import ComputationGraph, Edge
 from .forward.metric import adapt
 from .forward.probe import Pristine, Probe, prove
+from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method, semantic
 from .run.budget import Ledger

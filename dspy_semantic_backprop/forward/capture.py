@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import functools
+import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,49 +21,17 @@ import anyio.to_thread
 import dspy
 from dspy.utils.callback import BaseCallback
 
+from .callbacks import Callbacks, Need
 from .effects import pause, resume, watched
+from .names import UNNAMED, Names
 from .order import name_calls
 from .reads import ReadStore
-from .replica import constants
-from .trace import OUTPUT, Aside, Call, Field, Trace
+from .trace import OUTPUT, Aside, Call, Trace
+from .usage import CURRENT, CallUsage
+from .values import declaration, describe, output_fields, snapshot
 
+_LOGGER = logging.getLogger(__name__)
 _PRIVILEGED = frozenset({"signature", "demos", "config", "lm", "new_signature", "_trace"})
-UNNAMED = "?"
-
-
-class Names:
-    """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it.
-
-    Args:
-        program: The program that runs.
-    """
-
-    def __init__(self, program: dspy.Module) -> None:
-        named = _all_named(program)
-        self._by_id = {id(predictor): name for name, predictor in named.items()}
-        self._alive = list(named.values())
-        self.all = tuple(named)
-        self.constants = constants(program)
-        by_stage: dict[str, list[str]] = {}
-        for name, predictor in named.items():
-            by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
-        # Copies keep their stage; a list that the user built by copying one predictor shares it.
-        self._by_stage = {stage: names[0] for stage, names in by_stage.items() if len(names) == 1}
-
-    def of(self, predictor: Any) -> str:
-        """The predictor's name; "?" for one that the program does not list."""
-        known = self._by_id.get(id(predictor))
-        return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
-
-
-def _all_named(program: dspy.Module) -> dict[str, Any]:
-    named: dict[str, Any] = dict(program.named_predictors())
-    seen = {id(predictor) for predictor in named.values()}
-    for path, predictor in program.named_sub_modules(dspy.Predict):
-        # Predictors of frozen sub-modules and of nested containers are no parameters, but they are called.
-        if id(predictor) not in seen:
-            named[path.removeprefix("self.")] = predictor
-    return named
 
 
 @dataclass
@@ -79,6 +48,8 @@ class Recording:
     watched: list[Any] = field(default_factory=list)
     home: str | None = None
     clock: int = 0
+    since: dict[str, float] = field(default_factory=dict)
+    usage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recording:
@@ -90,35 +61,64 @@ class Recording:
         signature = signature if isinstance(signature, type) else predictor.signature
         inputs = {name: value for name, value in kwargs.items() if name not in _PRIVILEGED}
         call = {
+            **declaration(signature),
+            "id": key,
+            "index": 0,
             "predictor": self.names.of(predictor),
             "inputs": {name: snapshot(value) for name, value in inputs.items()},
+            "outputs": {},
             "concurrent": self.home is not None and _strand() != self.home,
-            **_declaration(signature),
             "demos": len(kwargs.get("demos", predictor.demos) or ()),
         }
         with self.lock:
             self.clock += 1
-            self.calls[key] = {**call, "started": self.clock}
-            self.live.update({("inputs", key, name): value for name, value in inputs.items()})
+            call["started"] = self.clock
+            self.calls[key] = call
+            for name, value in inputs.items():
+                self.live["inputs", key, name] = value
+        self.since[key] = time.perf_counter()
 
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
         """Record how a call ended."""
-        if key not in self.calls:
+        now = time.perf_counter()
+        call = self.calls.get(key)
+        if call is None:
             return
-        fields = dict(outputs.items()) if isinstance(outputs, dspy.Prediction) else {}
+        fields: dict[str, Any] = {}
         if isinstance(outputs, dspy.Prediction):
+            fields = dict(outputs._store)
             outputs._store = ReadStore(fields, functools.partial(self._read, key))
-            self.watched.append(outputs)
-        result = {
-            "error": describe(error) if error is not None else None,
-            "outputs": {name: snapshot(value) for name, value in fields.items()},
-        }
+        copies = {name: snapshot(value) for name, value in fields.items()}
+        since = self.since.pop(key, None)
         with self.lock:
             self.clock += 1
-            self.calls[key] |= {**result, "ended": self.clock}
-            self.live.update({("outputs", key, name): value for name, value in fields.items()})
+            call["ended"] = self.clock
+            call["outputs"] = copies
+            call["seconds"] = now - since if since is not None else None
+            for name, value in fields.items():
+                self.live["outputs", key, name] = value
+            if isinstance(outputs, dspy.Prediction):
+                self.watched.append(outputs)
             if error is not None:
+                call["error"] = describe(error)
                 self.live["outputs", key, ""] = error
+
+    def unreported(self, predictor: Any, kwargs: Mapping[str, Any], outputs: Any) -> None:
+        """Record a call that no callback reported, once it has ended: the program put other callbacks in place.
+
+        Args:
+            predictor: The predictor.
+            kwargs: Its inputs, as they are by now.
+            outputs: What it answered.
+        """
+        under_way = CURRENT.get()
+        if under_way is not None and under_way[1] is predictor:
+            return
+        key = f"unreported {len(self.calls)} {id(outputs)}"
+        completions = getattr(outputs, "completions", None)
+        self.start(key, predictor, {**kwargs, "signature": getattr(completions, "signature", None)})
+        del self.since[key]
+        self.end(key, outputs, None)
 
     def _read(self, key: str, name: str) -> None:
         self.reads.append((self.clock, key, name))
@@ -130,7 +130,7 @@ class Recording:
             if isinstance(prediction._store, ReadStore):
                 prediction._store = prediction._store.plain()
         with self.lock:
-            calls = {key: Call(**{"id": key, "index": 0, "outputs": {}, **call}) for key, call in self.calls.items()}
+            calls = {key: Call(**call, usage=self.usage.get(key, {})) for key, call in self.calls.items()}
             live = dict(self.live)
         named = name_calls(list(calls.values()), [*inputs.values(), *self.names.constants])
         output = output_fields(returned)
@@ -167,77 +167,53 @@ def _unnamed_warning(calls: tuple[Call, ...]) -> tuple[str, ...]:
     )
 
 
-def output_fields(returned: Any) -> dict[str, Any]:
-    """The returned prediction as field -> value; another returned value stands under "output"."""
-    if isinstance(returned, dspy.Prediction):
-        return dict(returned.items())
-    if isinstance(returned, Mapping):
-        return {str(name): value for name, value in returned.items()}
-    return {} if returned is None else {"output": returned}
-
-
-@functools.lru_cache(maxsize=1024)
-def _declaration(signature: Any) -> dict[str, Any]:
-    return {
-        "instruction": signature.instructions,
-        "input_fields": declared(signature.input_fields),
-        "output_fields": declared(signature.output_fields),
-        "annotations": {name: info.annotation for name, info in signature.output_fields.items()},
-    }
-
-
-def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
-    """A signature's fields as records."""
-    records = []
-    for name, info in fields.items():
-        extra = info.json_schema_extra or {}
-        description = str(extra.get("desc") or "")
-        placeholder = description == f"${{{name}}}"
-        kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
-        records.append(Field(name, kind, "" if placeholder else description))
-    return tuple(records)
-
-
-def snapshot(value: Any) -> Any:
-    """A value as it is now: containers and models are copied, since programs change them in place."""
-    if isinstance(value, (str, int, float, bool, bytes, type(None))):
-        return value
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - a client or a lock inside a value must not fail the program
-        return str(value)
-
-
-def describe(error: BaseException) -> str:
-    """An exception as text: its class and its message."""
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
-
-
 class Recorder(BaseCallback):
     """Passes calls on to the recording of the current execution, if there is one."""
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record the start of a predictor's call."""
+    def need(self, instance: Any) -> Need:
+        """What `on_module_start` and the others would record of a dispatch for this instance."""
         recording = _recording()
-        if recording is not None and recording.home is None:
+        if recording is None:
+            return "none"
+        if recording.home is None:
+            return "all"
+        if isinstance(instance, dspy.Predict):
+            return "call"
+        if isinstance(instance, (dspy.Module, dspy.Adapter)):
+            return "none"
+        return "none" if isinstance(instance, dspy.BaseLM) and _within_predictor() else "all"
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record the start of a predictor's call, or what a retriever was asked."""
+        recording = _recording()
+        if recording is None:
+            return
+        if recording.home is None:
             recording.home = _strand()
-        if recording is not None and isinstance(instance, dspy.Predict):
+        if isinstance(instance, dspy.Predict):
             recording.start(call_id, instance, inputs.get("kwargs", inputs))
-            recording.paused[call_id] = pause()
+            recording.paused[call_id] = pause(), CURRENT.set((call_id, instance))
+        elif isinstance(instance, dspy.Retrieve):
+            recording.asides[call_id] = Aside(retriever(type(instance)), asked_retriever(instance, inputs))
+            recording.paused[call_id] = pause(), None
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        """Record the end of a predictor's call."""
+        """Record the end of a predictor's call, or what a retriever answered."""
         recording = _recording()
-        if recording is not None:
+        if recording is None:
+            return
+        if call_id in recording.calls:
             recording.end(call_id, outputs, exception)
             _resume(recording, call_id)
+        elif call_id in recording.asides:
+            self._answered(call_id, outputs, exception)
 
     def on_tool_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Record what a tool was asked."""
         recording = _recording()
         if recording is not None:
             recording.asides[call_id] = Aside(instance.name, asked_tool(inputs.get("kwargs", inputs)))
-            recording.paused[call_id] = pause()
+            recording.paused[call_id] = pause(), None
 
     def on_tool_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         """Record what a tool answered."""
@@ -246,10 +222,9 @@ class Recorder(BaseCallback):
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Record what a language model was asked outside of any predictor."""
         recording = _recording()
-        callers = dspy.settings.caller_modules or [None]
-        if recording is not None and not isinstance(callers[-1], dspy.Predict):
+        if recording is not None and not _within_predictor():
             recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
-            recording.paused[call_id] = pause()
+            recording.paused[call_id] = pause(), None
 
     def on_lm_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         """Record what it answered."""
@@ -268,9 +243,19 @@ def _recording() -> Recording | None:
 
 
 def _resume(recording: Recording, call_id: str) -> None:
-    token = recording.paused.pop(call_id, None)
-    if token is not None:
-        resume(token)
+    watching, under_way = recording.paused.pop(call_id, (None, None))
+    if watching is not None:
+        resume(watching)
+    if under_way is not None:
+        try:
+            CURRENT.reset(under_way)
+        except ValueError:  # it ended in another context than it started in
+            CURRENT.set(None)
+
+
+def _within_predictor() -> bool:
+    callers = dspy.settings.caller_modules
+    return bool(callers) and isinstance(callers[-1], dspy.Predict)
 
 
 def asked_lm(prompt: Any, messages: Any) -> str:
@@ -283,6 +268,46 @@ def asked_tool(arguments: Mapping[str, Any]) -> str:
     # DSPy turns 2 into 2.0 for a tool that declares a float.
     plain = {name: float(value) if type(value) is int else value for name, value in arguments.items()}
     return str(sorted(plain.items()))
+
+
+def retriever(kind: type) -> str:
+    """The name under which the answers of a class of retrievers are found again."""
+    return f"retriever {kind.__name__}"
+
+
+def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
+    """A retriever's arguments as the text by which its answer is found again."""
+    arguments = {"k": getattr(instance, "k", None), **inputs.get("kwargs", {})}
+    if arguments["k"] is None:
+        arguments["k"] = getattr(instance, "k", None)
+    given = [*inputs.get("args", ()), *(arguments.pop(name) for name in ("query",) if name in arguments)]
+    return str([*given, *sorted(arguments.items())])
+
+
+class Entries(list[Any]):
+    """DSPy's own trace of an execution, which tells the recording of every entry.
+
+    Why: `dspy.streamify` and a program's own `dspy.context(callbacks=...)` put other callbacks in place of the
+    recorder, and `predictor.forward` knows none; but all of them leave an entry here.
+
+    Args:
+        recording: The recording.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    def append(self, entry: Any) -> None:
+        """Add an entry: predictor, inputs, prediction."""
+        super().append(entry)
+        try:
+            self._recording.unreported(*entry)
+        except Exception as error:  # noqa: BLE001 - recording must not fail the program
+            _LOGGER.warning("recording a call failed: %s", error)
+
+    def __reduce__(self) -> Any:
+        return list, (list(self),)
 
 
 _RECORDER = Recorder()
@@ -307,10 +332,13 @@ async def capture(
     recording = Recording(names)
     outside = contextvars.Context().run(lambda: dspy.settings.trace)
     before = len(outside or ())
-    callbacks = [*(dspy.settings.callbacks or []), _RECORDER]
+    callbacks = Callbacks(dspy.settings.callbacks or [], _RECORDER, _RECORDER.need)
+    usage = CallUsage(dspy.settings.usage_tracker, keep=bool(dspy.settings.track_usage))
+    recording.usage = usage.tokens
+    overrides: dict[str, Any] = {"semantic_recording": recording, "callbacks": callbacks, "usage_tracker": usage}
     returned, error = None, None
     try:
-        with dspy.context(semantic_recording=recording, callbacks=callbacks, trace=[]), watched(recording.effects):
+        with dspy.context(**overrides, trace=Entries(recording)), watched(recording.effects):
             if asynchronous_only(program):
                 async with limiter:
                     returned = await program.acall(**inputs)
@@ -321,6 +349,9 @@ async def capture(
         raise
     except Exception as raised:  # noqa: BLE001 - a program may raise anything; the caller classifies it
         error = raised
+    if usage.keep and isinstance(returned, dspy.Prediction):
+        # DSPy does this at the end of the outermost module, unless somebody tracks usage already.
+        returned.set_lm_usage(usage.get_total_tokens())
     trace = recording.finish(inputs, returned, error)
     return returned, error, replace(trace, warnings=(*trace.warnings, *_unseen_warning(names, outside, before)))
 

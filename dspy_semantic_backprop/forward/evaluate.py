@@ -20,11 +20,13 @@ from ..concurrency import gather
 from ..errors import TooManyFailures
 from ..lm import is_provider_failure, passage
 from ..run.budget import Ledger
-from .capture import Names, capture, describe
+from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
 from .metric import Grade, Metric
+from .names import Names
 from .trace import OUTPUT, Trace
+from .values import describe
 
 
 @dataclass(frozen=True)

@@ -16,27 +16,34 @@ import copy
 import functools
 import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import dspy
-from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
+from dspy.utils.callback import BaseCallback
 
 from ..errors import Stop
 from .align import Plan, likeness, same_inputs
-from .capture import Names, asked_lm, asked_tool, asynchronous_only, output_fields, snapshot
+from .capture import asked_lm, asked_retriever, asked_tool, asynchronous_only, retriever
 from .changes import changes, made_up
 from .effects import forbidden
+from .names import Names
 from .order import clusters
 from .reads import ReadStore
 from .replica import replicate
 from .trace import Aside, Call, Trace
+from .values import output_fields, snapshot
 
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""
 SECONDS = 5.0
 """The longest that one replay may take."""
+
+
+_ANSWERED: ContextVar[str | None] = ContextVar("semantic_answered", default=None)
+"""The recorded call whose prediction comes next, here."""
 
 
 class Diverged(Stop):
@@ -90,7 +97,6 @@ class Session:
         self.change = change
         self.plan = plan
         self.observed = Observed()
-        self.answering: dict[str | None, str] = {}
         self._lock = threading.Lock()
         self._asides = list(trace.asides)
 
@@ -104,7 +110,7 @@ class Session:
             call = self._match(name, inputs)
             if call is None:
                 return self._made_up(name, signature)
-            self.answering[ACTIVE_CALL_ID.get()] = call.id
+            _ANSWERED.set(call.id)
             self.observed.inputs[call.id] = {key: snapshot(value) for key, value in inputs.items()}
         raised = self.trace.live.get(("outputs", call.id, ""))
         if call.error is not None:
@@ -147,10 +153,17 @@ class Session:
                 self._asides.remove(exact[0])
                 return _given(exact[0])
         answers = [one.answer for one in self.trace.asides if one.name == name and one.raised is None]
-        others = changes(answers[-1]) if answers else [f"an answer of {name} to {asked}"]
+        others = _others(answers[-1]) if answers else [f"an answer of {name} to {asked}"]
         if not others:
             raise Diverged(f"{name} was asked something that the record does not have")
         return others[hash(asked) % len(others)] if not isinstance(others[0], str) else f"{others[0]} {asked}"
+
+
+def _others(answer: Any) -> list[Any]:
+    if not isinstance(answer, dspy.Prediction):
+        return changes(answer)
+    fields = dict(answer.items())
+    return [dspy.Prediction(**other) for other in changes(fields) if other.keys() == fields.keys()]
 
 
 def _given(aside: Aside) -> Any:
@@ -197,6 +210,23 @@ class ReplayLM(dspy.BaseLM):
         return self(prompt, messages=messages)
 
 
+class _ReplayRM:
+    """Answers `dspy.Retrieve` from the record, wherever one was made."""
+
+    def __call__(self, query: str, k: int | None = None, **kwargs: Any) -> list[Any]:
+        asked = asked_retriever(None, {"args": (query,), "kwargs": {"k": k, **kwargs}})
+        answer = _session().aside(retriever(dspy.Retrieve), asked)
+        return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
+
+
+class _Answers(list[Any]):
+    """DSPy's own trace of a replay: a call that no callback reports leaves an entry here."""
+
+    def append(self, entry: Any) -> None:
+        super().append(entry)
+        _watch_reads(entry[2])
+
+
 class _Watch(BaseCallback):
     """Notes which outputs a replayed program reads, and stops it before it pays for a language model."""
 
@@ -205,11 +235,18 @@ class _Watch(BaseCallback):
             raise Diverged("the program calls a language model that is no attribute of it")
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        session = _session()
-        call = session.answering.pop(call_id, None)
-        if call is not None and isinstance(outputs, dspy.Prediction):
-            read = session.observed.read
-            outputs._store = ReadStore(outputs._store, lambda name: read.add((call, name)))
+        _watch_reads(outputs)
+
+
+def _watch_reads(outputs: Any) -> None:
+    # The call answered a moment ago, here: the entry and the end of a call follow its answer, and so does that
+    # of a module that returns the same prediction.
+    call = _ANSWERED.get()
+    if call is None or not isinstance(outputs, dspy.Prediction) or isinstance(outputs._store, ReadStore):
+        return
+    read = _session().observed.read
+    outputs._store = ReadStore(outputs._store, lambda name: read.add((call, name)))
+    _ANSWERED.set(None)
 
 
 async def replay(
@@ -239,8 +276,9 @@ async def replay(
                 adapter=ReplayAdapter(),
                 lm=ReplayLM(),
                 callbacks=[_Watch()],
-                trace=[],
+                trace=_Answers(),
                 send_stream=None,
+                **_retrieval(trace),
             ),
         ):
             returned = await _run(program, inputs, allow_effects)
@@ -249,6 +287,10 @@ async def replay(
     except (Exception, Stop) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
         session.observed.problem = f"{type(error).__name__}: {error}"
     return session.observed
+
+
+def _retrieval(trace: Trace) -> dict[str, Any]:
+    return {"rm": _ReplayRM()} if any(aside.name == retriever(dspy.Retrieve) for aside in trace.asides) else {}
 
 
 async def _run(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
@@ -274,17 +316,24 @@ def _prepared(pristine: Any, recorded: set[str]) -> Any:
         for name, value in list(vars(module).items()):
             if isinstance(value, dspy.BaseLM):
                 setattr(module, name, ReplayLM())
-            for tool in _tools(value):
+            for one in _held(value, dspy.Retrieve):
+                if type(one) is not dspy.Retrieve and retriever(type(one)) in recorded:
+                    one.forward = functools.partial(_retriever_answer, one)
+            for tool in _held(value, dspy.Tool):
                 if tool.name not in recorded:
                     continue
                 tool.func = functools.partial(_tool_answer, tool.name)
     return program
 
 
-def _tools(value: Any) -> list[Any]:
+def _held(value: Any, kind: type) -> list[Any]:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
-    return [one for one in inside if isinstance(one, dspy.Tool)]
+    return [one for one in inside if isinstance(one, kind)]
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:
     return _session().aside(name, asked_tool(arguments))
+
+
+def _retriever_answer(instance: Any, *args: Any, **kwargs: Any) -> Any:
+    return _session().aside(retriever(type(instance)), asked_retriever(instance, {"args": args, "kwargs": kwargs}))

@@ -45,6 +45,10 @@ class Call:
         concurrent: Whether a thread or task other than the program's own made the call: such calls have no
             order that another execution would repeat.
         annotations: Output field -> its declared type; not part of the record's JSON form.
+        seconds: How long it took, wall time in seconds, retries of the language model's client included;
+            None where that is not known.
+        usage: Tokens that it took: `prompt_tokens` and `completion_tokens`, of all requests together; empty
+            where that is not known, and where the answer came from the cache.
     """
 
     id: str
@@ -61,6 +65,15 @@ class Call:
     demos: int = 0
     concurrent: bool = False
     annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    seconds: float | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    def named(self, call_id: str, index: int) -> Call:
+        """This call under another id and index."""
+        # `dataclasses.replace` takes longer than everything else that is done to a call after it ended.
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), id=call_id, index=index)
+        return twin
 
     def before(self, other: Call) -> bool:
         """Whether this call had ended when the other one started."""

@@ -10,9 +10,10 @@ import dspy
 
 from ..concurrency import run_sync
 from ..errors import SetupError
-from .capture import Names, capture
+from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
+from .names import Names
 from .probe import Pristine, Probe, prove
 from .program_graph import ProgramGraph, aggregate
 

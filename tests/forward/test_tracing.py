@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import ComputationGraph, SetupError, program_graph, trace
-from dspy_semantic_backprop.forward.capture import Names, capture
+from dspy_semantic_backprop.forward.capture import capture
 from dspy_semantic_backprop.forward.edges import recover
+from dspy_semantic_backprop.forward.names import Names
 from tests.scripted import served
 
 react: Any = dspy.ReAct
