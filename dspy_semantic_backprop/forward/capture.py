@@ -1,7 +1,9 @@
 """Run a program on one example and record every predictor call, without touching the program.
 
 The recorder is a DSPy callback that finds the record of the current execution in DSPy's context, so
-that executions in other threads and tasks, and other uses of DSPy, never mix. No method is patched.
+that executions in other threads and tasks, and other uses of DSPy, never mix. No method is patched. It takes
+part in DSPy's dispatch only where there is something to record; calls that no callback reports are taken from
+DSPy's own trace.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Recording:
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
-    effects: list[str] = field(default_factory=list)
+    effects: list[str] = field(default_factory=lambda: _Outside())
     paused: dict[str, Any] = field(default_factory=dict)
     reads: list[tuple[int, str, str]] = field(default_factory=list)
     watched: list[Any] = field(default_factory=list)
@@ -251,6 +253,14 @@ def _resume(recording: Recording, call_id: str) -> None:
             CURRENT.reset(under_way)
         except ValueError:  # it ended in another context than it started in
             CURRENT.set(None)
+
+
+class _Outside(list[str]):
+    """Effects of the program's own: what a predictor's call does is recorded, whoever reports the call."""
+
+    def append(self, words: str) -> None:
+        if not _within_predictor():
+            super().append(words)
 
 
 def _within_predictor() -> bool:

@@ -82,10 +82,10 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Aside:
-    """A call of a tool, or of a language model outside of any predictor: no node, but a replay needs its answer.
+    """A call of a tool, of a retriever, or of a language model outside of any predictor: no node, but replays need it.
 
     Args:
-        name: The tool's name; "lm" for a language model.
+        name: The tool's name; "lm" for a language model; "retriever" and its class for a `dspy.Retrieve`.
         asked: Its arguments, as text.
         answer: What it returned; None where it raised.
         raised: What it raised; None where it returned.
@@ -109,7 +109,7 @@ class Trace:
         warnings: What could not be seen or told apart, in words.
         predictors: The program's predictors, in the order of `named_predictors()`.
         constants: What the program's own code and containers hold: inputs may come from there.
-        asides: Calls of tools and of language models outside of predictors, by start.
+        asides: Calls of tools, of retrievers, and of language models outside of predictors, by start.
         effects: What the program did to the world outside of its calls (files, sockets, processes), in words.
         reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
