@@ -53,9 +53,9 @@ def test_a_program_that_calls_itself_500_deep():
 
 def test_a_recursion_that_is_too_deep_is_the_programs_own_error_and_comes_no_sooner():
     def deepest(run):
-        """The most levels that a run stands, from a thread of its own, to within ten."""
-        stands, falls = 10, 600
-        while falls - stands > 10:
+        """The most levels that a run stands, from a thread of its own, to within twenty."""
+        stands, falls = 20, 500
+        while falls - stands > 20:
             middle = (stands + falls) // 2
             with ThreadPoolExecutor(1) as pool:
                 error = pool.submit(run, middle).result()
