@@ -252,7 +252,7 @@ class _Attempt(UsageTracker):
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
         # DSPy calls this for every answer that did not come from its cache, and only for those.
         self.usage.append(usage_entry or {})
-        if self.parent is not None and not isinstance(self.parent, _Outside):
+        if self.parent is not None:
             self.parent.add_usage(lm, usage_entry)
 
     def spent(self) -> Spent:
@@ -300,6 +300,8 @@ class _Outside(UsageTracker):
         return self
 
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        if isinstance(dspy.settings.usage_tracker, _Attempt):
+            return  # it came through a door, which books it itself, retries included
         usage = usage_entry or {}
         prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
         spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)

@@ -219,7 +219,7 @@ class ComputationGraph:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> ComputationGraph:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; a dictionary of an earlier version, without `seconds` and `usage`, will do.
 
         Raises:
             KeyError: If a part is missing.
@@ -257,7 +257,8 @@ def _call_to_dict(call: Call) -> dict[str, Any]:
     record = {name: getattr(call, name) for name in ("id", "predictor", "index", "instruction")}
     record |= {"inputs": jsonable(call.inputs), "outputs": jsonable(call.outputs)}
     record |= {name: [vars(one) for one in getattr(call, name)] for name in ("input_fields", "output_fields")}
-    return record | {name: getattr(call, name) for name in ("started", "ended", "error", "demos")}
+    record |= {name: getattr(call, name) for name in ("started", "ended", "error", "demos", "seconds")}
+    return record | {"usage": dict(call.usage)}
 
 
 def _call_from_dict(state: Mapping[str, Any]) -> Call:

@@ -8,7 +8,6 @@ the list, or in the text, that they were taken from. Sequential calls keep the o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from .trace import Call
@@ -52,7 +51,7 @@ def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
             for call in by_origin(twins, pool) if len(twins) > 1 else twins:
                 index = counts.get(predictor, 0)
                 counts[predictor] = index + 1
-                final[call.id] = replace(call, id=f"{predictor}[{index}]", index=index)
+                final[call.id] = call.named(f"{predictor}[{index}]", index)
         pool += [value for call in run for value in call.outputs.values()]
     return {call.id: final[call.id] for call in calls}
 

@@ -14,6 +14,7 @@ _SPAN = 40
 _WORDS = re.compile(r"\w+")
 _KEY = 4
 _MOST_WORDS = 20_000
+_NOTHING: frozenset[End] = frozenset()
 
 
 class Outputs:
@@ -29,6 +30,7 @@ class Outputs:
         self.forms: dict[End, list[str]] = {}
         self._objects: dict[int, set[End]] = {}
         self._keys: dict[tuple[str, ...], set[End]] = {}
+        self._first_words: set[str] = set()
         self._places: dict[End, int] = {}
 
     def add(self, end: End, value: Any, live: Any, *, shared: bool = False) -> None:
@@ -43,6 +45,7 @@ class Outputs:
             words = _WORDS.findall(form[: _SPAN * 2])[:_KEY]
             if words:
                 self._keys.setdefault(tuple(words), set()).add(end)
+                self._first_words.add(words[0])
 
     def of_object(self, value: Any) -> set[End]:
         """The outputs that an object is, or is a part of."""
@@ -52,9 +55,10 @@ class Outputs:
         """The outputs whose first words stand in a text: candidates, to be looked at."""
         words = _WORDS.findall(text)[:_MOST_WORDS]
         found: set[End] = set()
-        for at in range(len(words)):
-            for length in range(1, _KEY + 1):
-                found |= self._keys.get(tuple(words[at : at + length]), set())
+        for at, word in enumerate(words):
+            if word in self._first_words:
+                for length in range(1, _KEY + 1):
+                    found |= self._keys.get(tuple(words[at : at + length]), _NOTHING)
         return found
 
     def ordered(self, ends: Iterable[End]) -> list[End]:

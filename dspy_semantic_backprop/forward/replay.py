@@ -222,6 +222,8 @@ def _other_answer(answer: Any, asked: str) -> Any:
     """Another answer of the same shape, the same for the same question in every process."""
     if isinstance(answer, str):
         return f"{changes(answer)[0]} {asked}"
+    if isinstance(answer, dspy.Prediction):
+        return dspy.Prediction(**{name: _other_answer(value, asked) for name, value in answer.items()})
     if isinstance(answer, (list, tuple)) and answer:
         # Of the same length: programs take the first of a language model's answers without a look.
         return type(answer)(_other_answer(item, asked) for item in answer)

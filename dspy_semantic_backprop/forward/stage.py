@@ -20,9 +20,9 @@ from dspy.utils.callback import BaseCallback
 
 from ..errors import Stop
 from .align import Plan
-from .capture import asked_interpreter, asked_lm, asked_tool
 from .names import UNNAMED, Names
 from .reads import ReadStore, watch_reads
+from .recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
 from .replay import ANSWERED, SECONDS, Change, Diverged, Observed, ReplayAdapter, Session, call_program, current_session
 from .replay import tools_in as _tools_in
 from .replica import Mould
@@ -58,6 +58,16 @@ class ReplayLM(dspy.BaseLM):
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer from the record."""
         return self(prompt, messages=messages)
+
+
+class ReplayRM:
+    """Answers `dspy.Retrieve` from the record, wherever one was made."""
+
+    def __call__(self, query: str, k: int | None = None, **kwargs: Any) -> list[Any]:
+        """Answer from the record."""
+        asked = asked_retriever(None, {"args": (query,), "kwargs": {"k": k, **kwargs}})
+        answer = current_session().aside(retriever(dspy.Retrieve), asked)
+        return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
 
 
 class ReplayInterpreter:
@@ -134,10 +144,14 @@ class Stage:
         self.trace = trace
         self.allow_effects = allow_effects
         kept = _run_by_interpreters(program)
+        recorded = {aside.name for aside in trace.asides}
+        self._retrieval = {"rm": ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
         template = Mould(program, stand_in=functools.partial(_stand_in, kept)).cast()[0]
         for _, module in template.named_sub_modules():
+            if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
+                module.forward = functools.partial(_retriever_answer, module)
             if hasattr(module, "_interpreter_factory"):
-                module._interpreter_factory = ReplayInterpreter
+                vars(module)["_interpreter_factory"] = ReplayInterpreter
         self._mould = Mould(template, stand_in=lambda value: value if isinstance(value, dspy.Tool) else None)
         self._names = Names(template)
         self._inputs = {
@@ -175,6 +189,7 @@ class Stage:
                     trace=_Answers() if watch else [],
                     send_stream=None,
                     interpreter_factory=ReplayInterpreter,
+                    **self._retrieval,
                 ),
             ):
                 returned = await call_program(program, inputs, self.allow_effects)
@@ -207,3 +222,9 @@ def _run_by_interpreters(program: Any) -> set[int]:
 
 def _tool_answer(name: str, **arguments: Any) -> Any:
     return current_session().aside(name, asked_tool(arguments))
+
+
+def _retriever_answer(instance: Any, *args: Any, **kwargs: Any) -> Any:
+    return current_session().aside(
+        retriever(type(instance)), asked_retriever(instance, {"args": args, "kwargs": kwargs})
+    )

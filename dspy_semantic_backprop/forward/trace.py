@@ -50,6 +50,10 @@ class Call:
             order that another execution would repeat.
         annotations: Output field -> its declared type; not part of the record's JSON form.
         further: The outputs of the completions after the first, where several were asked for; not part of it.
+        seconds: How long it took, wall time in seconds, retries of the language model's client included;
+            None where that is not known.
+        usage: Tokens that it took: `prompt_tokens` and `completion_tokens`, of all requests together; empty
+            where that is not known, and where the answer came from the cache.
     """
 
     id: str
@@ -67,6 +71,15 @@ class Call:
     concurrent: bool = False
     annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
     further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    seconds: float | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    def named(self, call_id: str, index: int) -> Call:
+        """This call under another id and index."""
+        # `dataclasses.replace` takes longer than everything else that is done to a call after it ended.
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), id=call_id, index=index)
+        return twin
 
     def before(self, other: Call) -> bool:
         """Whether this call had ended when the other one started."""
@@ -75,11 +88,12 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Aside:
-    """A call that is no node, but whose answer a replay needs: a tool's, an interpreter's, a language model's
-    outside of any predictor.
+    """A call that is no node, but whose answer a replay needs: a tool's, a retriever's, an interpreter's, a
+    language model's outside of any predictor.
 
     Args:
-        name: The tool's name; "lm" for a language model, "interpreter" for one that runs code.
+        name: The tool's name; "lm" for a language model, "interpreter" for one that runs code, "retriever" and
+            its class for a `dspy.Retrieve`.
         asked: Its arguments, as text.
         answer: What it returned; None where it raised.
         raised: What it raised; None where it returned.
@@ -103,7 +117,7 @@ class Trace:
         warnings: What could not be seen or told apart, in words.
         predictors: The program's predictors, in the order of `named_predictors()`.
         constants: What the program's own code and containers hold: inputs may come from there.
-        asides: Calls of tools and of language models outside of predictors, by start.
+        asides: Calls of tools, of retrievers, and of language models outside of predictors, by start.
         effects: What the program did to the world outside of its calls (files, sockets, processes), in words.
         reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
         ways: Call id -> where in the program's own code it was made: the positions of the stack's frames.

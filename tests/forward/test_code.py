@@ -23,6 +23,19 @@ def answer(prompt):
 class Program(dspy.Module):
     """A program whose `forward` is given, so that each test shows its whole code."""
 
+    quote: Any
+    amount: Any
+    write: Any
+    draft: Any
+    judge: Any
+    publish: Any
+    polish: Any
+    note: Any
+    item: Any
+    report: Any
+    check: Any
+    reply: Any
+
     def __init__(self, **predictors: str) -> None:
         super().__init__()
         for name, signature in predictors.items():
