@@ -1,6 +1,7 @@
 """Small DSPy programs with hand-written true edges, on which a tracer is judged.
 
-``CASES`` holds them all; ``run(case)`` runs one with a scripted model instead of a language model, and
+``CASES`` holds them all but those in ``FINAL``, which are kept for the last judgement; ``run(case)`` runs one
+with a scripted model instead of a language model, and
 ``record(case)`` tells what the model was asked besides.
 """
 
@@ -8,6 +9,7 @@ from . import (
     composite,
     concurrency,
     control,
+    final_business,
     loops,
     modules,
     networks,
@@ -34,7 +36,9 @@ _THEMES = (
     networks,
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
-if len({one.name for one in CASES}) != len(CASES):
+# Written without sight of the tracer and kept apart: it is judged on them, not developed with them.
+FINAL: tuple[Case, ...] = tuple(one for theme in (final_business,) for one in theme.CASES)
+if len({one.name for one in CASES + FINAL}) != len(CASES + FINAL):
     raise ValueError("two cases have one name")
 
-__all__ = ["CASES", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
+__all__ = ["CASES", "FINAL", "Asked", "Case", "ScriptedLM", "call", "record", "run"]

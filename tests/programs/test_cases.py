@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 
-from . import CASES, Case, record, run
+from . import CASES, FINAL, Case, record, run
 from .lm import Asked
 
+ALL = CASES + FINAL
 _CALL = re.compile(r"(?P<name>.+)\[(?P<index>\d+)\]\Z")
 
 
@@ -37,7 +38,7 @@ def _check_target(end: str, asked: list[Asked], returned: list[str]) -> None:
         assert end in returned, f"no such field of the prediction: {end}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
 def test_edges_name_things_that_exist(case: Case) -> None:
     prediction, asked = record(case)
     returned = list(prediction.keys())
@@ -50,7 +51,7 @@ def test_edges_name_things_that_exist(case: Case) -> None:
     assert not case.allowed & (case.data | case.output | case.control)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
 def test_copies_and_second_runs_answer_alike(case: Case) -> None:
     program = case.build()
     copied = program.deepcopy()
@@ -63,7 +64,7 @@ def test_copies_and_second_runs_answer_alike(case: Case) -> None:
         assert repr(first.toDict()) == repr(again.toDict())
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.pure], ids=[c.name for c in CASES if c.pure])
+@pytest.mark.parametrize("case", [c for c in ALL if c.pure], ids=[c.name for c in ALL if c.pure])
 def test_pure_programs_repeat_themselves(case: Case) -> None:
     program = case.build()
     assert repr(run(case, program).toDict()) == repr(run(case, program).toDict())
@@ -71,6 +72,6 @@ def test_pure_programs_repeat_themselves(case: Case) -> None:
 
 def test_the_corpus_is_large_and_its_names_differ() -> None:
     assert len(CASES) >= 56
-    assert len({case.name for case in CASES}) == len(CASES)
-    assert all(case.note.endswith(".") and case.style in {"sync", "async"} for case in CASES)
-    assert all(case.data or case.output for case in CASES)
+    assert len({case.name for case in ALL}) == len(ALL)
+    assert all(case.note.endswith(".") and case.style in {"sync", "async"} for case in ALL)
+    assert all(case.data or case.output for case in ALL)
