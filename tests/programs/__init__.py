@@ -10,6 +10,7 @@ from . import (
     concurrency,
     control,
     final_business,
+    final_games,
     final_research,
     loops,
     modules,
@@ -38,7 +39,7 @@ _THEMES = (
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
 # Written without sight of the tracer and kept apart: it is judged on them, not developed with them.
-FINAL: tuple[Case, ...] = tuple(one for theme in (final_business, final_research) for one in theme.CASES)
+FINAL: tuple[Case, ...] = tuple(one for theme in (final_business, final_research, final_games) for one in theme.CASES)
 if len({one.name for one in CASES + FINAL}) != len(CASES + FINAL):
     raise ValueError("two cases have one name")
 
