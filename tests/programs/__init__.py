@@ -1,8 +1,7 @@
 """Small DSPy programs with hand-written true edges, on which a tracer is judged.
 
 ``CASES`` holds them all but those in ``FINAL``, which are kept for the last judgement; ``run(case)`` runs one
-with a scripted model instead of a language model, and
-``record(case)`` tells what the model was asked besides.
+with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
 """
 
 from . import (
