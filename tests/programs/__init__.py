@@ -1,6 +1,7 @@
 """Small DSPy programs with hand-written true edges, on which a tracer is judged.
 
-``CASES`` and ``UNSEEN`` hold them; the latter were written without sight of the tracer. ``run(case)`` runs one
+``CASES``, ``UNSEEN`` and ``FINAL`` hold them. The latter two were written without sight of the tracer; it was then
+developed with ``UNSEEN`` too, and judged on ``FINAL`` when all was done. ``run(case)`` runs one
 with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
 """
 
@@ -8,6 +9,9 @@ from . import (
     composite,
     concurrency,
     control,
+    final_business,
+    final_games,
+    final_research,
     loops,
     modules,
     networks,
@@ -40,8 +44,10 @@ _THEMES = (
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
 _UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
+_FINAL = (final_business, final_research, final_games)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
-if len({one.name for one in CASES + UNSEEN}) != len(CASES + UNSEEN):
+FINAL: tuple[Case, ...] = tuple(one for theme in _FINAL for one in theme.CASES)
+if len({one.name for one in CASES + UNSEEN + FINAL}) != len(CASES + UNSEEN + FINAL):
     raise ValueError("two cases have one name")
 
-__all__ = ["CASES", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
+__all__ = ["CASES", "FINAL", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]

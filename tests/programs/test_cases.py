@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from . import CASES, UNSEEN, Case, record, run
+from . import CASES, FINAL, UNSEEN, Case, record, run
 from .lm import Asked
 
-EVERY = CASES + UNSEEN
+EVERY = CASES + UNSEEN + FINAL
 _CALL = re.compile(r"(?P<name>.+)\[(?P<index>\d+)\]\Z")
 
 
