@@ -99,7 +99,10 @@ def options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _numbers(value: float) -> Iterator[Any]:
-    yield from (value + 1, value - 1, type(value)(0), -value, value * 2, value + type(value)(10))
+    # The first few are what an item of a list or dictionary gets: a step, a share, nothing, and twice as much.
+    yield value + 1
+    yield from (value * 1.1,) if isinstance(value, float) else ()
+    yield from (type(value)(0), value * 2, value - 1, -value, value + type(value)(10))
     if isinstance(value, float):
         yield from (value / 2, 1.0, 0.99, 0.01)
     else:
@@ -115,6 +118,7 @@ def _texts(text: str, alternatives: Sequence[str]) -> Iterator[str]:
     yield _NUMBER.sub(lambda match: str(float(match[0]) + 1 if "." in match[0] else int(match[0]) + 1), text)
     yield f"{text} {_MARK}"
     yield f"{_MARK} {text}"
+    yield from _one_number_large(text)
     yield from _lines(text)
     yield from (one for one in alternatives if len(stripped) <= _SHORT or len(one) > _SHORT)
     yield f"{_MARK} 7 words {_MARK}ly other"
@@ -146,6 +150,15 @@ def _lines(text: str) -> Iterator[str]:
     if len(parts) > 1:
         yield ",".join(parts[:-1])
         yield ",".join(f"{part}{_MARK}" for part in parts)
+
+
+def _one_number_large(text: str) -> Iterator[str]:
+    """One number after the other far above the rest: what a sum, a ranking or a limit turns on."""
+    found = list(_NUMBER.finditer(text))
+    for match in found[:_SWAPS]:
+        yield f"{text[: match.start()]}9{match[0]}{text[match.end() :]}"
+    if found:
+        yield _NUMBER.sub("0", text)
 
 
 def _without(text: str) -> Iterator[str]:

@@ -142,7 +142,7 @@ class Proof:
         if call.concurrent:
             # Concurrent calls are told apart by their inputs: another one's answer would swap the two.
             taken = [one.outputs.get(name) for one in self.trace.calls if one.predictor == call.predictor]
-            others = [other for other in others if not any(alike(other, one) for one in taken)]
+            others = [other for other in others if not any(alike(other, one) for one in taken)] or others
         return others
 
     def note(self, changed: Call, observed: Observed, seen: Seen) -> None:

@@ -17,7 +17,7 @@ from dspy.utils.callback import BaseCallback
 
 from .callbacks import Need
 from .effects import pause, resume
-from .recording import Recording, strand, within_predictor
+from .recording import TOOL, Recording, strand, within_predictor
 from .trace import Aside
 from .usage import CURRENT
 from .values import snapshot
@@ -72,9 +72,11 @@ class Recorder(BaseCallback):
         if recording is not None:
             recording.asides[call_id] = Aside(instance.name, asked_tool(inputs.get("kwargs", inputs)))
             recording.paused[call_id] = pause(), None
+            TOOL.set((*TOOL.get(), call_id))
 
     def on_tool_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         """Record what a tool answered."""
+        TOOL.set(tuple(one for one in TOOL.get() if one != call_id))
         self._answered(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
@@ -105,7 +107,8 @@ class Recorder(BaseCallback):
         recording = _recording()
         if recording is not None and call_id in recording.asides:
             asked = recording.asides[call_id]
-            recording.asides[call_id] = replace(asked, answer=snapshot(outputs), raised=exception)
+            calls = call_id in recording.callers
+            recording.asides[call_id] = replace(asked, answer=snapshot(outputs), raised=exception, calls=calls)
             _resume(recording, call_id)
 
 

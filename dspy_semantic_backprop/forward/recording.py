@@ -7,6 +7,7 @@ import functools
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from .trace import OUTPUT, Aside, Call, Trace
 from .usage import CURRENT
 from .values import declaration, describe, output_fields, snapshot
 
+TOOL: ContextVar[tuple[str, ...]] = ContextVar("semantic_tool", default=())
+"""The tools that are running here, outermost first: their provisional ids."""
 _PRIVILEGED = frozenset({"signature", "demos", "config", "lm", "new_signature", "_trace"})
 
 
@@ -33,6 +36,7 @@ class Recording:
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
     effects: list[str] = field(default_factory=lambda: _Outside())
+    callers: set[str] = field(default_factory=set)
     paused: dict[str, Any] = field(default_factory=dict)
     reads: list[tuple[int, str, str]] = field(default_factory=list)
     undeclared: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -49,6 +53,7 @@ class Recording:
     def start(self, key: str, predictor: Any, kwargs: Mapping[str, Any]) -> None:
         """Record that a predictor was called with these arguments."""
         stack = frames()
+        self.callers.update(TOOL.get())
         signature: Any = dspy.ensure_signature(kwargs.get("signature") or predictor.signature)
         declared_inputs = {one.name for one in declaration(signature)["input_fields"]}
         inputs = {name: value for name, value in kwargs.items() if name in declared_inputs - _PRIVILEGED}

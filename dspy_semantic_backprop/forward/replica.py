@@ -13,7 +13,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import dspy
 
@@ -24,7 +24,8 @@ __all__ = ["Mould", "Replica", "Surroundings", "constants", "replicate", "words"
 
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock, threading.Condition)}
 _FRESH: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}
-_SHARED_SAFELY = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type, dspy.BaseLM)
+_TYPES = (type, types.GenericAlias, types.UnionType, type(Optional[int]), type(Any))  # noqa: UP045 - the type of the typing form
+_SHARED_SAFELY = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, *_TYPES, dspy.BaseLM)
 _ATOMS = (str, bytes, int, float, complex, bool, type(None))
 _DEEPEST = 6
 _MOST = 5_000

@@ -143,7 +143,7 @@ class Stage:
     def __init__(self, program: Any, trace: Trace, *, allow_effects: bool = False) -> None:
         self.trace = trace
         self.allow_effects = allow_effects
-        kept = _run_by_interpreters(program)
+        kept = _run_by_interpreters(program) | _calling(program, {aside.name for aside in trace.asides if aside.calls})
         recorded = {aside.name for aside in trace.asides}
         self._retrieval = {"rm": ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
         template = Mould(program, stand_in=functools.partial(_stand_in, kept)).cast()[0]
@@ -218,6 +218,12 @@ def _run_by_interpreters(program: Any) -> set[int]:
     """The tools that only an interpreter calls, which reads their source: they stay what they are."""
     modules = [module for _, module in program.named_sub_modules() if hasattr(module, "_interpreter_factory")]
     return {id(tool) for module in modules for value in vars(module).values() for tool in _tools_in(value)}
+
+
+def _calling(program: Any, names: set[str]) -> set[int]:
+    """The tools that call predictors: they are run, and what they call answers from the record."""
+    held = (value for _, module in program.named_sub_modules() for value in vars(module).values())
+    return {id(tool) for value in held for tool in _tools_in(value) if tool.name in names}
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:

@@ -97,12 +97,14 @@ class Aside:
         asked: Its arguments, as text.
         answer: What it returned; None where it raised.
         raised: What it raised; None where it returned.
+        calls: Whether it called predictors: then a replay runs it, since their calls must happen.
     """
 
     name: str
     asked: str
     answer: Any = None
     raised: BaseException | None = None
+    calls: bool = False
 
 
 @dataclass(frozen=True, eq=False)
