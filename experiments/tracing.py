@@ -84,8 +84,8 @@ def measure(client: str, lm: dspy.BaseLM, length: int, repeats: int) -> dict[str
     Returns:
         Milliseconds per call alone, with a callback that does nothing, and with the tracer (medians), the medians
         of the paired ratios of the latter two, that of the tracer in the process's CPU time too (which other work
-        on the machine does not touch), and the peak of traced memory in kilobytes per call (None where
-        the client's own memory would hide it).
+        on the machine touches less, and which holds the server's time where there is one), and the peak of traced
+        memory in kilobytes per call (None where the client's own memory would hide it).
     """
     program, inputs = Chain(length), {"question": "what follows?"}
     timed: list[tuple[float, float, float]] = []
