@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -81,54 +82,56 @@ class Instances:
             yield [Suggestion(end, label.how) for end in dict.fromkeys(found)]
 
     def _calls(self, label: Label, reader: Call | None) -> list[Call]:
-        places = self.at.get(label.site, [])
-        wanted = [at for at in places if _fields(self.ended[at], label.field)]
-        if not wanted:
+        last = next(self._latest(label), None)
+        if last is None:
             return []
-        if label.loop is None or (label.back == 0 and not label.all):
-            last = self.ended[wanted[-1]]
-            if last.concurrent:
-                return [self.ended[at] for at in wanted]
-            found = self._run(wanted) if self._composite(label.site) else wanted[-1:]
+        if label.loop is not None and (label.back or label.all):
+            found = self._of_passages(label, last, reader)
+        elif self.ended[last].concurrent:
+            found = list(self._latest(label))
         else:
-            found = self._of_passages(wanted, label, reader)
-        return [self.ended[at] for at in found]
+            found = self._run(label, last) if self._composite(label.site) else [last]
+        return [self.ended[at] for at in sorted(found)]
 
-    def _of_passages(self, wanted: list[int], label: Label, reader: Call | None) -> list[int]:
-        """Of some calls those that a label means: of this passage of its loop, the one before, or all before."""
+    def _latest(self, label: Label) -> Iterator[int]:
+        """The places of the calls of a label's site that have its field, the latest first."""
+        return (at for at in reversed(self.at.get(label.site, [])) if _fields(self.ended[at], label.field))
+
+    def _of_passages(self, label: Label, last: int, reader: Call | None) -> list[int]:
+        """The calls that a label means: of this passage of its loop, the one before, or all before."""
         assert label.loop is not None
         within_loop = reader is not None and self._unit(reader, label.loop) is not None
-        latest = len(self.ended) - 1 if within_loop else wanted[-1]
+        latest = len(self.ended) - 1 if within_loop else last
         passages = self._passages(label.loop, latest, reader if within_loop else None)
-        if label.back == 0:
-            chosen = [at for passage in passages for at in passage]
-        else:
-            earlier = passages[1:] if within_loop else passages
-            if within_loop and len(passages) == 1 and self._alike(passages[0], label.loop):
-                # One inner loop is the whole body: its passages cannot be told from those of the outer one.
-                earlier = passages
-            chosen = [at for passage in (earlier if label.back == MANY else earlier[:1]) for at in passage]
-        taken = set(chosen)
-        found = [at for at in wanted if at in taken]
-        return found if label.all or label.back == MANY else found[-1:]
+        this = next(passages) if within_loop and label.back else []
+        meant = list(itertools.islice(passages, 1)) if label.back == 1 else list(passages)
+        if within_loop and label.back and not meant and self._alike(this, label.loop):
+            # One inner loop is the whole body: its passages cannot be told from those of the outer one.
+            meant = [this]
+        found = [at for passage in meant for at in passage if self._is_of(at, label)]
+        return found if label.all or label.back == MANY else sorted(found)[-1:]
 
-    def _passages(self, loop: Position, latest: int, reader: Call | None) -> list[list[int]]:
+    def _is_of(self, at: int, label: Label) -> bool:
+        return self.sites.get(self.ended[at].id) == label.site and bool(_fields(self.ended[at], label.field))
+
+    def _passages(self, loop: Position, latest: int, reader: Call | None) -> Iterator[list[int]]:
         """The latest run of a loop, as the calls of each of its passages, the latest passage first.
 
         A passage is left where the next call stands earlier in the loop's body, or at the same place again.
         """
-        passages: list[list[int]] = [[]]
+        passage: list[int] = []
         here = self._unit(reader, loop) if reader is not None else None
         for at in range(latest, -1, -1):
             unit = self._unit(self.ended[at], loop)
             if unit is None:
                 break
             again = here is not None and (unit > here or (unit == here and unit not in self.slice.loops))
-            if again and (passages[-1] or reader is not None):
-                passages.append([])
-            passages[-1].append(at)
+            if again and (passage or reader is not None):
+                yield passage
+                passage, reader = [], None
+            passage.append(at)
             here = unit
-        return passages
+        yield passage
 
     def _alike(self, places: list[int], loop: Position) -> bool:
         units = {self._unit(self.ended[at], loop) for at in places}
@@ -151,22 +154,19 @@ class Instances:
     def _overwritten(self, loop: Position, reader: Call | None) -> bool:
         """Whether a loop has made a whole passage since it began: what stood before it is gone."""
         if reader is not None and self._unit(reader, loop) is not None:
-            return len(self._passages(loop, len(self.ended) - 1, reader)) > 1
-        return any(self._unit(call, loop) is not None for call in self.ended)
+            passages = self._passages(loop, len(self.ended) - 1, reader)
+            return len(list(itertools.islice(passages, 2))) > 1
+        return any(self._unit(call, loop) is not None for call in reversed(self.ended))
 
     def _composite(self, site: Site) -> bool:
         objects = self.slice.uses[site].objects
         return bool(objects) and not any(type(one).__name__ in _SINGLE for one in objects)
 
-    def _run(self, places: list[int]) -> list[int]:
-        """The last of some calls and those before it with no call of another site between."""
-        way = self.ways.get(self.ended[places[-1]].id)
-        taken = set(places)
-        at, found = places[-1], []
-        while at >= 0 and self.ways.get(self.ended[at].id) == way:
-            found += [at] if at in taken else []
-            at -= 1
-        return found[::-1]
+    def _run(self, label: Label, last: int) -> list[int]:
+        """A call and those before it with no call of another site between."""
+        way = self.ways.get(self.ended[last].id)
+        run = itertools.takewhile(lambda at: self.ways.get(self.ended[at].id) == way, range(last, -1, -1))
+        return [at for at in run if self._is_of(at, label)]
 
 
 def _fields(call: Call, name: str) -> list[str]:
