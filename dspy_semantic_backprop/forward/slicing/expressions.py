@@ -8,10 +8,10 @@ from typing import Any
 
 from .calls import call
 from .functions import attribute, of_prediction
-from .machine import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth
+from .machine import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth, values
 from .sources import member, place
 from .statements import assign
-from .values import ITEM, NOTHING, SIZE, WHOLE, How, Label, New, Value, everything, join, made_from, several
+from .values import ITEM, KEY, NOTHING, SIZE, WHOLE, How, Label, New, Value, join, made_from, several
 
 _EMPTY = member(object(), "no such name")
 
@@ -122,7 +122,7 @@ def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
         if exact is not None:
             return picked(base, exact)
     whole = frozenset(of_prediction(one, names[0]) if len(names) == 1 else one for one in base.labels)
-    inside = items(Value(objects=base.objects, parts=base.parts), state)
+    inside = values(Value(objects=base.objects, parts=base.parts), state)
     by_key = _by_key(base, key)
     taken = frozenset(one if one.field == WHOLE else next(iter(made_from([one], "computed"))) for one in whole)
     return join([Value(taken), by_key if by_key is not None else inside, why])
@@ -201,7 +201,8 @@ def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) ->
             continue
         names = evaluate(machine, key, frame, state)
         name = next((str(one) for one in names.objects if isinstance(one, (str, int))), ITEM)
-        parts[name] = join([parts.get(name, NOTHING), held, Value(contents(names, state))])
+        parts[name] = join([parts.get(name, NOTHING), held])
+        parts[KEY] = join([parts.get(KEY, NOTHING), names])
     return Value(parts=parts, objects=(_container(node, frame, state),))
 
 
@@ -216,11 +217,8 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
         assign(machine, generator.target, items(over, state), frame, state)
         why += [evaluate(machine, test, frame, state) for test in generator.ifs]
         state.control |= _all(why, "choice", state)
-    if isinstance(node, ast.DictComp):
-        key = evaluate(machine, node.key, frame, state)
-        element = join([evaluate(machine, node.value, frame, state), Value(everything(key))])
-    else:
-        element = evaluate(machine, node.elt, frame, state)
+    keys = evaluate(machine, node.key, frame, state) if isinstance(node, ast.DictComp) else NOTHING
+    element = evaluate(machine, node.value if isinstance(node, ast.DictComp) else node.elt, frame, state)
     where = place(node, frame.filename)
     machine.loops.add(where)
     whole = join([element, Value(_all(why, "choice", state))])
@@ -229,8 +227,11 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
     state.env = {name: value for name, value in state.env.items() if name in outside}
     for name in outside:
         state.env[name] = outside[name] if name in _targets(node) else state.env[name]
-    how_many = Value(made_from(counted, "computed"))
-    return Value(parts={ITEM: gathered, SIZE: how_many}, objects=(_container(node, frame, state),))
+    how_many = Value(made_from(counted, "computed") | _all(why, "choice", state))
+    parts = {ITEM: gathered, SIZE: how_many}
+    if isinstance(node, ast.DictComp):
+        parts[KEY] = several(keys, where, inside_of(frame.chain, where))
+    return Value(parts=parts, objects=(_container(node, frame, state),))
 
 
 def _targets(node: Any) -> set[str]:

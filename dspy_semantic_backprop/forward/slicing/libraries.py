@@ -5,6 +5,7 @@ Of a function that is not known, the result is taken to be computed from everyth
 
 from __future__ import annotations
 
+import ast
 import inspect
 import types
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import dspy
 
 from .callbacks import callable_later, called_back
-from .machine import Bound, Closure, Given, Machine, State, contents, fresh, items, size
+from .machine import Bound, Closure, Frame, Given, Machine, State, contents, fresh, items, size, values
 from .sites import own
 from .sources import member
 from .values import ITEM, NOTHING, SIZE, WHOLE, New, Value, everything, join, made_from
@@ -78,6 +79,7 @@ def _kept(given: Given, state: State) -> None:
         if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, Bound, Closure)):
             continue
         owner = one if isinstance(one, New) else id(one)
+        state.store((owner, SIZE), Value())
         for value in given.values:
             if value != NOTHING:
                 state.store((owner, ITEM), join([value, Value(contents(value, state))]))
@@ -103,6 +105,15 @@ def _computed(given: Given, called: Sequence[Value], state: State) -> Value:
     parts |= {ITEM: join(called)} if called else {}
     why = made_from(everything(given.callee), "choice")
     return Value(made_from(labels, "computed") | why, parts, (fresh(given.site, None, state), *alias))
+
+
+def _getter(given: Given, called: Sequence[Value], state: State) -> Value | None:
+    names = [one for value in given.arguments for one in value.objects if isinstance(one, (str, int))]
+    if len(names) != 1:
+        return None
+    text = f"lambda it: it.{names[0]}" if given.name == "attrgetter" else f"lambda it: it[{names[0]!r}]"
+    node = ast.parse(text, mode="eval").body
+    return Value(objects=(Closure(node, Frame(given.site, "", {}), {}),))
 
 
 def _length(given: Given, called: Sequence[Value], state: State) -> Value | None:
@@ -184,12 +195,17 @@ def _zipped(given: Given, called: Sequence[Value], state: State) -> Value:
 
 
 def _items(given: Given, called: Sequence[Value], state: State) -> Value:
-    keys = Value(objects=tuple(key for one in given.base.objects if isinstance(one, dict) for key in _some(one)))
+    known = Value(objects=tuple(key for one in given.base.objects if isinstance(one, dict) for key in _some(one)))
+    keys = join([known, items(Value((frozenset()), given.base.parts, _dictionaries(given.base)), state)])
     return Value(parts={ITEM: Value(parts={"0": keys, "1": _values_of(given.base, state)})})
 
 
+def _dictionaries(base: Value) -> tuple[Any, ...]:
+    return tuple(one for one in base.objects if isinstance(one, New) and one.made_by is dict)
+
+
 def _values(given: Given, called: Sequence[Value], state: State) -> Value | None:
-    if not any(isinstance(one, dict) for one in given.base.objects):
+    if not any(isinstance(one, dict) for one in given.base.objects) and not _dictionaries(given.base):
         return None
     return Value(parts={ITEM: _values_of(given.base, state)})
 
@@ -199,7 +215,7 @@ def _values_of(base: Value, state: State) -> Value:
     held = Value(objects=tuple(value for one in dictionaries for value in _some(one.values())))
     others = Value(base.labels, base.parts, tuple(one for one in base.objects if not isinstance(one, dict)))
     stored = [state.heap[id(one), ITEM] for one in dictionaries if (id(one), ITEM) in state.heap]
-    return join([held, items(others, state), *stored])
+    return join([held, values(others, state), *stored])
 
 
 def _some(values: Any) -> list[Any]:
@@ -220,6 +236,7 @@ def _got(given: Given, called: Sequence[Value], state: State) -> Value | None:
 
 
 _KNOWN: dict[str, Callable[[Given, Sequence[Value], State], Value | None]] = {
+    **dict.fromkeys(("attrgetter", "itemgetter"), _getter),
     "len": _length,
     "range": _range,
     **dict.fromkeys(("replace", "_replace", "model_copy"), _replaced),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sites import Position
-from .values import ITEM, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
+from .values import ITEM, KEY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
 
 Cell = tuple[Any, str]
 """An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
@@ -256,10 +256,18 @@ def within(inner: Position, outer: Position) -> bool:
 
 def items(value: Value, state: State) -> Value:
     """Any item of a container, or of whatever the value is."""
-    found = [Value(value.labels), *(part for name, part in value.parts.items() if name != SIZE)]
+    if any(isinstance(one, New) and one.made_by is dict for one in value.objects):
+        keys = [state.heap[one, KEY] for one in value.objects if (one, KEY) in state.heap]
+        return join([Value(value.labels), *(part for name, part in value.parts.items() if name == KEY), *keys])
+    return values(value, state)
+
+
+def values(value: Value, state: State) -> Value:
+    """Any value that a container holds; of a dictionary, not its keys."""
+    found = [Value(value.labels), *(part for name, part in value.parts.items() if name not in (SIZE, KEY))]
     for one in value.objects:
         if isinstance(one, New):
-            found += [held for (owner, _), held in state.heap.items() if owner == one]
+            found += [held for (owner, name), held in state.heap.items() if owner == one and name not in (SIZE, KEY)]
         elif isinstance(one, _CONTAINERS):
             inside = list(one)[:_MOST_ITEMS]
             found += [Value(objects=tuple(inside))] if inside else []
@@ -280,8 +288,8 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
         key = one if isinstance(one, New) else id(one)
         if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, Bound)):
             continue
-        for (owner, _), held in state.heap.items():
-            if owner == key:
+        for (owner, name), held in state.heap.items():
+            if owner == key and name != SIZE:
                 labels |= contents(held, state, seen | {key})
     return labels
 
@@ -299,9 +307,9 @@ def size(value: Value, state: State) -> frozenset[Label]:
     made = [one for one in value.objects if isinstance(one, New)]
     if value.labels or not (made or value.parts) or len(made) < len(value.objects):
         return contents(value, state)
-    held = contents(value, state) | (everything(value.parts[SIZE]) if SIZE in value.parts else frozenset())
-    counted = everything(value.parts[SIZE]) if SIZE in value.parts else frozenset()
-    return counted | frozenset(one for one in held if one.how == "choice")
+    counted = [value.parts[SIZE]] if SIZE in value.parts else []
+    counted += [state.heap[one, SIZE] for one in made if (one, SIZE) in state.heap]
+    return frozenset().union(*(everything(one) for one in counted))
 
 
 def truth(value: Value) -> bool | None:

@@ -23,7 +23,7 @@ from .machine import (
     turned,
 )
 from .sources import place
-from .values import ITEM, NOTHING, WHOLE, Label, New, Value, everything, join, made_from
+from .values import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
 
 _PASSES = 3
 
@@ -112,6 +112,9 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
             key = machine.evaluate(machine, target.slice, frame, state)
             name = next((str(one) for one in key.objects if isinstance(one, (str, int))), ITEM)
             _store(base, name, join([value, Value(made_from(contents(key, state), "choice"))]), state, target.value)
+            for one in base.objects:
+                state.store((one if isinstance(one, New) else id(one), KEY), Value(contents(key, state)))
+                state.store((one if isinstance(one, New) else id(one), SIZE), Value())
         case ast.Tuple() | ast.List():
             for at, element in enumerate(target.elts):
                 starred = isinstance(element, ast.Starred)

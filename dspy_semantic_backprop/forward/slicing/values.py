@@ -23,6 +23,8 @@ ITEM = "[]"
 """In place of a part's name: any item."""
 SIZE = "#"
 """In place of a part's name: what decides how many items there are."""
+KEY = "@"
+"""In place of a part's name: any key of a dictionary."""
 MANY = 2
 """Of any earlier passage of a loop."""
 _DEEPEST_PART = 4
