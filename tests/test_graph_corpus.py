@@ -145,3 +145,12 @@ def test_replays_leave_the_users_program_as_it_was():
             warnings.simplefilter("ignore")
             trace(again, case.inputs, probe="auto")
         assert len(repr({name: vars(m) for name, m in again.named_sub_modules()})) == len(once), case.name
+
+
+@pytest.mark.parametrize("case", [one for one in ALL if "react" in one.name], ids=lambda case: case.name)
+def test_no_edge_goes_back_in_time(case):
+    _, graph = traced(case, "auto")
+    calls = {call.id: call for call in graph}
+    for edge in graph.edges:
+        assert edge.target.call == OUTPUT or calls[edge.source.call].before(calls[edge.target.call]), edge
+    assert graph.waves

@@ -205,7 +205,12 @@ class Proof:
             for target, edge in by_target.items()
             if target not in moved and (target in self.left_out or self._is_open(edge, seen))
         ]
-        return edges + [Edge(end, End(call, None), "control", "replay", 1.0) for call in sorted(seen.gone)]
+        edges += [Edge(end, End(call, None), "control", "replay", 1.0) for call in sorted(seen.gone)]
+        return [edge for edge in edges if self._comes_before(end.call, edge.target.call)]
+
+    def _comes_before(self, source: str, reader: str) -> bool:
+        """Whether a call can have fed another: a replay in which calls moved up may seem to say otherwise."""
+        return reader == OUTPUT or self.calls[source].before(self.calls[reader])
 
     def _is_open(self, edge: Edge, seen: Seen) -> bool:
         """Whether the replays say nothing about a suggested edge."""
