@@ -75,7 +75,7 @@ class Passage:
     """What a stretch of work is for, carried by DSPy's context to every call in it.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
         failures: The provider's failures that outlived all retries, in the order they happened.
@@ -102,7 +102,7 @@ def passage(
     """Send every language-model call made inside through the door, booked under `purpose`.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         ledger: Where to book.
         lm: The default language model inside; None keeps the one that DSPy is configured with.
         turn: Bounds how many calls of `ask` run at once.
@@ -226,14 +226,15 @@ def _attempt(door: Any) -> Iterator[None]:
     ledger: Ledger = door._semantic_ledger
     purpose = here.purpose if here else "forward"
     attempt = _Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
-    try:
-        with dspy.context(usage_tracker=attempt, disable_history=False):
-            yield
-    except Exception as error:
-        ledger.book(purpose, attempt.spent_in_vain(error))
-        raise
-    else:
-        ledger.book(purpose, attempt.spent())
+    with ledger.admitted(purpose):
+        try:
+            with dspy.context(usage_tracker=attempt, disable_history=False):
+                yield
+        except Exception as error:
+            ledger.book(purpose, attempt.spent_in_vain(error))
+            raise
+        else:
+            ledger.book(purpose, attempt.spent())
 
 
 class _Attempt(UsageTracker):
