@@ -106,7 +106,7 @@ class Layers(dspy.Module):
             read = dict(zip(("one", "two", "three"), known, strict=True))
             with ThreadPoolExecutor(3) as pool:
                 calls = [
-                    pool.submit(copy_context().run, lambda node=node: node(question=question, **read).out)
+                    pool.submit(copy_context().run, lambda node=node, read=read: node(question=question, **read).out)
                     for node in self.nodes[3 * layer : 3 * layer + 3]
                 ]
                 known = [call.result() for call in calls]
