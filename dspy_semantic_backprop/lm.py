@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -75,16 +76,18 @@ class Passage:
     """What a stretch of work is for, carried by DSPy's context to every call in it.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
         failures: The provider's failures that outlived all retries, in the order they happened.
+        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
     """
 
     purpose: str
     turn: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
     rollout: int = 0
     failures: list[Exception] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
         return self
@@ -98,21 +101,24 @@ def passage(
     lm: Any = None,
     turn: AbstractAsyncContextManager[Any] | None = None,
     rollout: int = 0,
+    tally: Counter[str] | None = None,
 ) -> Iterator[Passage]:
     """Send every language-model call made inside through the door, booked under `purpose`.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         ledger: Where to book.
         lm: The default language model inside; None keeps the one that DSPy is configured with.
         turn: Bounds how many calls of `ask` run at once.
         rollout: Tells repetitions of the same work apart, so that a cache does not answer them alike.
+        tally: Where what happens inside is counted by name; None counts for this passage alone.
 
     Yields:
         The passage, which collects the provider's failures.
     """
     default = lm if lm is not None else dspy.settings.lm
     here = Passage(purpose, turn if turn is not None else nullcontext(), rollout)
+    here.tally = tally if tally is not None else here.tally
     tracker = _Outside(ledger, purpose, dspy.settings.usage_tracker)
     with dspy.context(
         semantic_passage=here,
@@ -121,6 +127,11 @@ def passage(
         trace=[],
     ):
         yield here
+
+
+def current() -> Passage:
+    """The passage that this call belongs to; outside of any, one that nobody looks at."""
+    return dspy.settings.get("semantic_passage") or Passage("forward")
 
 
 def install(program: dspy.Module, ledger: Ledger) -> None:
@@ -226,14 +237,15 @@ def _attempt(door: Any) -> Iterator[None]:
     ledger: Ledger = door._semantic_ledger
     purpose = here.purpose if here else "forward"
     attempt = _Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
-    try:
-        with dspy.context(usage_tracker=attempt, disable_history=False):
-            yield
-    except Exception as error:
-        ledger.book(purpose, attempt.spent_in_vain(error))
-        raise
-    else:
-        ledger.book(purpose, attempt.spent())
+    with ledger.admitted(purpose):
+        try:
+            with dspy.context(usage_tracker=attempt, disable_history=False):
+                yield
+        except Exception as error:
+            ledger.book(purpose, attempt.spent_in_vain(error))
+            raise
+        else:
+            ledger.book(purpose, attempt.spent())
 
 
 class _Attempt(UsageTracker):

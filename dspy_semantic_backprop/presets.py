@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .backward.gradient import Backward, Collect, TextGradient, drop, join
+from .backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
 from .backward.semantic import Semantic, isolated
 from .backward.silent import silent
 from .step.choose import ChooseExamples, ChoosePredictors, coin_flips, every, wrong
@@ -52,8 +52,8 @@ class Method:
         gate: Whether a proposal replaces the incumbent: `strictly_better`, `accept_always`.
     """
 
-    backward: Backward[TextGradient, str] = field(default_factory=Semantic)
-    collect: Collect[str, TextGradient] = join
+    backward: Backward[TextGradient, Direction] = field(default_factory=Semantic)
+    collect: Collect[Direction, TextGradient] = join
     choose_examples: ChooseExamples = field(default_factory=wrong)
     choose_predictors: ChoosePredictors = every
     propose: Propose = field(default_factory=Proposer)

@@ -14,7 +14,7 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "concurrency": {"errors"},
-    "run.budget": set(),
+    "run.budget": {"errors"},
     "run.events": set(),
     "run.result": {"run.budget"},
     "run.progress": {"run.events"},
@@ -39,6 +39,7 @@ MAY_IMPORT_DSPY = {
     "forward.probe",
     "forward.replay",
     "forward.replica",
+    "forward.rerun",
     "forward.tracing",
     "backward.semantic",
     "step.propose",

@@ -22,7 +22,7 @@ import dspy
 
 from ..forward.graph import Member, jsonable
 from ..lm import ask
-from .gradient import Message, Reading, TextGradient
+from .gradient import Direction, Message, Reading, TextGradient, wish
 
 _NO_CHANGE = re.compile(
     r"\bno (further )?changes?\b|\bno need (to|for)( a)? change|\bneeds? no change|\bnot need to (be )?change"
@@ -59,7 +59,7 @@ class Semantic:
     def __init__(self, *, directions: bool = True) -> None:
         self.directions = directions
 
-    async def __call__(self, reading: Reading[TextGradient], /) -> list[Message[str]]:
+    async def __call__(self, reading: Reading[TextGradient], /) -> list[Message[Direction]]:
         """Ask one question about the whole group.
 
         Returns:
@@ -74,7 +74,7 @@ class Semantic:
         return await question(reading, reading.group, directions=self.directions)
 
 
-async def isolated(reading: Reading[TextGradient], /) -> list[Message[str]]:
+async def isolated(reading: Reading[TextGradient], /) -> list[Message[Direction]]:
     """TextGrad's backward function: one question for each member, blind to its neighbours."""
     if not reading.gradient:
         return []
@@ -88,7 +88,7 @@ async def question(
     *,
     shown: Sequence[Member] | None = None,
     directions: bool = True,
-) -> list[Message[str]]:
+) -> list[Message[Direction]]:
     """Ask how the members of a group should have been different.
 
     Args:
@@ -115,7 +115,7 @@ async def question(
     for member, key in zip(group, keys, strict=True):
         reply = _readable(str(replies.get(f"change_{key}") or "").strip(), group, keys)
         if reply and not says_no_change(reply):
-            messages.append(Message(reading.reader.id, member.call.id, member.field, reply))
+            messages.append(Message(reading.reader.id, member.call.id, member.field, wish(reply)))
     return messages
 
 

@@ -84,7 +84,7 @@ async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str,
     """
     if probe == "never" or not trace.calls:
         return graph
-    reason = _unsafe(trace, pristine) if probe == "auto" else pristine if isinstance(pristine, str) else None
+    reason = unsafe(trace, pristine, probe) or (_too_large(trace) if probe == "auto" else None)
     if reason is not None:
         return _warned(graph, f"edges are not proved by replay: {reason}")
     assert isinstance(pristine, Pristine)
@@ -93,13 +93,24 @@ async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str,
     return await session.prove(graph)
 
 
-def _unsafe(trace: Trace, pristine: Pristine | str) -> str | None:
+def unsafe(trace: Trace, pristine: Pristine | str, probe: Probe) -> str | None:
+    """Why a program must not be run again; None where it may.
+
+    Args:
+        trace: The record of its execution.
+        pristine: The program as it was before it, or why there is no copy.
+        probe: As in `prove`.
+    """
     if isinstance(pristine, str):
         return pristine
-    if pristine.shared:
+    if pristine.shared and probe != "always":
         return f"a copy would share {', '.join(pristine.shared[:3])}; probe='always' does it all the same"
-    if trace.effects:
+    if trace.effects and probe != "always":
         return f"the program has side effects ({'; '.join(trace.effects[:3])}); probe='always' repeats them"
+    return None
+
+
+def _too_large(trace: Trace) -> str | None:
     if len(trace.calls) > AUTO_CALLS:
         return f"{len(trace.calls)} calls are more than {AUTO_CALLS}; probe='always' replays them"
     return None

@@ -106,13 +106,22 @@ class Session:
                 return self._made_up(name, signature)
             self.answering[ACTIVE_CALL_ID.get()] = call.id
             self.observed.inputs[call.id] = {key: snapshot(value) for key, value in inputs.items()}
+        changed = self.change is not None and self.change.call == call.id
+        return self.outputs(call, {self.change.field: self.change.value} if self.change and changed else {})
+
+    def outputs(self, call: Call, replaced: Mapping[str, Any]) -> dict[str, Any]:
+        """A recorded call's answer, some of its fields replaced.
+
+        Raises:
+            Exception: What the call raised in the record, where nothing is replaced.
+        """
         raised = self.trace.live.get(("outputs", call.id, ""))
-        if call.error is not None:
+        if call.error is not None and not replaced:
             raise raised if isinstance(raised, Exception) else Diverged(f"{call.id} failed in the record")
-        values = {key: snapshot(value) for key, value in call.outputs.items()}
-        if self.change is not None and self.change.call == call.id:
-            values[self.change.field] = copy.deepcopy(self.change.value)
-        return values
+        return {
+            **{key: snapshot(value) for key, value in call.outputs.items()},
+            **{key: copy.deepcopy(value) for key, value in replaced.items()},
+        }
 
     def _match(self, name: str, inputs: Mapping[str, Any]) -> Call | None:
         occurrence = len(self.observed.calls.setdefault(name, []))
@@ -145,7 +154,7 @@ class Session:
             exact = [one for one in mine if one.asked == asked]
             if exact:
                 self._asides.remove(exact[0])
-                return _given(exact[0])
+                return given(exact[0])
         answers = [one.answer for one in self.trace.asides if one.name == name and one.raised is None]
         others = changes(answers[-1]) if answers else [f"an answer of {name} to {asked}"]
         if not others:
@@ -153,13 +162,19 @@ class Session:
         return others[hash(asked) % len(others)] if not isinstance(others[0], str) else f"{others[0]} {asked}"
 
 
-def _given(aside: Aside) -> Any:
+def given(aside: Aside) -> Any:
+    """What a recorded tool or raw language-model call answered, or raised."""
     if aside.raised is not None:
         raise aside.raised
     return snapshot(aside.answer)
 
 
-def _session() -> Session:
+def current_session() -> Any:
+    """The replay that the calling code runs in.
+
+    Raises:
+        Diverged: Outside of one.
+    """
     session = dspy.settings.get("semantic_replay")
     if session is None:
         raise Diverged("a replay's parts were used outside of it")
@@ -171,7 +186,7 @@ class ReplayAdapter(dspy.ChatAdapter):
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record."""
-        return [_session().answer(dspy.settings.caller_modules[-1], signature, inputs)]
+        return [current_session().answer(dspy.settings.caller_modules[-1], signature, inputs)]
 
     async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record, after the other tasks had their turn."""
@@ -190,7 +205,7 @@ class ReplayLM(dspy.BaseLM):
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer from the record."""
-        return _session().aside("lm", asked_lm(prompt, messages))
+        return current_session().aside("lm", asked_lm(prompt, messages))
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer from the record."""
@@ -205,7 +220,7 @@ class _Watch(BaseCallback):
             raise Diverged("the program calls a language model that is no attribute of it")
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        session = _session()
+        session = current_session()
         call = session.answering.pop(call_id, None)
         if call is not None and isinstance(outputs, dspy.Prediction):
             read = session.observed.read
@@ -243,7 +258,7 @@ async def replay(
                 send_stream=None,
             ),
         ):
-            returned = await _run(program, inputs, allow_effects)
+            returned = await call_program(program, inputs, allow_effects)
         session.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
         session.observed.finished = True
     except (Exception, Stop) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
@@ -251,14 +266,17 @@ async def replay(
     return session.observed
 
 
-async def _run(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
+async def call_program(
+    program: Any, inputs: Mapping[str, Any], allow_effects: bool, limiter: anyio.CapacityLimiter | None = None
+) -> Any:
+    """Call a program as its user would, refusing what would change the world unless that is allowed."""
     if asynchronous_only(program):
         if allow_effects:
             return await program.acall(**inputs)
         with forbidden():
             return await program.acall(**inputs)
     call = functools.partial(_call, program, inputs, allow_effects)
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
 
 
 def _call(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
@@ -274,17 +292,18 @@ def _prepared(pristine: Any, recorded: set[str]) -> Any:
         for name, value in list(vars(module).items()):
             if isinstance(value, dspy.BaseLM):
                 setattr(module, name, ReplayLM())
-            for tool in _tools(value):
+            for tool in tools_in(value):
                 if tool.name not in recorded:
                     continue
                 tool.func = functools.partial(_tool_answer, tool.name)
     return program
 
 
-def _tools(value: Any) -> list[Any]:
+def tools_in(value: Any) -> list[Any]:
+    """The tools that an attribute holds."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
     return [one for one in inside if isinstance(one, dspy.Tool)]
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:
-    return _session().aside(name, asked_tool(arguments))
+    return current_session().aside(name, asked_tool(arguments))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join
+from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join, wish
 from dspy_semantic_backprop.backward.propagate import propagate
 from dspy_semantic_backprop.backward.semantic import Semantic, identifiers, isolated, says_no_change
 from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop.forward.trace import OUTPUT, Call
 from tests.scripted import served
 
-SEED = [Message(OUTPUT, "final[0]", "answer", "The expected answer is 12.")]
+SEED = [Message(OUTPUT, "final[0]", "answer", wish("The expected answer is 12."))]
 
 
 def group_of(outputs: list[str]) -> ComputationGraph:
