@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,13 @@ class Model:
     def _read(self, prompt: Prompt) -> dict[str, Any]:
         members = {name[7:]: text for name, text in prompt.inputs.items() if name.startswith("output_")}
         given = prompt.inputs
+        arrived = [text for name, text in given.items() if name.startswith("read_as_")]
         view = View(
-            given["reader_instruction"], given["reader_inputs"], given["reader_output"], given["wanted_change"], members
+            given["reader_instruction"],
+            "\n".join([given["reader_inputs"], *arrived]),
+            given["reader_output"],
+            given["wanted_change"],
+            members,
         )
         found = judge(view)
         answers: dict[str, Any] = {}
@@ -72,9 +78,13 @@ class Model:
             return FINE
         if wish is None:
             wish = self._mistaken(claims(view.members.get(key, view.produced)) or claims(view.wanted), prompt, key)
-        if mine:
-            return f"It led the step astray; what the step needed to read here in its place was that {say(wish)}."
-        return f"The instruction let the step go wrong; it has to be worded so that the step finds that {say(wish)}."
+        if not mine:
+            return f"The instruction let the step go wrong; it has to be worded so that the step finds that {say(wish)}."
+        said = ", ".join(f"{number} for {' and '.join(left)}" for left, number in claims(view.members[key]))
+        described = re.search(rf"`output_{key}` \(str\): field (\w+) of ([^\s,]+)", prompt.text)
+        name = f"the {described[1]} of {described[2]}" if described else "this output"
+        blamed = f"{said} in {name} led the step astray" if said else f"{name} gave the step nothing to go by"
+        return f"{blamed}; what the step needed to read here in its place was that {say(wish)}."
 
     def _mistaken(self, stated: list[Claim], prompt: Prompt, key: str) -> list[Claim]:
         """A wish that nothing calls for: other numbers."""

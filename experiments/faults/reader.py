@@ -18,10 +18,10 @@ it lets the output pass, and accuses nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .claims import Claim, Sum, System, claims, follows
+from .claims import ORDER, Claim, Sum, System, claims, follows
 from .worker import fields_named
 
 _LINE = re.compile(r"^(\w+): (.*(?:\n(?!\w+: ).*)*)", re.MULTILINE)
@@ -93,6 +93,8 @@ class _Case:
         self.wanted = wish if System([*self.given, *wish]).consistent else []
         self.trusted = [*self.given, *self.wanted]
         self.torn = False
+        self.due: dict[str, list[str]] = {}
+        self.order = {thing: at for at, thing in enumerate(dict.fromkeys(_things(self.trusted)))}
 
     def alone(self) -> list[str]:
         """The outputs that are wrong whatever the others say."""
@@ -118,9 +120,12 @@ class _Case:
         if len(self.members) < 2:
             return list(self.members)
         idle = [key for key in self.members if self._adds_nothing(key)]
-        placed = [key for key in idle if self._in_order(key, missing)]
         self.torn = True
-        return placed or idle
+        if idle:
+            return [key for key in idle if self._in_order(key, missing)] or idle
+        for thing in missing:
+            self.due.setdefault(self._nearest(thing), []).append(thing)
+        return list(self.due)
 
     def should(self, key: str, wrong: list[str]) -> list[Claim]:
         """What a wrong output should have stated, as far as it can be worked out."""
@@ -128,7 +133,10 @@ class _Case:
         known = System([*self.trusted, *others])
         stated = list(dict.fromkeys(left for left, _ in self.members[key]))
         missing = self._missing(without=key)
-        lefts = [missing] if missing and not (set(missing) & {thing for left in stated for thing in left}) else stated
+        if key in self.due:
+            lefts = [tuple(sorted({*_things(self.members[key]), *self.due[key]}, key=lambda one: self.order.get(one, 0)))]
+        else:
+            lefts = stated if not missing or set(missing) & set(_things(self.members[key])) else [missing]
         said = [(left, number) for left in lefts if (number := known.number(left)) is not None]
         return said or self.wanted
 
@@ -140,29 +148,47 @@ class _Case:
         """The things of the wanted result that the outputs leave open."""
         stated = [claim for key, stated in self.members.items() if key != without for claim in stated]
         said = System([*self.at_hand, *stated])
-        things = tuple(dict.fromkeys(thing for left, _ in self.wanted for thing in left))
+        things = tuple(dict.fromkeys(_things(self.wanted)))
         if all(said.number(left) is not None for left, _ in self.wanted):
             return ()
-        spoken_of = {thing for left, _ in [*self.at_hand, *stated] for thing in left}
+        spoken_of = set(_things([*self.at_hand, *stated]))
         return tuple(thing for thing in things if thing not in spoken_of) or said.open(things)
 
     def _adds_nothing(self, key: str) -> bool:
-        """Whether an output only repeats what others say, or speaks of other things than the wanted result."""
-        needed = {thing for left, _ in self.wanted for thing in left}
-        if not needed & {thing for left, _ in self.members[key] for thing in left}:
+        """Whether an output only repeats itself or others, or speaks of other things than the wanted result."""
+        spoken = set(_things(self.members[key]))
+        if spoken == {ORDER}:
+            return False
+        if not spoken & set(_things(self.wanted)):
+            return True
+        if len(set(self.members[key])) < len(self.members[key]):
             return True
         others = System(claim for other, stated in self.members.items() if other != key for claim in stated)
         return all(others.number(left) is not None for left, _ in self.members[key])
 
+    def _nearest(self, missing: str) -> str:
+        """The output that speaks of what comes last before a missing thing in the order, or first after it."""
+        at = self.order.get(missing, 0)
+
+        def distance(key: str) -> tuple[int, int]:
+            places = [self.order[thing] - at for thing in _things(self.members[key]) if thing in self.order]
+            before = [-place for place in places if place < 0]
+            return (0, min(before)) if before else (1, min(places, default=len(self.order)))
+
+        return min(self.members, key=distance)
+
     def _in_order(self, key: str, missing: Sum) -> bool:
-        """Whether the things come in the order of the wanted result if this output spoke of the missing ones."""
-        order = {thing: at for at, thing in enumerate(thing for left, _ in self.wanted for thing in left)}
+        """Whether the things would come in the order in which they are known if this output spoke of those missing."""
         firsts = []
         for other, stated in self.members.items():
-            things = missing if other == key else tuple(thing for left, _ in stated for thing in left)
-            known = [order[thing] for thing in things if thing in order]
+            spoken = missing if other == key else _things(stated)
+            known = [self.order[thing] for thing in spoken if thing in self.order]
             firsts += known[:1]
-        return firsts == sorted(firsts)
+        return all(first < second for first, second in zip(firsts, firsts[1:], strict=False))
+
+
+def _things(stated: Iterable[Claim]) -> Sum:
+    return tuple(thing for left, _ in stated for thing in left)
 
 
 def _unanimous(wish: list[Claim]) -> list[Claim]:
