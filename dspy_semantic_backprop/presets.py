@@ -34,6 +34,7 @@ from .backward.gradient import Backward, Collect, Direction, TextGradient, drop,
 from .backward.semantic import Semantic, isolated
 from .backward.silent import silent
 from .step.choose import ChooseExamples, ChoosePredictors, coin_flips, every, wrong
+from .step.choose import blamed as blamed_predictors
 from .step.gate import Gate, strictly_better
 from .step.propose import Propose, Proposer
 
@@ -47,7 +48,7 @@ class Method:
         collect: How the messages to a call become its gradient: `join`, `drop`.
         choose_examples: Which outcomes a step learns from: `wrong(n)`, `any_example(n)`.
         choose_predictors: Which predictors a step rewrites: `every`, `one_by_one`, `coin_flips`, `only(...)`,
-            `without(...)`.
+            `without(...)`, `blamed()`.
         propose: How lessons become an instruction: `Proposer()`.
         gate: Whether a proposal replaces the incumbent: `strictly_better`, `accept_always`.
     """
@@ -78,3 +79,12 @@ def no_gradient() -> Method:
 def random_subset() -> Method:
     """Each predictor is rewritten with probability one half (published without `--full_update`)."""
     return replace(semantic(), choose_predictors=coin_flips)
+
+
+def blamed(share: float = 0.2) -> Method:
+    """Only the predictors that carry the blame for a step's failures are rewritten.
+
+    Args:
+        share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
+    """
+    return replace(semantic(), choose_predictors=blamed_predictors(share))

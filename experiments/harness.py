@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -109,16 +109,20 @@ class Job:
     split: Split
 
 
-def parse(study: str, argv: Sequence[str] | None = None, **defaults: Any) -> Config:
+C = TypeVar("C", bound=Config)
+
+
+def parse(study: str, argv: Sequence[str] | None = None, *, kind: type[C] = Config, **defaults: Any) -> C:
     """Read the command line; an unknown or abbreviated flag is an error.
 
     Args:
         study: The script's name, for --help.
         argv: The arguments; None reads the command line.
+        kind: The flags.
         **defaults: Defaults of this study that differ from `Config`'s.
     """
     parser = argparse.ArgumentParser(study, description=f"The {study} study.", allow_abbrev=False)
-    for one in fields(Config):
+    for one in fields(kind):
         default = defaults.get(one.name, one.default)
         assert default is not MISSING
         how: dict[str, Any] = dict(one.metadata) | {"default": default}
@@ -129,7 +133,7 @@ def parse(study: str, argv: Sequence[str] | None = None, **defaults: Any) -> Con
         else:
             how["type"] = next(kind for kind in (int, float, str) if kind.__name__ in str(one.type))
         parser.add_argument(f"--{one.name}", **how)
-    return Config(**vars(parser.parse_args(argv)))
+    return kind(**vars(parser.parse_args(argv)))
 
 
 def main(study: str, jobs: Callable[[Config], list[Job]], config: Config) -> None:
