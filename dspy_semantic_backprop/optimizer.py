@@ -6,10 +6,11 @@ import asyncio
 import functools
 import logging
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 import anyio
@@ -18,6 +19,8 @@ from dspy.teleprompt import Teleprompter
 from dspy.utils.exceptions import AdapterParseError, LMError
 
 from . import preflight
+from .backward.cache import GradientCache
+from .backward.explanation import Explanation
 from .backward.gradient import TextGradient
 from .backward.propagate import propagate
 from .backward.seed import seed as seed_messages
@@ -70,6 +73,8 @@ class SemanticGradientDescent(Teleprompter):
             setting, `math.inf` sets no bound.
         probe: How far to prove the edges of the examples learned from, as in `trace`.
         seed: Of all random choices.
+        gradient_cache: A directory where the gradient model's answers are kept as JSON files, so that an
+            unchanged question is not paid for again, in this run or another; None keeps them in memory.
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
 
     Raises:
@@ -87,6 +92,7 @@ class SemanticGradientDescent(Teleprompter):
         num_threads: float | None = None,
         probe: Probe = "auto",
         seed: int = 0,
+        gradient_cache: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
     ) -> None:
         super().__init__()
@@ -104,6 +110,7 @@ class SemanticGradientDescent(Teleprompter):
         self.probe: Probe = probe
         self.seed = seed
         self.subscribers = subscribers
+        self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)
 
     def compile(
         self,
@@ -187,26 +194,6 @@ class SemanticGradientDescent(Teleprompter):
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """How one answer came about, and how it should have been different.
-
-    Args:
-        outcome: The scored example with its graph.
-        gradients: Call id -> what its readers say.
-    """
-
-    outcome: Scored
-    gradients: Mapping[str, TextGradient]
-
-    def __str__(self) -> str:
-        lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
-        for call in reversed(self.outcome.graph.calls):
-            outputs = "; ".join(f"{name}: {value}" for name, value in call.outputs.items()) or call.error
-            lines.append(f"{call.id}\n  wrote   {outputs}\n  told    {self.gradients.get(call.id) or 'nothing'}")
-        return "\n".join(lines)
-
-
 class _Run:
     """One compile: what its steps share."""
 
@@ -238,6 +225,7 @@ class _Run:
         self.records: list[StepRecord] = []
         self.shapes: dict[Any, tuple[Edge, ...]] = {}
         self.warnings: list[str] = []
+        self.notes: Counter[str] = Counter()
 
     async def descend(self) -> dspy.Module:
         start = incumbent = read(self.student)
@@ -300,13 +288,19 @@ class _Run:
         return [outcome for outcome, _ in done], [sweep for _, sweep in done]
 
     async def sweep_one(self, outcome: Scored, repeat: int) -> dict[str, TextGradient] | None:
-        lm = self.settings.gradient_lm
+        lm, method, answers = self.settings.gradient_lm, self.settings.method, self.settings.gradient_cache
+        rng = random.Random(f"{self.settings.seed}/{outcome.example_id}/{repeat}")
+        self.notes["failed call"] += sum(call.error is not None for call in outcome.graph)
+        opened = passage(
+            "backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat, tally=self.notes, answers=answers
+        )
         try:
-            with passage("backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat):
-                return await propagate(
-                    outcome.graph, seed_messages(outcome), self.settings.method.backward, self.settings.method.collect
-                )
+            with opened:
+                graph = outcome.graph
+                gradients = await propagate(graph, seed_messages(outcome), method.backward, method.collect)
+                return method.deliver(graph, gradients, rng)
         except LMError as error:
+            self.notes["no gradient"] += 1
             logger.warning("no gradients for example %d: %s", outcome.example_id, error)
             return None
 
@@ -322,7 +316,7 @@ class _Run:
         attempt = self.asked[question]
         self.asked[question] += 1
         try:
-            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn):
+            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.notes):
                 return await self.settings.method.propose(Subject(name, free, lessons, attempt))
         except LMError as error:
             logger.warning("no proposal for predictor %s: %s", name, error)
@@ -368,6 +362,8 @@ class _Run:
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
             seed=self.settings.seed,
+            method=self.settings.method.name,
+            notes={name: times for name, times in self.notes.items() if times},
         )
         return program
 
