@@ -92,7 +92,7 @@ class Descent(Run):
         attempt = self.asked[question]
         self.asked[question] += 1
         try:
-            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn):
+            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.notes):
                 return await self.settings.method.propose(Subject(name, free, lessons, attempt))
         except LMError as error:
             logger.warning("no proposal for predictor %s: %s", name, error)
@@ -138,5 +138,7 @@ class Descent(Run):
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
             seed=self.settings.seed,
+            method=self.settings.method.name,
+            notes={name: times for name, times in self.notes.items() if times},
         )
         return program

@@ -113,7 +113,7 @@ class Diagnosing(Run):
             max_calls=self.max_calls,
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
-            notes=dict(self.tally),
+            notes={name: times for name, times in self.notes.items() if times},
             warnings=tuple(self.warnings),
         )
 
@@ -169,7 +169,7 @@ class Diagnosing(Run):
             return replace(check, problem=str(error))
 
     async def _amended(self, suspect: _Suspect) -> dict[str, Any]:
-        with passage(PURPOSE, self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.tally):
+        with passage(PURPOSE, self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.notes):
             return await amend(suspect.call, suspect.gradient, suspect.fields)
 
     async def _score(self, outcome: Scored, done: Rerun) -> float:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
 from . import preflight
-from .backward.gradient import TextGradient
+from .backward.cache import GradientCache
+from .backward.explanation import Explanation
 from .concurrency import run_sync
 from .descent import Descent
 from .diagnosing import Diagnosing
 from .errors import ModelError, ModelUnavailable
-from .forward.evaluate import Scored, scored
+from .forward.evaluate import scored
 from .forward.metric import adapt
 from .forward.probe import Probe
 from .presets import Method, semantic
@@ -47,6 +48,8 @@ class SemanticGradientDescent(Teleprompter):
             setting, `math.inf` sets no bound.
         probe: How far to prove the edges of the examples learned from, as in `trace`.
         seed: Of all random choices.
+        gradient_cache: A directory where the gradient model's answers are kept as JSON files, so that an
+            unchanged question is not paid for again, in this run or another; None keeps them in memory.
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
 
     Raises:
@@ -64,6 +67,7 @@ class SemanticGradientDescent(Teleprompter):
         num_threads: float | None = None,
         probe: Probe = "auto",
         seed: int = 0,
+        gradient_cache: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
     ) -> None:
         super().__init__()
@@ -81,6 +85,7 @@ class SemanticGradientDescent(Teleprompter):
         self.probe: Probe = probe
         self.seed = seed
         self.subscribers = subscribers
+        self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)
 
     def compile(
         self,
@@ -218,23 +223,3 @@ class SemanticGradientDescent(Teleprompter):
             return await run.diagnose(devset)
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """How one answer came about, and how it should have been different.
-
-    Args:
-        outcome: The scored example with its graph.
-        gradients: Call id -> what its readers say.
-    """
-
-    outcome: Scored
-    gradients: Mapping[str, TextGradient]
-
-    def __str__(self) -> str:
-        lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
-        for call in reversed(self.outcome.graph.calls):
-            outputs = "; ".join(f"{name}: {value}" for name, value in call.outputs.items()) or call.error
-            lines.append(f"{call.id}\n  wrote   {outputs}\n  told    {self.gradients.get(call.id) or 'nothing'}")
-        return "\n".join(lines)

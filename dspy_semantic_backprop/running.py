@@ -15,6 +15,7 @@ import anyio
 import dspy
 from dspy.utils.exceptions import AdapterParseError, LMError
 
+from .backward.cache import GradientCache
 from .backward.gradient import TextGradient
 from .backward.propagate import propagate
 from .backward.seed import seed as seed_messages
@@ -46,6 +47,7 @@ class Settings(Protocol):
     probe: Probe
     seed: int
     subscribers: Sequence[Subscriber] | None
+    gradient_cache: GradientCache
 
 
 class Run:
@@ -76,7 +78,7 @@ class Run:
         )
         self.shapes: dict[Any, tuple[Edge, ...]] = {}
         self.warnings: list[str] = []
-        self.tally: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
 
     async def evaluate(self, what: str, examples: Sequence[dspy.Example], candidate: Candidate) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
@@ -138,13 +140,19 @@ class Run:
             outcome: A scored example.
             repeat: How many sweeps of the same example came before.
         """
-        lm = self.settings.gradient_lm
+        lm, method, answers = self.settings.gradient_lm, self.settings.method, self.settings.gradient_cache
+        rng = random.Random(f"{self.settings.seed}/{outcome.example_id}/{repeat}")
+        self.notes["failed call"] += sum(call.error is not None for call in outcome.graph)
+        opened = passage(
+            "backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat, tally=self.notes, answers=answers
+        )
         try:
-            with passage("backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat, tally=self.tally):
-                return await propagate(
-                    outcome.graph, seed_messages(outcome), self.settings.method.backward, self.settings.method.collect
-                )
+            with opened:
+                graph = outcome.graph
+                gradients = await propagate(graph, seed_messages(outcome), method.backward, method.collect)
+                return method.deliver(graph, gradients, rng)
         except LMError as error:
+            self.notes["no gradient"] += 1
             logger.warning("no gradients for example %d: %s", outcome.example_id, error)
             return None
 

@@ -24,8 +24,9 @@ from records import record, save, summary
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop.backward.gradient import drop, join
-from dspy_semantic_backprop.backward.semantic import Semantic, isolated
+from dspy_semantic_backprop.backward.bounded import bounded
+from dspy_semantic_backprop.backward.gradient import drop
+from dspy_semantic_backprop.backward.semantic import Semantic
 from dspy_semantic_backprop.backward.silent import silent
 from dspy_semantic_backprop.concurrency import run_sync
 from dspy_semantic_backprop.forward.evaluate import Evaluator, Outcome, Scored, mean, scored
@@ -212,7 +213,7 @@ def shortened(job: Job, config: Config) -> Job:
 
 def method(config: Config, program: dspy.Module) -> presets.Method:
     """The published switches as the optimizer's parts; the table is in `presets`."""
-    backward = isolated if config.no_include_sibling else Semantic(directions=config.target)
+    backward = Semantic(directions=config.target, siblings=not config.no_include_sibling)
     choose = wrong if config.use_bad_samples else any_example
     predictors = every if config.full_update else coin_flips
     if not config.include_final:
@@ -221,7 +222,7 @@ def method(config: Config, program: dspy.Module) -> presets.Method:
         predictors = only(*predictor_names(config.opt_keys, program))
     return presets.Method(
         backward=backward if config.include_grad else silent,
-        collect=join if config.include_grad else drop,
+        collect=bounded() if config.include_grad else drop,
         choose_examples=choose(config.errors_per_gradient, sweeps=config.gradients_per_error),
         choose_predictors=predictors,
         propose=Proposer(via_analysis=config.opt_via_feedback, short=config.short_prompt),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..forward.graph import ComputationGraph
 from ..forward.trace import OUTPUT
@@ -55,23 +55,24 @@ def attribute(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) ->
 
 def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Blame:
     """Each call's share of the blame for a failure, and how much of it rests on no answer; see `attribute`."""
-    sent = _sent(gradients)
+    sent = _sent(graph, gradients)
     received = dict.fromkeys((call.id for call in graph), 0.0)
     kept = dict(received)
     unknown = 0.0
     for name in _accused(graph, sent.get(OUTPUT, ())):
         received[name] += 1.0
-    for wave in reversed(graph.waves):
-        for name in wave:
-            parts = _parts(graph, name, sent.get(name, ()), gradients.get(name))
-            total = sum(parts.values())
-            if not total:
-                kept[name] += received[name]
-                unknown += received[name] * _unanswered(sent.get(name, ()))
-                continue
-            for target, weight in parts.items():
-                # Edges lead from earlier waves to later ones, so whoever is asked has not had its turn yet.
-                (kept if target == name else received)[target] += received[name] * weight / total
+    done: set[str] = set()
+    for name in [name for wave in reversed(graph.waves) for name in wave]:
+        done.add(name)
+        parts = _parts(name, sent.get(name, ()), gradients)
+        total = sum(parts.values())
+        if not total:
+            kept[name] += received[name]
+            unknown += received[name] * _unanswered(sent.get(name, ()))
+            continue
+        for target, weight in parts.items():
+            # Blame flows on only against the edges; what shuffled gradients send elsewhere stays there.
+            (kept if target in done else received)[target] += received[name] * weight / total
     whole = sum(kept.values()) or 1.0
     return Blame({name: share / whole for name, share in kept.items()}, unknown / whole)
 
@@ -82,12 +83,11 @@ def mean_shares(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: math.fsum(one.get(name, 0.0) for one in shares) / len(shares) for name in names}
 
 
-def _sent(gradients: Mapping[str, TextGradient]) -> dict[str, list[Message[Direction]]]:
+def _sent(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> dict[str, list[Message[Direction]]]:
     sent: dict[str, list[Message[Direction]]] = {}
-    for receiver, gradient in gradients.items():
-        for message in gradient.messages:
-            if message.sender != receiver:
-                sent.setdefault(message.sender, []).append(message)
+    for call in graph:
+        for message in gradients[call.id].messages if call.id in gradients else ():
+            sent.setdefault(message.sender, []).append(replace(message, receiver=call.id))
     return sent
 
 
@@ -103,18 +103,15 @@ def _accused(graph: ComputationGraph, seed: Sequence[Message[Direction]]) -> lis
     return list(dict.fromkeys(call.id for call in failed or candidates))
 
 
-def _parts(
-    graph: ComputationGraph, name: str, sent: Sequence[Message[Direction]], gradient: TextGradient | None
-) -> dict[str, float]:
+def _parts(name: str, sent: Sequence[Message[Direction]], gradients: Mapping[str, TextGradient]) -> dict[str, float]:
     """What a call asked to change -> how severely, its own instruction under its own name."""
     parts: dict[str, float] = {}
-    before = set(graph.predecessors(name))
     for message in sent:
-        if message.value.status == "change" and message.receiver in before:
+        if message.value.status == "change":
             parts[message.receiver] = parts.get(message.receiver, 0.0) + _WEIGHTS[message.value.severity]
-    own = gradient.own if gradient is not None else None
+    own = gradients[name].own if name in gradients else None
     if own is not None and own.status == "change":
-        parts[name] = _WEIGHTS[own.severity]
+        parts[name] = parts.get(name, 0.0) + _WEIGHTS[own.severity]
     return parts
 
 

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join, wish
+from dspy_semantic_backprop.backward.judge import says_no_change
 from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.semantic import Semantic, identifiers, isolated, says_no_change
+from dspy_semantic_backprop.backward.question import identifiers
+from dspy_semantic_backprop.backward.semantic import Semantic
 from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop.forward.trace import OUTPUT, Call
 from tests.scripted import served
@@ -39,10 +41,15 @@ def sweep(graph: ComputationGraph, backward: Any) -> dict[str, TextGradient]:
 
 
 def telling(prompt):
-    return {
-        name: f"about: {prompt.inputs[name.replace('change_', 'output_')]}" if name.startswith("change_") else "."
-        for name in prompt.names
-    }
+    return {name: answer(prompt, name) for name in prompt.names}
+
+
+def answer(prompt, name):
+    """What an honest model says: something about the very output, and that the instruction is fine."""
+    if not name.startswith("change_"):
+        return "."
+    output = prompt.inputs.get(name.replace("change_", "output_"))
+    return "The instruction needs no change." if output is None else f"about: {output}"
 
 
 def test_one_question_covers_the_group_and_every_answer_reaches_its_member():
@@ -54,7 +61,7 @@ def test_one_question_covers_the_group_and_every_answer_reaches_its_member():
 
 def test_isolated_asks_one_question_for_each_member_and_shows_no_neighbour():
     with served(telling) as server:
-        gradients = sweep(group_of(["one-alone", "two-alone"]), isolated)
+        gradients = sweep(group_of(["one-alone", "two-alone"]), Semantic(siblings=False))
         assert server.requests == 2
         for record in server.log:
             text = str(record.messages[-1]["content"])
