@@ -55,6 +55,7 @@ MAY_IMPORT_DSPY = {
     "backward.asking",
     "backward.bounded",
     "backward.question",
+    "backward.reduce",
     "step.propose",
     "step.candidate",
     "programs.layered",

@@ -142,7 +142,8 @@ class _Hearing:
         for other, answer in answers.items():
             if other == key:
                 return False
-            if self.output_of.get(other) == self.output_of.get(key) or says_no_change(answer.change):
+            alike = self.output_of.get(other, "").split() == self.output_of.get(key, "").split()
+            if (alike and self.sheet.own_key not in (key, other)) or says_no_change(answer.change):
                 continue
             if words(answer.change) == words(change):
                 return True
