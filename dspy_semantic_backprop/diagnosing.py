@@ -1,33 +1,22 @@
-"""Diagnosing a program: its failures, who is to blame for them, and whether that stands the test.
-
-The test is counterfactual: a blamed call's output is changed as its gradient asks, what lies downstream is
-run again, and the metric decides. It says that the change would have helped, not that no other would have.
-Calls whose outputs are the answer are not tested: to change an answer into the wanted one proves nothing.
-
-Why a check is only begun where the cap leaves room for all of it: half a check costs and says nothing.
-"""
+"""Diagnosing a program: its failures, who is to blame for them, what was said of whom, and how sure that is."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 
 import dspy
 import numpy as np
 from dspy.utils.exceptions import LMError
 
-from .backward.amend import amend
-from .backward.blame import Blame, blame, mean_shares
-from .backward.gradient import TextGradient
-from .concurrency import gather
-from .errors import CapReached, MetricError
-from .forward.evaluate import Failed, Scored, mean, scored
-from .forward.graph import ComputationGraph
-from .forward.probe import Pristine, unsafe
-from .forward.rerun import PURPOSE, Rerun, rerun
-from .forward.trace import OUTPUT, Call
+from .backward.blame import blame, mean_shares
+from .backward.reduce import Remark, Statement, reduce
+from .checking import Checker, final_predictors, suspects
+from .forward.evaluate import Failed, mean, scored
+from .forward.probe import Pristine
+from .forward.rerun import PURPOSE
+from .forward.trace import OUTPUT
 from .lm import passage
 from .run.budget import Ledger
 from .run.diagnosis import Check, Diagnosis, Finding, PredictorBlame
@@ -43,35 +32,14 @@ MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
 
 
-@dataclass(frozen=True)
-class _Suspect:
-    """A call that a check may be made of.
-
-    Args:
-        outcome: The failing example.
-        call: The call.
-        share: Its share of the blame for that example, 0 to 1.
-        gradient: What it was told.
-        fields: The output fields to change: those that other calls read.
-        cost: How many language-model calls the check is expected to take.
-    """
-
-    outcome: Scored
-    call: Call
-    share: float
-    gradient: TextGradient
-    fields: tuple[str, ...]
-    cost: int
-
-
 class Diagnosing(Run):
     """One diagnosis.
 
     Args:
         settings: The optimizer's.
         program: The program; it is not changed.
-        checks: How many counterfactual checks to make at most.
-        max_calls: The most language-model calls that they may make together.
+        checks: How many blamed calls to check at most.
+        max_calls: The most language-model calls that all checks may make together.
         perfect: An example below this score has failed, in metric points.
     """
 
@@ -91,22 +59,22 @@ class Diagnosing(Run):
         failing = [outcome for outcome in scored(outcomes) if outcome.score < self.perfect]
         swept, sweeps = await self.sweep(await self.proved(failing, incumbent))
         blames = [blame(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
-        final = _final([outcome.graph for outcome in (*scored(outcomes), *swept)])
-        suspects = [
-            suspect
-            for outcome, gradients, one in zip(swept, sweeps, blames, strict=True)
-            for suspect in _suspects(outcome, gradients, one, final)
-        ]
         rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
-        planned = self._planned(suspects, mean_shares(rows))
-        checks = await self._checked(planned, Pristine.of(write(incumbent, clone(self.student)))) if planned else ()
+        final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
+        found = zip(swept, sweeps, blames, strict=True)
+        everyone = [suspect for one in found for suspect in suspects(*one, final)] if self.checks else []
+        checks: tuple[Check, ...] = ()
+        if everyone:
+            pristine = Pristine.of(write(incumbent, clone(self.student)))
+            checker = Checker(self, pristine, most=self.checks, max_calls=self.max_calls)
+            checks = await checker(everyone, mean_shares(rows))
         predictors = await self._predictors(rows, group_by_predictor(swept, sweeps)) if rows else []
         return Diagnosis(
             examples=len(outcomes),
             failures=len(failing),
             missing=sum(isinstance(outcome, Failed) for outcome in outcomes),
             score=mean(outcomes),
-            predictors=_verdicts(predictors, checks, final),
+            predictors=_checked(predictors, checks, final),
             traced=len(swept),
             unknown=float(np.mean([one.unknown for one in blames])) if blames else 0.0,
             checks=checks,
@@ -116,67 +84,6 @@ class Diagnosing(Run):
             notes={name: times for name, times in self.notes.items() if times},
             warnings=tuple(self.warnings),
         )
-
-    def _planned(self, left: list[_Suspect], shares: Mapping[str, float]) -> list[_Suspect]:
-        """The calls to check: in proportion to the blame of their predictors, spread over examples, within the cap."""
-        planned: list[_Suspect] = []
-        room = self.max_calls
-        while left and len(planned) < self.checks:
-            by_predictor = [one.call.predictor for one in planned]
-            by_example = [one.outcome.example_id for one in planned]
-
-            def rank(one: _Suspect, names: list[str] = by_predictor, used: list[int] = by_example) -> tuple[float, ...]:
-                turn = shares[one.call.predictor] / (1 + names.count(one.call.predictor))
-                return turn, -used.count(one.outcome.example_id), one.share
-
-            best = max(left, key=rank)
-            left.remove(best)
-            if best.cost <= room:
-                room -= best.cost
-                planned.append(best)
-        if left and len(planned) < self.checks:
-            self._warn(f"some checks would take more than the {self.max_calls} calls that they may make; see max_calls")
-        return planned
-
-    async def _checked(self, planned: Sequence[_Suspect], pristine: Pristine | str) -> tuple[Check, ...]:
-        # Programs that change globals cannot be run again beside each other.
-        alone = not isinstance(pristine, Pristine) or bool(pristine.surroundings)
-        return tuple(await gather(lambda one: self._check(one, pristine), planned, 1 if alone else None))
-
-    async def _check(self, suspect: _Suspect, pristine: Pristine | str) -> Check:
-        outcome = suspect.outcome
-        check = Check(outcome.example_id, suspect.call.id, suspect.call.predictor, outcome.score)
-        problem = unsafe(outcome.trace, pristine, self.settings.probe)
-        if problem is not None or not isinstance(pristine, Pristine):
-            return replace(check, problem=f"the program is not run again: {problem}")
-        try:
-            values = await self._amended(suspect)
-            if not values:
-                return replace(check, problem="no other output came from the gradient")
-            done = await rerun(
-                pristine,
-                outcome.trace,
-                {(suspect.call.id, name): value for name, value in values.items()},
-                ledger=self.ledger,
-                limiter=self.limiter,
-                allow_effects=self.settings.probe == "always",
-            )
-            check = replace(check, asked=len(done.live), problem=done.problem)
-            return check if done.problem else replace(check, after=await self._score(outcome, done))
-        except CapReached as stop:
-            return replace(check, problem=str(stop))
-        except (LMError, MetricError) as error:
-            return replace(check, problem=str(error))
-
-    async def _amended(self, suspect: _Suspect) -> dict[str, Any]:
-        with passage(PURPOSE, self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.notes):
-            return await amend(suspect.call, suspect.gradient, suspect.fields)
-
-    async def _score(self, outcome: Scored, done: Rerun) -> float:
-        if done.error is not None:
-            return self.settings.failure_score
-        grade = await self.evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=PURPOSE)
-        return grade.score
 
     async def _predictors(
         self, rows: Sequence[Mapping[str, float]], lessons: Mapping[str, Sequence[Lesson]]
@@ -192,64 +99,61 @@ class Diagnosing(Run):
                 share=float(table[:, at].mean()),
                 interval=interval(table[:, at], self.settings.seed),
                 failures=int(leads[:, at].sum()),
-                findings=await self._findings(lessons.get(name, ())) if table[:, at].any() else (),
+                findings=await self._findings(name, lessons.get(name, ())) if table[:, at].any() else (),
             )
             for at, name in enumerate(names)
         ]
         return sorted(predictors, key=lambda one: -one.share)
 
-    async def _findings(self, lessons: Sequence[Lesson]) -> tuple[Finding, ...]:
-        said: dict[str, dict[int, None]] = {}
-        for lesson in lessons:
-            for message in lesson.gradient.wishes:
-                said.setdefault(message.value.change, {})[lesson.example_id] = None
-        ranked = sorted(said.items(), key=lambda item: -len(item[1]))
-        return tuple(Finding(text, tuple(ids)) for text, ids in ranked[:MOST_FINDINGS])
+    async def _findings(self, predictor: str, lessons: Sequence[Lesson]) -> tuple[Finding, ...]:
+        said = _remarks(lessons)
+        settings = self.settings
+        try:
+            with passage(
+                "reduce",
+                self.ledger,
+                lm=settings.gradient_lm,
+                turn=self.turn,
+                tally=self.notes,
+                answers=settings.gradient_cache,
+            ):
+                statements = await reduce(said, predictor)
+        except LMError as error:
+            logger.warning("what was said of %s is not summarised: %s", predictor, error)
+            statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
+        return tuple(
+            Finding(one.text, one.example_ids, disputed=bool(one.contradicts)) for one in statements[:MOST_FINDINGS]
+        )
 
 
-def _verdicts(
+def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
+    """What was said of a predictor by its readers and by its own question; else the feedback on the answer."""
+    told: list[Remark] = []
+    feedback: list[Remark] = []
+    for lesson in lessons:
+        for message in lesson.gradient.wishes:
+            kind = feedback if message.sender == OUTPUT else told
+            kind.append(Remark(message.value.change, lesson.example_id))
+        own = lesson.gradient.own
+        if own is not None and own.status == "change":
+            told.append(Remark(own.change, lesson.example_id))
+    return list(dict.fromkeys(told or feedback))
+
+
+def _checked(
     predictors: Sequence[PredictorBlame], checks: Sequence[Check], final: Set[str]
 ) -> tuple[PredictorBlame, ...]:
-    """The predictors with the outcome of their checks."""
+    """The predictors with the outcome of their own checks."""
+    alone = [(check.predictors[0], check) for check in checks if len(check.calls) == 1]
     return tuple(
         replace(
             one,
-            checked=sum(check.predictor == one.predictor and check.after is not None for check in checks),
-            confirmed=sum(check.predictor == one.predictor and check.confirmed for check in checks),
+            checked=sum(name == one.predictor and check.after is not None for name, check in alone),
+            confirmed=sum(name == one.predictor and check.confirmed for name, check in alone),
             final=one.predictor in final,
         )
         for one in predictors
     )
-
-
-def _suspects(
-    outcome: Scored, gradients: Mapping[str, TextGradient], shares: Blame, final: Set[str]
-) -> Iterator[_Suspect]:
-    """The calls of one failing example that carry blame and can be checked."""
-    graph = outcome.graph
-    for call in graph:
-        share, gradient = shares.shares[call.id], gradients[call.id]
-        if not share or not gradient or call.predictor in final:
-            continue
-        fields = _read_fields(graph, call)
-        # What a failed call stood in the way of is not in the record.
-        behind = len(outcome.trace.predictors) if call.error is not None else len(graph.descendants(call.id))
-        if fields and behind:
-            yield _Suspect(outcome, call, share, gradient, fields, 1 + behind)
-
-
-def _read_fields(graph: ComputationGraph, call: Call) -> tuple[str, ...]:
-    """The output fields that other calls read; of a failed call, all."""
-    if call.error is not None:
-        return tuple(field.name for field in call.output_fields)
-    read = {edge.source.field for edge in graph.edges if edge.source.call == call.id and edge.target.call != OUTPUT}
-    return tuple(name for name in call.outputs if name in read)
-
-
-def _final(graphs: Sequence[ComputationGraph]) -> frozenset[str]:
-    """The predictors whose outputs no other call ever read."""
-    called = {call.predictor for graph in graphs for call in graph}
-    return frozenset(called - {call.predictor for graph in graphs for call in graph if graph.descendants(call.id)})
 
 
 def interval(shares: Sequence[float] | np.ndarray, seed: int) -> tuple[float, float]:

@@ -105,12 +105,13 @@ class Run:
         if shape not in self.shapes:
             graph = await prove(outcome.graph, outcome.trace, pristine, self.settings.probe)
             for warning in graph.warnings:
-                self._warn(warning)
+                self.warn(warning)
             # Executions of one shape have the same edges: what one of them proved holds for all.
             self.shapes[shape] = graph.edges
         return replace(outcome.graph, edges=self.shapes[shape])
 
-    def _warn(self, warning: str) -> None:
+    def warn(self, warning: str) -> None:
+        """Log a warning, once, and keep it for the report."""
         if warning not in self.warnings:
             self.warnings.append(warning)
             logger.warning("%s", warning)

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "preflight": {"forward", "errors"},
     "running": {"forward", "backward", "step", "presets", "run", "lm", "errors"},
     "descent": {"running", "forward", "backward", "step", "run", "lm"},
-    "diagnosing": {"running", "forward", "backward", "step", "run", "lm", "concurrency", "errors"},
+    "checking": {"running", "forward", "backward", "run", "lm", "concurrency", "errors"},
+    "diagnosing": {"running", "checking", "forward", "backward", "step", "run", "lm"},
     "programs": {"programs"},
     "testing": {"testing"},
 }
@@ -40,6 +41,7 @@ MAY_IMPORT_DSPY = {
     "preflight",
     "running",
     "descent",
+    "checking",
     "diagnosing",
     "lm",
     "usage",

@@ -29,21 +29,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One counterfactual: a call's output changed as its gradient asks, and the rest of the program run again.
+    """One counterfactual: outputs changed as their gradients ask, and the rest of the program run again.
 
     Args:
         example_id: The failing example.
-        call: The call's id.
-        predictor: Its predictor.
+        calls: The ids of the calls whose outputs are changed: one, or all the blamed ones together.
+        predictors: The predictor of each.
         before: The example's score, in metric points.
         after: Its score with the output changed; None where the check could not be carried out.
-        asked: How many of the program's calls were asked again.
+        asked: How many of the program's calls had to be asked again.
         problem: Why the check could not be carried out, in words; empty where it was.
     """
 
     example_id: int
-    call: str
-    predictor: str
+    calls: tuple[str, ...]
+    predictors: tuple[str, ...]
     before: float
     after: float | None = None
     asked: int = 0
@@ -65,8 +65,8 @@ class PredictorBlame:
         interval: Where that mean lies with 95 % confidence, given these examples.
         failures: In how many examples no predictor has a larger share.
         findings: The most frequent things said of it, most frequent first.
-        checked: How many checks were carried out.
-        confirmed: How many of them made the score rise.
+        checked: How many of its calls were checked alone.
+        confirmed: How many of these checks made the score rise.
         final: Whether its outputs go straight into the returned prediction, so that there is nothing to check.
     """
 
@@ -134,7 +134,10 @@ class Diagnosis:
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as JSON values; each predictor with its `verdict`, each check with `confirmed`."""
         predictors = [{**_predictor(one), "verdict": one.verdict} for one in self.predictors]
-        checks = [{**asdict(one), "confirmed": one.confirmed} for one in self.checks]
+        checks = [
+            {**vars(one), "calls": list(one.calls), "predictors": list(one.predictors), "confirmed": one.confirmed}
+            for one in self.checks
+        ]
         return {
             **{name: value for name, value in vars(self).items()},
             "score": self.score if self.score == self.score else None,
@@ -156,7 +159,7 @@ class Diagnosis:
         parts = {
             "score": float("nan") if state["score"] is None else state["score"],
             "predictors": tuple(_predictor_from(one) for one in state["predictors"]),
-            "checks": tuple(Check(**{k: v for k, v in one.items() if k != "confirmed"}) for one in state["checks"]),
+            "checks": tuple(_check_from(one) for one in state["checks"]),
             "spent": {purpose: Spent(**spent) for purpose, spent in state["spent"].items()},
             "warnings": tuple(state["warnings"]),
         }
@@ -166,6 +169,11 @@ class Diagnosis:
 def _predictor(one: PredictorBlame) -> dict[str, Any]:
     findings = [{**asdict(finding), "examples": list(finding.examples)} for finding in one.findings]
     return {**vars(one), "interval": list(one.interval), "findings": findings}
+
+
+def _check_from(state: Mapping[str, Any]) -> Check:
+    values = {name: value for name, value in state.items() if name != "confirmed"}
+    return Check(**{**values, "calls": tuple(state["calls"]), "predictors": tuple(state["predictors"])})
 
 
 def _predictor_from(state: Mapping[str, Any]) -> PredictorBlame:

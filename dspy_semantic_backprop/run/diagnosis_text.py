@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from .diagnosis import Check, Diagnosis, PredictorBlame
+from .diagnosis import Check, Diagnosis, Finding, PredictorBlame
 
 COLUMNS, LINES = 80, 24
 _ROWS = 8
@@ -68,12 +68,18 @@ def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
         for at, one in enumerate(blamed):
             if rank < len(one.findings):
                 finding = one.findings[rank]
-                ids = ", ".join(map(str, finding.examples[:_IDS])) + (", ..." if len(finding.examples) > _IDS else "")
-                where = f" ({'disputed; ' if finding.disputed else ''}in {ids})" if finding.examples else ""
-                wrapped = _wrapped(f"- {_clean(finding.text)}", where, min(2, room))
+                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(2, room))
                 lines[at] += wrapped
                 room -= len(wrapped)
     return lines
+
+
+def _where(finding: Finding) -> str:
+    ids = finding.examples
+    if not ids:
+        return ""
+    some = ", ".join(map(str, ids[:_IDS])) + (", ..." if len(ids) > _IDS else "")
+    return f" ({'disputed; ' if finding.disputed else ''}example{'s' if len(ids) > 1 else ''} {some})"
 
 
 def _wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
@@ -119,16 +125,22 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
     checks = diagnosis.checks
     calls = {purpose: spent.calls for purpose, spent in diagnosis.spent.items()}
     if checks:
-        done = [check for check in checks if check.after is not None]
-        text = f"Checks: {sum(check.confirmed for check in done)} of {len(done)} made the score rise"
-        lines.append(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.")
+        alone = [check for check in checks if len(check.calls) == 1]
+        together = _rose([check for check in checks if len(check.calls) > 1])
+        text = f"Checks: changing one output helped in {_rose(alone)}"
+        text += f", changing all blamed ones of an example in {together}" if together != "0 of 0" else ""
+        lines += _wrapped(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.", "", 2, indent=0)
         lines += _problems([check for check in checks if check.after is None])
     for warning in diagnosis.warnings[:2]:
         lines += _wrapped(f"Warning: {_clean(warning)}", "", 2, indent=0)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
     total = diagnosis.total
-    lines.append(f"Spent: {total.calls} calls ({spent}), {total.tokens} tokens, {diagnosis.seconds:.0f} s.")
-    return [_first(line, COLUMNS) for line in lines]
+    text = f"Spent: {total.calls} calls ({spent}), {total.tokens:,} tokens, {diagnosis.seconds:.0f} s."
+    return lines + _wrapped(text, "", 2, indent=0)
+
+
+def _rose(checks: Sequence[Check]) -> str:
+    return f"{sum(check.confirmed for check in checks)} of {sum(check.after is not None for check in checks)}"
 
 
 def _problems(failed: Sequence[Check]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the simulated model carries out a wanted change: it puts the value that is asked for where the wrong one stands."""
+"""How the simulated model carries out a wanted change: it writes the value asked for over the wrong one."""
 
 from __future__ import annotations
 
