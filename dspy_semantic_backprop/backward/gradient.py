@@ -167,7 +167,8 @@ class TextGradient:
     @property
     def severity(self) -> Severity:
         """The largest severity among the messages."""
-        return max((message.value.severity for message in self.wishes), key=_ORDER.index, default="none")
+        severities = {message.value.severity for message in self.wishes}
+        return "major" if "major" in severities else "minor" if "minor" in severities else "none"
 
     def learned(self, messages: Sequence[Message[Direction]], /) -> TextGradient:
         """The same gradient with what the call said of its own instruction."""
@@ -191,9 +192,6 @@ class TextGradient:
         messages = (Message(**{**one, "value": Direction.from_dict(one["value"])}) for one in state["messages"])
         own = Direction.from_dict(state["own"]) if state["own"] else None
         return cls(tuple(messages), own, state["text"])
-
-
-_ORDER: tuple[Severity, ...] = ("none", "minor", "major")
 
 
 def said(messages: Sequence[Message[Direction]]) -> str:

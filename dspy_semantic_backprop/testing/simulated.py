@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .amending import amended, asks_to_amend
 from .prompt import LONGEST, Prompt, unescaped
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
 
@@ -76,6 +77,8 @@ class SimulatedModel:
         names = _results(prompt)
         if not prompt.outputs:
             return self._plain(prompt)
+        if asks_to_amend(prompt):
+            return amended(prompt)
         if any(map(_PROPOSES.search, names)):
             return self._propose(prompt)
         if any(map(_CRITICISES.search, names)) and not any(map(_ANSWERS.search, names)):
@@ -386,8 +389,7 @@ def _current(prompt: Prompt) -> str:
         for name, text in prompt.inputs.items():
             if part in name and not re.search(r"previous|additional|attempted|reader", name):
                 return text
-    tried = unescaped(prompt.inputs.get("attempted_instructions", ""))
-    attempts = re.findall(r"Instruction #\d+: (.+)", tried)
+    attempts = re.findall(r"Instruction #\d+: (.+)", unescaped(prompt.inputs.get("attempted_instructions", "")))
     return attempts[-1].strip(" '\"\u00bb\u00ab,]") if attempts else ""
 
 
