@@ -24,7 +24,7 @@ What the simulated reader can see, and why the comparison is fair (`faults/reade
   flips one judgement for each call; it names one of the calls it then holds to be at fault.
 - At noise q each judgement, of an output or of the step's own instruction, flips with probability q: a wrong
   one passes as "no change needed", a right one is asked for other numbers.
-- All methods see the same failures and vote over them alike: the mean of the shares. `last` accuses the
+- All methods see the same failures; the judge's votes and the shares of the blame are averaged over them. `last` accuses the
   predictor whose output is returned; `uniform` and ties count by their chance.
 
 A world in which counts can be checked by arithmetic is kinder than text; the noise stands for what is lost.
@@ -61,8 +61,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--base_model", help="any LiteLLM string; none: simulated models")
     parser.add_argument("--opt_model", help="the model that reads; none: the program's")
     parser.add_argument("--api_base", help="the address of an OpenAI-compatible server")
-    parser.add_argument("--faults", type=int, help="faults of each shape (32; with a real model 6)")
-    parser.add_argument("--failures", type=int, help="failed executions that a fault is judged by (8; real: 2)")
+    parser.add_argument("--faults", type=int, help="faults of each shape (30; with a real model 6)")
+    parser.add_argument("--failures", type=int, help="failed executions that a fault is judged by (12; real: 2)")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulated models only")
@@ -93,8 +93,8 @@ def main() -> None:
 def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
     """The simulated study, shapes in processes of their own."""
     settings = Settings(
-        faults=config.faults or (6 if config.smoke else 32),
-        failures=config.failures or (3 if config.smoke else 8),
+        faults=config.faults or (6 if config.smoke else 30),
+        failures=config.failures or (3 if config.smoke else 12),
         noises=tuple(config.noise),
         seed=config.seed,
     )

@@ -59,7 +59,7 @@ def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Bla
     received = dict.fromkeys((call.id for call in graph), 0.0)
     kept = dict(received)
     unknown = 0.0
-    for name in _accused(graph, sent.get(OUTPUT, ())):
+    for name in accused(graph, gradients):
         received[name] += 1.0
     done: set[str] = set()
     for name in [name for wave in reversed(graph.waves) for name in wave]:
@@ -91,8 +91,9 @@ def _sent(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> dic
     return sent
 
 
-def _accused(graph: ComputationGraph, seed: Sequence[Message[Direction]]) -> list[str]:
+def accused(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> list[str]:
     """The calls at which the blame starts: those that the feedback was sent to, failed ones before others."""
+    seed = _sent(graph, gradients).get(OUTPUT, ())
     told = {message.receiver for message in seed if message.value.status == "change"}
     candidates = [call for call in graph if call.id in told]
     if not candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ import anyio
 import dspy
 
 from dspy_semantic_backprop import presets
-from dspy_semantic_backprop.backward.blame import attribute
+from dspy_semantic_backprop.backward.gradient import TextGradient
+from dspy_semantic_backprop.backward.pooled import pooled
 from dspy_semantic_backprop.backward.propagate import propagate
 from dspy_semantic_backprop.backward.seed import seed as seed_messages
 from dspy_semantic_backprop.concurrency import gather
@@ -29,6 +31,7 @@ AT_ONCE = 16
 """How many questions are open at the same time."""
 
 Shares = dict[str, float]
+Gradients = Mapping[str, TextGradient]
 
 
 @dataclass(frozen=True)
@@ -81,30 +84,41 @@ def _with(outcome: Scored, edges: tuple[Edge, ...]) -> Scored:
     return replace(outcome, graph=replace(outcome.graph, edges=edges))
 
 
-async def verdict(method: str, failed: Sequence[Scored], names: Sequence[str], lm: Any, seed: int) -> Verdict:
-    """Ask a method who is at fault.
+async def verdicts(failed: Sequence[Scored], names: Sequence[str], lm: Any, seed: int) -> dict[str, Verdict]:
+    """Ask every method who is at fault.
 
     Args:
-        method: One of `METHODS`.
         failed: The failed executions.
         names: The program's predictors.
         lm: The language model that reads.
         seed: Of random choices.
 
     Returns:
-        Shares and cost.
+        Method -> shares and cost. The shuffled method's questions are the semantic one's: they are asked once,
+        and count for both.
     """
-    if method == "uniform":
-        return Verdict(dict.fromkeys(names, 1 / len(names)))
-    if method == "last":
-        return Verdict(_mean([_last(outcome.graph) for outcome in failed], names))
+    graphs = [outcome.graph for outcome in failed]
+    found = {
+        "last": Verdict(_mean([_last(graph) for graph in graphs], names)),
+        "uniform": Verdict(dict.fromkeys(names, 1 / len(names))),
+    }
+    for name, method in (("semantic", presets.semantic()), ("isolated", presets.isolated())):
+        ledger = Ledger()
+        with passage("backward", ledger, lm=lm, turn=limit(AT_ONCE)):
+            sweeps = await gather(functools.partial(_swept, method), list(failed), None)
+        found[name] = Verdict(_blamed(graphs, sweeps, names), ledger.total)
+        if name == "semantic":
+            dealt = [_shuffled(outcome, sweep, seed) for outcome, sweep in zip(failed, sweeps, strict=True)]
+            found["shuffled"] = Verdict(_blamed(graphs, dealt, names), ledger.total)
     ledger = Ledger()
     with passage("backward", ledger, lm=lm, turn=limit(AT_ONCE)):
-        if method == "judge":
-            shares = await gather(lambda outcome: judged(outcome, names), list(failed), None)
-        else:
-            shares = await gather(lambda outcome: swept(method, outcome, seed), list(failed), None)
-    return Verdict(_mean(shares, names), ledger.total)
+        votes = await gather(functools.partial(judged, names), list(failed), None)
+    return {**found, "judge": Verdict(_mean(votes, names), ledger.total)}
+
+
+def _blamed(graphs: Sequence[ComputationGraph], sweeps: Sequence[Gradients], names: Sequence[str]) -> Shares:
+    found = pooled(list(zip(graphs, sweeps, strict=True)))
+    return _mean([one.by_predictor(graph) for one, graph in zip(found, graphs, strict=True)], names)
 
 
 def _last(graph: ComputationGraph) -> Shares:
@@ -116,26 +130,18 @@ def _mean(shares: Sequence[Mapping[str, float]], names: Sequence[str]) -> Shares
     return {name: sum(one.get(name, 0.0) for one in shares) / max(1, len(shares)) for name in names}
 
 
-async def swept(method: str, outcome: Scored, seed: int) -> Shares:
-    """The blame of one execution by a sweep, summed over the calls of each predictor."""
-    parts = {"semantic": presets.semantic, "shuffled": presets.semantic, "isolated": presets.isolated}[method]()
-    graph = outcome.graph
-    gradients = await propagate(graph, seed_messages(outcome), parts.backward, parts.collect)
-    total: Shares = {}
-    for call, share in attribute(graph, gradients).items():
-        name = graph[call].predictor
-        total[name] = total.get(name, 0.0) + share
-    if method == "shuffled":
-        names = sorted(total)
-        random.Random(f"{seed}, {outcome.example_id}").shuffle(names)
-        turn = dict(zip(names, names[1:] + names[:1], strict=True))
-        total = {turn[name]: share for name, share in total.items()}
-    return total
+async def _swept(method: presets.Method, outcome: Scored) -> Gradients:
+    return await propagate(outcome.graph, seed_messages(outcome), method.backward, method.collect)
+
+
+def _shuffled(outcome: Scored, gradients: Gradients, seed: int) -> Gradients:
+    rng = random.Random(f"{seed}, {outcome.example_id}")
+    return presets.shuffled().deliver(outcome.graph, gradients, rng)
 
 
 class Accuse(dspy.Signature):
     """A program of several predictors gave a wrong answer. Below are all its calls, in order, with the
-    instruction, the inputs and the outputs of each, and what was said of the answer. Exactly one predictor has
+    instruction, the inputs, the outputs and the sources of each, and what was said of the answer. Exactly one predictor has
     a faulty instruction. Find out which one: not the one whose result is wrong because of what it was given,
     but the one that went wrong on good inputs. Calls may also repeat or contradict each other."""
 
@@ -146,12 +152,13 @@ class Accuse(dspy.Signature):
     faulty_predictor: str = dspy.OutputField(desc="one of the names, and nothing else")
 
 
-async def judged(outcome: Scored, names: Sequence[str]) -> Shares:
+async def judged(names: Sequence[str], outcome: Scored) -> Shares:
     """The vote of a judge that is shown the whole execution in one question."""
     calls = [
         {
             "call": call.id,
             "predictor": call.predictor,
+            "read_from": list(outcome.graph.predecessors(call.id)),
             "instruction": call.instruction,
             "inputs": jsonable(call.inputs),
             "outputs": jsonable(call.outputs) or {"error": call.error},

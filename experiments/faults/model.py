@@ -81,7 +81,7 @@ class Model:
         if not mine:
             return f"The instruction let the step go wrong; it has to be worded so that the step finds that {say(wish)}."
         said = ", ".join(f"{number} for {' and '.join(left)}" for left, number in claims(view.members[key]))
-        described = re.search(rf"`output_{key}` \(str\): field (\w+) of ([^\s,]+)", prompt.text)
+        described = re.search(rf"`output_{key}` \(str\): field (\w+) of (.+)", prompt.text)
         name = f"the {described[1]} of {described[2]}" if described else "this output"
         blamed = f"{said} in {name} led the step astray" if said else f"{name} gave the step nothing to go by"
         return f"{blamed}; what the step needed to read here in its place was that {say(wish)}."
@@ -118,7 +118,7 @@ def culprits(calls: list[Mapping[str, Any]], feedback: str) -> set[str]:
     everything that the call read, all at once; a call is at fault that went wrong on outputs that were right.
 
     Args:
-        calls: call, predictor, instruction, inputs and outputs of each, in the order of the trace.
+        calls: call, predictor, read_from, instruction, inputs and outputs of each, in the order of the trace.
         feedback: What the metric said.
 
     Returns:
@@ -126,11 +126,10 @@ def culprits(calls: list[Mapping[str, Any]], feedback: str) -> set[str]:
     """
     wanted = {calls[-1]["call"]: feedback}
     guilty: set[str] = set()
-    for at in range(len(calls) - 1, -1, -1):
-        call = calls[at]
+    for call in reversed(calls):
         if call["call"] not in wanted:
             continue
-        members = {other["call"]: _last(other["outputs"]) for other in _read_by(call, calls[:at], calls[at + 1 :])}
+        members = {other["call"]: _last(other["outputs"]) for other in calls if other["call"] in call["read_from"]}
         given = "\n".join(f"{name}: {text}" for name, text in call["inputs"].items())
         found = judge(View(call["instruction"], given, _last(call["outputs"]), wanted[call["call"]], members))
         for key, wish in found.wrong.items():
@@ -142,12 +141,3 @@ def culprits(calls: list[Mapping[str, Any]], feedback: str) -> set[str]:
 
 def _last(outputs: Mapping[str, str]) -> str:
     return str(list(outputs.values())[-1]) if outputs else ""
-
-
-def _read_by(
-    call: Mapping[str, Any], before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    """The calls whose output a call was given; also those that nobody was given, which decided about the path."""
-    given = "\0".join(map(str, call["inputs"].values()))
-    later = "\0".join(str(text) for one in (*before, call, *after) for text in one["inputs"].values())
-    return [other for other in before if _last(other["outputs"]) in given or _last(other["outputs"]) not in later]

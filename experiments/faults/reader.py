@@ -137,8 +137,12 @@ class _Case:
             lefts = [tuple(sorted({*_things(self.members[key]), *self.due[key]}, key=lambda one: self.order.get(one, 0)))]
         else:
             lefts = stated if not missing or set(missing) & set(_things(self.members[key])) else [missing]
-        said = [(left, number) for left in lefts if (number := known.number(left)) is not None]
-        return said or self.wanted
+        together = tuple(dict.fromkeys(_things(self.members[key])))
+        for wishes in (lefts, [together]):
+            said = [(left, number) for left in wishes if left and (number := known.number(left)) is not None]
+            if said:
+                return said
+        return self.wanted
 
     def _consistent_without(self, left_out: str | None) -> bool:
         kept = [claim for key, stated in self.members.items() if key != left_out for claim in stated]

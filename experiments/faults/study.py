@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from dspy_semantic_backprop.forward.evaluate import Scored
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
-from .methods import METHODS, Proved, executed, success, verdict
+from .methods import Proved, Verdict, executed, success, verdicts
 from .model import Model
 from .report import Hit, Result
 from .shapes import metric
@@ -69,8 +69,8 @@ class Settings:
         checked: Executions of the unbroken program for each fault.
     """
 
-    faults: int = 32
-    failures: int = 8
+    faults: int = 30
+    failures: int = 12
     noises: tuple[float, ...] = (0.0, 0.1, 0.3)
     seed: int = 0
     checked: int = 2
@@ -120,11 +120,10 @@ async def study(
         sound = fault.program(broken=False)
         right = await executed(sound, fault.examples(settings.checked), metric, proved) if settings.checked else []
         names = [name for name, _ in sound.named_predictors()]
-        hits = {
-            (method, noise): await _hit(method, fault, failed, names, lm)
-            for noise, lm in readers.items()
-            for method in METHODS
-        }
+        hits: dict[tuple[str, float], Hit] = {}
+        for noise, lm in readers.items():
+            for method, found in (await verdicts(failed, names, lm, fault.seed)).items():
+                hits[method, noise] = _hit(found, fault.predictor)
         results.append(
             Result(
                 shape=fault.shape,
@@ -154,7 +153,6 @@ async def _failing(fault: Broken, metric: Callable[..., Any], settings: Settings
     return outcomes
 
 
-async def _hit(method: str, fault: Broken, failed: Sequence[Scored], names: Sequence[str], lm: Any) -> Hit:
-    found = await verdict(method, failed, names, lm, fault.seed)
-    top1, top2 = (success(found.shares, fault.predictor, most) for most in (1, 2))
+def _hit(found: Verdict, guilty: str) -> Hit:
+    top1, top2 = (success(found.shares, guilty, most) for most in (1, 2))
     return Hit(top1, top2, found.spent.calls, found.spent.tokens, found.shares)
