@@ -24,8 +24,8 @@ What the simulated reader can see, and why the comparison is fair (`faults/reade
   flips one judgement for each call; it names one of the calls it then holds to be at fault.
 - At noise q each judgement, of an output or of the step's own instruction, flips with probability q: a wrong
   one passes as "no change needed", a right one is asked for other numbers.
-- All methods see the same failures; the judge's votes and the shares of the blame are averaged over them. `last` accuses the
-  predictor whose output is returned; `uniform` and ties count by their chance.
+- All methods see the same failures; the judge's votes and the shares of the blame are averaged over them.
+  `last` accuses the predictor whose output is returned; `uniform` and ties count by their chance.
 
 A world in which counts can be checked by arithmetic is kinder than text; the noise stands for what is lost.
 """
@@ -50,6 +50,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 from faults.report import Result, compared, plot, rows, table
 from faults.shapes import SHAPES
 from faults.study import Settings, simulated
+from faults.words import TASKS, studied
 
 SMOKE = ("pair (BBH, GSM8K)", "router")
 HEAVIEST_FIRST = ("map-reduce, 28 calls", "layers 3x3", "tree of 9", "five hints (LIAR)")
@@ -61,7 +62,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--base_model", help="any LiteLLM string; none: simulated models")
     parser.add_argument("--opt_model", help="the model that reads; none: the program's")
     parser.add_argument("--api_base", help="the address of an OpenAI-compatible server")
-    parser.add_argument("--faults", type=int, help="faults of each shape (30; with a real model 6)")
+    parser.add_argument("--faults", type=int, help="faults of each shape (30; with a real model 5)")
     parser.add_argument("--failures", type=int, help="failed executions that a fault is judged by (12; real: 2)")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
@@ -77,9 +78,7 @@ def main() -> None:
     """Break programs, ask every method, print a table, draw, and write the record."""
     config = parse()
     started = time.monotonic()
-    known = SHAPES
-    if config.base_model:
-        from faults.words import TASKS as known
+    known = list(TASKS if config.base_model else SHAPES)
     wanted = config.shapes or list(SMOKE if config.smoke and not config.base_model else known)
     if unknown := [name for name in wanted if name not in known]:
         sys.exit(f"error: --shapes: no shape is named {unknown[0]!r}; there are {', '.join(known)}")
@@ -107,16 +106,14 @@ def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple
 
 def real(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
     """The study with a real model, on tasks in words."""
-    from faults.words import studied
-
     settings = Settings(
-        faults=config.faults or (1 if config.smoke else 6),
+        faults=config.faults or (1 if config.smoke else 5),
         failures=config.failures or 2,
         noises=(0.0,),
         seed=config.seed,
         checked=3,
     )
-    return studied(config.base_model, config.opt_model, config.api_base, config.max_tokens, wanted, settings)
+    return studied((config.base_model, config.opt_model), config.api_base, config.max_tokens, wanted, settings)
 
 
 def recorded(

@@ -75,9 +75,7 @@ class _Flow:
 
 def _read(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> _Reading:
     said: dict[str, dict[str, float]] = {
-        call.id: dict.fromkeys([*graph.predecessors(call.id), ""], 0.0)
-        for call in graph
-        if graph.predecessors(call.id)
+        call.id: dict.fromkeys([*graph.predecessors(call.id), ""], 0.0) for call in graph if graph.predecessors(call.id)
     }
     for call in graph:
         gradient = gradients.get(call.id)

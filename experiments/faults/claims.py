@@ -10,10 +10,45 @@ import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-THINGS = tuple(
-    "apples pears plums figs dates limes olives onions leeks beans hammers saws nails bolts files drills planes "
-    "clamps spoons forks knives plates cups bowls pots crates barrels sacks jars boxes ropes lamps chairs tables "
-    "stools shelves".split()
+THINGS: tuple[str, ...] = tuple(
+    [
+        "apples",
+        "pears",
+        "plums",
+        "figs",
+        "dates",
+        "limes",
+        "olives",
+        "onions",
+        "leeks",
+        "beans",
+        "hammers",
+        "saws",
+        "nails",
+        "bolts",
+        "files",
+        "drills",
+        "planes",
+        "clamps",
+        "spoons",
+        "forks",
+        "knives",
+        "plates",
+        "cups",
+        "bowls",
+        "pots",
+        "crates",
+        "barrels",
+        "sacks",
+        "jars",
+        "boxes",
+        "ropes",
+        "lamps",
+        "chairs",
+        "tables",
+        "stools",
+        "shelves",
+    ]
 )
 ORDER = "order"
 
@@ -38,9 +73,7 @@ def sums(text: str) -> list[Sum]:
 
 def say(made: Iterable[tuple[Sum, int | None]]) -> str:
     """Statements as text; None for a number that is not known."""
-    return "; ".join(
-        f"{' + '.join(left)} is {'not known' if number is None else number}" for left, number in made
-    )
+    return "; ".join(f"{' + '.join(left)} is {'not known' if number is None else number}" for left, number in made)
 
 
 class System:

@@ -6,7 +6,7 @@ import functools
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -44,16 +44,14 @@ class Verdict:
     """
 
     shares: Shares
-    spent: Spent = Spent()
+    spent: Spent = field(default_factory=Spent)
 
 
 Proved = dict[Any, tuple[Edge, ...]]
 """The calls and the suggested edges of an execution -> the edges that replay proved for executions like it."""
 
 
-async def executed(
-    program: dspy.Module, examples: Sequence[dspy.Example], metric: Any, proved: Proved
-) -> list[Scored]:
+async def executed(program: dspy.Module, examples: Sequence[dspy.Example], metric: Any, proved: Proved) -> list[Scored]:
     """Run a program on examples and recover the graph of each execution.
 
     Args:
@@ -166,11 +164,10 @@ async def judged(names: Sequence[str], outcome: Scored) -> Shares:
         for call in outcome.graph
     ]
     trace = json.dumps(calls, ensure_ascii=False, indent=1)
-    reply = await ask(
-        Accuse, {"trace": trace, "feedback": outcome.feedback or "", "predictors": ", ".join(names)}
-    )
+    reply = await ask(Accuse, {"trace": trace, "feedback": outcome.feedback or "", "predictors": ", ".join(names)})
     said = str(reply.get("faulty_predictor") or "").strip().strip("`'\".")
-    named = said if said in names else next((name for name in sorted(names, key=len, reverse=True) if name in said), "")
+    longest_first = sorted(names, key=len, reverse=True)
+    named = said if said in names else next((name for name in longest_first if name in said), "")
     return {named: 1.0} if named else {}
 
 

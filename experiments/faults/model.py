@@ -79,7 +79,9 @@ class Model:
         if wish is None:
             wish = self._mistaken(claims(view.members.get(key, view.produced)) or claims(view.wanted), prompt, key)
         if not mine:
-            return f"The instruction let the step go wrong; it has to be worded so that the step finds that {say(wish)}."
+            return (
+                f"The instruction let the step go wrong; it has to be worded so that the step finds that {say(wish)}."
+            )
         said = ", ".join(f"{number} for {' and '.join(left)}" for left, number in claims(view.members[key]))
         described = re.search(rf"`output_{key}` \(str\): field (\w+) of (.+)", prompt.text)
         name = f"the {described[1]} of {described[2]}" if described else "this output"

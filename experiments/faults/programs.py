@@ -113,16 +113,12 @@ class MapReduce(dspy.Module):
     def forward(self, lists: list[str]) -> dspy.Prediction:
         """Map, combine, reduce, answer."""
         notes = [self.map(question=text).note for text in lists]
-        pairs = [
-            (f"{lists[at]}, {lists[at + 1]}", f"{notes[at]}\n{notes[at + 1]}") for at in range(0, len(notes), 2)
-        ]
+        pairs = [(f"{lists[at]}, {lists[at + 1]}", f"{notes[at]}\n{notes[at + 1]}") for at in range(0, len(notes), 2)]
         texts = [text for text, _ in pairs]
         halves = [self.combine(question=text, notes=both).note for text, both in pairs]
         groups = [range(0, 3), range(3, 6), range(6, 8)]
         sums = [
-            self.reduce(
-                question=", ".join(texts[at] for at in group), notes="\n".join(halves[at] for at in group)
-            ).note
+            self.reduce(question=", ".join(texts[at] for at in group), notes="\n".join(halves[at] for at in group)).note
             for group in groups
         ]
         return self.final(question=", ".join(texts), notes="\n".join(sums))

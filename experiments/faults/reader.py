@@ -17,6 +17,7 @@ it lets the output pass, and accuses nobody.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,9 +100,7 @@ class _Case:
     def alone(self) -> list[str]:
         """The outputs that are wrong whatever the others say."""
         return [
-            key
-            for key, stated in self.members.items()
-            if not stated or not System([*self.trusted, *stated]).consistent
+            key for key, stated in self.members.items() if not stated or not System([*self.trusted, *stated]).consistent
         ]
 
     def contradicting(self) -> list[str]:
@@ -134,7 +133,9 @@ class _Case:
         stated = list(dict.fromkeys(left for left, _ in self.members[key]))
         missing = self._missing(without=key)
         if key in self.due:
-            lefts = [tuple(sorted({*_things(self.members[key]), *self.due[key]}, key=lambda one: self.order.get(one, 0)))]
+            lefts = [
+                tuple(sorted({*_things(self.members[key]), *self.due[key]}, key=lambda one: self.order.get(one, 0)))
+            ]
         else:
             lefts = stated if not missing or set(missing) & set(_things(self.members[key])) else [missing]
         together = tuple(dict.fromkeys(_things(self.members[key])))
@@ -188,7 +189,7 @@ class _Case:
             spoken = missing if other == key else _things(stated)
             known = [self.order[thing] for thing in spoken if thing in self.order]
             firsts += known[:1]
-        return all(first < second for first, second in zip(firsts, firsts[1:], strict=False))
+        return all(first < second for first, second in itertools.pairwise(firsts))
 
 
 def _things(stated: Iterable[Claim]) -> Sum:

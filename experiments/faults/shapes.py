@@ -5,6 +5,7 @@ What is asked for, the counts, and how the things are divided among the steps ar
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def chain(rng: random.Random) -> Plan:
     parts: list[Sum] = [(thing,) for thing in things]
     for at, size in enumerate((6, 4, 3, 2)):
         cuts = [round(position * len(things) / size) for position in range(size + 1)]
-        finer = [things[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+        finer = [things[start:end] for start, end in itertools.pairwise(cuts)]
         parts = finer if all(any(set(one) <= set(new) for new in finer) for one in parts) else _paired(parts, size)
         told[f"steps[{at}]"] = rule("note_before", "; ".join(map(_sum, parts)))
     told["last"] = rule("note_before", _sum(things))
