@@ -11,6 +11,7 @@ COLUMNS, LINES = 80, 24
 _ROWS = 8
 _NAME = 22
 _IDS = 4
+_FINDING = 3
 _LONGEST = 2000
 
 
@@ -64,14 +65,19 @@ def _verdict(one: PredictorBlame) -> str:
 
 
 def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
-    """The findings of each predictor in as many lines as there are, the most blamed first, one finding a round."""
+    """The findings of each predictor in as many lines as there are, one finding a round.
+
+    Why the most blamed come first and not everybody gets one: a whole sentence can be acted on, half of one cannot.
+    """
     lines: list[list[str]] = [[] for _ in blamed]
     most = max((len(one.findings) for one in blamed), default=0)
+    # Blame that failed its check waits until the others have had their say.
+    order = sorted(range(len(blamed)), key=lambda at: blamed[at].share * (1 + (blamed[at].verdict != "not confirmed")))
     for rank in range(most):
-        for at, one in enumerate(blamed):
-            if rank < len(one.findings):
-                finding = one.findings[rank]
-                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(2, room))
+        for at in reversed(order):
+            if rank < len(blamed[at].findings):
+                finding = blamed[at].findings[rank]
+                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(_FINDING, room))
                 lines[at] += wrapped
                 room -= len(wrapped)
     return lines
@@ -91,6 +97,8 @@ def _wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
         return []
     space = COLUMNS - indent - 2
     lines = _lines(text + end, space)
+    if len(lines) > most == 1:
+        return []
     if len(lines) > most:
         kept = _lines(text, space)[:most]
         kept[-1] = f"{_first(kept[-1], space - _width(end) - 4).rsplit(' ', 1)[0]} ...{end}"
