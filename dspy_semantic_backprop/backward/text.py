@@ -14,9 +14,6 @@ from typing import Any
 
 from ..forward.graph import jsonable
 
-PIECE = 1000
-"""Characters counted at a time: tokenizers take quadratic time on long runs of one character."""
-
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = frozenset("\u2028\u2029\x85")
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -56,28 +53,45 @@ def _spelled(character: str) -> str:
 
 
 def tokens(text: str) -> int:
-    """How many tokens a text has, by the tokenizer that ships with LiteLLM; other models count within some 30 %."""
-    return sum(_count(text[start : start + PIECE]) for start in range(0, len(text), PIECE))
+    """About how many tokens a text has.
+
+    Estimated from words, digits and bytes, in linear time. Against the tokenizer of current OpenAI models the
+    estimate is 1.2 times as many for English prose and Markdown, 1.3 for Chinese and source code, 0.8 for
+    emoji and 0.7 for random letters and digits.
+
+    Why no tokenizer: which one is right depends on the model, and importing LiteLLM for its own takes ten
+    seconds of processor time, which no cap is worth.
+    """
+    return sum(_cost(match.group()) for match in _RUN.finditer(text))
 
 
 def fits(text: str, limit: int) -> bool:
     """Whether a text has at most so many tokens, without looking at more of it than that takes."""
-    # No token is shorter than a byte.
-    if len(text) * 4 <= limit or (len(text) <= limit and len(text.encode("utf-8", "replace")) <= limit):
+    # No token is estimated from less than a third of a character.
+    if len(text) * 3 <= limit:
         return True
     total = 0
-    for start in range(0, len(text), PIECE):
-        total += _count(text[start : start + PIECE])
+    for match in _RUN.finditer(text):
+        total += _cost(match.group())
         if total > limit:
             return False
     return True
 
 
-def _count(piece: str) -> int:
-    # Imported where it is needed: it takes a second.
-    import litellm
+_RUN = re.compile(
+    r"[A-Za-z]{1,64}|\d{1,3}|[^\S\n]{1,64}|\n{1,64}|[!-/:-@\[-`{-~]{1,64}|[^\x00-\x7f]{1,64}|.", re.DOTALL
+)
 
-    return litellm.token_counter(model="", text=piece)
+
+def _cost(run: str) -> int:
+    first = run[0]
+    if first.isspace():
+        return 0 if run == " " else 1 + len(run) // 16
+    if first > "\x7f":
+        return 1 + len(run.encode("utf-8", "replace")) * 2 // 5
+    if first.isalpha():
+        return 1 + ((len(run) - 1) // 7 if len(run) < 16 else len(run) // 3)
+    return 1 if first.isdigit() else (len(run) + 1) // 2
 
 
 def shown(value: Any, limit: int) -> tuple[str, int]:
@@ -115,14 +129,17 @@ def clipped(text: str, limit: int) -> tuple[str, int]:
 
 
 def _end(text: str, limit: int, side: int) -> str:
-    """The beginning (side 1) or the end (-1) of a text, of about `limit` tokens."""
-    size = 0
-    while limit > 0 and size < len(text):
-        step = min(PIECE, len(text) - size)
-        cost = _count(text[size : size + step] if side > 0 else text[len(text) - size - step : len(text) - size])
-        size += step if cost <= limit else step * limit // cost
-        limit -= cost
-    return text[:size] if side > 0 else text[len(text) - size :]
+    """The beginning (side 1) or the end (-1) of a text, of at most `limit` tokens."""
+    # A token has rarely more than 16 characters; what is longer is runs of white space.
+    part = text[: 16 * limit] if side > 0 else text[max(0, len(text) - 16 * limit) :]
+    runs = [match.group() for match in _RUN.finditer(part)][::side]
+    kept: list[str] = []
+    for run in runs:
+        limit -= _cost(run)
+        if limit < 0:
+            break
+        kept.append(run)
+    return "".join(kept[::side])
 
 
 def whole_sentences(text: str, limit: int) -> str:

@@ -31,10 +31,10 @@ def hint(at: int, text: str, **more: Any) -> Call:
     return Call(f"hint_{at}[0]", f"hint_{at}", 0, "Hint.", {"question": "q"}, **given, started=2 * at, ended=2 * at + 1)
 
 
-def star(outputs: Sequence[str], **final: Any) -> ComputationGraph:
+def star(texts: Sequence[str], /, **final: Any) -> ComputationGraph:
     """Hints that one final call read, each in an input of its own."""
-    hints = [hint(at, text) for at, text in enumerate(outputs)]
-    read = {f"h{at}": text for at, text in enumerate(outputs)}
+    hints = [hint(at, text) for at, text in enumerate(texts)]
+    read = {f"h{at}": text for at, text in enumerate(texts)}
     given: dict[str, Any] = {"inputs": {"question": "q", **read}, "outputs": {"answer": "7"}, **final}
     last = Call("final[0]", "final", 0, "Solve.", **given, started=10**6, ended=10**6 + 1)
     edges = [data(call.id, "hint", last.id, f"h{at}") for at, call in enumerate(hints)]

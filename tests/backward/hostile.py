@@ -1,4 +1,4 @@
-"""Outputs that try to be taken for something else: a neighbour's answer, a part of the question, an order to the reader.
+"""Outputs that try to be taken for something else: a neighbour's answer, a part of the question, an order.
 
 Every text is told apart from the others by nothing but what it says; `corpus()` is the whole list.
 """

@@ -93,3 +93,17 @@ def test_a_users_mistake_is_one_line_and_an_exit_status(script, arguments, messa
 def test_latency_benchmark_runs(tmp_path):
     written = record(run("latency", "--smoke", folder=tmp_path))
     assert written["rows"][0]["step_ratio"] >= 1
+
+
+def test_a_gradient_is_no_longer_at_depth_than_its_cap(tmp_path):
+    written = record(run("gradient_length", "--depth", "12", folder=tmp_path))
+    joined, *bounded = written["rows"]
+    assert joined["tokens"][-1] > 3 * written["settings"]["cap"]
+    for row in bounded:
+        assert max(row["tokens"]) <= written["settings"]["cap"] and len(row["tokens"]) == 12
+
+
+def test_the_sweep_overhead_benchmark_asks_each_question_once(tmp_path):
+    written = record(run("sweep_overhead", "--smoke", folder=tmp_path))
+    assert [row["questions"] for row in written["rows"]] == [8, 36]
+    assert all(row["ratio"] > 0 for row in written["rows"])
