@@ -45,7 +45,8 @@ _FILLER = set(
         instead there""",
     )
 )
-_LONGEST = 400
+_MOST_CHARACTERS = 50_000
+_COMPARED = 400
 _NEAR = 0.9
 _RUN = 5
 
@@ -70,8 +71,8 @@ def is_blank(reply: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as comparisons see them, at most so many as tell two texts apart."""
-    return [word.casefold() for word in _WORD.findall(text[: _LONGEST * 12])[:_LONGEST]]
+    """The words of a text as comparisons see them, of a very long text those of its beginning."""
+    return [word.casefold() for word in _WORD.findall(text[:_MOST_CHARACTERS])]
 
 
 def repeats(reply: str, source: str) -> bool:
@@ -91,8 +92,12 @@ def repeats(reply: str, source: str) -> bool:
         return True
     if set(mine) - set(theirs) - _FILLER:
         return False
+    if _content(mine) == _content(theirs):
+        return True
+    # Comparing takes time that grows with the square of the length.
+    mine, theirs = mine[:_COMPARED], theirs[:_COMPARED]
     matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
-    if matcher.ratio() >= _NEAR or _content(mine) == _content(theirs):
+    if matcher.ratio() >= _NEAR:
         return True
     run = matcher.find_longest_match(0, len(mine), 0, len(theirs)).size
     return run >= _RUN and run >= _NEAR * len(mine)

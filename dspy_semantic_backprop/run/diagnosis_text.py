@@ -9,8 +9,10 @@ from .diagnosis import Check, Diagnosis, Finding, PredictorBlame
 
 COLUMNS, LINES = 80, 24
 _ROWS = 8
-_NAME = 26
+_NAME = 22
 _IDS = 4
+_FINDING = 3
+_LONGEST = 2000
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -30,7 +32,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     width = min(_NAME, max((_width(_clean(one.predictor)) for one in blamed), default=0))
     rest = _rest(diagnosis, blamed)
     rows = [_row(one, width) for one in blamed]
-    table = f"  {'predictor':{width}}  share  95 % sure  worst in  changing its output as asked"[:COLUMNS]
+    width = max(width, len("predictor"))
+    table = f"  {'predictor':{width}}  share    95 % sure  worst in  check (helped in)"
     room = LINES - len(head) - len(tail) - len(rows) - len(rest) - 1
     said = _said(blamed, room)
     body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
@@ -51,24 +54,30 @@ def _row(one: PredictorBlame, width: int) -> str:
     low, high = one.interval
     name = _fitted(one.predictor, width)
     sure = f"{low * 100:.0f} to {high * 100:.0f} %"
-    return f"  {name}  {one.share * 100:3.0f} %  {sure:>11}  {one.failures:>6}  {_verdict(one)}"
+    row = f"  {name}  {one.share * 100:3.0f} %  {sure:>11}  {one.failures:>8}  {_verdict(one)}"
+    return _first(row, COLUMNS)
 
 
 def _verdict(one: PredictorBlame) -> str:
     if one.checked:
-        return f"  helped in {one.confirmed} of {one.checked}: {one.verdict}"
-    return "  unchecked: it is the answer" if one.final else "  unchecked"
+        return f"{one.verdict} ({one.confirmed} of {one.checked})"
+    return "unchecked (final step)" if one.final else "unchecked"
 
 
 def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
-    """The findings of each predictor in as many lines as there are, the most blamed first, one finding a round."""
+    """The findings of each predictor in as many lines as there are, one finding a round.
+
+    Why the most blamed come first and not everybody gets one: a whole sentence can be acted on, half of one cannot.
+    """
     lines: list[list[str]] = [[] for _ in blamed]
     most = max((len(one.findings) for one in blamed), default=0)
+    # Blame that failed its check waits until the others have had their say.
+    order = sorted(range(len(blamed)), key=lambda at: blamed[at].share * (1 + (blamed[at].verdict != "not confirmed")))
     for rank in range(most):
-        for at, one in enumerate(blamed):
-            if rank < len(one.findings):
-                finding = one.findings[rank]
-                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(2, room))
+        for at in reversed(order):
+            if rank < len(blamed[at].findings):
+                finding = blamed[at].findings[rank]
+                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(_FINDING, room))
                 lines[at] += wrapped
                 room -= len(wrapped)
     return lines
@@ -88,6 +97,8 @@ def _wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
         return []
     space = COLUMNS - indent - 2
     lines = _lines(text + end, space)
+    if len(lines) > most == 1:
+        return []
     if len(lines) > most:
         kept = _lines(text, space)[:most]
         kept[-1] = f"{_first(kept[-1], space - _width(end) - 4).rsplit(' ', 1)[0]} ...{end}"
@@ -152,7 +163,7 @@ def _problems(failed: Sequence[Check]) -> list[str]:
 
 def _clean(text: str) -> str:
     """A text on one line, without characters that a terminal does not show in one column or two."""
-    plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text)
+    plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text[:_LONGEST])
     return " ".join(plain.split())
 
 
@@ -176,9 +187,9 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _first(text: str, width: int) -> str:
-    kept = ""
-    for character in text:
-        if _width(kept) + _columns(character) > width:
-            break
-        kept += character
-    return kept
+    used = 0
+    for at, character in enumerate(text):
+        used += _columns(character)
+        if used > width:
+            return text[:at]
+    return text

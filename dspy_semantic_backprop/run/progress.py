@@ -27,7 +27,8 @@ class ProgressBar:
                     f"{event.gate} to decide on, {event.steps} steps"
                 )
             case EvaluationStarted():
-                self._bar = tqdm(total=event.examples, desc=f"{self._step}: {event.what}" if self._step else event.what, leave=False)
+                title = f"{self._step}: {event.what}" if self._step else event.what
+                self._bar = tqdm(total=event.examples, desc=title, leave=False)
             case ExampleDone() if self._bar is not None:
                 self._bar.update()
             case EvaluationDone() if self._bar is not None:
