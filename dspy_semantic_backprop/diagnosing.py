@@ -10,7 +10,8 @@ import dspy
 import numpy as np
 from dspy.utils.exceptions import LMError
 
-from .backward.blame import blame, mean_shares
+from .backward.blame import mean_shares
+from .backward.pooled import pooled
 from .backward.reduce import Remark, Statement, reduce
 from .checking import Checker, final_predictors, suspects
 from .forward.evaluate import Failed, mean, scored
@@ -58,7 +59,7 @@ class Diagnosing(Run):
         check_runs(outcomes)
         failing = [outcome for outcome in scored(outcomes) if outcome.score < self.perfect]
         swept, sweeps = await self.sweep(await self.proved(failing, incumbent))
-        blames = [blame(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
+        blames = pooled([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
         rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
         final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
         found = zip(swept, sweeps, blames, strict=True)

@@ -40,7 +40,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from faults.report import Result, compared, plot, rows, table
 from faults.shapes import SHAPES
 from faults.study import Settings, simulated
 from faults.words import TASKS, studied
+from tqdm.auto import tqdm
 
 SMOKE = ("pair (BBH, GSM8K)", "router")
 HEAVIEST_FIRST = ("map-reduce, 28 calls", "layers 3x3", "tree of 9", "five hints (LIAR)")
@@ -92,7 +93,7 @@ def main() -> None:
 def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
     """The simulated study, shapes in processes of their own."""
     settings = Settings(
-        faults=config.faults or (6 if config.smoke else 30),
+        faults=config.faults or (4 if config.smoke else 30),
         failures=config.failures or (3 if config.smoke else 12),
         noises=tuple(config.noise),
         seed=config.seed,
@@ -101,7 +102,8 @@ def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple
     if config.processes < 2 or config.smoke:
         return {name: simulated(name, settings) for name in order}
     with ProcessPoolExecutor(config.processes) as pool:
-        return dict(zip(order, pool.map(simulated, order, [settings] * len(order)), strict=True))
+        running = {pool.submit(simulated, name, settings): name for name in order}
+        return {running[done]: done.result() for done in tqdm(as_completed(running), total=len(order), unit="shape")}
 
 
 def real(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..forward.graph import ComputationGraph
 from .blame import Blame, accused, blame
@@ -26,9 +26,9 @@ _Way = tuple[str, str]
 """A reading predictor and what may have misled it: a predecessor, or itself for its own instruction as ""."""
 
 ROUNDS = 30
-LEAST_ERROR, MOST_ERROR = 0.02, 0.4
+LEAST_ERROR, MOST_ERROR = 1e-4, 0.4
 _START_ERROR = 0.2
-_PRIOR = 0.1
+_PRIOR = 0.01
 _SAID = {"major": 1.0, "minor": 0.5}
 
 
@@ -43,7 +43,7 @@ def pooled(failures: Sequence[Failure]) -> list[Blame]:
     """
     if len(failures) < 2:
         return [blame(graph, gradients) for graph, gradients in failures]
-    readings = [_read(graph, gradients) for graph, gradients in failures]
+    readings = _informed([_read(graph, gradients) for graph, gradients in failures])
     usual: dict[_Way, float] = {}
     error = _START_ERROR
     for _ in range(ROUNDS):
@@ -87,6 +87,17 @@ def _read(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> _Re
         if gradient and gradient.own is not None and call.id in said:
             said[call.id][""] = _sign(gradient.own)
     return _Reading(said, tuple(accused(graph, gradients)), {call.id: call.predictor for call in graph})
+
+
+def _informed(readings: Sequence[_Reading]) -> list[_Reading]:
+    """Readings without the predictors of which no execution says anything: blame stays with these."""
+    heard = {
+        reading.predictor[name] for reading in readings for name, ways in reading.said.items() if any(ways.values())
+    }
+    return [
+        replace(reading, said={name: ways for name, ways in reading.said.items() if reading.predictor[name] in heard})
+        for reading in readings
+    ]
 
 
 def _sign(direction: Direction) -> float:

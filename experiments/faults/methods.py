@@ -139,9 +139,9 @@ def _shuffled(outcome: Scored, gradients: Gradients, seed: int) -> Gradients:
 
 class Accuse(dspy.Signature):
     """A program of several predictors gave a wrong answer. Below are all its calls, in order, with the
-    instruction, the inputs, the outputs and the sources of each, and what was said of the answer. Exactly one predictor has
-    a faulty instruction. Find out which one: not the one whose result is wrong because of what it was given,
-    but the one that went wrong on good inputs. Calls may also repeat or contradict each other."""
+    instruction, the inputs, the outputs and the sources of each, and what was said of the answer. Exactly one
+    predictor has a faulty instruction. Find out which one: not the one whose result is wrong because of what it
+    was given, but the one that went wrong on good inputs. Calls may also repeat or contradict each other."""
 
     trace: str = dspy.InputField(desc="the calls, as JSON")
     feedback: str = dspy.InputField(desc="what was said of the answer")
