@@ -12,8 +12,9 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import LMError
 
-from .backward.blame import blame, mean_shares
+from .backward.blame import mean_shares
 from .backward.gradient import TextGradient
+from .backward.pooled import pooled
 from .forward.evaluate import Scored, mean, scored
 from .lm import passage
 from .run.events import GradientsReady, RunStarted, StepDone
@@ -79,9 +80,9 @@ class Descent(Run):
     ) -> dict[str, str]:
         lessons = group_by_predictor(swept, sweeps)
         known = [name for name in incumbent.instructions if name in lessons]
-        shares = mean_shares(
-            [blame(outcome.graph, one).by_predictor(outcome.graph) for outcome, one in zip(swept, sweeps, strict=True)]
-        )
+        graphs = [outcome.graph for outcome in swept]
+        blames = pooled(list(zip(graphs, sweeps, strict=True)))
+        shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
         chosen = self.settings.method.choose_predictors(known, step, self.rng, shares) if known else []
         texts = await asyncio.gather(*(self._proposal(name, lessons[name], incumbent) for name in chosen))
         return dict(zip(chosen, texts, strict=True))
