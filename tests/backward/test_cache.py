@@ -7,7 +7,7 @@ import threading
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import SemanticGradientDescent, SetupError
@@ -17,6 +17,7 @@ from tests.backward.graphs import honest, star, swept
 from tests.scripted import careful, questions, right, served
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.text(), max_size=4))
 def test_an_answer_comes_back_as_it_was(tmp_path_factory, fields):
     path = tmp_path_factory.mktemp("cache")

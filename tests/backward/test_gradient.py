@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop.backward.gradient import Direction, Message, TextGradient
@@ -30,6 +30,7 @@ gradients = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(gradients)
 def test_a_gradient_goes_through_json_and_back(gradient):
     assert TextGradient.from_dict(json.loads(json.dumps(gradient.to_dict()))) == gradient
@@ -104,6 +105,7 @@ def test_what_only_repeats(reply, source, same):
     assert repeats(reply, source) is same
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=200) | st.text(alphabet="\u202e\x00\ud800[]# _ac\n", max_size=60))
 def test_a_visible_text_can_be_sent_and_holds_no_marker(text):
     plain = visible(text)
@@ -113,6 +115,7 @@ def test_a_visible_text_can_be_sent_and_holds_no_marker(text):
     assert visible(plain) == plain
 
 
+@settings(deadline=None)
 @given(st.text(max_size=2_000) | st.text(alphabet="ab ", max_size=5_000), st.integers(1, 200))
 def test_a_clipped_text_is_bounded_and_keeps_its_ends(text, limit):
     short, left_out = clipped(text, limit)
@@ -124,6 +127,7 @@ def test_a_clipped_text_is_bounded_and_keeps_its_ends(text, limit):
         assert short == text and fits(text, limit)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["One thing.", "Another thing!", "A third, longer thing is this?"]), max_size=60))
 def test_a_text_is_never_cut_within_a_sentence(sentences):
     cut = whole_sentences(" ".join(sentences), 40)

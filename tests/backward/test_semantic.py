@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join, wish
@@ -85,6 +85,7 @@ def test_a_reader_that_need_not_change_is_not_asked():
         assert server.requests == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=50), max_size=5), st.integers(1, 8))
 def test_identifiers_are_distinct_stable_and_in_no_text(texts, count):
     keys = identifiers(count, texts)

@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import (
@@ -27,6 +27,8 @@ from dspy_semantic_backprop.step.choose import blamed
 from dspy_semantic_backprop.testing import Faults
 from tests.scripted import questions, right, served
 
+signature: Any = dspy.Signature
+
 
 class Fan(dspy.Module):
     """Two hints and a final answer; each predictor has an instruction of its own, so that one can be broken."""
@@ -35,12 +37,13 @@ class Fan(dspy.Module):
         super().__init__()
         for name in ("first", "second", "third"):
             told = "Be sloppy." if name == broken else "Be careful."
-            setattr(self, name, dspy.Predict(dspy.Signature("question -> hint", told)))
+            setattr(self, name, dspy.Predict(signature("question -> hint", told)))
         told = "Be sloppy." if broken == "final" else "Be careful."
-        self.final = dspy.Predict(dspy.Signature("question, one, two, three -> answer", told))
+        self.final = dspy.Predict(signature("question, one, two, three -> answer", told))
 
     def forward(self, question):
-        hints = [step(question=question).hint for step in (self.first, self.second, self.third)]
+        steps: list[Any] = [self.first, self.second, self.third]
+        hints = [step(question=question).hint for step in steps]
         return self.final(question=question, one=hints[0], two=hints[1], three=hints[2])
 
 
@@ -70,9 +73,9 @@ def worker(prompt):
 
 
 def diagnosed(program, devset=None, *, metric: Any = right, rule=worker, faults=None, **how):
-    settings = {name: how.pop(name) for name in ("num_threads", "probe", "method") if name in how}
+    chosen = {name: how.pop(name) for name in ("num_threads", "probe", "method") if name in how}
     with served(rule, faults=faults) as server:
-        optimizer = SemanticGradientDescent(metric, subscribers=(), **settings)
+        optimizer = SemanticGradientDescent(metric, subscribers=(), **chosen)
         found = optimizer.diagnose(program, devset or questions(4), **how)
     return found, server
 
@@ -207,7 +210,7 @@ def test_answers_that_cannot_be_parsed_are_blamed_on_the_call_that_gave_them():
 
 
 def test_a_single_predictor():
-    program = dspy.Predict(dspy.Signature("question -> answer", "Be sloppy."))
+    program = dspy.Predict(signature("question -> answer", "Be sloppy."))
     found, _ = diagnosed(program)
     (only,) = found.predictors
     assert only.share == pytest.approx(1.0) and only.final and only.verdict == "unchecked"
@@ -218,8 +221,8 @@ def test_awkward_names_and_texts():
     class Awkward(dspy.Module):
         def __init__(self):
             super().__init__()
-            self.parts = {"漢字 [0]\n\u202e": dspy.Predict(dspy.Signature("question -> hint", "Be sloppy."))}
-            self.final = dspy.Predict(dspy.Signature("hint -> answer", "Be careful."))
+            self.parts = {"漢字 [0]\n\u202e": dspy.Predict(signature("question -> hint", "Be sloppy."))}
+            self.final = dspy.Predict(signature("hint -> answer", "Be careful."))
 
         def forward(self, question):
             return self.final(hint=next(iter(self.parts.values()))(question=question).hint)
@@ -241,8 +244,8 @@ def test_a_trace_of_200_calls():
     class Long(dspy.Module):
         def __init__(self):
             super().__init__()
-            self.step = dspy.Predict(dspy.Signature("text -> longer", "Be careful."))
-            self.final = dspy.Predict(dspy.Signature("text -> answer", "Be sloppy."))
+            self.step = dspy.Predict(signature("text -> longer", "Be careful."))
+            self.final = dspy.Predict(signature("text -> answer", "Be sloppy."))
 
         def forward(self, question):
             text = question
@@ -314,6 +317,7 @@ def test_a_wrong_key_is_a_model_error():
         SemanticGradientDescent(right, subscribers=()).diagnose(Fan(), questions(1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(0, 9))
 def test_the_interval_holds_the_mean(values, seed):
     low, high = interval(values, seed)
