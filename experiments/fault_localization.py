@@ -64,7 +64,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--opt_model", help="the model that reads; none: the program's")
     parser.add_argument("--api_base", help="the address of an OpenAI-compatible server")
     parser.add_argument("--faults", type=int, help="faults of each shape (30; with a real model 5)")
-    parser.add_argument("--failures", type=int, help="failed executions that a fault is judged by (12; real: 2)")
+    parser.add_argument(
+        "--failures",
+        type=int,
+        help="failed executions that a fault is judged by (12, of large programs fewer; real: 2)",
+    )
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulated models only")

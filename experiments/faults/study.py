@@ -20,6 +20,10 @@ from .report import Hit, Result
 from .shapes import metric
 
 
+LARGE = 150
+"""The most calls that the failed executions of one fault have together, from five executions on."""
+
+
 class Broken(Protocol):
     """One fault, in the simulated world or with a real model."""
 
@@ -63,10 +67,10 @@ class Settings:
 
     Args:
         faults: Faults of each shape.
-        failures: The most failed executions that a fault is judged by.
+        failures: The most failed executions that a fault is judged by; of large programs fewer, see `LARGE`.
         noises: Shares of the reader's judgements that flip, 0 to 1 each.
         seed: Of everything.
-        checked: Executions of the unbroken program for each fault.
+        checked: Executions of the unbroken program for each fault, at least one.
     """
 
     faults: int = 30
@@ -112,13 +116,14 @@ async def study(
     for fault in broken:
         if len(results) >= settings.faults:
             break
-        outcomes = await _failing(fault, metric, settings, proved)
-        failed = [outcome for outcome in outcomes if outcome.score < 1][: settings.failures]
+        sound = fault.program(broken=False)
+        right = await executed(sound, fault.examples(settings.checked), metric, proved)
+        most = min(settings.failures, max(5, LARGE // max(1, *(len(outcome.graph) for outcome in right))))
+        outcomes = await _failing(fault, metric, most, proved)
+        failed = [outcome for outcome in outcomes if outcome.score < 1][:most]
         if not failed:
             harmless += 1
             continue
-        sound = fault.program(broken=False)
-        right = await executed(sound, fault.examples(settings.checked), metric, proved) if settings.checked else []
         names = [name for name, _ in sound.named_predictors()]
         hits: dict[tuple[str, float], Hit] = {}
         for noise, lm in readers.items():
@@ -140,9 +145,9 @@ async def study(
     return results, harmless
 
 
-async def _failing(fault: Broken, metric: Callable[..., Any], settings: Settings, proved: Proved) -> list[Scored]:
-    """Executions of the broken program until enough of them failed, at most three times as many."""
-    program, batch = fault.program(), settings.failures
+async def _failing(fault: Broken, metric: Callable[..., Any], batch: int, proved: Proved) -> list[Scored]:
+    """Executions of the broken program until `batch` of them failed, at most three times as many."""
+    program = fault.program()
     examples = fault.examples(3 * batch)
     outcomes: list[Scored] = []
     for start in range(0, len(examples), batch):
