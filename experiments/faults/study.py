@@ -19,7 +19,6 @@ from .model import Model
 from .report import Hit, Result
 from .shapes import metric
 
-
 LARGE = 150
 """The most calls that the failed executions of one fault have together, from five executions on."""
 
