@@ -217,8 +217,11 @@ class Sheet:
         if key == self.own_key:
             described = "how reader_instruction should have been different" + _demonstrations(self.reading)
         else:
+            # Small models take "the output" for the reader's own unless they are told whose it is.
+            member = self.part[self.keys.index(key)]
+            output = f"output_{key}, the {member.field or 'outcome'} of {member.call.predictor},"
             directions = self.form.directions
-            described = f"how output_{key} should have been different" if directions else f"comment on output_{key}"
+            described = f"how {output} should have been different" if directions else f"comment on {output.rstrip(',')}"
         fields: dict[str, Any] = {f"change_{key}": (str, dspy.OutputField(desc=described))}
         if self.form.evidence:
             fields[f"severity_{key}"] = (str, dspy.OutputField(desc="major, minor or none"))
