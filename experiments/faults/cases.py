@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dspy
 
@@ -53,7 +54,7 @@ class Fault:
 
     def program(self, *, broken: bool = True) -> dspy.Module:
         """The program with its instructions, the broken one among them or not."""
-        program = self.plan.program()
+        program: Any = self.plan.program()
         told = {**self.plan.instructions, **({self.predictor: self.instruction} if broken else {})}
         for name, predictor in program.named_predictors():
             predictor.signature = predictor.signature.with_instructions(told[name])

@@ -160,7 +160,7 @@ class Case:
     def program(self, *, broken: bool = True) -> dspy.Module:
         """The program, broken or not."""
         task = TASKS[self.shape]
-        program = task.build()
+        program: Any = task.build()
         for name, predictor in program.named_predictors():
             text = self._instruction() if broken and name == self.predictor else task.told[name]
             predictor.signature = predictor.signature.with_instructions(text)
@@ -221,7 +221,8 @@ def studied(
     Returns:
         Shape -> as `study.study`.
     """
-    where = {"api_base": api_base, "api_key": os.environ.get("OPENAI_API_KEY", "none")} if api_base else {}
+    key = os.environ.get("OPENAI_API_KEY", "none")
+    where: dict[str, Any] = {"api_base": api_base, "api_key": key} if api_base else {}
     lm, reader = (
         dspy.LM(name or models[0], temperature=0.0, max_tokens=max_tokens, timeout=600, **where) for name in models
     )

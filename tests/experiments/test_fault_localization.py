@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_exactly_one_instruction_is_broken_and_every_kind_of_fault_comes(shape):
 
 
 def _told(fault: Fault, *, broken: bool) -> list[tuple[str, str]]:
-    program = fault.program(broken=broken)
+    program: Any = fault.program(broken=broken)
     return [(name, predictor.signature.instructions) for name, predictor in program.named_predictors()]
 
 
