@@ -13,9 +13,11 @@ from .forward.graph import ComputationGraph
 from .forward.program_graph import ProgramGraph
 from .forward.tracing import aprogram_graph, atrace, program_graph, trace
 from .optimizer import Explanation, SemanticGradientDescent
+from .run.diagnosis import Diagnosis
 
 __all__ = [
     "ComputationGraph",
+    "Diagnosis",
     "Explanation",
     "MetricError",
     "ModelError",

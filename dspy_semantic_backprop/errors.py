@@ -8,7 +8,8 @@
     └── TooManyFailures                      too many examples could not be run at all
 
     Stop (BaseException)                     must cross programs that catch `Exception`
-    └── ModelUnavailable                     becomes ModelError at the door of `compile`
+    ├── ModelUnavailable                     becomes ModelError at the door of `compile`
+    └── CapReached                           no more requests for one purpose; ends that piece of work only
 
 Why two trunks: programs in the wild wrap their calls in `except Exception` and return an empty
 prediction. A wrong API key must not be scored as a wrong answer, so what has to end the run is
@@ -54,3 +55,7 @@ class ModelUnavailable(Stop):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class CapReached(Stop):
+    """A purpose has sent as many requests as it may."""

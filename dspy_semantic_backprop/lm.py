@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
 from dspy.utils.exceptions import (
@@ -33,16 +35,17 @@ from dspy.utils.exceptions import (
     LMUnsupportedModelError,
     is_retryable_lm_error,
 )
-from dspy.utils.usage_tracker import UsageTracker
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from .errors import ModelUnavailable
-from .run.budget import Ledger, Spent
+from .run.budget import Ledger
+from .usage import Attempt, Outside
 
 _FATAL = (LMAuthError, LMBillingError, LMConfigurationError, LMUnsupportedModelError)
-_NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
+_NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0
-_REPETITIONS = 1000
+REPETITIONS = 1000
+"""How far apart the rollouts of repeated sweeps lie."""
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -70,21 +73,37 @@ def is_provider_failure(error: BaseException) -> bool:
     return is_transient(error) or is_fatal(error)
 
 
+class Answers(Protocol):
+    """A store of earlier answers; `backward.cache.GradientCache` is one."""
+
+    def get(self, key: str, /) -> Mapping[str, str] | None:
+        """The answer under a key; None where there is none."""
+        ...
+
+    def put(self, key: str, fields: Mapping[str, str], /) -> None:
+        """Keep an answer."""
+        ...
+
+
 @dataclass
 class Passage:
     """What a stretch of work is for, carried by DSPy's context to every call in it.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
         failures: The provider's failures that outlived all retries, in the order they happened.
+        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
+        answers: Earlier answers, which cost nothing; None for none.
     """
 
     purpose: str
     turn: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
     rollout: int = 0
     failures: list[Exception] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    answers: Answers | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
         return self
@@ -98,22 +117,27 @@ def passage(
     lm: Any = None,
     turn: AbstractAsyncContextManager[Any] | None = None,
     rollout: int = 0,
+    tally: Counter[str] | None = None,
+    answers: Answers | None = None,
 ) -> Iterator[Passage]:
     """Send every language-model call made inside through the door, booked under `purpose`.
 
     Args:
-        purpose: forward, metric, backward or propose.
+        purpose: forward, metric, backward, propose or check.
         ledger: Where to book.
         lm: The default language model inside; None keeps the one that DSPy is configured with.
         turn: Bounds how many calls of `ask` run at once.
         rollout: Tells repetitions of the same work apart, so that a cache does not answer them alike.
+        tally: Where what happens inside is counted by name; None counts for this passage alone.
+        answers: Earlier answers of the same purpose, which cost nothing.
 
     Yields:
         The passage, which collects the provider's failures.
     """
     default = lm if lm is not None else dspy.settings.lm
-    here = Passage(purpose, turn if turn is not None else nullcontext(), rollout)
-    tracker = _Outside(ledger, purpose, dspy.settings.usage_tracker)
+    here = Passage(purpose, turn if turn is not None else nullcontext(), rollout, answers=answers)
+    here.tally = tally if tally is not None else here.tally
+    tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
     with dspy.context(
         semantic_passage=here,
         usage_tracker=tracker,
@@ -121,6 +145,11 @@ def passage(
         trace=[],
     ):
         yield here
+
+
+def current() -> Passage:
+    """The passage that this call belongs to; outside of any, one that nobody looks at."""
+    return dspy.settings.get("semantic_passage") or Passage("forward")
 
 
 def install(program: dspy.Module, ledger: Ledger) -> None:
@@ -172,7 +201,7 @@ def _door_class(cls: Any) -> Any:
 
         def update_history(self, entry: Any) -> None:
             attempt = dspy.settings.usage_tracker
-            if isinstance(attempt, _Attempt):
+            if isinstance(attempt, Attempt):
                 attempt.entry = entry
                 if attempt.quiet:
                     return
@@ -225,89 +254,56 @@ def _attempt(door: Any) -> Iterator[None]:
     here: Passage | None = dspy.settings.get("semantic_passage")
     ledger: Ledger = door._semantic_ledger
     purpose = here.purpose if here else "forward"
-    attempt = _Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
+    attempt = Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
+    with ledger.admitted(purpose):
+        try:
+            with dspy.context(usage_tracker=attempt, disable_history=False):
+                yield
+        except Exception as error:
+            ledger.book(purpose, attempt.spent_in_vain(error))
+            raise
+        else:
+            ledger.book(purpose, attempt.spent())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a language model answered to one request.
+
+    Args:
+        fields: Output field -> value, those that could be read.
+        text: What it wrote, where not every field could be read; None where all could.
+    """
+
+    fields: Mapping[str, Any]
+    text: str | None = None
+
+
+async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0, json_too: bool = False) -> Reply:
+    """Ask a language model to fill a signature: one request, and no error where the reply cannot be read.
+
+    Args:
+        signature: A `dspy.Signature` class. The chat format is used whatever adapter the program uses.
+        inputs: Its input fields.
+        rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
+        json_too: Ask once more, in the JSON format, where the chat format cannot be read.
+
+    Returns:
+        The reply.
+
+    Raises:
+        LMError: What the provider refused to answer after all retries.
+        ModelUnavailable: For failures that no retry can change.
+    """
+    fresh = {"rollout_id": rollout, "temperature": 1.0} if rollout else {}
+    adapter = dspy.ChatAdapter(use_json_adapter_fallback=json_too)
     try:
-        with dspy.context(usage_tracker=attempt, disable_history=False):
-            yield
-    except Exception as error:
-        ledger.book(purpose, attempt.spent_in_vain(error))
-        raise
-    else:
-        ledger.book(purpose, attempt.spent())
-
-
-class _Attempt(UsageTracker):
-    """Learns from DSPy whether one request was answered by a server or by the cache, and at what price."""
-
-    def __init__(self, parent: Any, quiet: bool) -> None:
-        super().__init__()
-        self.parent = parent
-        self.quiet = quiet
-        self.entry: Any = None
-        self.usage: list[dict[str, Any]] = []
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Attempt:
-        return self
-
-    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
-        # DSPy calls this for every answer that did not come from its cache, and only for those.
-        self.usage.append(usage_entry or {})
-        if self.parent is not None:
-            self.parent.add_usage(lm, usage_entry)
-
-    def spent(self) -> Spent:
-        if not self.usage:
-            return Spent(cached=1)
-        entry = self.entry if isinstance(self.entry, dict) else {}
-        replies = entry.get("response")
-        cost = entry.get("cost")
-        return Spent(
-            # DSPy's native engine sends one request for each completion that `n` asks for.
-            calls=len(replies) if isinstance(replies, (tuple, list)) else 1,
-            prompt_tokens=sum(int(usage.get("prompt_tokens") or 0) for usage in self.usage),
-            completion_tokens=sum(int(usage.get("completion_tokens") or 0) for usage in self.usage),
-            usd=float(cost or 0.0),
-            unpriced=int(cost is None),
-        )
-
-    def spent_in_vain(self, error: Exception) -> Spent:
-        if self.usage:
-            return self.spent()
-        return Spent(calls=int(isinstance(error, LMError) and not _caused_by(error, _NEVER_SENT)))
-
-
-def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        if isinstance(current, kinds) or "connection refused" in str(current).lower():
-            return True
-        seen.add(id(current))
-        current = current.__cause__ or current.__context__
-    return False
-
-
-class _Outside(UsageTracker):
-    """Books the answered calls of language models that a program keeps where we cannot replace them."""
-
-    def __init__(self, ledger: Ledger, purpose: str, parent: Any) -> None:
-        super().__init__()
-        self.ledger = ledger
-        self.purpose = purpose
-        self.parent = parent
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Outside:
-        return self
-
-    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
-        if isinstance(dspy.settings.usage_tracker, _Attempt):
-            return  # it came through a door, which books it itself, retries included
-        usage = usage_entry or {}
-        prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
-        spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)
-        self.ledger.book(self.purpose, spent)
-        if self.parent is not None:
-            self.parent.add_usage(lm, usage_entry)
+        async with current().turn:
+            with dspy.context(adapter=adapter, send_stream=None):
+                prediction = await dspy.Predict(signature).acall(config=fresh, **inputs)
+    except AdapterParseError as error:
+        return Reply(_readable_part(error, signature), str(error.lm_response))
+    return Reply(dict(prediction.items()))
 
 
 async def ask(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
@@ -325,31 +321,44 @@ async def ask(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0) ->
         LMError: What the provider refused to answer after all retries.
         ModelUnavailable: For failures that no retry can change.
     """
-    here: Passage | None = dspy.settings.get("semantic_passage")
-    predict = dspy.Predict(signature)
     answered: dict[str, Any] = {}
-    rollout += here.rollout * _REPETITIONS if here else 0
-    for attempt in (rollout, rollout + _REPETITIONS**2):
-        fresh = {"rollout_id": attempt, "temperature": 1.0} if attempt else {}
-        try:
-            async with here.turn if here else nullcontext():
-                with dspy.context(adapter=dspy.ChatAdapter(), send_stream=None):
-                    prediction = await predict.acall(config=fresh, **inputs)
-        except AdapterParseError as error:
-            answered = {**answered, **_readable_part(error)}
-        else:
-            return {**answered, **dict(prediction.items())}
-    return {name: value for name, value in answered.items() if name in signature.output_fields}
+    rollout += current().rollout * REPETITIONS
+    for attempt in (rollout, rollout + REPETITIONS**2):
+        reply = await ask_once(signature, inputs, rollout=attempt, json_too=True)
+        answered |= reply.fields
+        if reply.text is None:
+            break
+    return answered
 
 
-def _readable_part(error: BaseException | None) -> dict[str, Any]:
+def sampling(lm: Any) -> dict[str, Any]:
+    """What the answers of a language model depend on besides the question: its name and its settings, no keys.
+
+    Args:
+        lm: Any `dspy.BaseLM`.
+    """
+    settings = {name: value for name, value in (getattr(lm, "kwargs", None) or {}).items() if name not in _NOT_SAMPLING}
+    return {"model": getattr(lm, "model", type(lm).__name__), "settings": {**settings}}
+
+
+def _readable_part(error: BaseException | None, signature: Any) -> dict[str, Any]:
     # The chat format's own failure, with the fields that it could read, hides behind that of the JSON fallback.
     part: dict[str, Any] = {}
     while error is not None:
         found = getattr(error, "parsed_result", None)
-        part = {**(found if isinstance(found, dict) else {}), **part}
+        found = found or _json_in(str(getattr(error, "lm_response", "")))
+        part = {**found, **part}
         error = error.__context__
-    return part
+    return {name: value for name, value in part.items() if name in signature.output_fields}
+
+
+def _json_in(text: str) -> dict[str, Any]:
+    # Some models answer in JSON whatever they were asked for.
+    try:
+        found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def limit(calls: int | None) -> AbstractAsyncContextManager[Any]:

@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import math
-import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+import os
+from collections.abc import Sequence
+from typing import Any, get_args
 
-import anyio
 import dspy
 from dspy.teleprompt import Teleprompter
-from dspy.utils.exceptions import AdapterParseError, LMError
 
 from . import preflight
-from .backward.gradient import TextGradient
-from .backward.propagate import propagate
-from .backward.seed import seed as seed_messages
+from .backward.cache import GradientCache
+from .backward.explanation import Explanation
 from .concurrency import run_sync
-from .errors import ModelError, ModelUnavailable, ProgramError
-from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
-from .forward.graph import ComputationGraph, Edge
+from .descent import Descent
+from .diagnosing import Diagnosing
+from .errors import ModelError, ModelUnavailable
+from .forward.evaluate import scored
 from .forward.metric import adapt
-from .forward.probe import Pristine, Probe, prove
-from .forward.values import describe
-from .lm import install, limit, passage
+from .forward.probe import Probe
 from .presets import Method, semantic
-from .run.budget import Ledger
-from .run.events import (
-    EvaluationDone,
-    EvaluationStarted,
-    Event,
-    ExampleDone,
-    GradientsReady,
-    RunStarted,
-    StepDone,
-    Subscriber,
-    publish,
-)
-from .run.progress import ProgressBar
-from .run.result import Ending, Result, StepRecord
-from .step.candidate import Candidate, Parameters, clone, read, write
-from .step.consider import Decision, Door, Verdict
-from .step.lessons import Lesson, group_by_predictor
-from .step.propose import Subject, render
+from .run.diagnosis import Diagnosis
+from .run.events import Subscriber
+from .running import Run
+from .step.candidate import read
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -70,6 +48,8 @@ class SemanticGradientDescent(Teleprompter):
             setting, `math.inf` sets no bound.
         probe: How far to prove the edges of the examples learned from, as in `trace`.
         seed: Of all random choices.
+        gradient_cache: A directory where the gradient model's answers are kept as JSON files, so that an
+            unchanged question is not paid for again, in this run or another; None keeps them in memory.
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
 
     Raises:
@@ -87,6 +67,7 @@ class SemanticGradientDescent(Teleprompter):
         num_threads: float | None = None,
         probe: Probe = "auto",
         seed: int = 0,
+        gradient_cache: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
     ) -> None:
         super().__init__()
@@ -104,6 +85,7 @@ class SemanticGradientDescent(Teleprompter):
         self.probe: Probe = probe
         self.seed = seed
         self.subscribers = subscribers
+        self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)
 
     def compile(
         self,
@@ -151,7 +133,7 @@ class SemanticGradientDescent(Teleprompter):
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
         try:
-            return await _Run(self, student, trainset, valset).descend()
+            return await Descent(self, student, trainset, valset).descend()
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
 
@@ -179,209 +161,65 @@ class SemanticGradientDescent(Teleprompter):
         preflight.check_examples("example", [example], program)
         preflight.check_models(program, self.gradient_lm)
         try:
-            run = _Run(self, program, [example], None)
+            run = Run(self, program)
             incumbent = read(program)
             (outcome,) = await run.proved(scored(await run.evaluate("explain", [example], incumbent)), incumbent)
             return Explanation(outcome, await run.sweep_one(outcome, 0) or {})
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
 
-
-@dataclass(frozen=True)
-class Explanation:
-    """How one answer came about, and how it should have been different.
-
-    Args:
-        outcome: The scored example with its graph.
-        gradients: Call id -> what its readers say.
-    """
-
-    outcome: Scored
-    gradients: Mapping[str, TextGradient]
-
-    def __str__(self) -> str:
-        lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
-        for call in reversed(self.outcome.graph.calls):
-            outputs = "; ".join(f"{name}: {value}" for name, value in call.outputs.items()) or call.error
-            lines.append(f"{call.id}\n  wrote   {outputs}\n  told    {self.gradients.get(call.id) or 'nothing'}")
-        return "\n".join(lines)
-
-
-class _Run:
-    """One compile: what its steps share."""
-
-    def __init__(
+    def diagnose(
         self,
-        settings: SemanticGradientDescent,
-        student: dspy.Module,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None,
-    ) -> None:
-        threads = settings.num_threads if settings.num_threads is not None else dspy.settings.num_threads or 8
-        self.settings = settings
-        self.student = student
-        self.trainset = trainset
-        self.gate_set = trainset if valset is None else valset
-        self.ledger = Ledger()
-        self.rng = random.Random(settings.seed)
-        self.parameters = Parameters.of(student)
-        self.turn = limit(None if math.isinf(threads) else int(threads))
-        self.subscribers = [ProgressBar()] if settings.subscribers is None else list(settings.subscribers)
-        self.evaluator = Evaluator(
-            metric=adapt(settings.metric),
-            ledger=self.ledger,
-            limiter=anyio.CapacityLimiter(threads if math.isinf(threads) else int(threads)),
-            failure_score=settings.failure_score,
-            on_outcome=self.on_outcome,
-        )
-        self.asked: Counter[tuple[str, str, str]] = Counter()
-        self.records: list[StepRecord] = []
-        self.shapes: dict[Any, tuple[Edge, ...]] = {}
-        self.warnings: list[str] = []
+        program: dspy.Module,
+        devset: list[dspy.Example],
+        *,
+        checks: int = 8,
+        max_calls: int | None = None,
+        perfect: float = 1.0,
+    ) -> Diagnosis:
+        """Find out who is to blame for a program's failures; see `adiagnose`."""
+        return run_sync(self.adiagnose(program, devset, checks=checks, max_calls=max_calls, perfect=perfect))
 
-    async def descend(self) -> dspy.Module:
-        start = incumbent = read(self.student)
-        door = Door(self.parameters, self.settings.method.gate, functools.partial(self.evaluate, "gate", self.gate_set))
-        self.publish(RunStarted(tuple(start.instructions), len(self.trainset), len(self.gate_set), self.settings.steps))
-        outcomes = first = await self.evaluate("gate", self.gate_set, start)
-        _check_runs(first)
-        learned_from = outcomes if self.gate_set is self.trainset else ()
-        ending = Ending.STEPS
-        for step in range(self.settings.steps):
-            learned_from = learned_from or await self.evaluate("train", self.trainset, incumbent)
-            chosen = self.settings.method.choose_examples(scored(learned_from), self.rng)
-            if not chosen:
-                ending = Ending.PERFECT
-                break
-            swept, sweeps = await self.sweep(await self.proved(chosen, incumbent))
-            texts = await self.proposals(step, group_by_predictor(swept, sweeps), incumbent)
-            decision = await door.consider(texts, incumbent, outcomes)
-            self.record(step, swept, sweeps, decision)
-            if decision.verdict is Verdict.ACCEPTED:
-                incumbent, outcomes = decision.candidate, decision.outcomes
-                learned_from = outcomes if self.gate_set is self.trainset else ()
-        return self.finish(start, incumbent, mean(first), mean(outcomes), ending)
+    async def adiagnose(
+        self,
+        program: dspy.Module,
+        devset: list[dspy.Example],
+        *,
+        checks: int = 8,
+        max_calls: int | None = None,
+        perfect: float = 1.0,
+    ) -> Diagnosis:
+        """Evaluate a program, go back through its failures, and say which predictors are to blame.
 
-    async def evaluate(self, what: str, examples: Sequence[dspy.Example], candidate: Candidate) -> tuple[Outcome, ...]:
-        program = write(candidate, clone(self.student))
-        install(program, self.ledger)
-        self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples)
-        self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
-        return outcomes
+        The blame is checked on a sample: a blamed call's output is changed as its gradient asks, only what
+        lies downstream is run again, and the metric says whether that would have helped.
 
-    async def proved(self, chosen: Sequence[Scored], incumbent: Candidate) -> list[Scored]:
-        pristine = Pristine.of(write(incumbent, clone(self.student)))
-        return [replace(outcome, graph=await self.prove(outcome, pristine)) for outcome in chosen]
+        Args:
+            program: The program; it is not changed.
+            devset: Examples with inputs and labels.
+            checks: How many checks to make at most; 0 makes none.
+            max_calls: The most language-model calls that all checks may make together; None: four for each.
+            perfect: An example below this score has failed, in metric points.
 
-    async def prove(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:
-        shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
-        if shape not in self.shapes:
-            graph = await prove(outcome.graph, outcome.trace, pristine, self.settings.probe)
-            for warning in graph.warnings:
-                self.warn(warning)
-            # Executions of one shape have the same edges: what one of them proved holds for all.
-            self.shapes[shape] = graph.edges
-        return replace(outcome.graph, edges=self.shapes[shape])
+        Returns:
+            A record that prints within one screen.
 
-    def warn(self, warning: str) -> None:
-        if warning not in self.warnings:
-            self.warnings.append(warning)
-            logger.warning("%s", warning)
-
-    async def sweep(self, chosen: Sequence[Scored]) -> tuple[list[Scored], list[dict[str, TextGradient]]]:
-        seen: Counter[int] = Counter()
-        repeats = []
-        for outcome in chosen:
-            repeats.append(seen[outcome.example_id])
-            seen[outcome.example_id] += 1
-        sweeps = await asyncio.gather(*map(self.sweep_one, chosen, repeats))
-        done = [(outcome, sweep) for outcome, sweep in zip(chosen, sweeps, strict=True) if sweep is not None]
-        return [outcome for outcome, _ in done], [sweep for _, sweep in done]
-
-    async def sweep_one(self, outcome: Scored, repeat: int) -> dict[str, TextGradient] | None:
-        lm = self.settings.gradient_lm
+        Raises:
+            SetupError: If the arguments cannot work; nothing was spent.
+            MetricError: If the metric raises or returns no score.
+            ModelError: If a language model refuses for good.
+            ProgramError: If the program raises on every example.
+            TooManyFailures: If the provider leaves too many examples unanswered.
+        """
+        preflight.check_program(program)
+        preflight.check_examples("devset", devset, program)
+        preflight.check_models(program, self.gradient_lm)
+        preflight.check_number("checks", checks, 0)
+        cap = 4 * checks if max_calls is None else max_calls
+        preflight.check_number("max_calls", cap, 0)
+        preflight.check_number("perfect", perfect, -math.inf, whole=False)
         try:
-            with passage("backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat):
-                return await propagate(
-                    outcome.graph, seed_messages(outcome), self.settings.method.backward, self.settings.method.collect
-                )
-        except LMError as error:
-            logger.warning("no gradients for example %d: %s", outcome.example_id, error)
-            return None
-
-    async def proposals(self, step: int, lessons: Mapping[str, list[Lesson]], incumbent: Candidate) -> dict[str, str]:
-        known = [name for name in incumbent.instructions if name in lessons]
-        chosen = self.settings.method.choose_predictors(known, step, self.rng) if known else []
-        texts = await asyncio.gather(*(self.proposal(name, lessons[name], incumbent) for name in chosen))
-        return dict(zip(chosen, texts, strict=True))
-
-    async def proposal(self, name: str, lessons: Sequence[Lesson], incumbent: Candidate) -> str:
-        free = self.parameters.free(name, incumbent.instructions[name])
-        question = (name, free, render(lessons))
-        attempt = self.asked[question]
-        self.asked[question] += 1
-        try:
-            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn):
-                return await self.settings.method.propose(Subject(name, free, lessons, attempt))
-        except LMError as error:
-            logger.warning("no proposal for predictor %s: %s", name, error)
-            return ""
-
-    def record(
-        self, step: int, chosen: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], decision: Decision
-    ) -> None:
-        pairs = decision.pairs
-        gradients = tuple(
-            (outcome.example_id, {call: str(gradient) for call, gradient in sweep.items()})
-            for outcome, sweep in zip(chosen, sweeps, strict=True)
-        )
-        self.publish(GradientsReady(step, gradients))
-        proposed = {name: decision.candidate.instructions[name] for name in decision.changed}
-        self.records.append(
-            StepRecord(
-                step=step,
-                examples=tuple(outcome.example_id for outcome in chosen),
-                verdict=decision.verdict.name.lower(),
-                changed=decision.changed,
-                proposed=proposed,
-                refused=decision.refused or {},
-                gradients=gradients,
-                before=sum(old for old, _ in pairs) / len(pairs) if pairs else None,
-                after=sum(new for _, new in pairs) / len(pairs) if pairs else None,
-                compared=len(pairs),
-                missing=len(decision.outcomes) - len(pairs) if decision.outcomes else 0,
-            )
-        )
-        self.publish(StepDone(step, self.records[-1].to_dict()))
-
-    def finish(self, start: Candidate, best: Candidate, before: float, after: float, ending: Ending) -> dspy.Module:
-        program: Any = write(best, clone(self.student))
-        program._compiled = False
-        program.detailed_results = Result(
-            ending=ending,
-            score_before=before,
-            score_after=after,
-            instructions_before=dict(start.instructions),
-            instructions_after=dict(best.instructions),
-            steps=tuple(self.records),
-            spent=self.ledger.by_purpose,
-            seconds=self.ledger.seconds,
-            seed=self.settings.seed,
-        )
-        return program
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        score = outcome.score if isinstance(outcome, Scored) else None
-        self.publish(ExampleDone(outcome.example_id, score))
-
-    def publish(self, event: Event) -> None:
-        publish(self.subscribers, event)
-
-
-def _check_runs(outcomes: Sequence[Outcome]) -> None:
-    raised = [outcome.raised for outcome in scored(outcomes)]
-    if raised and all(error is not None and not isinstance(error, AdapterParseError) for error in raised):
-        first = cast(BaseException, raised[0])
-        message = f"the program raised on every one of {len(raised)} examples; the first: {describe(first)}"
-        raise ProgramError(message) from first
+            run = Diagnosing(self, program, checks=checks, max_calls=cap, perfect=perfect)
+            return await run.diagnose(devset)
+        except ModelUnavailable as stop:
+            raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error

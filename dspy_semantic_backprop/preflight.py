@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import dspy
 
 from .errors import SetupError
 from .forward.capture import runner
 from .forward.evaluate import brief
+
+T = TypeVar("T")
 
 
 def check_program(student: Any) -> None:
@@ -124,3 +126,20 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """
     if value not in choices:
         raise SetupError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+
+
+def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:
+    """Open what an argument names.
+
+    Args:
+        name: The argument, for messages.
+        kind: Opens it.
+        path: What it names.
+
+    Raises:
+        SetupError: If it cannot be opened.
+    """
+    try:
+        return kind(path)
+    except (OSError, TypeError, ValueError) as error:
+        raise SetupError(f"{name}={path!r} cannot be used: {error}") from error

@@ -1,6 +1,6 @@
 """Named compositions of the optimizer's parts. A preset is a `Method`.
 
-    SemanticGradientDescent(metric, method=presets.textgrad())
+    SemanticGradientDescent(metric, method=presets.isolated())
     SemanticGradientDescent(metric, method=replace(presets.semantic(), gate=accept_always))
 
 
@@ -8,7 +8,7 @@
 |-------------------------------|-----------------------------------------------------------|
 | `--include_grad`              | `backward=Semantic(...)`; without it `no_gradient()`      |
 | `--target`                    | `Semantic(directions=True)`; without it `directions=False` |
-| `--no_include_sibling`        | `backward=isolated`                                       |
+| `--no_include_sibling`        | `Semantic(siblings=False)`                                |
 | `--use_bad_samples`           | `choose_examples=wrong(n)`; without it `any_example(n)`   |
 | `--errors_per_gradient N`     | `wrong(N)`, `any_example(N)`                              |
 | `--gradients_per_error N`     | `wrong(n, sweeps=N)`, `any_example(n, sweeps=N)`          |
@@ -30,10 +30,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .backward.gradient import Backward, Collect, TextGradient, drop, join
-from .backward.semantic import Semantic, isolated
+from .backward.bounded import bounded
+from .backward.deliver import Deliver, to_another, to_its_own
+from .backward.gradient import Backward, Collect, Direction, TextGradient, drop
+from .backward.semantic import Semantic
 from .backward.silent import silent
 from .step.choose import ChooseExamples, ChoosePredictors, coin_flips, every, wrong
+from .step.choose import blamed as blamed_predictors
 from .step.gate import Gate, strictly_better
 from .step.propose import Propose, Proposer
 
@@ -43,21 +46,25 @@ class Method:
     """The parts that a step of gradient descent is put together from; each can be replaced by your own.
 
     Args:
-        backward: How a reader's gradient becomes messages: `Semantic()`, `isolated`, `silent`.
-        collect: How the messages to a call become its gradient: `join`, `drop`.
+        backward: How a reader's gradient becomes messages: `Semantic()`, `silent`.
+        collect: How the messages to a call become its gradient: `bounded()`, `join`, `drop`.
+        deliver: Whose gradient a call is given: `to_its_own`, `to_another`.
         choose_examples: Which outcomes a step learns from: `wrong(n)`, `any_example(n)`.
         choose_predictors: Which predictors a step rewrites: `every`, `one_by_one`, `coin_flips`, `only(...)`,
-            `without(...)`.
+            `without(...)`, `blamed()`.
         propose: How lessons become an instruction: `Proposer()`.
         gate: Whether a proposal replaces the incumbent: `strictly_better`, `accept_always`.
+        name: What reports call the method.
     """
 
-    backward: Backward[TextGradient, str] = field(default_factory=Semantic)
-    collect: Collect[str, TextGradient] = join
+    backward: Backward[TextGradient, Direction] = field(default_factory=Semantic)
+    collect: Collect[Direction, TextGradient] = field(default_factory=bounded)
+    deliver: Deliver = to_its_own
     choose_examples: ChooseExamples = field(default_factory=wrong)
     choose_predictors: ChoosePredictors = every
     propose: Propose = field(default_factory=Proposer)
     gate: Gate = strictly_better
+    name: str = "semantic"
 
 
 def semantic() -> Method:
@@ -65,16 +72,40 @@ def semantic() -> Method:
     return Method()
 
 
-def textgrad() -> Method:
-    """Semantic gradient descent with TextGrad's backward function: every output judged alone."""
-    return replace(semantic(), backward=isolated)
+def isolated() -> Method:
+    """Semantic gradient descent with TextGrad's backward function: every output judged alone, blind to its siblings."""
+    return replace(semantic(), backward=Semantic(siblings=False), name="isolated")
 
 
 def no_gradient() -> Method:
     """The no-gradient ablation: proposals see inputs and outputs only."""
-    return replace(semantic(), backward=silent, collect=drop)
+    return replace(semantic(), backward=silent, collect=drop, name="no_gradient")
+
+
+def shuffled() -> Method:
+    """The shuffled-gradient ablation: every predictor is given the gradients of another one of the same example."""
+    return replace(semantic(), deliver=to_another, name="shuffled")
+
+
+def comments() -> Method:
+    """Comments on every output instead of directions of change (published without `--target`)."""
+    return replace(semantic(), backward=Semantic(directions=False), name="comments")
+
+
+def via_analysis() -> Method:
+    """The rewrite in two questions: first what is wrong, then the new instruction (`--opt_via_feedback`)."""
+    return replace(semantic(), propose=Proposer(via_analysis=True), name="via_analysis")
 
 
 def random_subset() -> Method:
     """Each predictor is rewritten with probability one half (published without `--full_update`)."""
-    return replace(semantic(), choose_predictors=coin_flips)
+    return replace(semantic(), choose_predictors=coin_flips, name="random_subset")
+
+
+def blamed(share: float = 0.2) -> Method:
+    """Only the predictors that carry the blame for a step's failures are rewritten.
+
+    Args:
+        share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
+    """
+    return replace(semantic(), choose_predictors=blamed_predictors(share), name="blamed")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -24,8 +24,9 @@ from records import record, save, summary
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop.backward.gradient import drop, join
-from dspy_semantic_backprop.backward.semantic import Semantic, isolated
+from dspy_semantic_backprop.backward.bounded import bounded
+from dspy_semantic_backprop.backward.gradient import drop
+from dspy_semantic_backprop.backward.semantic import Semantic
 from dspy_semantic_backprop.backward.silent import silent
 from dspy_semantic_backprop.concurrency import run_sync
 from dspy_semantic_backprop.forward.evaluate import Evaluator, Outcome, Scored, mean, scored
@@ -109,16 +110,20 @@ class Job:
     split: Split
 
 
-def parse(study: str, argv: Sequence[str] | None = None, **defaults: Any) -> Config:
+C = TypeVar("C", bound=Config)
+
+
+def parse(study: str, argv: Sequence[str] | None = None, *, kind: type[C] = Config, **defaults: Any) -> C:
     """Read the command line; an unknown or abbreviated flag is an error.
 
     Args:
         study: The script's name, for --help.
         argv: The arguments; None reads the command line.
+        kind: The flags.
         **defaults: Defaults of this study that differ from `Config`'s.
     """
     parser = argparse.ArgumentParser(study, description=f"The {study} study.", allow_abbrev=False)
-    for one in fields(Config):
+    for one in fields(kind):
         default = defaults.get(one.name, one.default)
         assert default is not MISSING
         how: dict[str, Any] = dict(one.metadata) | {"default": default}
@@ -129,7 +134,7 @@ def parse(study: str, argv: Sequence[str] | None = None, **defaults: Any) -> Con
         else:
             how["type"] = next(kind for kind in (int, float, str) if kind.__name__ in str(one.type))
         parser.add_argument(f"--{one.name}", **how)
-    return Config(**vars(parser.parse_args(argv)))
+    return kind(**vars(parser.parse_args(argv)))
 
 
 def main(study: str, jobs: Callable[[Config], list[Job]], config: Config) -> None:
@@ -208,7 +213,7 @@ def shortened(job: Job, config: Config) -> Job:
 
 def method(config: Config, program: dspy.Module) -> presets.Method:
     """The published switches as the optimizer's parts; the table is in `presets`."""
-    backward = isolated if config.no_include_sibling else Semantic(directions=config.target)
+    backward = Semantic(directions=config.target, siblings=not config.no_include_sibling)
     choose = wrong if config.use_bad_samples else any_example
     predictors = every if config.full_update else coin_flips
     if not config.include_final:
@@ -217,7 +222,7 @@ def method(config: Config, program: dspy.Module) -> presets.Method:
         predictors = only(*predictor_names(config.opt_keys, program))
     return presets.Method(
         backward=backward if config.include_grad else silent,
-        collect=join if config.include_grad else drop,
+        collect=bounded() if config.include_grad else drop,
         choose_examples=choose(config.errors_per_gradient, sweeps=config.gradients_per_error),
         choose_predictors=predictors,
         propose=Proposer(via_analysis=config.opt_via_feedback, short=config.short_prompt),

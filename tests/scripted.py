@@ -34,8 +34,11 @@ def careful(prompt: Prompt) -> dict[str, Any]:
     clean = told and not any("sloppy" in text for text in prompt.inputs.values())
     for name in prompt.names:
         if name.startswith("change_"):
-            wrong = "sloppy" in prompt.inputs[name.replace("change_", "output_")]
+            output = prompt.inputs.get(name.replace("change_", "output_"))
+            wrong = "sloppy" in output if output is not None else "careful" not in prompt.inputs["reader_instruction"]
             answers[name] = f"{name} should be careful" if wrong else "No change needed."
+        elif name.startswith(("severity_", "quote_")):
+            answers[name] = ""
         elif name == "new_instruction":
             now = prompt.inputs["current_instruction"]
             asked = "careful" in prompt.inputs["lessons"] or "expected" in prompt.inputs["lessons"]

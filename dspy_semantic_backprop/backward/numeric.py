@@ -42,7 +42,7 @@ class Numeric:
         ]
 
 
-def add(call: Call, messages: Sequence[Message[float]]) -> dict[str, float]:
+async def add(call: Call, messages: Sequence[Message[float]]) -> dict[str, float]:
     """Collect by summing, for each output field."""
     total = dict.fromkeys(call.outputs, 0.0)
     for message in messages:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..concurrency import cancel
 from ..forward.graph import ComputationGraph
 from ..forward.trace import OUTPUT, Call
-from .gradient import Backward, Collect, G, M, Message, Reading
+from .gradient import Backward, Collect, G, M, Message, Reading, learned
 
 
 async def propagate(
@@ -23,7 +23,8 @@ async def propagate(
     Args:
         graph: The computation graph of one execution.
         seed: The messages of the returned prediction to the calls that wrote it.
-        backward: Asked once for every call that read others.
+        backward: Asked once for every call that read others. What it sends to the call itself is about the
+            call's parameter, and is kept with the call's gradient.
         collect: Applied once for every call, to the messages in the order of their senders.
 
     Returns:
@@ -44,11 +45,13 @@ async def propagate(
         for reader in readers:
             await asyncio.shield(sweeps[reader])
         received = inbox.pop(call.id)
-        gradients[call.id] = collect(call, [m for sender in (*readers, OUTPUT) for m in received.get(sender, ())])
+        told = await collect(call, [m for sender in (*readers, OUTPUT) for m in received.get(sender, ())])
         group = graph.group(call.id)
-        sent = await backward(Reading(graph, call, group, gradients[call.id])) if group else ()
+        sent = await backward(Reading(graph, call, group, told)) if group else ()
+        gradients[call.id] = learned(told, [message for message in sent if message.receiver == call.id])
         for message in sent:
-            inbox[message.receiver].setdefault(call.id, []).append(message)
+            if message.receiver != call.id:
+                inbox[message.receiver].setdefault(call.id, []).append(message)
 
     for wave in reversed(graph.waves):
         for name in wave:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..forward.evaluate import Scored, brief
 from ..forward.trace import OUTPUT, Call
-from .gradient import Message
+from .gradient import Direction, Message, wish
 
 
-def seed(outcome: Scored) -> list[Message[str]]:
+def seed(outcome: Scored) -> list[Message[Direction]]:
     """The messages that start a sweep (arXiv 2412.03624, section 3: the gradient of the answer is its feedback).
 
     Every call whose output was returned is told the feedback. Where the program raised, the calls that
@@ -22,9 +22,9 @@ def seed(outcome: Scored) -> list[Message[str]]:
     text = feedback(outcome)
     group = outcome.graph.group(OUTPUT)
     if group and outcome.raised is None:
-        return [Message(OUTPUT, member.call.id, member.field, text) for member in group]
+        return [_message(outcome, member.call, member.field, text) for member in group]
     blamed = [call for call in outcome.graph if call.error] or list(outcome.graph.calls[-1:])
-    return [Message(OUTPUT, call.id, _last_field(call), _failure(call, text)) for call in blamed]
+    return [_message(outcome, call, _last_field(call), _failure(call, text)) for call in blamed]
 
 
 def feedback(outcome: Scored) -> str:
@@ -35,6 +35,10 @@ def feedback(outcome: Scored) -> str:
     returned = brief(outcome.graph.output, width=2000) or "nothing"
     expected = f" The expected {_listing(labels)}." if labels else ""
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
+
+
+def _message(outcome: Scored, call: Call, field: str, text: str) -> Message[Direction]:
+    return Message(OUTPUT, call.id, field, wish(text, example_id=outcome.example_id, through=(OUTPUT,)))
 
 
 def _listing(labels: dict[str, object]) -> str:

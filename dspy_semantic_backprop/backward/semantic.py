@@ -2,191 +2,180 @@
 
 A reader that got wrong what it made of several outputs is shown with all of them at once, since an
 output may be at fault only beside its neighbour: both say the same, or contradict each other
-(arXiv 2412.03624, section 3).
+(arXiv 2412.03624, section 3). The same question asks about the reader's instruction, which is a parent of
+the reader as the outputs are.
 
-Why one text field per member, made for the call: small models fill it, lists of typed records they do
-not; and identifiers that no output can know keep a text inside one output from forging its
-neighbour's field.
+An answer that is missing, declined or a mere repetition is asked for once more, and then recorded as missing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import dspy
+from ..concurrency import gather
+from .asking import asked
+from .gradient import Direction, Message, Reading, TextGradient
+from .judge import is_blank, refuses, repeats, says_no_change, severity_of, stands_in, words
+from .question import Arrivals, Form, Sheet, split
+from .tally import note
 
-from ..forward.graph import Member, jsonable
-from ..lm import ask
-from .gradient import Message, Reading, TextGradient
+MOST_THROUGH = 16
+"""The most readers that a direction names; of a longer path the nearest ones and the output."""
 
-_NO_CHANGE = re.compile(
-    r"\bno (further )?changes?\b|\bno need (to|for)( a)? change|\bneeds? no change|\bnot need to (be )?change"
-)
-_CHANGE = re.compile(r"\b(should|must|instead|but|however|except|although|wrong|missing)\b")
-
-_DIRECTIONS = """\
-A step of a program read the outputs below, together with its other inputs, and produced its result. \
-The result was not what was wanted, as wanted_change says. Find out which of the outputs misled the step. \
-Judge them together: what does each one add, is it true, do they repeat or contradict each other?
-
-In diagnosis, compare each output with what the wanted result requires. Then, for every output, write in \
-change_<id> how output_<id> should have been different so that the step would have produced the wanted \
-result: name what is wrong or missing in it, and how to get it right. Address that output only, in \
-sentences of your own that do not repeat it. An output that says something else than the wanted result \
-requires must change. Only if the wanted result already follows from an output, say that it needs no change."""
-
-_COMMENTS = """\
-A step of a program read the outputs below, together with its other inputs, and produced its result. \
-The result was not what was wanted, as wanted_change says. Judge the outputs together.
-
-In diagnosis, compare each output with what the wanted result requires. Then, for every output, comment in \
-change_<id> on what is good and what is bad about output_<id>, in sentences of your own that do not repeat \
-it. Only if the wanted result already follows from an output, say that it needs no change."""
+_COMPARED = 32
+"""Up to how many answers of one question are compared with each other word by word."""
 
 
 class Semantic:
     """The semantic backward function.
 
     Args:
-        directions: Ask for directions of change (the published `--target`); False asks for comments.
+        form: How a question is put, as `question.Form`.
+        **changes: Parts of the form by name: `directions`, `siblings`, `evidence`, `budget`, `most`, `longest`.
     """
 
-    def __init__(self, *, directions: bool = True) -> None:
-        self.directions = directions
+    def __init__(self, form: Form | None = None, **changes: Any) -> None:
+        self.form = replace(form or Form(), **changes)
 
-    async def __call__(self, reading: Reading[TextGradient], /) -> list[Message[str]]:
-        """Ask one question about the whole group.
+    async def __call__(self, reading: Reading[TextGradient], /) -> list[Message[Direction]]:
+        """Ask one question about the whole group, or one about each part of a group that is too large.
 
         Returns:
-            One message for each member that should change; none without asking where the reader need
-            not change.
+            One message for each member, and one to the reader itself about its instruction; none without
+            asking where the reader need not change or read nothing.
 
         Raises:
             LMError: What the provider refused to answer after all retries.
         """
-        if not reading.gradient:
+        if not reading.gradient or not reading.group:
             return []
-        return await question(reading, reading.group, directions=self.directions)
+        arrivals = Arrivals(reading)
+        parts = split(reading, arrivals, self.form)
+        if len(parts) > 1 and self.form.siblings:
+            note("split", len(parts))
+
+        async def judge(part: Sequence[Any]) -> list[Direction]:
+            return await _Hearing(Sheet(reading, arrivals, part, self.form), len(parts)).directions()
+
+        judged = await gather(judge, parts)
+        members = [member for part in parts for member in part]
+        directions = [direction for part in judged for direction in part[:-1]]
+        sent = [
+            Message(reading.reader.id, member.call.id, member.field, direction)
+            for member, direction in zip(members, directions, strict=True)
+        ]
+        return [*sent, Message(reading.reader.id, reading.reader.id, "", _agreed([part[-1] for part in judged]))]
 
 
-async def isolated(reading: Reading[TextGradient], /) -> list[Message[str]]:
-    """TextGrad's backward function: one question for each member, blind to its neighbours."""
-    if not reading.gradient:
-        return []
-    sent = await asyncio.gather(*(question(reading, (member,), shown=(member,)) for member in reading.group))
-    return [message for messages in sent for message in messages]
+def _agreed(said: Sequence[Direction]) -> Direction:
+    # Each part of a group was judged with the same instruction: more parts must say so than deny it.
+    for status in ("change", "none"):
+        alike = [direction for direction in said if direction.status == status]
+        known = sum(direction.status != "missing" for direction in said)
+        if alike and len(alike) * 2 >= known:
+            return next((one for one in alike if one.severity == "major"), alike[0])
+    return said[0]
 
 
-async def question(
-    reading: Reading[TextGradient],
-    group: Sequence[Member],
-    *,
-    shown: Sequence[Member] | None = None,
-    directions: bool = True,
-) -> list[Message[str]]:
-    """Ask how the members of a group should have been different.
-
-    Args:
-        reading: The reader, its group and its gradient.
-        group: The members to ask about.
-        shown: The members whose outputs may be seen; None for all of the reader's group.
-        directions: Directions of change, or comments.
-
-    Returns:
-        The messages; members that need no change, and members that two replies left out, get none.
-    """
-    shown = reading.group if shown is None else shown
-    inputs = {
-        "reader_instruction": reading.reader.instruction,
-        "reader_inputs": _text(_visible_inputs(reading, shown)),
-        "reader_output": _text(reading.reader.outputs) if reading.reader.outputs else reading.reader.error or "",
-        "wanted_change": str(reading.gradient),
-    }
-    values = [_text(member.value) for member in group]
-    keys = identifiers(len(group), [*inputs.values(), *values])
-    outputs = {f"output_{key}": value for key, value in zip(keys, values, strict=True)}
-    replies = await ask(_signature(group, keys, directions), {**inputs, **outputs})
-    messages = []
-    for member, key in zip(group, keys, strict=True):
-        reply = _readable(str(replies.get(f"change_{key}") or "").strip(), group, keys)
-        if reply and not says_no_change(reply):
-            messages.append(Message(reading.reader.id, member.call.id, member.field, reply))
-    return messages
+@dataclass(frozen=True)
+class _Answer:
+    change: str
+    severity: str
+    quote: str
 
 
-def _readable(reply: str, group: Sequence[Member], keys: Sequence[str]) -> str:
-    # Identifiers mean something within one question only; a reader of the gradient knows predictors.
-    for member, key in zip(group, keys, strict=True):
-        reply = reply.replace(f"output_{key}", f"the {member.field} of {member.call.predictor}")
-    return reply
+class _Hearing:
+    """One question with its second try: answers by identifier, judged."""
+
+    def __init__(self, sheet: Sheet, questions: int) -> None:
+        self.sheet = sheet
+        self.questions = questions
+        self.wanted = (*sheet.keys, sheet.own_key)
+        self.output_of = dict(zip(sheet.keys, sheet.outputs, strict=True))
+        self.good: dict[str, _Answer] = {}
+
+    async def directions(self) -> list[Direction]:
+        """Ask, once more where needed; one direction for each member, and the last one for the instruction."""
+        open_keys: Sequence[str] = self.wanted
+        for again in (False, True):
+            if open_keys:
+                await self._ask(open_keys, again)
+                open_keys = [key for key in self.wanted if key not in self.good]
+        note("missing", len(open_keys))
+        return [self._direction(key) for key in self.wanted]
+
+    async def _ask(self, keys: Sequence[str], again: bool) -> None:
+        reply = await asked(self.sheet.signature(keys, again), self.sheet.inputs, again=again)
+        if not reply.fields and refuses(reply.text or ""):
+            note("refused", len(keys))
+            return
+        answers = {key: _answer(key, reply.fields) for key in keys}
+        for key in self._usable(answers):
+            self.good[key] = answers[key]
+
+    def _usable(self, answers: Mapping[str, _Answer]) -> list[str]:
+        usable: list[str] = []
+        for key, answer in answers.items():
+            if is_blank(answer.change):
+                continue
+            if refuses(answer.change):
+                note("refused")
+            elif not says_no_change(answer.change) and self._echoes(key, answer.change, {**self.good, **answers}):
+                note("echo")
+            else:
+                usable.append(key)
+        return usable
+
+    def _echoes(self, key: str, change: str, answers: Mapping[str, _Answer]) -> bool:
+        shared = self.sheet.shared
+        sources = [
+            self.output_of.get(key, shared["reader_output"]),
+            shared["wanted_change"],
+            shared["reader_instruction"],
+        ]
+        return any(repeats(change, source) for source in sources) or self._copied(key, change, answers)
+
+    def _copied(self, key: str, change: str, answers: Mapping[str, _Answer]) -> bool:
+        # Outputs that are alike may be told the same. Of two answers that are alike the first one stands.
+        for other, answer in answers.items():
+            if other == key:
+                return False
+            alike = self.output_of.get(other, "").split() == self.output_of.get(key, "").split()
+            if (alike and self.sheet.own_key not in (key, other)) or says_no_change(answer.change):
+                continue
+            if words(answer.change) == words(change):
+                return True
+            if len(answers) <= _COMPARED and repeats(change, answer.change) and repeats(answer.change, change):
+                return True
+        return False
+
+    def _direction(self, key: str) -> Direction:
+        path = self._path
+        answer = self.good.get(key)
+        if answer is None:
+            return Direction("", "missing", "none", **path)
+        severity = severity_of(answer.severity)
+        if says_no_change(answer.change):
+            return Direction("", "none", "none", **path)
+        quote = answer.quote.strip().strip("\"'`\u201c\u201d").strip()
+        if quote and not stands_in(quote, [self.output_of.get(key, self.sheet.shared["reader_instruction"])]):
+            note("false quote")
+            quote = ""
+        change = self.sheet.readable(answer.change)
+        return Direction(change, "change", "major" if severity == "none" else severity, quote, **path)
+
+    @property
+    def _path(self) -> dict[str, Any]:
+        reading = self.sheet.reading
+        wishes = reading.gradient.wishes
+        first = next((one.value for one in wishes if one.value.severity == "major"), wishes[0].value)
+        through = (reading.reader.id, *first.through)
+        if len(through) > MOST_THROUGH:
+            through = (*through[: MOST_THROUGH - 2], "...", through[-1])
+        return {"example_id": first.example_id, "through": through, "questions": self.questions}
 
 
-def says_no_change(reply: str) -> bool:
-    """Whether a reply is the legal answer that an output is fine as it is, and asks for nothing else."""
-    plain = " ".join(re.findall(r"[a-z']+", reply.casefold()))
-    return plain in {"", "none", "n a", "nothing"} or bool(_NO_CHANGE.search(plain) and not _CHANGE.search(plain))
-
-
-def identifiers(count: int, texts: Sequence[str]) -> list[str]:
-    """Names for the members of one question that stand in none of the texts it shows.
-
-    Args:
-        count: How many.
-        texts: Everything that the question shows.
-
-    Returns:
-        Distinct identifiers, the same for the same question.
-    """
-    keys: list[str] = []
-    attempt = 0
-    material = hashlib.sha256("\x00".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
-    while len(keys) < count:
-        key = hashlib.sha256(f"{material}{attempt}".encode()).hexdigest()[:6]
-        attempt += 1
-        if key not in keys and not any(key in text for text in texts):
-            keys.append(key)
-    return keys
-
-
-def _signature(group: Sequence[Member], keys: Sequence[str], directions: bool) -> Any:
-    fields: dict[str, Any] = {
-        "reader_instruction": (str, dspy.InputField(desc="what the step was told to do")),
-        "reader_inputs": (str, dspy.InputField(desc="what else the step was given")),
-    }
-    for member, key in zip(group, keys, strict=True):
-        read_as = " and ".join(member.read_as) or "the reason why the step ran"
-        description = f"field {member.field} of {member.call.predictor}, which the step read as {read_as}"
-        fields[f"output_{key}"] = (str, dspy.InputField(desc=description))
-    fields["reader_output"] = (str, dspy.InputField(desc="what the step produced"))
-    fields["wanted_change"] = (str, dspy.InputField(desc="how that should have been different"))
-    fields["diagnosis"] = (str, dspy.OutputField(desc="what led the step to its result rather than the wanted one"))
-    for key in keys:
-        description = f"how output_{key} should have been different" if directions else f"comment on output_{key}"
-        fields[f"change_{key}"] = (str, dspy.OutputField(desc=description))
-    return dspy.make_signature(fields, _DIRECTIONS if directions else _COMMENTS, "SharedSuccessors")
-
-
-def _visible_inputs(reading: Reading[TextGradient], shown: Sequence[Member]) -> dict[str, Any]:
-    # An input that is a neighbour's output must stay unseen where only some of the group is shown.
-    whole = {
-        name
-        for member in reading.group
-        for edge in member.edges
-        if edge.known_by == "identity"
-        for name in member.read_as
-    }
-    hidden = {name for member in reading.group if member not in shown for name in member.read_as}
-    return {name: value for name, value in reading.reader.inputs.items() if name not in whole | hidden}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) or hasattr(value, "items"):
-        return "\n".join(f"{name}: {_text(item)}" for name, item in dict(value).items())
-    return json.dumps(jsonable(value), ensure_ascii=False)
+def _answer(key: str, fields: Mapping[str, Any]) -> _Answer:
+    return _Answer(*(str(fields.get(f"{name}_{key}") or "").strip() for name in ("change", "severity", "quote")))

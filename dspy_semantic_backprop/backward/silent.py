@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .gradient import Message, Reading, TextGradient
+from .gradient import Direction, Message, Reading, TextGradient
 
 
-async def silent(reading: Reading[TextGradient], /) -> list[Message[str]]:
+async def silent(reading: Reading[TextGradient], /) -> list[Message[Direction]]:
     """Send no message to anyone."""
     return []

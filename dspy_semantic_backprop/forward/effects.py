@@ -97,6 +97,16 @@ def is_replaying() -> bool:
     return _replaying.get()
 
 
+@contextmanager
+def permitted() -> Iterator[None]:
+    """Let happen what happens inside of a stretch where it is forbidden: a language model must be reached."""
+    token = _forbidden.set(False)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
 def pause() -> Any:
     """Stop watching in this context; returns what `resume` needs."""
     return _seen.set(None)

@@ -143,15 +143,29 @@ class Evaluator:
         if raised is not None:
             grade = Grade(self.failure_score, f"The program failed: {trace.error}")
         else:
-            with passage("metric", self.ledger):
-                where = f"example {example_id} ({brief(example.toDict())})"
-                score = functools.partial(self.metric.score, example, returned, where)
-                grade = await anyio.to_thread.run_sync(score, limiter=self.limiter, abandon_on_cancel=True)
-                if grade.feedback is None:
-                    ask = functools.partial(self._ask, program, example, returned, graph, where)
+            grade = await self.grade(example_id, example, returned)
+            if grade.feedback is None:
+                with passage("metric", self.ledger):
+                    ask = functools.partial(self._ask, program, example, returned, graph, _where(example_id, example))
                     words = await anyio.to_thread.run_sync(ask, limiter=self.limiter, abandon_on_cancel=True)
                     grade = Grade(grade.score, words)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)
+
+    async def grade(self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric") -> Grade:
+        """Grade what a program returned for an example.
+
+        Args:
+            example_id: The example's position in its set.
+            example: The example.
+            returned: What the program returned.
+            purpose: What the metric's own language-model calls are booked under.
+
+        Raises:
+            MetricError: If the metric breaks its contract.
+        """
+        score = functools.partial(self.metric.score, example, returned, _where(example_id, example))
+        with passage(purpose, self.ledger):
+            return await anyio.to_thread.run_sync(score, limiter=self.limiter, abandon_on_cancel=True)
 
     def _ask(
         self, program: dspy.Module, example: dspy.Example, returned: Any, graph: ComputationGraph, where: str
@@ -168,6 +182,10 @@ class Evaluator:
         writer = writers[-1].call
         own = [entries[writer.id]]
         return self.metric.feedback(example, returned, (list(entries.values()), own), writer.predictor, where)
+
+
+def _where(example_id: int, example: dspy.Example) -> str:
+    return f"example {example_id} ({brief(example.toDict())})"
 
 
 def scored(outcomes: Sequence[Outcome]) -> tuple[Scored, ...]:

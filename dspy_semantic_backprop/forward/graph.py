@@ -123,6 +123,16 @@ class ComputationGraph:
         sources = {edge.source.call for edge in self._into[call_id]}
         return tuple(sorted(sources, key=self._position.__getitem__))
 
+    def descendants(self, call_id: str) -> tuple[str, ...]:
+        """The calls that a call's outputs reached, over any number of edges, by start; the returned prediction not."""
+        found: set[str] = set()
+        frontier = [call_id]
+        while frontier:
+            fresh = {name for name in self.successors(frontier.pop()) if name not in found and name != OUTPUT}
+            found |= fresh
+            frontier += fresh
+        return tuple(sorted(found, key=self._position.__getitem__))
+
     def group(self, reader: str) -> tuple[Member, ...]:
         """The shared-successor group of a reader: each output it read, once, with the fields it read it as.
 

@@ -145,10 +145,12 @@ class Session:
             ANSWERED.set(call.id)
             self.observed.inputs[call.id] = self.observed.calls[name][-1]
             self.observed.told[call.id] = {"instructions": signature.instructions, "demos": _told(demos)}
-        replaced = self._changed.get(call.id, {})
-        first = self.outputs(call, replaced)
+        return self.completions(call, self._changed.get(call.id, {}))
+
+    def completions(self, call: Call, replaced: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A recorded call's answer in each of its completions, some of its fields replaced in all of them."""
         others = ({**snapshot(dict(row)), **copy.deepcopy(replaced)} for row in call.further)
-        return [first, *others]
+        return [self.outputs(call, replaced), *others]
 
     def outputs(self, call: Call, replaced: Mapping[str, Any]) -> dict[str, Any]:
         """A recorded call's answer, some of its fields replaced.

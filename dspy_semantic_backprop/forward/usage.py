@@ -1,4 +1,4 @@
-"""How many tokens each call of a predictor took.
+"""How many tokens each call of a predictor took, for the graph; what a run pays for is counted in `usage`.
 
 DSPy reports the usage of every answer that did not come from its cache to the usage tracker of its context,
 while the call that asked is under way: so which call that is stands in a context variable of its own.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from ..errors import CapReached
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,41 @@ class Spent:
 
 @dataclass
 class Ledger:
-    """Books what each purpose (forward, backward, propose, metric) has spent. Thread-safe."""
+    """Books what each purpose (forward, backward, propose, metric, check) has spent. Thread-safe.
 
+    Args:
+        caps: Purpose -> the most requests that it may send; without one, no bound.
+        started: When the ledger was opened.
+    """
+
+    caps: Mapping[str, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    _under_way: dict[str, int] = field(default_factory=dict)
     _by_purpose: dict[str, Spent] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
         # A program may deep-copy its language model (BestOfN does): the copy's calls cost the same money.
         return self
+
+    @contextmanager
+    def admitted(self, purpose: str) -> Iterator[None]:
+        """Let one request through; `book` it inside.
+
+        Raises:
+            CapReached: Before the request, if those booked and those under way are as many as the cap.
+        """
+        with self._lock:
+            under_way = self._under_way.get(purpose, 0)
+            sent = self._by_purpose.get(purpose, Spent()).calls + under_way
+            if purpose in self.caps and sent >= self.caps[purpose]:
+                raise CapReached(f"{purpose}: {self.caps[purpose]} requests are the most that it may send")
+            self._under_way[purpose] = under_way + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way[purpose] -= 1
 
     def book(self, purpose: str, spent: Spent) -> None:
         """Add an amount to one purpose."""

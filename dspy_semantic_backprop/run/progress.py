@@ -14,20 +14,21 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._step = "start"
+        self._step = ""
         self._steps = 0
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         match event:
             case RunStarted():
-                self._steps = event.steps
+                self._step, self._steps = "start", event.steps
                 tqdm.write(
                     f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
                     f"{event.gate} to decide on, {event.steps} steps"
                 )
             case EvaluationStarted():
-                self._bar = tqdm(total=event.examples, desc=f"{self._step}: {event.what}", leave=False)
+                title = f"{self._step}: {event.what}" if self._step else event.what
+                self._bar = tqdm(total=event.examples, desc=title, leave=False)
             case ExampleDone() if self._bar is not None:
                 self._bar.update()
             case EvaluationDone() if self._bar is not None:

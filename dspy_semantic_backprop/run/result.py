@@ -68,6 +68,8 @@ class Result:
         spent: By purpose: forward, metric, backward, propose.
         seconds: Wall time, in seconds.
         seed: The seed of the run's random choices.
+        method: The name of the method.
+        notes: What happened in the backward passes, by name, how often; see `backward.tally`.
     """
 
     ending: Ending
@@ -79,6 +81,8 @@ class Result:
     spent: Mapping[str, Spent]
     seconds: float
     seed: int
+    method: str = "semantic"
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> Spent:
@@ -95,6 +99,8 @@ class Result:
             "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
             "seconds": self.seconds,
             "seed": self.seed,
+            "method": self.method,
+            "notes": dict(self.notes),
         }
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ..errors import SetupError
@@ -21,8 +21,13 @@ class ChooseExamples(Protocol):
 class ChoosePredictors(Protocol):
     """Picks the predictors that a step rewrites."""
 
-    def __call__(self, predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
-        """Return the chosen names, in the order given."""
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        """Return the chosen names, in the order given.
+
+        `blame` is each predictor's mean share, 0 to 1, of the failures that the step learns from.
+        """
         ...
 
 
@@ -56,17 +61,17 @@ def any_example(count: int = 2, *, sweeps: int = 1) -> ChooseExamples:
     return choose
 
 
-def every(predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
+def every(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
     """All predictors at once (the published `--full_update`)."""
     return list(predictors)
 
 
-def one_by_one(predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
+def one_by_one(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
     """One predictor a step, in turn."""
     return [predictors[step % len(predictors)]]
 
 
-def coin_flips(predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
+def coin_flips(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
     """Each predictor with probability one half, never none (published without `--full_update`)."""
     return [name for name in predictors if rng.random() < 0.5] or [rng.choice(list(predictors))]
 
@@ -78,7 +83,7 @@ def only(*chosen: str) -> ChoosePredictors:
         *chosen: Names as in `named_predictors()`.
     """
 
-    def choose(predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
         unknown = [name for name in chosen if name not in predictors]
         if unknown:
             raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
@@ -95,7 +100,26 @@ def without(*left_out: str, of: ChoosePredictors = every) -> ChoosePredictors:
         of: The choice among the others.
     """
 
-    def choose(predictors: Sequence[str], step: int, rng: random.Random, /) -> list[str]:
-        return of([name for name in predictors if name not in left_out], step, rng)
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+        return of([name for name in predictors if name not in left_out], step, rng, blame)
+
+    return choose
+
+
+def blamed(share: float = 0.2) -> ChoosePredictors:
+    """The predictors that the failures of the step are blamed on; never none: at least the one blamed most.
+
+    Args:
+        share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
+
+    Raises:
+        SetupError: If that is no number between 0 and 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise SetupError(f"share must be a number from 0 to 1, not {share!r}")
+
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+        chosen = [name for name in predictors if blame.get(name, 0.0) >= share]
+        return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
 
     return choose

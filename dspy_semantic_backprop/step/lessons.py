@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..backward.gradient import TextGradient
+from ..backward.reduce import Remark
 from ..forward.evaluate import Scored
 from ..forward.trace import Call
 
@@ -45,3 +46,22 @@ def group_by_predictor(
             lesson = Lesson(outcome.example_id, call, gradients[call.id], outcome.score)
             lessons.setdefault(call.predictor, []).append(lesson)
     return lessons
+
+
+def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
+    """What lessons ask for, example by example, as `backward.reduce` merges it.
+
+    Args:
+        lessons: The lessons of one predictor.
+
+    Returns:
+        One remark for each direction of change: what its readers asked of its outputs, and what its own
+        question asked of its instruction.
+    """
+    said = []
+    for lesson in lessons:
+        own = lesson.gradient.own
+        directions = [message.value for message in lesson.gradient.wishes] + ([own] if own is not None else [])
+        texts = dict.fromkeys(one.change for one in directions if one.status == "change")
+        said += [Remark(text, lesson.example_id) for text in texts]
+    return said

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import dspy
 
-from ..forward.graph import jsonable
+from ..backward.tally import note
+from ..backward.text import shown
 from ..lm import ask
 from .lessons import Lesson
 
 MOST_CALLS = 8
 """The most calls of one example that a proposal is shown; of a longer loop, the first and the last ones."""
+
+LONGEST = 2_000
+"""The most tokens of one value in a proposal's question; of a longer one the two ends are shown."""
 
 
 class Rewrite(dspy.Signature):
@@ -129,10 +132,16 @@ def render(lessons: Sequence[Lesson]) -> str:
     """
     blocks = []
     for number, lesson in enumerate(_sample(lessons), start=1):
-        produced = _values(lesson.call.outputs) if lesson.call.error is None else f"  FAILED: {lesson.call.error}"
+        failed = f"\n  FAILED: {_text(lesson.call.error)}" if lesson.call.error is not None else ""
+        # A call that failed may have written some of its fields before.
+        produced = (_values(lesson.call.outputs) if lesson.call.outputs or not failed else "") + failed
+        produced = produced.lstrip("\n")
         block = f"Lesson {number}\nGiven:\n{_values(lesson.call.inputs)}\nProduced:\n{produced}"
         if lesson.gradient:
             block += f"\nHow the output should have been different:\n  {lesson.gradient}"
+        own = lesson.gradient.own
+        if own is not None and own.status == "change":
+            block += f"\nHow the instruction should have been different:\n  {own.change}"
         blocks.append(block)
     return "\n\n".join(blocks)
 
@@ -153,7 +162,9 @@ def _values(values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False)
+    text, left_out = shown(value, LONGEST)
+    note("left out", bool(left_out))
+    return text
 
 
 def _describe(subject: Subject) -> str:

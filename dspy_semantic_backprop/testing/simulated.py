@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .amending import amended, asks_to_amend
+from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE
 from .prompt import LONGEST, Prompt, unescaped
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
 
@@ -39,19 +41,6 @@ _QUESTION = re.compile(r"question|query|problem|task|input")
 _GOLD = re.compile(r"oracle|gold|label|expected|target|reference")
 _IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle")
 _BLOCK = re.compile(r"```(?:\w*\n)?(.*?)```", re.DOTALL)
-
-_CARRIED = re.compile(r"intermediate result is ([^\n\"]+?)(?= \(|\.(?:\s|$|[\"'])|[\"\n]|$)")
-_CARRIED_CUE = re.compile(r"intermediate result is \w+ \(([a-z ]+): ([^\n\"]*?)\)\.")
-_LOOSE = re.compile(r"seems that the answer is ([^\n]+?) (?:in total|here)\b")
-_ANSWERED = re.compile(r"\banswer[\"']?\s*(?:[:=]|\n)\s*[\"']?([^\n\"]{1,2000})")
-_EXPECTED = re.compile(
-    r"(?:(?:expected|correct|right|true|gold|wanted|reference)(?: final)?"
-    r"(?: (?:answer|output|result|value|label))?(?: is| was|:| =| should be| would be)"
-    r"|should have (?:given|been|said|answered))"
-    r"\s*[\"'`\u201c]?([^\n;\"\u201d]{1,2000}?)"
-    r"(?=[\n;\"\u201d`]|\.?[\"']?(?:\s*$|(?-i:\.\s+[A-Z]))|,? (?:but|not|and not)\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 _EDGES = " .\"'`"
 _HARMLESS = ("Read everything carefully.", "Take your time.", "Work with great care.", "Be precise.")
@@ -76,6 +65,8 @@ class SimulatedModel:
         names = _results(prompt)
         if not prompt.outputs:
             return self._plain(prompt)
+        if asks_to_amend(prompt):
+            return amended(prompt)
         if any(map(_PROPOSES.search, names)):
             return self._propose(prompt)
         if any(map(_CRITICISES.search, names)) and not any(map(_ANSWERS.search, names)):
@@ -111,7 +102,7 @@ class SimulatedModel:
     def _worked_out(self, question: str, final: bool, prompt: Prompt) -> tuple[str, Kind]:
         """The value of a step or an answer, and its kind."""
         texts = map(unescaped, prompt.inputs.values())
-        carried = [match[1] for text in texts for match in _CARRIED.finditer(text)]
+        carried = [match[1] for text in texts for match in CARRIED.finditer(text)]
         found = find(question)
         skilled = found and any(skill.named_in(prompt.instruction) for skill in found[0].skills)
         if carried and (final or not skilled):
@@ -159,7 +150,7 @@ class SimulatedModel:
 
     def _called_for(self, block: str, expected: str, whole: bool) -> Iterator[Skill]:
         """The skills that would have turned the output of a step, or of a program, into the expected one."""
-        loose, answered, carried = _LOOSE.search(block), _ANSWERED.search(block), _CARRIED.search(block)
+        loose, answered, carried = LOOSE.search(block), ANSWERED.search(block), CARRIED.search(block)
         if loose and _kind_of(expected) != "text":
             yield FORMS[_kind_of(expected)]
         found = find(block)
@@ -184,12 +175,17 @@ class SimulatedModel:
         rest = {name: text for name, text in prompt.inputs.items() if not name.startswith("output_")}
         wanted = next((text for name, text in rest.items() if "wanted" in name), "\n".join(rest.values()))
         question = unescaped(rest.get("reader_inputs", "\n".join(rest.values())))
-        expected = next((match[1].strip(_EDGES) for match in _EXPECTED.finditer(unescaped(wanted))), "")
+        expected = next((match[1].strip(_EDGES) for match in EXPECTED.finditer(unescaped(wanted))), "")
         values: dict[str, Any] = {}
         for name, kind, _ in prompt.outputs:
-            key = name.partition("_")[2]
-            if key in members:
+            what, _, key = name.partition("_")
+            if what in ("severity", "quote"):
+                values[name] = ""
+            elif key in members:
                 values[name] = self._message(key, members, question, expected)
+            elif what == "change" and any(values.get(f"change_{one}", _NO_CHANGE) != _NO_CHANGE for one in members):
+                # A step that was misled by what it read did what could be done.
+                values[name] = _NO_CHANGE
             else:
                 values[name] = self._advice(prompt) if kind.startswith("dict") else self._remark(prompt)
         return values
@@ -215,7 +211,7 @@ class SimulatedModel:
 
     def _wanted(self, text: str, value: str, question: str, expected: str) -> tuple[str, tuple[Skill, ...]]:
         """The value that an output should have carried, and the skills for it."""
-        cue = _CARRIED_CUE.search(text)
+        cue = CARRIED_CUE.search(text)
         name = cue[1].replace(" ", "_") if cue else ""
         if cue and name in CUES:
             doubtful = TASKS["statements"].solve({name: cue[2]}, [CUES[name].name]) == "yes"
@@ -298,7 +294,7 @@ def _question(prompt: Prompt) -> str:
         if _QUESTION.fullmatch(name):
             return unescaped(text)
     own = {name: unescaped(text) for name, text in prompt.inputs.items()}
-    return "\n".join(f"{name}: {text}" for name, text in own.items() if not _CARRIED.search(text))
+    return "\n".join(f"{name}: {text}" for name, text in own.items() if not CARRIED.search(text))
 
 
 def _guess(question: str, point: float) -> tuple[str, Kind]:
@@ -361,7 +357,7 @@ def _extracted(prompt: Prompt) -> dict[str, Any]:
 def _examples(text: str, gold: str) -> Iterator[tuple[str, str]]:
     """The stretches of a text that end in an expected answer, with that answer."""
     begin = 0
-    for match in _EXPECTED.finditer(text):
+    for match in EXPECTED.finditer(text):
         end = re.compile(r"[\n\"]").search(text, match.end())
         yield text[begin : end.start() if end else len(text)], match[1].strip(_EDGES)
         begin = end.start() if end else len(text)
@@ -370,7 +366,7 @@ def _examples(text: str, gold: str) -> Iterator[tuple[str, str]]:
 
 
 def _said(text: str) -> str:
-    match = _CARRIED.search(text) or _LOOSE.search(text) or _ANSWERED.search(text)
+    match = CARRIED.search(text) or LOOSE.search(text) or ANSWERED.search(text)
     return (match[1] if match else text).strip()
 
 
@@ -386,8 +382,7 @@ def _current(prompt: Prompt) -> str:
         for name, text in prompt.inputs.items():
             if part in name and not re.search(r"previous|additional|attempted|reader", name):
                 return text
-    tried = unescaped(prompt.inputs.get("attempted_instructions", ""))
-    attempts = re.findall(r"Instruction #\d+: (.+)", tried)
+    attempts = re.findall(r"Instruction #\d+: (.+)", unescaped(prompt.inputs.get("attempted_instructions", "")))
     return attempts[-1].strip(" '\"\u00bb\u00ab,]") if attempts else ""
 
 

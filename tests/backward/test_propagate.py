@@ -115,6 +115,14 @@ def test_one_output_read_by_two_fields_of_one_call_counts_twice():
     assert gradients["n0[0]"] == {"y": 5.0}
 
 
+async def values(call, messages):
+    return [message.value for message in messages]
+
+
+async def nothing(call, messages):
+    return None
+
+
 def test_messages_are_collected_in_the_order_of_their_senders_whoever_answers_first():
     reads = [[], [(0, 1.0)], [(0, 1.0)], [(1, 1.0), (2, 1.0)]]
     graph = graph_of(reads, [0] * 4, [0.0] * 4, [3])
@@ -128,7 +136,7 @@ def test_messages_are_collected_in_the_order_of_their_senders_whoever_answers_fi
             graph,
             [Message(OUTPUT, "n3[0]", "y", "start")],
             slow_first,
-            lambda call, messages: [message.value for message in messages],
+            values,
         )
     )
     assert gradients["n0[0]"] == ["n1[0]", "n2[0]"]
@@ -149,7 +157,7 @@ def test_a_sweep_runs_as_many_rounds_as_the_graph_is_deep():
         running -= 1
         return []
 
-    asyncio.run(propagate(graph, [], backward, lambda call, messages: None))
+    asyncio.run(propagate(graph, [], backward, nothing))
     assert peak == width
 
 
@@ -170,5 +178,5 @@ def test_an_error_in_one_call_ends_the_sweep_and_cancels_the_others():
         return []
 
     with pytest.raises(RuntimeError, match="no"):
-        asyncio.run(propagate(graph, [], backward, lambda call, messages: None))
+        asyncio.run(propagate(graph, [], backward, nothing))
     assert cancelled == ["n2[0]"]

@@ -40,6 +40,18 @@ def test_the_published_flags_run_and_every_request_is_accounted_for_with_retries
     assert {"before", "after"} <= set(written["score"]["train"])
 
 
+@pytest.mark.parametrize("pipeline", ["bbh", "liar"])
+def test_a_diagnosis_fits_a_screen_and_is_the_same_as_json(pipeline, tmp_path):
+    printed = run("diagnose", "--pipeline", pipeline, "--smoke", folder=tmp_path)
+    assert printed.returncode == 0, printed.stderr[-2000:]
+    lines = printed.stdout.rstrip().split("\n")
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    assert "examples failed" in lines[0] and "final" in printed.stdout
+    state = json.loads(run("diagnose", "--pipeline", pipeline, "--smoke", "--json", folder=tmp_path).stdout)
+    assert sum(one["share"] for one in state["predictors"]) == pytest.approx(1.0)
+    assert state["spent"]["check"]["calls"] <= state["max_calls"] == 32
+
+
 def test_every_switch_is_accepted_and_reaches_the_method(tmp_path):
     switches = ["--target", "--no_include_sibling", "--opt_via_feedback", "--short_prompt", "--no_select"]
     numbers = ["--errors_per_gradient", "1", "--gradients_per_error", "2", "--batch_size", "6", "--max_threads", "4"]
@@ -81,3 +93,17 @@ def test_a_users_mistake_is_one_line_and_an_exit_status(script, arguments, messa
 def test_latency_benchmark_runs(tmp_path):
     written = record(run("latency", "--smoke", folder=tmp_path))
     assert written["rows"][0]["step_ratio"] >= 1
+
+
+def test_a_gradient_is_no_longer_at_depth_than_its_cap(tmp_path):
+    written = record(run("gradient_length", "--depth", "12", folder=tmp_path))
+    joined, *bounded = written["rows"]
+    assert joined["tokens"][-1] > 3 * written["settings"]["cap"]
+    for row in bounded:
+        assert max(row["tokens"]) <= written["settings"]["cap"] and len(row["tokens"]) == 12
+
+
+def test_the_sweep_overhead_benchmark_asks_each_question_once(tmp_path):
+    written = record(run("sweep_overhead", "--smoke", folder=tmp_path))
+    assert [row["questions"] for row in written["rows"]] == [8, 36]
+    assert all(row["ratio"] > 0 for row in written["rows"])

@@ -33,8 +33,10 @@ def rule(prompt):
     answers = {}
     for name in prompt.names:
         if name.startswith("change_"):
-            read = prompt.inputs[name.replace("change_", "output_")]
-            answers[name] = f"change the {read}"
+            read = prompt.inputs.get(name.replace("change_", "output_"))
+            answers[name] = "No change needed." if read is None else f"change the {read}"
+        elif name.startswith(("severity_", "quote_")):
+            answers[name] = ""
         elif name == "new_instruction":
             answers[name] = "Anything."
         elif name == "hint":

@@ -319,11 +319,12 @@ def test_noise_slips_as_often_as_asked() -> None:
     assert 30 <= slips <= 90
 
 
-def critique(outputs: dict[str, str], wanted: str, question: str = OBJECTS) -> Any:
+def critique(outputs: dict[str, str], wanted: str, question: str = OBJECTS, own: bool = False) -> Any:
     inputs = {"reader_instruction": FINAL, "reader_inputs": f"question: {question}"}
     inputs |= {f"output_{key}": text for key, text in outputs.items()}
     inputs |= {"reader_output": "It seems that the answer is 6 in total.", "wanted_change": wanted}
-    return answer(f"{', '.join(inputs)} -> {', '.join(f'change_{key}' for key in outputs)}", **inputs)
+    asked = [*outputs, *(["own"] if own else [])]
+    return answer(f"{', '.join(inputs)} -> {', '.join(f'change_{key}' for key in asked)}", **inputs)
 
 
 def skills_named(text: str) -> set[str]:
@@ -362,6 +363,11 @@ def test_the_critic_lets_right_members_be() -> None:
     # A mistake of form is the reader's own.
     right = dict.fromkeys(["a1", "b2"], "The intermediate result is 6.")
     assert set(critique(right, "The expected answer is 6.").values()) == {"No change needed."}
+    own = critique(right, "The expected answer is 6.", own=True)["change_own"]
+    assert skills_named(own) and "No change" not in own
+    # A reader that was misled is not to blame.
+    misled = critique({**right, "b2": "The intermediate result is 5."}, "The expected answer is 6.", own=True)
+    assert misled["change_own"] == "No change needed." != misled["change_b2"]
 
 
 def propose(current: str, lessons: str) -> str:

@@ -1,0 +1,109 @@
+"""Answers of the gradient model, found again by what they depend on.
+
+A question that was asked before, in this run or in another one, is not paid for twice: where a call's inputs,
+output, instruction and incoming gradient are what they were, so is the question, and the question is the key.
+
+Why one JSON file for each answer: a directory needs no lock, is readable, and a file that a crash tore is one
+answer lost. Why the server's address is no part of the key: the same model moves between servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+"""Of the form of the files; another version is not read."""
+
+
+class GradientCache:
+    """A content-addressed store of answers, in memory and where wanted on disk. Thread-safe.
+
+    Args:
+        path: A directory, made where it is missing; None keeps the answers in memory only.
+
+    Attributes:
+        hits: How many answers were found.
+        misses: How many were not.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = None if path is None else Path(path)
+        if self.path is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.hits = 0
+        self.misses = 0
+        self._memory: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GradientCache:
+        return self
+
+    def get(self, key: str) -> dict[str, str] | None:
+        """The answer under a key; None where there is none, or none that can be read."""
+        with self._lock:
+            found = self._memory.get(key)
+            if found is None and self.path is not None:
+                found = _read(self._file(self.path, key))
+            if found is None:
+                self.misses += 1
+                return None
+            self.hits += 1
+            self._memory[key] = found
+            return dict(found)
+
+    def put(self, key: str, fields: Mapping[str, str]) -> None:
+        """Keep an answer; one that stands there already is replaced.
+
+        Raises:
+            OSError: If the directory cannot be written to.
+        """
+        with self._lock:
+            self._memory[key] = dict(fields)
+            if self.path is not None:
+                _write(self._file(self.path, key), {"version": VERSION, "fields": dict(fields)})
+
+    @staticmethod
+    def _file(path: Path, key: str) -> Path:
+        return path / key[:2] / f"{key}.json"
+
+
+def key_of(question: Any) -> str:
+    """The key of a question: the SHA-256 of its canonical JSON.
+
+    Args:
+        question: Everything that the answer depends on, as JSON values.
+    """
+    canonical = json.dumps(question, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _read(file: Path) -> dict[str, str] | None:
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(state, dict) or state.get("version") != VERSION or not isinstance(state.get("fields"), dict):
+        return None
+    fields = state["fields"]
+    return fields if all(isinstance(value, str) for value in fields.values()) else None
+
+
+def _write(file: Path, state: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(state, stream, ensure_ascii=True)
+        os.replace(name, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

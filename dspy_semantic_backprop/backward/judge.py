@@ -1,0 +1,121 @@
+"""Is an answer a gradient? Nothing must change, a refusal, a mere repetition, or a direction of change.
+
+Small models repeat what they were shown more often than they answer: the output itself, the feedback, or what
+they wrote for the neighbour. A repetition is no direction, and to pass it on would teach the wrong thing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+from .gradient import Severity
+
+_THING = r"(?:changes?|modifications?|corrections?|adjustments?|revisions?|improvements?|alterations?|amendments?)"
+_DONE = r"(?:changed?|modified|modify|corrected?|adjusted|revised?|altered?|different)"
+_NO_CHANGE = re.compile(
+    rf"\bno (?:further |other |such )?{_THING}(?: (?:is|are|was|were|to|in|of) \w+)*"
+    rf"(?: (?:needed|necessary|required))?"
+    rf"|\bno need (?:to|for)(?: an?)?(?: any)?(?: be)? ?(?:{_THING}|{_DONE})"
+    rf"|\b(?:needs?|requires?) no (?:further )?{_THING}"
+    rf"|\b(?:not|need not|needs not)(?: need| have| require)?(?: to)?(?: be)?(?: any)? (?:{_DONE}|{_THING})"
+    rf"|\bnothing (?:at all )?(?:to|needs?|has|must|should|is|was)(?: to)?(?: be)? (?:{_DONE}|wrong|missing|needed)"
+    r"|\b(?:should|can|must|may) (?:stay|remain|be kept|be left)(?: exactly)?"
+    r" (?:as (?:it )?is|as it was|the same|unchanged)"
+    r"|\b(?:is|was|are|were) (?:already )?(?:correct|fine|right|good|accurate|okay|ok) as (?:it is|is|they are)"
+    r"|\bkeep (?:it |this |the \w+ )?(?:as (?:it )?is|unchanged)|\b(?:is|remains?|stays?) unchanged"
+    r"|\b(?:is|was) (?:already |entirely |completely )?(?:correct|accurate|fine)$"
+)
+_CHANGE = re.compile(r"\b(should|must|instead|but|however|except|although|wrong|missing|incorrect)\b")
+_NONE = {"none", "n a", "nothing", "no", "null", "nil", "ok", "okay"}
+_REFUSAL = re.compile(
+    r"\W*(?:(?:i am|i'm|we are)? ?(?:very |so )?sorry\b.{0,40}?)?(?:unfortunately,? )?"
+    r"(?:as an? (?:ai|language model)\b"
+    r"|(?:i|we)\b.{0,20}?(?:can ?not|can't|unable|won't|will not|not able|must decline)"
+    r"\b.{0,40}?\b(?:help|assist|comply|answer|provide|fulfil|continue|discuss|engage|do that|do this))",
+    re.IGNORECASE | re.DOTALL,
+)
+_WORD = re.compile(r"[^\W_]+(?:'\w+)?")
+_FILLER = set(
+    re.findall(
+        r"\w+",
+        """a an the this that it its is was are be been to of and or in on for as by with should would could must
+        have has had say said state stated give given output step result value answer text statement following
+        instead there""",
+    )
+)
+_MOST_CHARACTERS = 50_000
+_COMPARED = 400
+_NEAR = 0.9
+_RUN = 5
+
+
+def says_no_change(reply: str) -> bool:
+    """Whether a reply is the legal answer that an output is fine as it is, and asks for nothing else."""
+    plain = " ".join(re.findall(r"[a-z']+", reply.casefold().replace("n't", " not").replace("\u2019", "'")))
+    if plain in _NONE:
+        return True
+    rest, found = _NO_CHANGE.subn(" ", plain)
+    return bool(found) and not _CHANGE.search(rest)
+
+
+def refuses(reply: str) -> bool:
+    """Whether a reply declines to answer."""
+    return bool(_REFUSAL.match(reply[:300]))
+
+
+def is_blank(reply: str) -> bool:
+    """Whether a reply holds no word at all, or nothing but its field's own name."""
+    return not _WORD.search(reply)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as comparisons see them, of a very long text those of its beginning."""
+    return [word.casefold() for word in _WORD.findall(text[:_MOST_CHARACTERS])]
+
+
+def repeats(reply: str, source: str) -> bool:
+    """Whether a reply says nothing that a text does not say already.
+
+    It does not as soon as one word of content is new: "there are 12 pears" beside "there are 11 pears" is
+    nearly the same text and all the same a direction.
+
+    Args:
+        reply: What was answered.
+        source: An output, the feedback, an instruction.
+    """
+    mine, theirs = words(reply), words(source)
+    if not mine or not theirs:
+        return False
+    if mine == theirs:
+        return True
+    if set(mine) - set(theirs) - _FILLER:
+        return False
+    if _content(mine) == _content(theirs):
+        return True
+    # Comparing takes time that grows with the square of the length.
+    mine, theirs = mine[:_COMPARED], theirs[:_COMPARED]
+    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
+    if matcher.ratio() >= _NEAR:
+        return True
+    run = matcher.find_longest_match(0, len(mine), 0, len(theirs)).size
+    return run >= _RUN and run >= _NEAR * len(mine)
+
+
+def _content(some: list[str]) -> list[str]:
+    return [word for word in some if word not in _FILLER]
+
+
+def severity_of(reply: str) -> Severity:
+    """The severity that a reply names; "major" where it names none: small models leave it out."""
+    for word in words(reply):
+        if word in ("none", "minor", "major"):
+            return word
+    return "major"
+
+
+def stands_in(quote: str, texts: Iterable[str]) -> bool:
+    """Whether a quotation stands in one of the texts, white space aside."""
+    plain = " ".join(quote.split())
+    return bool(plain) and any(plain in " ".join(text.split()) for text in texts)

@@ -1,0 +1,94 @@
+"""What single requests to a language model cost, learned from DSPy's own usage tracking, for a run's ledger.
+
+The tokens of each recorded call, as its graph shows them, are counted in `forward.usage`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import LMConfigurationError, LMError
+from dspy.utils.usage_tracker import UsageTracker
+
+from .run.budget import Ledger, Spent
+
+_NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
+
+
+class Attempt(UsageTracker):
+    """Learns from DSPy whether one request was answered by a server or by the cache, and at what price."""
+
+    def __init__(self, parent: Any, quiet: bool) -> None:
+        super().__init__()
+        self.parent = parent
+        self.quiet = quiet
+        self.entry: Any = None
+        self.usage: list[dict[str, Any]] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Attempt:
+        return self
+
+    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        """Note an answer that a server gave."""
+        # DSPy calls this for every answer that did not come from its cache, and only for those.
+        self.usage.append(usage_entry or {})
+        if self.parent is not None:
+            self.parent.add_usage(lm, usage_entry)
+
+    def spent(self) -> Spent:
+        """What the answered request cost."""
+        if not self.usage:
+            return Spent(cached=1)
+        entry = self.entry if isinstance(self.entry, dict) else {}
+        replies = entry.get("response")
+        cost = entry.get("cost")
+        return Spent(
+            # DSPy's native engine sends one request for each completion that `n` asks for.
+            calls=len(replies) if isinstance(replies, (tuple, list)) else 1,
+            prompt_tokens=sum(int(usage.get("prompt_tokens") or 0) for usage in self.usage),
+            completion_tokens=sum(int(usage.get("completion_tokens") or 0) for usage in self.usage),
+            usd=float(cost or 0.0),
+            unpriced=int(cost is None),
+        )
+
+    def spent_in_vain(self, error: Exception) -> Spent:
+        """What a request cost that ended in an error."""
+        if self.usage:
+            return self.spent()
+        return Spent(calls=int(isinstance(error, LMError) and not _caused_by(error, _NEVER_SENT)))
+
+
+def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        if isinstance(current, kinds) or "connection refused" in str(current).lower():
+            return True
+        seen.add(id(current))
+        current = current.__cause__ or current.__context__
+    return False
+
+
+class Outside(UsageTracker):
+    """Books the answered calls of language models that a program keeps where we cannot replace them."""
+
+    def __init__(self, ledger: Ledger, purpose: str, parent: Any) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.purpose = purpose
+        self.parent = parent
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Outside:
+        return self
+
+    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        """Book an answer that a server gave."""
+        if isinstance(dspy.settings.usage_tracker, Attempt):
+            return  # it came through a door, which books it itself, retries included
+        usage = usage_entry or {}
+        prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
+        spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)
+        self.ledger.book(self.purpose, spent)
+        if self.parent is not None:
+            self.parent.add_usage(lm, usage_entry)

@@ -1,0 +1,162 @@
+"""Faults of one shape, one after the other: run, collect failures, ask every method, compare with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dspy
+
+from dspy_semantic_backprop.concurrency import run_sync
+from dspy_semantic_backprop.forward.evaluate import Scored
+from dspy_semantic_backprop.testing import SimulatedServer
+
+from .cases import faults
+from .methods import Proved, Verdict, executed, success, verdicts
+from .model import Model
+from .report import Hit, Result
+from .shapes import metric
+
+LARGE = 150
+"""The most calls that the failed executions of one fault have together, from five executions on."""
+
+
+class Broken(Protocol):
+    """One fault, in the simulated world or with a real model."""
+
+    @property
+    def shape(self) -> str:
+        """The name of the program's shape."""
+        ...
+
+    @property
+    def predictor(self) -> str:
+        """The guilty predictor."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """How it is broken."""
+        ...
+
+    @property
+    def joint(self) -> bool:
+        """Whether that can be seen only where outputs are judged together."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the choices that methods make."""
+        ...
+
+    def program(self, *, broken: bool = True) -> dspy.Module:
+        """The program, broken or not."""
+        ...
+
+    def examples(self, count: int) -> list[dspy.Example]:
+        """Examples with inputs and labels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to do.
+
+    Args:
+        faults: Faults of each shape.
+        failures: The most failed executions that a fault is judged by; of large programs fewer, see `LARGE`.
+        noises: Shares of the reader's judgements that flip, 0 to 1 each.
+        seed: Of everything.
+        checked: Executions of the unbroken program for each fault, at least one.
+    """
+
+    faults: int = 30
+    failures: int = 12
+    noises: tuple[float, ...] = (0.0, 0.1, 0.3)
+    seed: int = 0
+    checked: int = 2
+
+
+def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
+    """Break programs of one shape in the simulated world.
+
+    Returns:
+        A result for each fault that made an answer wrong, and how many faults made none wrong.
+    """
+    with ExitStack() as stack:
+        worker = stack.enter_context(SimulatedServer(answer=Model(settings.seed)))
+        readers = {
+            noise: stack.enter_context(SimulatedServer(answer=Model(settings.seed, noise))).lm(cache=False)
+            for noise in settings.noises
+        }
+        with dspy.context(lm=worker.lm(cache=False)):
+            return run_sync(study(faults(shape, settings.seed), metric, readers, settings))
+
+
+async def study(
+    broken: Iterable[Broken], metric: Callable[..., Any], readers: Mapping[float, Any], settings: Settings
+) -> tuple[list[Result], int]:
+    """Judge one fault after the other until there are enough.
+
+    Args:
+        broken: The faults.
+        metric: Grades an answer.
+        readers: Noise -> the language model that reads.
+        settings: How much to do.
+
+    Returns:
+        As `simulated`.
+    """
+    results: list[Result] = []
+    harmless = 0
+    proved: Proved = {}
+    for fault in broken:
+        if len(results) >= settings.faults:
+            break
+        sound = fault.program(broken=False)
+        right = await executed(sound, fault.examples(settings.checked), metric, proved)
+        most = min(settings.failures, max(5, LARGE // max(1, *(len(outcome.graph) for outcome in right))))
+        outcomes = await _failing(fault, metric, most, proved)
+        failed = [outcome for outcome in outcomes if outcome.score < 1][:most]
+        if not failed:
+            harmless += 1
+            continue
+        names = [name for name, _ in sound.named_predictors()]
+        hits: dict[tuple[str, float], Hit] = {}
+        for noise, lm in readers.items():
+            for method, found in (await verdicts(failed, names, lm, fault.seed)).items():
+                hits[method, noise] = _hit(found, fault.predictor)
+        results.append(
+            Result(
+                shape=fault.shape,
+                predictor=fault.predictor,
+                kind=fault.kind,
+                joint=fault.joint,
+                failed=len(failed),
+                tried=len(outcomes),
+                right=sum(outcome.score == 1 for outcome in right),
+                checked=len(right),
+                hits=hits,
+            )
+        )
+    return results, harmless
+
+
+async def _failing(fault: Broken, metric: Callable[..., Any], batch: int, proved: Proved) -> list[Scored]:
+    """Executions of the broken program until `batch` of them failed, at most three times as many."""
+    program = fault.program()
+    examples = fault.examples(3 * batch)
+    outcomes: list[Scored] = []
+    for start in range(0, len(examples), batch):
+        outcomes += await executed(program, examples[start : start + batch], metric, proved)
+        failed = sum(outcome.score < 1 for outcome in outcomes)
+        if failed >= batch or not failed:
+            break
+    return outcomes
+
+
+def _hit(found: Verdict, guilty: str) -> Hit:
+    top1, top2 = (success(found.shares, guilty, most) for most in (1, 2))
+    return Hit(top1, top2, found.spent.calls, found.spent.tokens, found.shares)

@@ -1,0 +1,82 @@
+"""Blame pooled over failures: sums to 1, agrees with single blame where nothing errs, outvotes what does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspy_semantic_backprop.backward.blame import blame, mean_shares
+from dspy_semantic_backprop.backward.gradient import Direction
+from dspy_semantic_backprop.backward.pooled import pooled
+
+from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, gradients, graph_of
+
+CHAIN = graph_of("abcdef", ["ab", "bc", "cd", "de", "ef", "f>"])
+SAID = st.sampled_from([FINE, MISSING, MAJOR, MINOR])
+
+
+def shares(cases):
+    return mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(pooled(cases), cases, strict=True)])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(SAID, SAID, SAID), min_size=1, max_size=6))
+def test_every_failure_has_one_whole_blame(said):
+    cases = [(HINTS, gradients(HINTS, {">f": MAJOR, "fa": a, "fb": b}, {"f": own})) for a, b, own in said]
+    for one in pooled(cases):
+        assert sum(one.shares.values()) == pytest.approx(1.0)
+        assert min(one.shares.values()) >= 0
+
+
+@pytest.mark.parametrize("guilty", "abf")
+def test_where_all_say_the_same_it_is_the_blame_of_each(guilty):
+    said = {">f": MAJOR, "fa": FINE, "fb": FINE, f"f{guilty}": MAJOR}
+    own = {"f": MAJOR if guilty == "f" else FINE}
+    said.pop("ff", None)
+    case = (HINTS, gradients(HINTS, said, own))
+    single = blame(*case).by_predictor(HINTS)
+    assert shares([case] * 4) == pytest.approx(single, abs=1e-4)
+
+
+def test_nothing_said_leaves_the_blame_at_the_answer():
+    case = (CHAIN, gradients(CHAIN, {">f": MAJOR}))
+    assert shares([case] * 3) == pytest.approx({**dict.fromkeys("abcde", 0.0), "f": 1.0})
+
+
+def test_two_causes_stay_apart():
+    one = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MAJOR, "fb": FINE}, {"f": FINE}))
+    other = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE, "fb": MAJOR}, {"f": FINE}))
+    first, *_, last = pooled([one] * 3 + [other] * 3)
+    assert first.shares["a[0]"] > 0.9
+    assert last.shares["b[0]"] > 0.9
+
+
+def noisy_sweep(rng: random.Random, guilty: str, noise: float):
+    """What readers that err say along a chain: a wrong "fine" ends the path."""
+    said: dict[str, Direction] = {">f": MAJOR}
+    own: dict[str, Direction] = {}
+    for reader, member in zip("fedcb", "edcba", strict=True):
+        true_member = MAJOR if guilty <= member else FINE
+        true_own = MAJOR if reader == guilty else FINE
+        own[reader] = true_own if rng.random() >= noise else (FINE if true_own is MAJOR else MAJOR)
+        said[f"{reader}{member}"] = true_member if rng.random() >= noise else (FINE if true_member is MAJOR else MAJOR)
+        if said[f"{reader}{member}"] is FINE:
+            break
+    return gradients(CHAIN, said, own)
+
+
+def test_readers_that_err_in_three_of_ten_judgements_are_outvoted():
+    right = single = 0
+    for number in range(60):
+        rng = random.Random(number)
+        guilty = rng.choice("abcdef")
+        cases = [(CHAIN, noisy_sweep(rng, guilty, 0.3)) for _ in range(12)]
+        alone = mean_shares([blame(*case).by_predictor(CHAIN) for case in cases])
+        together = shares(cases)
+        right += max(together, key=together.__getitem__) == guilty
+        single += max(alone, key=alone.__getitem__) == guilty
+    assert right >= 0.75 * 60
+    assert right > single

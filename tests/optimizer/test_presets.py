@@ -1,0 +1,79 @@
+"""The ablations as methods: one code path, recorded by name."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop.backward.deliver import to_another
+from dspy_semantic_backprop.backward.gradient import Message, TextGradient, wish
+from tests.backward.graphs import star
+from tests.scripted import careful, questions, right, served
+
+
+class Three(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.left = dspy.Predict("question -> hint")
+        self.right = dspy.Predict("question -> hint")
+        self.final = dspy.Predict("left_hint, right_hint -> answer")
+
+    def forward(self, question):
+        return self.final(left_hint=self.left(question=question).hint, right_hint=self.right(question=question).hint)
+
+
+NAMES = ["semantic", "isolated", "no_gradient", "shuffled", "comments", "via_analysis", "random_subset"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_ablation_runs_and_is_recorded_by_its_name(name):
+    def rule(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        return {**answers, "analysis": "be careful"} if "analysis" in prompt.names else answers
+
+    with served(rule):
+        optimizer = SemanticGradientDescent(right, steps=1, method=getattr(presets, name)(), subscribers=())
+        better: Any = optimizer.compile(Three(), trainset=questions(4))
+    result = better.detailed_results
+    assert result.method == name == result.to_dict()["method"]
+    backward = result.spent["backward"].calls if "backward" in result.spent else 0
+    assert backward == {"no_gradient": 0, "isolated": 4}.get(name, 2)
+    assert result.notes.get("asked", 0) + result.notes.get("asked again", 0) == backward
+
+
+def test_shuffled_gives_every_predictor_anothers_gradients_and_the_same_ones_again():
+    graph = star(["one", "two", "three"])
+    gradients = {call.id: TextGradient((Message("final[0]", call.id, "hint", wish(call.id)),)) for call in graph}
+    for seed in range(20):
+        given = to_another(graph, gradients, random.Random(seed))
+        assert given == to_another(graph, gradients, random.Random(seed))
+        assert sorted(map(str, given.values())) == sorted(gradients)
+        for call, gradient in given.items():
+            assert str(gradient) != call and gradient.messages[0].receiver == call
+    # A call that wrote other fields is addressed by one of its own.
+    assert given["final[0]"].messages[0].field == "answer"
+
+
+def test_with_one_predictor_there_is_nothing_to_shuffle():
+    graph = star([])
+    gradients = {"final[0]": TextGradient((Message("output", "final[0]", "answer", wish("so")),))}
+    assert to_another(graph, gradients, random.Random(0)) == gradients
+
+
+def test_what_a_step_says_of_its_own_instruction_reaches_the_proposal():
+    def rule(prompt: Any) -> dict[str, Any]:
+        seen.append(prompt.inputs.get("lessons", ""))
+        return careful(prompt)
+
+    seen: list[str] = []
+    with served(rule):
+        optimizer = SemanticGradientDescent(right, steps=1, subscribers=())
+        optimizer.compile(Three(), trainset=questions(4))
+        explained = optimizer.explain(Three(), questions(1)[0])
+    assert any("How the instruction should have been different" in text for text in seen)
+    assert "should have been told" in str(explained)
+    assert set(explained.to_dict()) == {"score", "feedback", "graph", "gradients"}
