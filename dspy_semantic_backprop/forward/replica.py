@@ -24,8 +24,8 @@ __all__ = ["Mould", "Replica", "Surroundings", "constants", "replicate", "words"
 
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock, threading.Condition)}
 _FRESH: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}
-_TYPES = (type, types.GenericAlias, types.UnionType, type(Optional[int]), type(Any))  # noqa: UP045 - the type of the typing form
-_SHARED_SAFELY = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, *_TYPES, dspy.BaseLM)
+_TYPES: Any = (type, types.GenericAlias, types.UnionType, type(Optional[int]), type(Any))  # noqa: UP045 - the type of the typing form
+_SHARED_SAFELY: Any = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, *_TYPES, dspy.BaseLM)
 _ATOMS = (str, bytes, int, float, complex, bool, type(None))
 _DEEPEST = 6
 _MOST = 5_000

@@ -122,7 +122,8 @@ class Bibliography(dspy.Module):
 
     def __init__(self):
         super().__init__()
-        self.parse = dspy.Predict(dspy.Signature("raw -> ref: Reference", custom_types={"Reference": Reference}))
+        signature: Any = dspy.make_signature("raw -> ref: Reference", custom_types={"Reference": Reference})
+        self.parse = dspy.Predict(signature)
         self.intro = dspy.Predict("keys: list[str], newest: int -> intro")
 
     def forward(self, raw: list[str]):
