@@ -19,7 +19,7 @@ What the simulated reader can see, and why the comparison is fair (`faults/reade
   result, alone or together with its neighbours. What it asks for is what follows, so that the next question
   has a concrete wish.
 - The same reader answers the semantic, the isolated and the shuffled method. Shown one output of several and
-  finding it true, it accuses neither the output nor the step: it does not guess against the isolated method.
+  finding it true, it lets that pass and calls the step's instruction a minor cause: it may be one.
 - The judge makes the same judgements on the whole trace, each with the whole group in view, before its noise
   flips one judgement for each call; it names one of the calls it then holds to be at fault.
 - At noise q each judgement, of an output or of the step's own instruction, flips with probability q: a wrong
@@ -67,7 +67,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--failures",
         type=int,
-        help="failed executions that a fault is judged by (12, of large programs fewer; real: 2)",
+        help="failed executions that a fault is judged by (15, of large programs fewer; real: 2)",
     )
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
@@ -98,7 +98,7 @@ def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple
     """The simulated study, shapes in processes of their own."""
     settings = Settings(
         faults=config.faults or (4 if config.smoke else 30),
-        failures=config.failures or (3 if config.smoke else 12),
+        failures=config.failures or (3 if config.smoke else 15),
         noises=tuple(config.noise),
         seed=config.seed,
     )

@@ -12,7 +12,7 @@ break an instruction: of the step's own instruction it uses only which input fie
 3. the step's own instruction: wrong where nothing misled the step, yet its result is not what was wanted.
 
 A reader that is shown one output of several and finds it true cannot know whether a neighbour said the same:
-it lets the output pass, and accuses nobody.
+it lets the output pass, and holds the step's instruction to be a minor cause, since it cannot tell.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Judgement:
 
     Args:
         wrong: Identifier -> what the output should have stated.
-        shared: Whether several outputs are accused since it cannot be told which of them it was.
+        shared: Whether it cannot be told which of several causes it was: then each is a minor one.
         own: What the step's own instruction should have made it state; None where it is not at fault.
     """
 
@@ -68,9 +68,9 @@ def judge(view: View) -> Judgement:
     found = case.alone() or case.contradicting() or case.lacking()
     if found:
         return Judgement({key: case.should(key, found) for key in found}, shared=len(found) > 1 and case.torn)
-    partial = len(case.members) < 2 <= case.expected
-    innocent = not case.wanted or follows(case.wanted, claims(view.produced))
-    return Judgement() if partial or innocent else Judgement(own=case.wanted)
+    if not case.wanted or follows(case.wanted, claims(view.produced)):
+        return Judgement()
+    return Judgement(own=case.wanted, shared=case.partial)
 
 
 class _Case:
@@ -97,6 +97,12 @@ class _Case:
         self.due: dict[str, list[str]] = {}
         self.order = {thing: at for at, thing in enumerate(dict.fromkeys(_things(self.trusted)))}
 
+    @property
+    def partial(self) -> bool:
+        """Whether the step read more than is shown; a choice of path is no part of what it works with."""
+        working = [key for key, stated in self.members.items() if set(_things(stated)) != {ORDER}]
+        return len(working) < min(2, self.expected)
+
     def alone(self) -> list[str]:
         """The outputs that are wrong whatever the others say."""
         return [
@@ -114,7 +120,7 @@ class _Case:
     def lacking(self) -> list[str]:
         """The outputs that should have said what the wanted result needs and nobody said."""
         missing = self._missing()
-        if not self.rule or not missing or len(self.members) < 2 <= self.expected:
+        if not self.rule or not missing or self.partial:
             return []
         if len(self.members) < 2:
             return list(self.members)

@@ -73,7 +73,7 @@ class Settings:
     """
 
     faults: int = 30
-    failures: int = 12
+    failures: int = 15
     noises: tuple[float, ...] = (0.0, 0.1, 0.3)
     seed: int = 0
     checked: int = 2
