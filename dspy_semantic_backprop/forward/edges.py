@@ -23,7 +23,7 @@ from .outputs import Outputs, contained, parts_of, shows, telling, text_of
 from .slicing.instances import Instances, Suggestion
 from .slicing.machine import Use
 from .slicing.values import WHOLE, Label
-from .trace import OUTPUT, Trace
+from .trace import OUTPUT, Call, Trace
 
 _GUESSES = 20
 _SHORT = 12
@@ -116,12 +116,37 @@ class _Evidence:
             if edge.source in said or not complete or not self._by_accident(edge)
         ]
         end = End(target, name)
+        texts = {one.source for several in found for one in several if one.how == "verbatim"}
+        others = texts - self._of_the_same_item(target, self.outputs.ordered(texts))
         edges += [
             Edge(one.source, end, "data", "code", _CODE[one.how])
             for one in said.values()
-            if one.source not in by_source and not (same and one.how in _PASSED_ON) and self._believed(one, value)
+            if one.source not in others
+            and one.source not in by_source
+            and not (same and one.how in _PASSED_ON)
+            and self._believed(one, value)
         ]
         return edges
+
+    def _of_the_same_item(self, target: str, sources: list[End]) -> set[End]:
+        """Of short texts that calls of one predictor wrote, those of calls that were given what the reader is given.
+
+        A short text that was passed on does not tell which of several calls wrote it; the item that a list was
+        gone through for does.
+        """
+        kept = set(sources)
+        given = {id(value) for value in self._telling_inputs(target)}
+        for twins in _by_predictor(self.calls, sources):
+            short = all(len(self.outputs.forms[one][0]) < _SHORT for one in twins)
+            mine = {one for one in twins if any(id(value) in given for value in self._telling_inputs(one.call))}
+            if short and mine and len(twins) > 1:
+                kept -= set(twins) - mine
+        return kept
+
+    def _telling_inputs(self, call: str) -> list[Any]:
+        names = self.calls[call].inputs if call != OUTPUT else ()
+        values = [self.trace.live.get(("inputs", call, name)) for name in names]
+        return [value for value in values if isinstance(value, str) and len(value) >= _SHORT]
 
     def _by_accident(self, edge: Edge) -> bool:
         """Whether the text of an output may stand in an input though the code does not bring it there."""
@@ -224,3 +249,11 @@ def _labels(target: str, name: str, use: Use | None) -> frozenset[Label] | None:
     # A returned call's prediction has all its fields; arguments without a name may be any.
     loose = frozenset(replace(one, field=name) if target == OUTPUT and one.field == WHOLE else one for one in use.rest)
     return loose or None
+
+
+def _by_predictor(calls: Mapping[str, Call], ends: list[End]) -> list[list[End]]:
+    """Outputs of calls of one predictor, field by field."""
+    found: dict[tuple[str, str | None], list[End]] = {}
+    for end in ends:
+        found.setdefault((calls[end.call].predictor, end.field), []).append(end)
+    return list(found.values())
