@@ -30,7 +30,7 @@ class Edge:
         source: The call and the output field that was read.
         target: The call and the input field that read it.
         kind: data, control or inferred (a guess).
-        known_by: The evidence: identity, containment, order.
+        known_by: The evidence: identity, containment, code, order; replay where it was proved.
         confidence: How sure that is, 0 to 1.
     """
 

@@ -224,9 +224,8 @@ def _comprehension(machine: Machine, node: Any, frame: Frame, state: State) -> V
     whole = join([element, Value(_all(why, "choice", state))])
     gathered = several(whole, where, inside_of(frame.chain, where))
     state.control = control
-    state.env = {name: value for name, value in state.env.items() if name in outside}
-    for name in outside:
-        state.env[name] = outside[name] if name in _targets(node) else state.env[name]
+    own = _targets(node)
+    state.env = {name: outside[name] if name in own else value for name, value in state.env.items() if name in outside}
     how_many = Value(made_from(counted, "computed") | _all(why, "choice", state))
     parts = {ITEM: gathered, SIZE: how_many}
     if isinstance(node, ast.DictComp):
