@@ -8,7 +8,6 @@ from functools import reduce
 from typing import Any
 
 import dspy
-import pytest
 
 from dspy_semantic_backprop import ComputationGraph, trace
 from tests.scripted import served
@@ -192,11 +191,8 @@ def test_a_program_with_side_effects_keeps_the_edges_of_its_code(tmp_path):
     assert any(e.target.field == "total" and e.known_by == "code" for e in graph.edges)
 
 
-@pytest.mark.parametrize("length", [400])
-def test_more_code_than_can_be_looked_at_is_left_alone(length, tmp_path):
-    body = "\n".join(
-        f"        x{at} = [y * {at} for y in range(9) if all(z for z in range(y))]" for at in range(length * 40)
-    )
+def test_more_code_than_can_be_looked_at_is_left_alone(tmp_path):
+    body = "\n".join(f"        x{at} = len(text) + {at} * 2 - ({at} % 7) * 3" for at in range(6_000))
     path = tmp_path / "long_program.py"
     path.write_text(
         "import dspy\n\nclass Long(dspy.Module):\n    def __init__(self):\n        super().__init__()\n"
@@ -208,3 +204,4 @@ def test_more_code_than_can_be_looked_at_is_left_alone(length, tmp_path):
     exec(compile(path.read_text(), str(path), "exec"), names)
     edges = found(names["Long"]())
     assert ("b[0].answer", "output.answer") in edges
+    assert "code" not in edges.values()
