@@ -78,13 +78,14 @@ def _read(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> _Re
         call.id: dict.fromkeys([*graph.predecessors(call.id), ""], 0.0) for call in graph if graph.predecessors(call.id)
     }
     for call in graph:
-        gradient = gradients.get(call.id)
-        for message in gradient.messages if gradient else ():
+        # A gradient that asks for nothing is false, and still says that its call was found to be fine.
+        gradient = gradients.get(call.id, TextGradient())
+        for message in gradient.messages:
             ways = said.get(message.sender, {})
             if call.id in ways:
                 # Of several outputs of one call the one that is accused most speaks for it.
                 ways[call.id] = max(ways[call.id], _sign(message.value)) if ways[call.id] else _sign(message.value)
-        if gradient and gradient.own is not None and call.id in said:
+        if gradient.own is not None and call.id in said:
             said[call.id][""] = _sign(gradient.own)
     return _Reading(said, tuple(accused(graph, gradients)), {call.id: call.predictor for call in graph})
 
