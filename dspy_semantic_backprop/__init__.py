@@ -2,8 +2,10 @@
 
 from . import presets
 from .errors import (
+    JournalError,
     MetricError,
     ModelError,
+    OutOfBudget,
     ProgramError,
     SemanticBackpropError,
     SetupError,
@@ -13,14 +15,20 @@ from .forward.graph import ComputationGraph
 from .forward.program_graph import ProgramGraph
 from .forward.tracing import aprogram_graph, atrace, program_graph, trace
 from .optimizer import Explanation, SemanticGradientDescent
+from .run.budget import Budget
 from .run.diagnosis import Diagnosis
+from .run.limits import Limits
 
 __all__ = [
+    "Budget",
     "ComputationGraph",
     "Diagnosis",
     "Explanation",
+    "JournalError",
+    "Limits",
     "MetricError",
     "ModelError",
+    "OutOfBudget",
     "ProgramError",
     "ProgramGraph",
     "SemanticBackpropError",

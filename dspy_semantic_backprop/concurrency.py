@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+Limiter = AbstractAsyncContextManager[Any]
+"""Bounds how many things run at once."""
 
 
 async def gather(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int | None = None) -> list[R]:
@@ -58,11 +62,95 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
+async def in_thread(function: Callable[[], R], limiter: Limiter) -> R:
+    """Call a blocking function in a thread of its own, with the context of the caller.
+
+    The thread is a daemon: what never returns (a metric that waits for ever) neither keeps the caller waiting
+    after it was cancelled nor the process alive.
+
+    Args:
+        function: What to call.
+        limiter: Bounds how many run at once.
+
+    Returns:
+        Its result.
+
+    Raises:
+        BaseException: Whatever it raises.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[R] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(set_it: Callable[[Any], None], value: Any) -> None:
+        if not done.done():
+            set_it(value)
+
+    def work() -> None:
+        try:
+            outcome: tuple[Callable[[Any], None], Any] = (done.set_result, context.run(function))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            if isinstance(error, StopIteration):
+                error = RuntimeError(f"StopIteration was raised: {error}")
+            outcome = (done.set_exception, error)
+        # A loop that was closed meanwhile has nobody left to tell.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    async with limiter:
+        threading.Thread(target=work, name="semantic-backprop-worker", daemon=True).start()
+        return await done
+
+
+class Interrupt:
+    """Ends a piece of work early, from any thread or a signal, with a reason. Used once."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: asyncio.Future[Any] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, reason: str) -> None:
+        """End the work; only the first reason counts."""
+        with self._lock:
+            if self.reason:
+                return
+            self.reason = reason
+            if self._loop is not None and self._work is not None:
+                self._loop.call_soon_threadsafe(self._work.cancel)
+
+    async def guard(self, work: Coroutine[Any, Any, R], seconds: float | None = None) -> R | None:
+        """Await work that may be ended early.
+
+        Args:
+            work: What to await.
+            seconds: After how long it is ended, in seconds; None for never.
+
+        Returns:
+            Its result; None where it was ended early: then `reason` says why, or is "" after `seconds`.
+
+        Raises:
+            BaseException: Whatever it raises.
+        """
+        task = asyncio.ensure_future(work)
+        with self._lock:
+            self._loop, self._work = asyncio.get_running_loop(), task
+            if self.reason:
+                task.cancel()
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        finally:
+            await cancel([task])
+        return None if task.cancelled() else task.result()
+
+
+def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None] | None = None) -> R:
     """Run a coroutine to its end from synchronous code, also where a loop runs already (notebooks).
 
     Args:
         coroutine: What to run.
+        on_interrupt: Called at the first Ctrl-C, instead of raising KeyboardInterrupt; the second one raises.
 
     Returns:
         Its result.
@@ -73,7 +161,7 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return asyncio.run(_listening(coroutine, on_interrupt))
     outcome: list[R] = []
     failure: list[BaseException] = []
     context = contextvars.copy_context()
@@ -84,9 +172,39 @@ def run_sync(coroutine: Coroutine[Any, Any, R]) -> R:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             failure.append(error)
 
-    thread = threading.Thread(target=target, name="semantic-backprop")
+    thread = threading.Thread(target=target, name="semantic-backprop", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        if on_interrupt is None:
+            raise
+        on_interrupt()
+        thread.join()
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+async def _listening(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None] | None) -> R:
+    """Await a coroutine while Ctrl-C calls a function instead of raising, once, where signals can be had."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
+        assert on_interrupt is not None
+        on_interrupt()
+
+    before = signal.getsignal(signal.SIGINT)
+    listens = on_interrupt is not None and threading.current_thread() is threading.main_thread() and before is not None
+    if listens:
+        try:
+            loop.add_signal_handler(signal.SIGINT, interrupted)
+        except (NotImplementedError, RuntimeError, ValueError):
+            listens = False
+    try:
+        return await coroutine
+    finally:
+        if listens and loop.remove_signal_handler(signal.SIGINT):
+            signal.signal(signal.SIGINT, before)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import functools
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +16,12 @@ from dspy.utils.exceptions import LMError
 from .backward.blame import mean_shares
 from .backward.gradient import TextGradient
 from .backward.pooled import pooled
+from .concurrency import Interrupt, gather
+from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Scored, mean, scored
-from .lm import passage
-from .run.events import GradientsReady, RunStarted, StepDone
+from .lm import about, passage
+from .run.events import Event, GradientsReady, RunDone, RunStarted, StepDone
+from .run.journal import Journal
 from .run.result import Ending, Result, StepRecord
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, clone, read, write
@@ -44,36 +48,90 @@ class Descent(Run):
         student: dspy.Module,
         trainset: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None,
+        journal: Journal,
+        interrupt: Interrupt,
     ) -> None:
-        super().__init__(settings, student)
+        super().__init__(settings, student, journal=journal)
         self.trainset = trainset
         self.gate_set = trainset if valset is None else valset
+        self.interrupt = interrupt
         self.asked: Counter[tuple[str, str, str]] = Counter()
         self.records: list[StepRecord] = []
+        self.start = self.incumbent = read(student)
+        self.before = self.after = math.nan
 
     async def descend(self) -> dspy.Module:
-        """Make the steps; the best program found, with its `Result`."""
-        start = incumbent = read(self.student)
-        door = Door(self.parameters, self.settings.method.gate, functools.partial(self.evaluate, "gate", self.gate_set))
-        self.publish(RunStarted(tuple(start.instructions), len(self.trainset), len(self.gate_set), self.settings.steps))
-        outcomes = first = await self.evaluate("gate", self.gate_set, start)
-        check_runs(first)
+        """Make the steps; the best program found, with its `Result`.
+
+        Returns:
+            The best program so far, also where the budget is spent, the run was interrupted, or its log cannot
+            be written any more.
+
+        Raises:
+            SemanticBackpropError: As `SemanticGradientDescent.acompile` says; its `best` is the best program so far.
+            ModelUnavailable: If a language model never will answer.
+        """
+        try:
+            ending, reason = await self._until_stopped()
+        except ModelUnavailable as stop:
+            error = ModelError(f"{type(stop.error).__name__}: {stop.error}")
+            error.best = self._best(error)
+            raise error from stop.error
+        except SemanticBackpropError as error:
+            error.best = self._best(error)
+            raise
+        finally:
+            self.ledger.close()
+        if ending is not Ending.STEPS and ending is not Ending.PERFECT:
+            logger.warning("%s; the best program so far is returned", reason)
+        self.publish_last(RunDone(ending.name.lower(), reason))
+        return self._finish(ending, reason)
+
+    async def _until_stopped(self) -> tuple[Ending, str]:
+        try:
+            ending = await self.interrupt.guard(self._steps(), self.ledger.seconds_left)
+        except BudgetSpent as stop:
+            return Ending.BUDGET, str(stop)
+        except JournalFailed as stop:
+            return Ending.JOURNAL, str(stop)
+        if ending is not None:
+            return ending, ending.value
+        if self.interrupt.reason:
+            return Ending.INTERRUPTED, self.interrupt.reason
+        return Ending.BUDGET, f"the budget of {self.settings.budget.seconds:g} seconds is spent"
+
+    def publish_last(self, event: Event) -> None:
+        """Publish an event also where the log cannot be written any more."""
+        with contextlib.suppress(JournalFailed):
+            self.publish(event)
+
+    def _best(self, error: BaseException) -> dspy.Module | None:
+        return None if math.isnan(self.before) else self._finish(Ending.FAILED, str(error))
+
+    async def _steps(self) -> Ending:
+        evaluate = functools.partial(self.evaluate, "gate", self.gate_set, purpose="gate")
+        door = Door(self.parameters, self.settings.method.gate, evaluate)
+        started = RunStarted(
+            tuple(self.start.instructions), len(self.trainset), len(self.gate_set), self.settings.steps
+        )
+        self.publish(started)
+        outcomes = await self.evaluate("gate", self.gate_set, self.start)
+        check_runs(outcomes)
+        self.before = self.after = mean(outcomes)
         learned_from = outcomes if self.gate_set is self.trainset else ()
-        ending = Ending.STEPS
         for step in range(self.settings.steps):
-            learned_from = learned_from or await self.evaluate("train", self.trainset, incumbent)
+            learned_from = learned_from or await self.evaluate("train", self.trainset, self.incumbent)
             chosen = self.settings.method.choose_examples(scored(learned_from), self.rng)
             if not chosen:
-                ending = Ending.PERFECT
-                break
-            swept, sweeps = await self.sweep(await self.proved(chosen, incumbent))
-            texts = await self._proposals(step, swept, sweeps, incumbent)
-            decision = await door.consider(texts, incumbent, outcomes)
-            self._record(step, swept, sweeps, decision)
+                return Ending.PERFECT
+            swept, sweeps = await self.sweep(await self.proved(chosen, self.incumbent))
+            texts = await self._proposals(step, swept, sweeps, self.incumbent)
+            decision = await door.consider(texts, self.incumbent, outcomes)
             if decision.verdict is Verdict.ACCEPTED:
-                incumbent, outcomes = decision.candidate, decision.outcomes
+                self.incumbent, outcomes, self.after = decision.candidate, decision.outcomes, mean(decision.outcomes)
                 learned_from = outcomes if self.gate_set is self.trainset else ()
-        return self._finish(start, incumbent, mean(first), mean(outcomes), ending)
+            self._record(step, swept, sweeps, decision)
+        return Ending.STEPS
 
     async def _proposals(
         self, step: int, swept: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], incumbent: Candidate
@@ -84,7 +142,7 @@ class Descent(Run):
         blames = pooled(list(zip(graphs, sweeps, strict=True)))
         shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
         chosen = self.settings.method.choose_predictors(known, step, self.rng, shares) if known else []
-        texts = await asyncio.gather(*(self._proposal(name, lessons[name], incumbent) for name in chosen))
+        texts = await gather(lambda name: self._proposal(name, lessons[name], incumbent), chosen)
         return dict(zip(chosen, texts, strict=True))
 
     async def _proposal(self, name: str, lessons: Sequence[Lesson], incumbent: Candidate) -> str:
@@ -93,7 +151,11 @@ class Descent(Run):
         attempt = self.asked[question]
         self.asked[question] += 1
         try:
-            with passage("propose", self.ledger, lm=self.settings.gradient_lm, turn=self.turn, tally=self.notes):
+            lm, where = self.settings.gradient_lm, f"proposal {attempt} for {name}"
+            with (
+                passage("propose", self.ledger, lm=lm, where=where, turn=self.turn, tally=self.notes),
+                about(name),
+            ):
                 return await self.settings.method.propose(Subject(name, free, lessons, attempt))
         except LMError as error:
             logger.warning("no proposal for predictor %s: %s", name, error)
@@ -126,20 +188,24 @@ class Descent(Run):
         )
         self.publish(StepDone(step, self.records[-1].to_dict()))
 
-    def _finish(self, start: Candidate, best: Candidate, before: float, after: float, ending: Ending) -> dspy.Module:
-        program: Any = write(best, clone(self.student))
+    def _finish(self, ending: Ending, reason: str) -> dspy.Module:
+        program: Any = write(self.incumbent, clone(self.student))
         program._compiled = False
         program.detailed_results = Result(
             ending=ending,
-            score_before=before,
-            score_after=after,
-            instructions_before=dict(start.instructions),
-            instructions_after=dict(best.instructions),
+            score_before=self.before,
+            score_after=self.after,
+            instructions_before=dict(self.start.instructions),
+            instructions_after=dict(self.incumbent.instructions),
             steps=tuple(self.records),
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
             seed=self.settings.seed,
             method=self.settings.method.name,
             notes={name: times for name, times in self.notes.items() if times},
+            reason=reason,
+            by_predictor=self.ledger.by_predictor,
+            metric_calls=self.ledger.metric_calls,
+            log_dir=None if self.journal.folder is None else str(self.journal.folder),
         )
         return program

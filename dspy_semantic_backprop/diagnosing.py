@@ -19,7 +19,6 @@ from .forward.probe import Pristine
 from .forward.rerun import PURPOSE
 from .forward.trace import OUTPUT
 from .lm import passage
-from .run.budget import Ledger
 from .run.diagnosis import Check, Diagnosis, Finding, PredictorBlame
 from .running import Run, Settings, check_runs
 from .step.candidate import clone, read, write
@@ -47,7 +46,7 @@ class Diagnosing(Run):
     def __init__(
         self, settings: Settings, program: dspy.Module, *, checks: int, max_calls: int, perfect: float
     ) -> None:
-        super().__init__(settings, program, Ledger({PURPOSE: max_calls}))
+        super().__init__(settings, program, {PURPOSE: max_calls})
         self.checks = checks
         self.max_calls = max_calls
         self.perfect = perfect

@@ -2,27 +2,45 @@
 
     SemanticBackpropError (Exception)        the caller can act on it
     ├── SetupError (ValueError)              found before any money was spent
+    │   └── JournalError                     the log folder cannot be used: changed, in use, damaged
     ├── MetricError                          the metric broke its contract
     ├── ProgramError                         the program cannot run on any example
     ├── ModelError                           the language model can never answer (key, billing, name)
+    ├── OutOfBudget                          the budget was spent before there was anything to return
     └── TooManyFailures                      too many examples could not be run at all
 
     Stop (BaseException)                     must cross programs that catch `Exception`
     ├── ModelUnavailable                     becomes ModelError at the door of `compile`
-    └── CapReached                           no more requests for one purpose; ends that piece of work only
+    ├── CapReached                           no more requests for one purpose; ends that piece of work only
+    ├── BudgetSpent                          ends the run, which returns the best program so far
+    ├── JournalFailed                        the log cannot be written: ends the run in the same way
+    └── Abandoned                            nobody waits for this work any more
 
 Why two trunks: programs in the wild wrap their calls in `except Exception` and return an empty
 prediction. A wrong API key must not be scored as a wrong answer, so what has to end the run is
 no `Exception` while it travels through the program.
 """
 
+from typing import Any
+
 
 class SemanticBackpropError(Exception):
-    """Root of the errors that callers may want to catch."""
+    """Root of the errors that callers may want to catch.
+
+    Attributes:
+        best: The best program that the run had when it failed, with its `detailed_results`; None where it had
+            evaluated none.
+    """
+
+    best: Any = None
 
 
 class SetupError(SemanticBackpropError, ValueError):
     """The arguments cannot work; nothing has been spent yet."""
+
+
+class JournalError(SetupError):
+    """A log folder cannot be used: of another run, in use, damaged or not writable; nothing was spent."""
 
 
 class MetricError(SemanticBackpropError):
@@ -35,6 +53,10 @@ class ProgramError(SemanticBackpropError):
 
 class ModelError(SemanticBackpropError):
     """A language model refused for a reason that no retry can change."""
+
+
+class OutOfBudget(SemanticBackpropError):
+    """The budget was spent before there was anything to return."""
 
 
 class TooManyFailures(SemanticBackpropError):
@@ -59,3 +81,15 @@ class ModelUnavailable(Stop):
 
 class CapReached(Stop):
     """A purpose has sent as many requests as it may."""
+
+
+class BudgetSpent(Stop):
+    """A part of the run's budget is spent."""
+
+
+class JournalFailed(Stop):
+    """The log cannot be written any more: a full disk, a lost mount."""
+
+
+class Abandoned(Stop):
+    """The work that a thread still does is not waited for: its example took too long, or the run is over."""

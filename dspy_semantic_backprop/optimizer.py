@@ -14,16 +14,20 @@ from dspy.teleprompt import Teleprompter
 from . import preflight
 from .backward.cache import GradientCache
 from .backward.explanation import Explanation
-from .concurrency import run_sync
+from .concurrency import Interrupt, run_sync
 from .descent import Descent
 from .diagnosing import Diagnosing
-from .errors import ModelError, ModelUnavailable
+from .errors import BudgetSpent, ModelError, ModelUnavailable, OutOfBudget
+from .fingerprint import fingerprint
 from .forward.evaluate import scored
 from .forward.metric import adapt
 from .forward.probe import Probe
 from .presets import Method, semantic
+from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.events import Subscriber
+from .run.journal import Journal
+from .run.limits import Limits
 from .running import Run
 from .step.candidate import read
 
@@ -50,6 +54,12 @@ class SemanticGradientDescent(Teleprompter):
         seed: Of all random choices.
         gradient_cache: A directory where the gradient model's answers are kept as JSON files, so that an
             unchanged question is not paid for again, in this run or another; None keeps them in memory.
+        budget: The most that a run may spend: `Budget(calls=..., tokens=..., usd=..., metric_calls=..., seconds=...)`,
+            checked before every call; the best program so far is returned when one is spent. None sets no bound.
+        limits: How long to wait for a request, an example and a metric, and how many examples may be missing.
+        log_dir: A directory for the log of `compile`. A run that was killed, interrupted or out of budget goes on
+            from there when it is started again with the same program, data and settings, and pays for nothing
+            twice; the program's own code and its tools run again, on the recorded answers. None keeps no log.
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
 
     Raises:
@@ -68,6 +78,9 @@ class SemanticGradientDescent(Teleprompter):
         probe: Probe = "auto",
         seed: int = 0,
         gradient_cache: str | os.PathLike[str] | None = None,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
     ) -> None:
         super().__init__()
@@ -75,6 +88,9 @@ class SemanticGradientDescent(Teleprompter):
         preflight.check_number("steps", steps, 0)
         preflight.check_number("failure_score", failure_score, -math.inf, whole=False)
         preflight.check_choice("probe", probe, get_args(Probe))
+        preflight.check_kind("budget", budget, Budget)
+        preflight.check_kind("limits", limits, Limits)
+        preflight.check_kind("log_dir", log_dir, (str, os.PathLike))
         preflight.check_number("num_threads", 1 if num_threads is None else num_threads, 1, whole=False)
         self.metric = metric
         self.gradient_lm = gradient_lm
@@ -85,6 +101,9 @@ class SemanticGradientDescent(Teleprompter):
         self.probe: Probe = probe
         self.seed = seed
         self.subscribers = subscribers
+        self.budget = budget if budget is not None else Budget()
+        self.limits = limits if limits is not None else Limits()
+        self.log_dir = log_dir
         self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)
 
     def compile(
@@ -95,8 +114,13 @@ class SemanticGradientDescent(Teleprompter):
         teacher: Any = None,
         valset: list[dspy.Example] | None = None,
     ) -> dspy.Module:
-        """Optimise a program; see `acompile`. Works in notebooks, where an event loop runs already."""
-        return run_sync(self.acompile(student, trainset=trainset, teacher=teacher, valset=valset))
+        """Optimise a program; see `acompile`. Works in notebooks, where an event loop runs already.
+
+        Ctrl-C ends the run and returns the best program so far; a second one raises KeyboardInterrupt.
+        """
+        interrupt = Interrupt()
+        running = self._compile(student, trainset, teacher, valset, interrupt)
+        return run_sync(running, lambda: interrupt("the run was interrupted (Ctrl-C)"))
 
     async def acompile(
         self,
@@ -116,26 +140,35 @@ class SemanticGradientDescent(Teleprompter):
 
         Returns:
             A program of the same class with the best instructions found, and a `Result` as its
-            `detailed_results`.
+            `detailed_results`. Where the budget is spent or the log cannot be written any more, the best so far.
 
         Raises:
             SetupError: If the arguments cannot work; nothing was spent.
+            JournalError: If `log_dir` cannot be used, or holds the log of another run; nothing was spent.
             MetricError: If the metric raises or returns no score.
             ModelError: If a language model refuses for good (key, billing, unknown model).
             ProgramError: If the program raises on every example.
             TooManyFailures: If the provider leaves too many examples unanswered.
         """
+        return await self._compile(student, trainset, teacher, valset, Interrupt())
+
+    async def _compile(
+        self, student: dspy.Module, trainset: Any, teacher: Any, valset: Any, interrupt: Interrupt
+    ) -> dspy.Module:
         preflight.check_program(student)
         preflight.check_examples("trainset", trainset, student)
         if valset is not None:
             preflight.check_examples("valset", valset, student)
         preflight.check_models(student, self.gradient_lm)
+        preflight.check_prices(student, self.gradient_lm, self.budget)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
+        header = fingerprint(self, student, trainset, valset) if self.log_dir is not None else None
+        journal = Journal(self.log_dir, header)
         try:
-            return await Descent(self, student, trainset, valset).descend()
-        except ModelUnavailable as stop:
-            raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
+            return await Descent(self, student, trainset, valset, journal, interrupt).descend()
+        finally:
+            journal.close()
 
     def explain(self, program: dspy.Module, example: dspy.Example) -> Explanation:
         """Run a program on one example and show the gradients of its calls; see `aexplain`."""
@@ -156,10 +189,12 @@ class SemanticGradientDescent(Teleprompter):
             MetricError: If the metric raises or returns no score.
             ModelError: If a language model refuses for good.
             TooManyFailures: If the provider did not answer.
+            OutOfBudget: If the budget does not last.
         """
         preflight.check_program(program)
         preflight.check_examples("example", [example], program)
         preflight.check_models(program, self.gradient_lm)
+        preflight.check_prices(program, self.gradient_lm, self.budget)
         try:
             run = Run(self, program)
             incumbent = read(program)
@@ -167,6 +202,8 @@ class SemanticGradientDescent(Teleprompter):
             return Explanation(outcome, await run.sweep_one(outcome, 0) or {})
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
+        except BudgetSpent as stop:
+            raise OutOfBudget(str(stop)) from stop
 
     def diagnose(
         self,
@@ -210,10 +247,12 @@ class SemanticGradientDescent(Teleprompter):
             ModelError: If a language model refuses for good.
             ProgramError: If the program raises on every example.
             TooManyFailures: If the provider leaves too many examples unanswered.
+            OutOfBudget: If the budget does not last.
         """
         preflight.check_program(program)
         preflight.check_examples("devset", devset, program)
         preflight.check_models(program, self.gradient_lm)
+        preflight.check_prices(program, self.gradient_lm, self.budget)
         preflight.check_number("checks", checks, 0)
         cap = 4 * checks if max_calls is None else max_calls
         preflight.check_number("max_calls", cap, 0)
@@ -223,3 +262,5 @@ class SemanticGradientDescent(Teleprompter):
             return await run.diagnose(devset)
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
+        except BudgetSpent as stop:
+            raise OutOfBudget(str(stop)) from stop

@@ -11,6 +11,8 @@ import dspy
 from .errors import SetupError
 from .forward.capture import runner
 from .forward.evaluate import brief
+from .lm.prices import longest_answer, price_of
+from .run.budget import Budget
 
 T = TypeVar("T")
 
@@ -104,6 +106,46 @@ def check_models(student: dspy.Module, gradient_lm: Any) -> None:
         )
     if default is None and gradient_lm is None:
         raise SetupError("no language model for gradients; pass gradient_lm=dspy.LM('openai/...')")
+
+
+def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget) -> None:
+    """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known.
+
+    Raises:
+        SetupError: If a language model's longest answer, or its price, is not known.
+    """
+    if budget.tokens is None and budget.usd is None:
+        return
+    named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
+    named |= {f"the lm of predictor {name!r}": predictor.lm for name, predictor in student.named_predictors()}
+    for where, lm in named.items():
+        if lm is None:
+            continue
+        name = getattr(lm, "model", "?")
+        bound = "tokens" if budget.tokens is not None else "usd"
+        if longest_answer(lm) is None:
+            raise SetupError(
+                f"budget.{bound} cannot be held: nothing says how long an answer of {name!r} ({where}) can be; "
+                "make it dspy.LM(..., max_tokens=...)"
+            )
+        if budget.usd is not None and price_of(lm, budget) is None:
+            raise SetupError(
+                f"budget.usd cannot be held: the price of {name!r} ({where}) is not known; state it, "
+                f"Budget(usd=..., prices={{{name!r}: (0.15, 0.6)}}), in US dollars for a million tokens sent and "
+                "received"
+            )
+
+
+def check_kind(name: str, value: Any, kind: Any) -> None:
+    """Check the type of an optional argument.
+
+    Raises:
+        SetupError: If it is something else.
+    """
+    if value is not None and not isinstance(value, kind):
+        wanted = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(one.__name__ for one in wanted)
+        raise SetupError(f"{name} must be of type {names}, not {value!r}")
 
 
 def check_number(name: str, value: Any, least: float, whole: bool = True) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -19,16 +18,19 @@ from .backward.cache import GradientCache
 from .backward.gradient import TextGradient
 from .backward.propagate import propagate
 from .backward.seed import seed as seed_messages
+from .concurrency import gather
 from .errors import ProgramError
 from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
-from .forward.graph import ComputationGraph, Edge
+from .forward.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
 from .forward.metric import adapt
 from .forward.probe import Pristine, Probe, prove
 from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method
-from .run.budget import Ledger
+from .run.budget import Budget, Ledger
 from .run.events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Subscriber, publish
+from .run.journal import Journal, digest_of
+from .run.limits import Limits
 from .run.progress import ProgressBar
 from .step.candidate import Candidate, Parameters, clone, write
 
@@ -48,6 +50,8 @@ class Settings(Protocol):
     seed: int
     subscribers: Sequence[Subscriber] | None
     gradient_cache: GradientCache
+    budget: Budget
+    limits: Limits
 
 
 class Run:
@@ -56,14 +60,24 @@ class Run:
     Args:
         settings: The optimizer's.
         student: The program; it is not changed.
-        ledger: Where every request is booked.
+        caps: Purpose -> the most requests that it may send.
+        journal: The run's log; None for none.
     """
 
-    def __init__(self, settings: Settings, student: dspy.Module, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        student: dspy.Module,
+        caps: Mapping[str, int] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
         threads = settings.num_threads if settings.num_threads is not None else dspy.settings.num_threads or 8
         self.settings = settings
         self.student = student
-        self.ledger = ledger if ledger is not None else Ledger()
+        self.journal = journal if journal is not None else Journal()
+        self.ledger: Ledger = self.journal.open_ledger(
+            caps=caps, budget=settings.budget, request_seconds=settings.limits.request
+        )
         self.rng = random.Random(settings.seed)
         self.parameters = Parameters.of(student)
         self.turn = limit(None if math.isinf(threads) else int(threads))
@@ -74,24 +88,32 @@ class Run:
             ledger=self.ledger,
             limiter=self.limiter,
             failure_score=settings.failure_score,
+            limits=settings.limits,
             on_outcome=self._on_outcome,
         )
         self.shapes: dict[Any, tuple[Edge, ...]] = {}
+        self.evaluations = 0
+        self.sweeps = 0
         self.warnings: list[str] = []
         self.notes: Counter[str] = Counter()
 
-    async def evaluate(self, what: str, examples: Sequence[dspy.Example], candidate: Candidate) -> tuple[Outcome, ...]:
+    async def evaluate(
+        self, what: str, examples: Sequence[dspy.Example], candidate: Candidate, *, purpose: str = "forward"
+    ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
         Args:
             what: Which set, for subscribers.
             examples: The examples.
             candidate: The instructions.
+            purpose: What the calls are booked under.
         """
         program = write(candidate, clone(self.student))
         install(program, self.ledger)
+        self.evaluations += 1
+        where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples)
+        outcomes = await self.evaluator(program, examples, purpose=purpose, where=where)
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
 
@@ -103,12 +125,25 @@ class Run:
     async def _prove(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:
         shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
         if shape not in self.shapes:
-            graph = await prove(outcome.graph, outcome.trace, pristine, self.settings.probe)
-            for warning in graph.warnings:
-                self.warn(warning)
             # Executions of one shape have the same edges: what one of them proved holds for all.
-            self.shapes[shape] = graph.edges
+            self.shapes[shape] = await self._proved_edges(outcome, pristine)
         return replace(outcome.graph, edges=self.shapes[shape])
+
+    async def _proved_edges(self, outcome: Scored, pristine: Pristine | str) -> tuple[Edge, ...]:
+        # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
+        key = ""
+        if self.journal:
+            key = digest_of(
+                ["edges", [call.id for call in outcome.graph], list(map(edge_to_dict, outcome.graph.edges))]
+            )
+            known = self.journal.take(key)
+            if known is not None:
+                return tuple(map(edge_from_dict, known))
+        graph = await prove(outcome.graph, outcome.trace, pristine, self.settings.probe)
+        for warning in graph.warnings:
+            self.warn(warning)
+        self.journal.keep("edges", key, list(map(edge_to_dict, graph.edges)))
+        return graph.edges
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""
@@ -130,7 +165,8 @@ class Run:
         for outcome in chosen:
             repeats.append(seen[outcome.example_id])
             seen[outcome.example_id] += 1
-        sweeps = await asyncio.gather(*map(self.sweep_one, chosen, repeats))
+        self.sweeps += 1
+        sweeps = await gather(lambda pair: self.sweep_one(*pair), list(zip(chosen, repeats, strict=True)))
         done = [(outcome, sweep) for outcome, sweep in zip(chosen, sweeps, strict=True) if sweep is not None]
         return [outcome for outcome, _ in done], [sweep for _, sweep in done]
 
@@ -145,7 +181,14 @@ class Run:
         rng = random.Random(f"{self.settings.seed}/{outcome.example_id}/{repeat}")
         self.notes["failed call"] += sum(call.error is not None for call in outcome.graph)
         opened = passage(
-            "backward", self.ledger, lm=lm, turn=self.turn, rollout=repeat, tally=self.notes, answers=answers
+            "backward",
+            self.ledger,
+            lm=lm,
+            where=f"sweep {self.sweeps}, example {outcome.example_id}, {repeat}",
+            turn=self.turn,
+            rollout=repeat,
+            tally=self.notes,
+            answers=answers,
         )
         try:
             with opened:
@@ -162,7 +205,8 @@ class Run:
         self.publish(ExampleDone(outcome.example_id, score))
 
     def publish(self, event: Event) -> None:
-        """Show an event to every subscriber."""
+        """Write an event down, and show it to every subscriber."""
+        self.journal.event(event)
         publish(self.subscribers, event)
 
 

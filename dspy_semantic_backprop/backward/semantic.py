@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..concurrency import gather
+from ..lm import about
 from .asking import asked
 from .gradient import Direction, Message, Reading, TextGradient
 from .judge import is_blank, refuses, repeats, says_no_change, severity_of, stands_in, words
@@ -59,7 +60,8 @@ class Semantic:
         async def judge(part: Sequence[Any]) -> list[Direction]:
             return await _Hearing(Sheet(reading, arrivals, part, self.form), len(parts)).directions()
 
-        judged = await gather(judge, parts)
+        with about(reading.reader.predictor):
+            judged = await gather(judge, parts)
         members = [member for part in parts for member in part]
         directions = [direction for part in judged for direction in part[:-1]]
         sent = [

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import dspy
 
+from ..concurrency import in_thread
 from .callbacks import Callbacks
 from .effects import watched
 from .names import UNNAMED, Names
@@ -57,7 +57,7 @@ async def capture(
                     returned = await program.acall(**inputs)
             else:
                 call = functools.partial(program, **inputs)
-                returned = await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
+                returned = await in_thread(call, limiter)
     except asyncio.CancelledError:
         raise
     except Exception as raised:  # noqa: BLE001 - a program may raise anything; the caller classifies it

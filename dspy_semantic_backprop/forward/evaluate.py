@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import dspy
 
-from ..concurrency import gather
-from ..errors import TooManyFailures
-from ..lm import is_provider_failure, passage
+from ..concurrency import gather, in_thread
+from ..errors import MetricError, TooManyFailures
+from ..lm import Passage, is_provider_failure, passage
 from ..run.budget import Ledger
+from ..run.journal import digest_of, plain
+from ..run.limits import Limits
 from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
 from .metric import Grade, Metric
-from .names import Names
+from .names import UNNAMED, Names
 from .trace import OUTPUT, Trace
 from .values import describe
 
@@ -79,7 +80,7 @@ class Evaluator:
         ledger: Where calls are booked.
         limiter: Bounds how many programs run at once.
         failure_score: The score of an execution in which the program itself failed, in metric points.
-        max_missing: The largest share of examples that may be missing, 0 to 1.
+        limits: How long to wait, and how many examples may be missing.
         on_outcome: Called with each outcome as it comes.
     """
 
@@ -87,71 +88,44 @@ class Evaluator:
     ledger: Ledger
     limiter: anyio.CapacityLimiter
     failure_score: float = 0.0
-    max_missing: float = 0.2
+    limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
 
-    async def __call__(self, program: dspy.Module, examples: Sequence[dspy.Example]) -> tuple[Outcome, ...]:
+    async def __call__(
+        self, program: dspy.Module, examples: Sequence[dspy.Example], *, purpose: str = "forward", where: str = ""
+    ) -> tuple[Outcome, ...]:
         """Run and grade a program on every example, concurrently.
 
         Args:
             program: A copy that belongs to the run.
             examples: The examples.
+            purpose: What the program's language-model calls are booked under.
+            where: Which evaluation of the run it is, for its journal.
 
         Returns:
             One outcome for each example, in order.
 
         Raises:
             MetricError: If the metric breaks its contract.
-            TooManyFailures: If the provider left more than `max_missing` of the examples unanswered.
+            TooManyFailures: If the provider left more than `limits.missing` of the examples unanswered.
             ModelUnavailable: If the provider never will answer.
+            BudgetSpent: If the budget does not last.
         """
-        one = functools.partial(self._one, program, Names(program))
+        one = _Execution(self, program, Names(program), purpose, where)
         bound = self.limiter.total_tokens
         outcomes = tuple(await gather(one, list(enumerate(examples)), None if math.isinf(bound) else int(bound)))
         missing = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-        if len(missing) > self.max_missing * len(outcomes):
+        if len(missing) > self.limits.missing * len(outcomes):
             raise TooManyFailures(
-                f"{len(missing)} of {len(outcomes)} examples could not be run because the provider failed "
-                f"(at most {self.max_missing:.0%} may); the first: example {missing[0].example_id}: {missing[0].error}"
+                f"{len(missing)} of {len(outcomes)} examples could not be run because the provider failed or they took "
+                f"too long (at most {self.limits.missing:.0%} may); the first: example {missing[0].example_id}: "
+                f"{missing[0].error}"
             )
         return outcomes
 
-    async def _one(self, program: dspy.Module, names: Names, numbered: tuple[int, dspy.Example]) -> Outcome:
-        example_id, example = numbered
-        with passage("forward", self.ledger) as forward:
-            returned, error, trace = await capture(program, dict(example.inputs()), names=names, limiter=self.limiter)
-        failure = error if error is not None and is_provider_failure(error) else None
-        # A program may swallow the provider's failure and answer without it: that answer is not its own.
-        failure = failure or next(iter(forward.failures), None)
-        if failure is not None:
-            outcome: Outcome = Failed(example_id, example, describe(failure))
-        else:
-            outcome = await self._graded(program, (example_id, example), returned, trace, error)
-        self.on_outcome(outcome)
-        return outcome
-
-    async def _graded(
-        self,
-        program: dspy.Module,
-        numbered: tuple[int, dspy.Example],
-        returned: Any,
-        trace: Trace,
-        raised: BaseException | None,
-    ) -> Scored:
-        example_id, example = numbered
-        graph = recover(trace)
-        if raised is not None:
-            grade = Grade(self.failure_score, f"The program failed: {trace.error}")
-        else:
-            grade = await self.grade(example_id, example, returned)
-            if grade.feedback is None:
-                with passage("metric", self.ledger):
-                    ask = functools.partial(self._ask, program, example, returned, graph, _where(example_id, example))
-                    words = await anyio.to_thread.run_sync(ask, limiter=self.limiter, abandon_on_cancel=True)
-                    grade = Grade(grade.score, words)
-        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)
-
-    async def grade(self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric") -> Grade:
+    async def grade(
+        self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric", where: str = ""
+    ) -> Grade:
         """Grade what a program returned for an example.
 
         Args:
@@ -159,13 +133,48 @@ class Evaluator:
             example: The example.
             returned: What the program returned.
             purpose: What the metric's own language-model calls are booked under.
+            where: Which execution of the run it is, for its journal.
 
         Raises:
-            MetricError: If the metric breaks its contract.
+            MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
         """
-        score = functools.partial(self.metric.score, example, returned, _where(example_id, example))
-        with passage(purpose, self.ledger):
-            return await anyio.to_thread.run_sync(score, limiter=self.limiter, abandon_on_cancel=True)
+        title = _title(example_id, example)
+        return await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+
+    async def words(
+        self, program: dspy.Module, outcome: tuple[int, dspy.Example, Any], graph: ComputationGraph, where: str
+    ) -> str | None:
+        """Ask a metric that explains itself to a predictor for its feedback; None where it has none."""
+        example_id, example, returned = outcome
+        if not self.metric.explains or not graph.group(OUTPUT):
+            return None
+        title = _title(example_id, example)
+        ask = functools.partial(self._ask, program, example, returned, graph, title)
+        return (await self._asked("metric", where, returned, title, lambda: Grade(0.0, ask()))).feedback
+
+    async def _asked(self, purpose: str, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
+        journal = self.ledger.journal
+        key = digest_of(["grade", purpose, where, _values(returned)]) if journal else ""
+        known = journal.take(key) if journal else None
+        if known is not None:
+            return Grade(**known)
+        self.ledger.metric_call()
+        with passage(purpose, self.ledger, where=where) as here:
+            grade = await self._in_time(ask, here, title)
+        if journal:
+            journal.keep("grade", key, plain(grade))
+        return grade
+
+    async def _in_time(self, ask: Callable[[], Grade], here: Passage, title: str) -> Grade:
+        try:
+            with anyio.fail_after(self.limits.metric):
+                return await in_thread(ask, self.limiter)
+        except TimeoutError as error:
+            here.over = True
+            raise MetricError(
+                f"metric {self.metric.name!r} took longer than {self.limits.metric:g} seconds for {title} "
+                "(Limits.metric)"
+            ) from error
 
     def _ask(
         self, program: dspy.Module, example: dspy.Example, returned: Any, graph: ComputationGraph, where: str
@@ -184,8 +193,72 @@ class Evaluator:
         return self.metric.feedback(example, returned, (list(entries.values()), own), writer.predictor, where)
 
 
-def _where(example_id: int, example: dspy.Example) -> str:
+@dataclass(frozen=True)
+class _Execution:
+    """Runs and grades one program on one example after the other."""
+
+    evaluator: Evaluator
+    program: dspy.Module
+    names: Names
+    purpose: str
+    where: str
+
+    async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
+        example_id, example = numbered
+        evaluator = self.evaluator
+        where = f"{self.where}, example {example_id}"
+        name_of = self._name_of
+        with passage(self.purpose, evaluator.ledger, where=where, name_of=name_of) as here:
+            try:
+                with anyio.fail_after(evaluator.limits.example):
+                    returned, error, trace = await capture(
+                        self.program, dict(example.inputs()), names=self.names, limiter=evaluator.limiter
+                    )
+            except TimeoutError:
+                here.over = True
+                late = f"the program took longer than {evaluator.limits.example:g} seconds (Limits.example)"
+                return self._done(Failed(example_id, example, late))
+        failure = error if error is not None and is_provider_failure(error) else None
+        # A program may swallow the provider's failure and answer without it: that answer is not its own.
+        failure = failure or next(iter(here.failures), None)
+        if failure is not None:
+            return self._done(Failed(example_id, example, describe(failure)))
+        return self._done(await self._graded(numbered, returned, trace, error, where))
+
+    def _name_of(self, module: Any) -> str:
+        name = self.names.of(module) if isinstance(module, dspy.Predict) else UNNAMED
+        return "" if name == UNNAMED else name
+
+    def _done(self, outcome: Outcome) -> Outcome:
+        self.evaluator.on_outcome(outcome)
+        return outcome
+
+    async def _graded(
+        self,
+        numbered: tuple[int, dspy.Example],
+        returned: Any,
+        trace: Trace,
+        raised: BaseException | None,
+        where: str,
+    ) -> Scored:
+        evaluator, (example_id, example) = self.evaluator, numbered
+        graph = recover(trace)
+        if raised is not None:
+            grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
+        else:
+            grade = await evaluator.grade(example_id, example, returned, where=where)
+            if grade.feedback is None:
+                words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
+                grade = Grade(grade.score, words)
+        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)
+
+
+def _title(example_id: int, example: dspy.Example) -> str:
     return f"example {example_id} ({brief(example.toDict())})"
+
+
+def _values(returned: Any) -> Any:
+    return returned.toDict() if isinstance(returned, dspy.Prediction) else returned
 
 
 def scored(outcomes: Sequence[Outcome]) -> tuple[Scored, ...]:

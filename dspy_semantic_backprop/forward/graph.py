@@ -220,7 +220,7 @@ class ComputationGraph:
         """
         return {
             "calls": [_call_to_dict(call) for call in self.calls],
-            "edges": [_edge_to_dict(edge) for edge in self.edges],
+            "edges": [edge_to_dict(edge) for edge in self.edges],
             "inputs": jsonable(self.inputs),
             "output": jsonable(self.output),
             "error": self.error,
@@ -236,7 +236,7 @@ class ComputationGraph:
         """
         return cls(
             calls=tuple(_call_from_dict(call) for call in state["calls"]),
-            edges=tuple(_edge_from_dict(edge) for edge in state["edges"]),
+            edges=tuple(edge_from_dict(edge) for edge in state["edges"]),
             inputs=state["inputs"],
             output=state["output"],
             error=state["error"],
@@ -276,11 +276,17 @@ def _call_from_dict(state: Mapping[str, Any]) -> Call:
     return Call(**{**state, **fields})
 
 
-def _edge_to_dict(edge: Edge) -> dict[str, Any]:
+def edge_to_dict(edge: Edge) -> dict[str, Any]:
+    """An edge as JSON values."""
     ends = {"source": vars(edge.source), "target": vars(edge.target)}
     return ends | {"kind": edge.kind, "known_by": edge.known_by, "confidence": edge.confidence}
 
 
-def _edge_from_dict(state: Mapping[str, Any]) -> Edge:
+def edge_from_dict(state: Mapping[str, Any]) -> Edge:
+    """The inverse of `edge_to_dict`.
+
+    Raises:
+        KeyError: If a part is missing.
+    """
     ends = {"source": End(**state["source"]), "target": End(**state["target"])}
     return Edge(**ends, kind=state["kind"], known_by=state["known_by"], confidence=state["confidence"])

@@ -17,14 +17,15 @@ import functools
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import dspy
 
+from ..concurrency import in_thread
 from ..errors import Stop
 from .align import Plan, likeness, same_inputs
 from .capture import asynchronous_only
@@ -276,7 +277,7 @@ async def call_program(
         with replaying(allow_effects):
             return await program.acall(**inputs)
     call = functools.partial(_call, program, inputs, allow_effects)
-    return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
+    return await in_thread(call, limiter if limiter is not None else nullcontext())
 
 
 def _call(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:

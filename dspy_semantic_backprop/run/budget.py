@@ -1,7 +1,15 @@
-"""What was spent, on what: a ledger that every language-model request is booked in."""
+"""What may be spent and what was: a budget, and a ledger that every request passes before it is sent.
+
+A request is let through only where its upper bound fits into what is left, with the bounds of all requests
+under way counted as spent. Where only these stand in the way it waits for them: most answers cost less than
+they might. So a budget is never exceeded, by any number of threads; the price is that the last part of one,
+smaller than a single request may cost, stays unspent.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,7 +17,55 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import CapReached
+from ..errors import Abandoned, BudgetSpent, CapReached, SetupError
+
+_POLL = 0.01
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a run may spend; None sets no bound.
+
+    Args:
+        calls: Requests to language models, retries included; answers from a cache are no requests.
+        tokens: Tokens sent and received.
+        usd: US dollars.
+        metric_calls: Calls of the metric.
+        seconds: Wall time, in seconds, over all processes of a run that was resumed.
+        prices: Model's name -> US dollars for a million tokens, (sent, received); for models that the client
+            knows no price of, or another one.
+
+    Raises:
+        SetupError: If a bound is not a number above 0.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    metric_calls: int | None = None
+    seconds: float | None = None
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("calls", "tokens", "metric_calls", "usd", "seconds"):
+            value = getattr(self, name)
+            whole = name not in ("usd", "seconds")
+            kinds = (int,) if whole else (int, float)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0 or math.isinf(value):
+                kind = "a whole number" if whole else "a finite number"
+                raise SetupError(f"budget.{name} must be {kind} above 0, not {value!r}; None sets no bound")
+        for model, price in self.prices.items():
+            if not isinstance(price, (tuple, list)) or len(price) != 2 or not all(_is_price(one) for one in price):
+                raise SetupError(
+                    f"budget.prices[{model!r}] must be (US dollars for a million tokens sent, for a million received), "
+                    f"not {price!r}"
+                )
+
+
+def _is_price(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 @dataclass(frozen=True)
@@ -21,9 +77,12 @@ class Spent:
             answers from a cache are no requests.
         prompt_tokens: Tokens sent, as the server counted them.
         completion_tokens: Tokens received, as the server counted them.
-        usd: US dollars at the price that the client knows.
+        usd: US dollars at the price that the client knows, or that the budget states.
         unpriced: Answered requests whose price is not known and which `usd` leaves out.
         cached: Answers that came from DSPy's cache and cost nothing.
+        unsure_tokens: The most that requests without a readable answer may have cost: a connection that
+            broke, a process that was killed. A budget counts them; `tokens` leaves them out.
+        unsure_usd: The same in US dollars.
     """
 
     calls: int = 0
@@ -32,6 +91,8 @@ class Spent:
     usd: float = 0.0
     unpriced: int = 0
     cached: int = 0
+    unsure_tokens: int = 0
+    unsure_usd: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -43,61 +104,225 @@ class Spent:
         return Spent(**{name: mine[name] + theirs[name] for name in mine})
 
 
-@dataclass
+@dataclass(frozen=True)
+class Bound:
+    """The most that one request can cost.
+
+    Args:
+        calls: Requests on the wire: a client sends one for each completion that `n` asks for.
+        tokens: Tokens sent and received.
+        usd: US dollars.
+    """
+
+    calls: int = 1
+    tokens: int = 0
+    usd: float = 0.0
+
+
+Account = tuple[str, str]
+"""Purpose (forward, gate, backward, propose, metric, check), and the predictor that it was for ("" for none)."""
+
+
 class Ledger:
-    """Books what each purpose (forward, backward, propose, metric, check) has spent. Thread-safe.
+    """Books what a run spends, by purpose and predictor, and lets through what the budget allows. Thread-safe.
 
     Args:
         caps: Purpose -> the most requests that it may send; without one, no bound.
-        started: When the ledger was opened.
+        budget: The most that all purposes may spend together.
+        carried: What earlier processes of the same run have spent.
+        metric_calls: How often they called the metric.
+        seconds: How long they ran, in seconds.
+        request_seconds: The longest that one request may take, in seconds; None for no limit.
+        journal: Where requests and answers are written down, a `run.journal.Journal`; None for nowhere.
     """
 
-    caps: Mapping[str, int] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-    _under_way: dict[str, int] = field(default_factory=dict)
-    _by_purpose: dict[str, Spent] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self,
+        caps: Mapping[str, int] | None = None,
+        *,
+        budget: Budget | None = None,
+        carried: Mapping[Account, Spent] | None = None,
+        metric_calls: int = 0,
+        seconds: float = 0.0,
+        request_seconds: float | None = None,
+        journal: Any = None,
+    ) -> None:
+        self.caps = dict(caps or {})
+        self.budget = budget if budget is not None else Budget()
+        self.request_seconds = request_seconds
+        self.journal = journal
+        self._accounts: dict[Account, Spent] = dict(carried or {})
+        self._under_way: dict[int, tuple[str, Bound]] = {}
+        self._tickets = 0
+        self._metric_calls = metric_calls
+        self._closed = False
+        self._changed = threading.Condition()
+        self._started = time.monotonic() - seconds
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
         # A program may deep-copy its language model (BestOfN does): the copy's calls cost the same money.
         return self
 
     @contextmanager
-    def admitted(self, purpose: str) -> Iterator[None]:
-        """Let one request through; `book` it inside.
+    def admitted(self, purpose: str, bound: Bound | None = None) -> Iterator[None]:
+        """Let one request through, once it fits; `book` it inside. Blocks the thread while others may make room.
+
+        Args:
+            purpose: What it is for.
+            bound: The most that it can cost; None: one call of unknown size.
 
         Raises:
-            CapReached: Before the request, if those booked and those under way are as many as the cap.
+            CapReached: Before the request, if its purpose has sent as many as it may.
+            BudgetSpent: Before the request, if it does not fit into the budget.
+            Abandoned: If the run is over.
         """
-        with self._lock:
-            under_way = self._under_way.get(purpose, 0)
-            sent = self._by_purpose.get(purpose, Spent()).calls + under_way
-            if purpose in self.caps and sent >= self.caps[purpose]:
-                raise CapReached(f"{purpose}: {self.caps[purpose]} requests are the most that it may send")
-            self._under_way[purpose] = under_way + 1
+        need = bound if bound is not None else Bound()
+        with self._changed:
+            while (ticket := self._enter(purpose, need)) is None:
+                self._changed.wait(_POLL)
         try:
             yield
         finally:
-            with self._lock:
-                self._under_way[purpose] -= 1
+            self._leave(ticket)
 
-    def book(self, purpose: str, spent: Spent) -> None:
-        """Add an amount to one purpose."""
-        with self._lock:
-            self._by_purpose[purpose] = self._by_purpose.get(purpose, Spent()) + spent
+    async def enter(self, purpose: str, bound: Bound) -> int:
+        """As `admitted`, without blocking the event loop; give the ticket to `leave` when all is booked."""
+        while True:
+            with self._changed:
+                ticket = self._enter(purpose, bound)
+            if ticket is not None:
+                return ticket
+            await asyncio.sleep(_POLL)
+
+    def leave(self, ticket: int) -> None:
+        """A request that was let through has ended."""
+        self._leave(ticket)
+
+    def _enter(self, purpose: str, need: Bound) -> int | None:
+        """A ticket; None where the request must wait for those under way."""
+        if self._closed:
+            raise Abandoned("the run is over; no more requests are sent")
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
+        self._check_cap(purpose, need)
+        refusal, wait = self._refusal(need)
+        if refusal and not wait:
+            raise BudgetSpent(refusal)
+        if refusal:
+            return None
+        self._tickets += 1
+        self._under_way[self._tickets] = (purpose, need)
+        return self._tickets
+
+    def _check_cap(self, purpose: str, need: Bound) -> None:
+        cap = self.caps.get(purpose)
+        if cap is None:
+            return
+        sent = sum(spent.calls for (name, _), spent in self._accounts.items() if name == purpose)
+        sent += sum(bound.calls for name, bound in self._under_way.values() if name == purpose)
+        if sent + need.calls > cap:
+            raise CapReached(f"{purpose}: {cap} requests are the most that it may send")
+
+    def _refusal(self, need: Bound) -> tuple[str, bool]:
+        """Why a request does not fit ("" if it does), and whether requests under way may make room."""
+        whole = sum(self._accounts.values(), Spent())
+        spent = {
+            "calls": float(whole.calls),
+            "tokens": float(whole.tokens + whole.unsure_tokens),
+            "usd": whole.usd + whole.unsure_usd,
+        }
+        refusal = ""
+        for name, used in spent.items():
+            most = getattr(self.budget, name)
+            if most is None:
+                continue
+            wanted = getattr(need, name)
+            waiting = sum(getattr(bound, name) for _, bound in self._under_way.values())
+            slack = 1e-9 * most if name == "usd" else 0
+            if used + wanted > most + slack:
+                return self._sentence(name, used, wanted), False
+            if used + waiting + wanted > most + slack:
+                refusal = self._sentence(name, used + waiting, wanted)
+        return refusal, True
+
+    def _sentence(self, name: str, used: float, wanted: float) -> str:
+        most = getattr(self.budget, name)
+        what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
+        rest = "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
+        return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
+
+    def _leave(self, ticket: int) -> None:
+        with self._changed:
+            self._under_way.pop(ticket, None)
+            self._changed.notify_all()
+
+    def metric_call(self) -> None:
+        """Count a call of the metric that is about to be made.
+
+        Raises:
+            BudgetSpent: Instead, if as many were made as the budget allows.
+            Abandoned: If the run is over.
+        """
+        with self._changed:
+            if self._closed:
+                raise Abandoned("the run is over; the metric is not called any more")
+            most = self.budget.metric_calls
+            if most is not None and self._metric_calls >= most:
+                raise BudgetSpent(f"the budget of {most:,} metric calls is spent")
+            self._metric_calls += 1
+
+    def close(self) -> None:
+        """Let nothing through any more: what goes on in abandoned threads must not cost anything."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def book(self, purpose: str, spent: Spent, predictor: str = "") -> None:
+        """Add an amount to one account."""
+        with self._changed:
+            account = (purpose, predictor)
+            self._accounts[account] = self._accounts.get(account, Spent()) + spent
+            self._changed.notify_all()
+
+    @property
+    def accounts(self) -> dict[Account, Spent]:
+        """A snapshot: (purpose, predictor) -> amount."""
+        with self._changed:
+            return dict(self._accounts)
 
     @property
     def by_purpose(self) -> dict[str, Spent]:
         """A snapshot: purpose -> amount."""
-        with self._lock:
-            return dict(self._by_purpose)
+        return _added(self.accounts, 0)
+
+    @property
+    def by_predictor(self) -> dict[str, Spent]:
+        """A snapshot: predictor -> amount, "" for what was for none."""
+        return _added(self.accounts, 1)
 
     @property
     def total(self) -> Spent:
         """Everything booked so far."""
-        return sum(self.by_purpose.values(), Spent())
+        return sum(self.accounts.values(), Spent())
+
+    @property
+    def metric_calls(self) -> int:
+        """How often the metric was called."""
+        return self._metric_calls
 
     @property
     def seconds(self) -> float:
-        """Seconds since the ledger was opened."""
-        return time.monotonic() - self.started
+        """Seconds that the run has taken, those of earlier processes included."""
+        return time.monotonic() - self._started
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the budget is spent, at least 0; None for no bound."""
+        return None if self.budget.seconds is None else max(0.0, self.budget.seconds - self.seconds)
+
+
+def _added(accounts: Mapping[Account, Spent], part: int) -> dict[str, Spent]:
+    total: dict[str, Spent] = {}
+    for account, spent in accounts.items():
+        total[account[part]] = total.get(account[part], Spent()) + spent
+    return total

@@ -94,7 +94,20 @@ class StepDone:
     record: Mapping[str, Any]
 
 
-Event = RunStarted | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone
+@dataclass(frozen=True)
+class RunDone:
+    """A run has ended; the last event.
+
+    Args:
+        ending: The name of its `run.result.Ending`, in small letters.
+        reason: Why, in words.
+    """
+
+    ending: str
+    reason: str
+
+
+Event = RunStarted | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone
 Subscriber = Callable[[Event], None]
 
 

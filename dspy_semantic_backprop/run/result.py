@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +16,10 @@ class Ending(enum.Enum):
 
     STEPS = "all steps were made"
     PERFECT = "no example is left to learn from"
+    BUDGET = "the budget is spent"
+    INTERRUPTED = "the run was interrupted"
+    JOURNAL = "the log could not be written"
+    FAILED = "the run failed"
 
 
 @dataclass(frozen=True)
@@ -60,16 +65,21 @@ class Result:
 
     Args:
         ending: Why the run ended.
-        score_before: The starting program's mean score on the gate's examples, in metric points.
+        score_before: The starting program's mean score on the gate's examples, in metric points; NaN where the run
+            ended before that was known.
         score_after: The returned program's.
         instructions_before: Predictor's name -> instruction, at the start.
         instructions_after: Predictor's name -> instruction, in the returned program.
         steps: Every step.
-        spent: By purpose: forward, metric, backward, propose.
-        seconds: Wall time, in seconds.
+        spent: By purpose: forward, gate, metric, backward, propose.
+        seconds: Wall time, in seconds, that of earlier processes of the run included.
         seed: The seed of the run's random choices.
         method: The name of the method.
         notes: What happened in the backward passes, by name, how often; see `backward.tally`.
+        reason: The ending in full, with its numbers: which budget, which error; the ending's own words otherwise.
+        by_predictor: What was spent, by predictor; "" for what was for none.
+        metric_calls: How often the metric was called.
+        log_dir: Where the log is; None for none.
     """
 
     ending: Ending
@@ -83,6 +93,16 @@ class Result:
     seed: int
     method: str = "semantic"
     notes: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+    by_predictor: Mapping[str, Spent] = field(default_factory=dict)
+    metric_calls: int = 0
+    log_dir: str | None = None
+
+    @property
+    def usd_per_point(self) -> float | None:
+        """US dollars for each metric point gained on the gate's examples; None where nothing was gained or priced."""
+        gained = self.score_after - self.score_before
+        return self.total.usd / gained if gained > 0 and self.total.usd else None
 
     @property
     def total(self) -> Spent:
@@ -93,19 +113,33 @@ class Result:
         """The result as JSON values."""
         return {
             "ending": self.ending.value,
-            "score": {"before": self.score_before, "after": self.score_after},
+            "reason": self.reason,
+            "score": {"before": _number(self.score_before), "after": _number(self.score_after)},
             "instructions": {"before": dict(self.instructions_before), "after": dict(self.instructions_after)},
             "steps": [step.to_dict() for step in self.steps],
             "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
+            "spent_by_predictor": {predictor: asdict(spent) for predictor, spent in self.by_predictor.items()},
+            "metric_calls": self.metric_calls,
+            "usd_per_point": self.usd_per_point,
             "seconds": self.seconds,
             "seed": self.seed,
             "method": self.method,
             "notes": dict(self.notes),
+            "log_dir": self.log_dir,
         }
 
     def __str__(self) -> str:
         accepted = sum(step.verdict == "accepted" for step in self.steps)
         return (
-            f"score {self.score_before:.4g} -> {self.score_after:.4g}, {accepted} of {len(self.steps)} proposals "
-            f"accepted, {self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; {self.ending.value}"
+            f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, {accepted} of {len(self.steps)} proposals "
+            f"accepted, {self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
+            f"{self.reason or self.ending.value}"
         )
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "unknown"

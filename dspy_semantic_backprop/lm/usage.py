@@ -11,7 +11,9 @@ import dspy
 from dspy.utils.exceptions import LMConfigurationError, LMError
 from dspy.utils.usage_tracker import UsageTracker
 
-from .run.budget import Ledger, Spent
+from ..run.budget import Bound, Ledger, Spent
+from .failures import was_refused
+from .prices import Price
 
 _NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
 
@@ -24,6 +26,7 @@ class Attempt(UsageTracker):
         self.parent = parent
         self.quiet = quiet
         self.entry: Any = None
+        self.outputs: Any = None
         self.usage: list[dict[str, Any]] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Attempt:
@@ -36,27 +39,49 @@ class Attempt(UsageTracker):
         if self.parent is not None:
             self.parent.add_usage(lm, usage_entry)
 
-    def spent(self) -> Spent:
-        """What the answered request cost."""
+    @property
+    def tokens(self) -> dict[str, int]:
+        """What the server counted: prompt_tokens and completion_tokens."""
+        return {
+            name: sum(int(usage.get(name) or 0) for usage in self.usage)
+            for name in ("prompt_tokens", "completion_tokens")
+        }
+
+    def spent(self, price: Price | None = None) -> Spent:
+        """What the answered request cost.
+
+        Args:
+            price: The price to book it at; None takes the client's own.
+        """
         if not self.usage:
             return Spent(cached=1)
         entry = self.entry if isinstance(self.entry, dict) else {}
         replies = entry.get("response")
-        cost = entry.get("cost")
+        tokens = self.tokens
+        cost = price.usd(*tokens.values()) if price is not None else entry.get("cost")
         return Spent(
             # DSPy's native engine sends one request for each completion that `n` asks for.
             calls=len(replies) if isinstance(replies, (tuple, list)) else 1,
-            prompt_tokens=sum(int(usage.get("prompt_tokens") or 0) for usage in self.usage),
-            completion_tokens=sum(int(usage.get("completion_tokens") or 0) for usage in self.usage),
+            **tokens,
             usd=float(cost or 0.0),
             unpriced=int(cost is None),
         )
 
-    def spent_in_vain(self, error: Exception) -> Spent:
-        """What a request cost that ended in an error."""
+    def spent_in_vain(self, error: Exception, bound: Bound, price: Price | None = None) -> Spent:
+        """What a request cost that ended in an error.
+
+        Args:
+            error: The error.
+            bound: The most that it may have cost: what a server did whose answer was lost is not known.
+            price: As for `spent`.
+        """
         if self.usage:
-            return self.spent()
-        return Spent(calls=int(isinstance(error, LMError) and not _caused_by(error, _NEVER_SENT)))
+            return self.spent(price)
+        if not isinstance(error, LMError) or _caused_by(error, _NEVER_SENT):
+            return Spent()
+        if was_refused(error):
+            return Spent(calls=1)
+        return Spent(calls=1, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
 
 
 def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:

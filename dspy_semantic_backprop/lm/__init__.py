@@ -1,0 +1,25 @@
+"""The way to a language model: a passage says what a call is for, the door lets it through, retries and books it."""
+
+from .asking import REPETITIONS, Reply, ask, ask_once, limit
+from .door import install, metered, sampling
+from .failures import is_fatal, is_provider_failure, is_transient
+from .passage import Answers, Passage, about, current, passage
+
+__all__ = [
+    "Answers",
+    "Passage",
+    "REPETITIONS",
+    "Reply",
+    "about",
+    "ask",
+    "ask_once",
+    "current",
+    "install",
+    "is_fatal",
+    "is_provider_failure",
+    "is_transient",
+    "limit",
+    "metered",
+    "passage",
+    "sampling",
+]

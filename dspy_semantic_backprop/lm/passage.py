@@ -1,0 +1,112 @@
+"""What a stretch of work is for, carried by DSPy's context to every call in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dspy
+
+from ..run.budget import Ledger
+from .door import metered
+from .usage import Outside
+
+
+class Answers(Protocol):
+    """A store of earlier answers; `backward.cache.GradientCache` is one."""
+
+    def get(self, key: str, /) -> Mapping[str, str] | None:
+        """The answer under a key; None where there is none."""
+        ...
+
+    def put(self, key: str, fields: Mapping[str, str], /) -> None:
+        """Keep an answer."""
+        ...
+
+
+@dataclass
+class Passage:
+    """What a stretch of work is for.
+
+    Args:
+        purpose: forward, gate, metric, backward, propose or check.
+        where: Which stretch of the run it is, such as "gate 3, example 7": a resumed run finds its answers by it.
+        turn: Bounds how many of our own calls run at once.
+        rollout: Tells repetitions of the same work apart; 0 for the first.
+        failures: The provider's failures that outlived all retries, in the order they happened.
+        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
+        answers: Earlier answers, which cost nothing; None for none.
+        name_of: A predictor object of the program -> its name; "" for one that it does not know.
+        over: Whether nobody waits for the work any more: then it must not cost anything.
+    """
+
+    purpose: str
+    where: str = ""
+    turn: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
+    rollout: int = 0
+    failures: list[Exception] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    answers: Answers | None = None
+    name_of: Callable[[Any], str] = lambda predictor: ""
+    over: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
+        return self
+
+
+@contextmanager
+def passage(  # noqa: PLR0913 - keyword-only parts of one record
+    purpose: str,
+    ledger: Ledger,
+    *,
+    lm: Any = None,
+    where: str = "",
+    turn: AbstractAsyncContextManager[Any] | None = None,
+    rollout: int = 0,
+    tally: Counter[str] | None = None,
+    answers: Answers | None = None,
+    name_of: Callable[[Any], str] | None = None,
+) -> Iterator[Passage]:
+    """Send every language-model call made inside through the door, booked under `purpose`.
+
+    Args:
+        purpose: forward, gate, metric, backward, propose or check.
+        ledger: Where to book.
+        lm: The default language model inside; None keeps the one that DSPy is configured with.
+        where: Which stretch of the run it is, for its journal.
+        turn: Bounds how many calls of `ask` run at once.
+        rollout: Tells repetitions of the same work apart, so that a cache does not answer them alike.
+        tally: Where what happens inside is counted by name; None counts for this passage alone.
+        answers: Earlier answers of the same purpose, which cost nothing.
+        name_of: Names the program's predictors, so that what they cost is booked under their names.
+
+    Yields:
+        The passage, which collects the provider's failures.
+    """
+    default = lm if lm is not None else dspy.settings.lm
+    here = Passage(purpose, where, turn if turn is not None else nullcontext(), rollout, answers=answers)
+    here.tally = tally if tally is not None else here.tally
+    here.name_of = name_of if name_of is not None else here.name_of
+    tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
+    with dspy.context(
+        semantic_passage=here,
+        usage_tracker=tracker,
+        lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
+        trace=[],
+    ):
+        yield here
+
+
+def current() -> Passage:
+    """The passage that this call belongs to; outside of any, one that nobody looks at."""
+    return dspy.settings.get("semantic_passage") or Passage("forward")
+
+
+@contextmanager
+def about(predictor: str) -> Iterator[None]:
+    """Book what is asked inside under a predictor: the one whose output is judged or instruction rewritten."""
+    with dspy.context(semantic_about=predictor):
+        yield
