@@ -7,8 +7,8 @@ import contextlib
 import contextvars
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -158,10 +158,15 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
     Raises:
         BaseException: Whatever the coroutine raises.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(_listening(coroutine, on_interrupt))
+    with _caught(on_interrupt):
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(coroutine)
+        return _in_a_thread(coroutine)
+
+
+def _in_a_thread(coroutine: Coroutine[Any, Any, R]) -> R:
     outcome: list[R] = []
     failure: list[BaseException] = []
     context = contextvars.copy_context()
@@ -174,37 +179,27 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
 
     thread = threading.Thread(target=target, name="semantic-backprop", daemon=True)
     thread.start()
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        if on_interrupt is None:
-            raise
-        on_interrupt()
-        thread.join()
+    thread.join()
     if failure:
         raise failure[0]
     return outcome[0]
 
 
-async def _listening(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None] | None) -> R:
-    """Await a coroutine while Ctrl-C calls a function instead of raising, once, where signals can be had."""
-    loop = asyncio.get_running_loop()
+@contextmanager
+def _caught(on_interrupt: Callable[[], None] | None) -> Iterator[None]:
+    """Let the first Ctrl-C call a function; the next one does what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+    if on_interrupt is None or before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    def interrupted() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
+    def first(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
-        assert on_interrupt is not None
         on_interrupt()
 
-    before = signal.getsignal(signal.SIGINT)
-    listens = on_interrupt is not None and threading.current_thread() is threading.main_thread() and before is not None
-    if listens:
-        try:
-            loop.add_signal_handler(signal.SIGINT, interrupted)
-        except (NotImplementedError, RuntimeError, ValueError):
-            listens = False
+    signal.signal(signal.SIGINT, first)
     try:
-        return await coroutine
+        yield
     finally:
-        if listens and loop.remove_signal_handler(signal.SIGINT):
+        if signal.getsignal(signal.SIGINT) is first:
             signal.signal(signal.SIGINT, before)

@@ -31,6 +31,9 @@ from .step.propose import Subject, render
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
+GRACE = 1.0
+"""How long a run that is over waits for the answers that are still under way, in seconds."""
+
 
 class Descent(Run):
     """One compile.
@@ -82,6 +85,7 @@ class Descent(Run):
             raise
         finally:
             self.ledger.close()
+            await self.ledger.settled(GRACE)
         if ending is not Ending.STEPS and ending is not Ending.PERFECT:
             logger.warning("%s; the best program so far is returned", reason)
         self.publish_last(RunDone(ending.name.lower(), reason))

@@ -73,7 +73,7 @@ def _program(student: dspy.Module) -> dict[str, Any]:
     return {
         "class": type(student).__qualname__,
         "predictors": predictors,
-        "code": {one.__qualname__: _source(one) for one in own},
+        "code": {one.__qualname__: _class_source(one) for one in own},
     }
 
 
@@ -83,6 +83,13 @@ def _model(lm: Any) -> Any:
 
 def _short(value: Any) -> str:
     return digest_of(value)[:16]
+
+
+def _class_source(kind: type) -> str:
+    # The source of a class is looked for with the parser, which on some Pythons fails in threads; that of a
+    # function is not.
+    functions = {name: value for name, value in vars(kind).items() if isinstance(value, FunctionType)}
+    return _short({name: _source(function) for name, function in functions.items()})
 
 
 def _source(thing: Any) -> str:

@@ -196,7 +196,7 @@ class _Request:
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
         bound = self._bound()
-        with self.ledger.admitted(self.account[0], bound):
+        with self.ledger.admitted(self.account, bound):
             with self._attempt(bound) as attempt:
                 attempt.outputs = _within(self.ledger.request_seconds, call)
             return attempt.outputs
@@ -204,7 +204,7 @@ class _Request:
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
         bound = self._bound()
-        ticket = await self.ledger.enter(self.account[0], bound)
+        ticket = await self.ledger.enter(self.account, bound)
         try:
             with self._attempt(bound) as attempt:
                 attempt.outputs = await _awaited_within(self.ledger.request_seconds, call())
@@ -234,7 +234,7 @@ class _Request:
             raise
         finally:
             # A request that is cancelled may have been worked on: it counts at its bound.
-            self.ledger.book(self.account[0], spent, self.account[1])
+            self.ledger.book(self.account, spent)
             if self.journal:
                 self.journal.ended(ticket, self.account, spent, self.key, answered)
 

@@ -20,7 +20,7 @@ from dspy.utils.exceptions import (
 
 _FATAL = (LMAuthError, LMBillingError, LMConfigurationError, LMUnsupportedModelError)
 _SECRET_NAMES = ("key", "token", "secret", "password", "authorization", "headers", "credentials")
-_SHORTEST_SECRET = 6
+_SHORTEST_SECRET = 8
 _HIDDEN = "[hidden]"
 _DEEPEST = 20
 
@@ -83,7 +83,9 @@ def secrets(lm: Any) -> frozenset[str]:
     for name, value in os.environ.items():
         if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
             found.add(value)
-    return frozenset(text for text in found if len(text) >= _SHORTEST_SECRET)
+    # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
+    shown = f"{getattr(lm, 'model', '')} {(getattr(lm, 'kwargs', None) or {}).get('api_base', '')}"
+    return frozenset(text for text in found if len(text) >= _SHORTEST_SECRET and text not in shown)
 
 
 def _texts(value: Any) -> set[str]:

@@ -114,6 +114,6 @@ class Outside(UsageTracker):
         usage = usage_entry or {}
         prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
         spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)
-        self.ledger.book(self.purpose, spent)
+        self.ledger.book((self.purpose, ""), spent)
         if self.parent is not None:
             self.parent.add_usage(lm, usage_entry)

@@ -152,7 +152,7 @@ class Ledger:
         self.request_seconds = request_seconds
         self.journal = journal
         self._accounts: dict[Account, Spent] = dict(carried or {})
-        self._under_way: dict[int, tuple[str, Bound]] = {}
+        self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._tickets = 0
         self._metric_calls = metric_calls
         self._closed = False
@@ -164,11 +164,11 @@ class Ledger:
         return self
 
     @contextmanager
-    def admitted(self, purpose: str, bound: Bound | None = None) -> Iterator[None]:
+    def admitted(self, account: Account, bound: Bound | None = None) -> Iterator[None]:
         """Let one request through, once it fits; `book` it inside. Blocks the thread while others may make room.
 
         Args:
-            purpose: What it is for.
+            account: What it is for.
             bound: The most that it can cost; None: one call of unknown size.
 
         Raises:
@@ -178,18 +178,18 @@ class Ledger:
         """
         need = bound if bound is not None else Bound()
         with self._changed:
-            while (ticket := self._enter(purpose, need)) is None:
+            while (ticket := self._enter(account, need)) is None:
                 self._changed.wait(_POLL)
         try:
             yield
         finally:
             self._leave(ticket)
 
-    async def enter(self, purpose: str, bound: Bound) -> int:
+    async def enter(self, account: Account, bound: Bound) -> int:
         """As `admitted`, without blocking the event loop; give the ticket to `leave` when all is booked."""
         while True:
             with self._changed:
-                ticket = self._enter(purpose, bound)
+                ticket = self._enter(account, bound)
             if ticket is not None:
                 return ticket
             await asyncio.sleep(_POLL)
@@ -198,20 +198,20 @@ class Ledger:
         """A request that was let through has ended."""
         self._leave(ticket)
 
-    def _enter(self, purpose: str, need: Bound) -> int | None:
+    def _enter(self, account: Account, need: Bound) -> int | None:
         """A ticket; None where the request must wait for those under way."""
         if self._closed:
             raise Abandoned("the run is over; no more requests are sent")
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
-        self._check_cap(purpose, need)
+        self._check_cap(account[0], need)
         refusal, wait = self._refusal(need)
         if refusal and not wait:
             raise BudgetSpent(refusal)
         if refusal:
             return None
         self._tickets += 1
-        self._under_way[self._tickets] = (purpose, need)
+        self._under_way[self._tickets] = (account, need)
         return self._tickets
 
     def _check_cap(self, purpose: str, need: Bound) -> None:
@@ -219,7 +219,7 @@ class Ledger:
         if cap is None:
             return
         sent = sum(spent.calls for (name, _), spent in self._accounts.items() if name == purpose)
-        sent += sum(bound.calls for name, bound in self._under_way.values() if name == purpose)
+        sent += sum(bound.calls for (name, _), bound in self._under_way.values() if name == purpose)
         if sent + need.calls > cap:
             raise CapReached(f"{purpose}: {cap} requests are the most that it may send")
 
@@ -277,18 +277,27 @@ class Ledger:
             self._closed = True
             self._changed.notify_all()
 
-    def book(self, purpose: str, spent: Spent, predictor: str = "") -> None:
+    async def settled(self, seconds: float) -> None:
+        """Wait until nothing is under way any more, no longer than so many seconds."""
+        until = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < until:
+            await asyncio.sleep(_POLL)
+
+    def book(self, account: Account, spent: Spent) -> None:
         """Add an amount to one account."""
         with self._changed:
-            account = (purpose, predictor)
             self._accounts[account] = self._accounts.get(account, Spent()) + spent
             self._changed.notify_all()
 
     @property
     def accounts(self) -> dict[Account, Spent]:
-        """A snapshot: (purpose, predictor) -> amount."""
+        """A snapshot: (purpose, predictor) -> amount; once closed, with what is still under way at its bound."""
         with self._changed:
-            return dict(self._accounts)
+            accounts = dict(self._accounts)
+            for account, bound in self._under_way.values() if self._closed else ():
+                lost = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
+                accounts[account] = accounts.get(account, Spent()) + lost
+            return accounts
 
     @property
     def by_purpose(self) -> dict[str, Spent]:

@@ -168,12 +168,12 @@ class Journal:
             self._file = -1
         self._held.release()
 
-    def _append(self, kind: str, **fields: Any) -> None:
+    def _append(self, event: str, /, **fields: Any) -> None:
         if not self:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         seconds = round(self.ledger.seconds if self.ledger is not None else self._past.seconds, 3)
-        line = {"event": kind, "at": now, "seconds": seconds, **fields}
+        line = {"event": event, "at": now, "seconds": seconds, **fields}
         text = json.dumps(line, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=str)
         with self._lock:
             if self._file < 0:

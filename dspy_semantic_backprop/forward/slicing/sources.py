@@ -6,11 +6,15 @@ import ast
 import inspect
 import linecache
 import sys
+import threading
 import types
 from functools import lru_cache
 from typing import Any
 
 from .sites import Position
+
+_PARSING = threading.Lock()
+_PARSES = 5
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -32,9 +36,8 @@ def definition(function: types.FunctionType) -> Definition | None:
 @lru_cache(maxsize=256)
 def _definitions(filename: str, text: str) -> dict[int, list[Definition]]:
     found: dict[int, list[Definition]] = {}
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+    tree = _parsed(text)
+    if tree is None:
         return found
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -43,6 +46,19 @@ def _definitions(filename: str, text: str) -> dict[int, list[Definition]]:
         elif isinstance(node, ast.Lambda):
             found.setdefault(node.lineno, []).append(node)
     return found
+
+
+def _parsed(text: str) -> ast.Module | None:
+    for _ in range(_PARSES):
+        try:
+            with _PARSING:
+                return ast.parse(text)
+        except (SyntaxError, ValueError):
+            return None
+        except SystemError:
+            # Some Pythons lose count of their depth when threads make trees at the same time.
+            continue
+    return None
 
 
 def place(node: Any, filename: str) -> Position:

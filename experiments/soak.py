@@ -1,0 +1,99 @@
+"""What happens to a run when things go wrong: killed, throttled, out of money.
+
+    python experiments/soak.py            # full size
+    python experiments/soak.py --smoke    # a small size of each check
+
+All requests pass a proxy in front of the simulated model, and what counts is what the proxy saw:
+
+- overspend: runs with random budgets in calls, tokens, US dollars and metric calls, 16 threads.
+- kill: a process is killed with SIGKILL at a random moment and started again on the same log, perhaps more than
+  once. The program in the end must be that of an undisturbed run, and only calls under way at a kill may be
+  asked again.
+- faults: one request in five fails (429, 500, garbage, a hang, a dropped connection), the result must not.
+- hangs: requests that hang for 150 s are cut at the stated limit.
+- interrupts: Ctrl-C at moments all over a run.
+- keys: a canary in place of the API key, searched for in all that was written and raised.
+
+The record's rows hold check, runs and violations (in words, none if all is well).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+from soaking import checks
+from tqdm.auto import tqdm
+
+CHECKS = ("overspend", "kill", "faults", "hangs", "interrupts", "keys")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser("soak", description="What happens to a run when things go wrong?")
+    parser.add_argument("--checks", nargs="+", choices=CHECKS, default=list(CHECKS))
+    parser.add_argument("--overspend_runs", type=int, default=200)
+    parser.add_argument("--kill_runs", type=int, default=50)
+    parser.add_argument("--fault_runs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results_dir", default="./results")
+    parser.add_argument("--smoke", action="store_true", help="a small size of each check")
+    config = parser.parse_args()
+    if config.smoke:
+        config.overspend_runs, config.kill_runs, config.fault_runs = 8, 2, 1
+        config.checks = [name for name in config.checks if name not in ("hangs", "interrupts")]
+    return config
+
+
+def main() -> int:
+    """Make the checks, print what they found, and write the record."""
+    config = parse()
+    logging.disable(logging.WARNING)
+    sizes = {"overspend": config.overspend_runs, "kill": config.kill_runs, "faults": config.fault_runs}
+    rows = []
+    for name in config.checks:
+        check = getattr(checks, name)
+        total = sizes.get(name, 10 if name == "interrupts" else 1)
+        started = time.monotonic()
+        with tqdm(total=total, desc=name, leave=False) as bar:
+
+            def progress(bar: tqdm = bar) -> None:
+                bar.update()
+
+            sized = (total,) if name in sizes else ()
+            row = check(*sized, config.seed, progress)
+        rows.append({**row, "seconds": round(time.monotonic() - started, 1)})
+        rest = {key: value for key, value in row.items() if key not in ("check", "runs", "violations")}
+        print(f"{name}: {row['runs']} runs, {len(row['violations'])} violations {rest}", flush=True)
+        for violation in row["violations"][:5]:
+            print(f"  {violation}")
+    record = {
+        "study": "soak",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "command": " ".join(["python", *sys.argv]),
+        "settings": vars(config),
+        "seed": config.seed,
+        "simulated": True,
+        "versions": {"python": platform.python_version(), "dspy": version("dspy"), "litellm": version("litellm")},
+        "rows": rows,
+    }
+    directory = Path(config.results_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"soak-simulated-seed{config.seed}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(path)
+    return int(any(row["violations"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""One compile, to be run in a process of its own and killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+import dspy
+from data import SAMPLES, bbh
+
+from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent
+from dspy_semantic_backprop.programs import LayeredProgram, exact_match
+from dspy_semantic_backprop.run.events import Event
+
+TASK = "object_counting"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to compile, and how.
+
+    Args:
+        url: The model's address.
+        model: Its name.
+        log_dir: Where the log is; None for none.
+        threads: How many examples run at once.
+        examples: How many training examples.
+        steps: How many steps.
+        budget: Of the run.
+        limits: Of the run.
+        api_key: The key that the client sends.
+        cap: The most tokens of one answer.
+        retries: How often a transient failure is retried.
+    """
+
+    url: str
+    model: str
+    log_dir: str | None = None
+    threads: int = 4
+    examples: int = 6
+    steps: int = 3
+    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
+    api_key: str = "simulated"
+    cap: int = 400
+    retries: int = 8
+
+
+def lm(spec: Spec) -> dspy.LM:
+    """The client of the model."""
+    return dspy.LM(
+        f"openai/{spec.model}",
+        api_base=spec.url,
+        api_key=spec.api_key,
+        temperature=0.0,
+        max_tokens=spec.cap,
+        cache=False,
+        num_retries=spec.retries,
+    )
+
+
+def compiled(spec: Spec, subscribers: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """Compile, and tell what came out.
+
+    Args:
+        spec: What to compile.
+        subscribers: Shown every event.
+    """
+    train = bbh.load(TASK, folder=SAMPLES, seed=0).train[: spec.examples]
+    optimizer = SemanticGradientDescent(
+        exact_match,
+        steps=spec.steps,
+        num_threads=spec.threads,
+        budget=spec.budget,
+        limits=spec.limits,
+        log_dir=spec.log_dir,
+        subscribers=subscribers,
+    )
+    started = time.monotonic()
+    with dspy.context(lm=lm(spec)):
+        better: Any = optimizer.compile(LayeredProgram(), trainset=train)
+    result = better.detailed_results
+    return {
+        "instructions": dict(result.instructions_after),
+        "scores": [result.to_dict()["score"][when] for when in ("before", "after")],
+        "steps": [(step.verdict, step.before, step.after, step.missing) for step in result.steps],
+        "ending": result.ending.name,
+        "reason": result.reason,
+        "spent": asdict(result.total),
+        "metric_calls": result.metric_calls,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def run(spec: Spec, path: str) -> None:
+    """Compile and write what came out to a file; the whole life of a child process."""
+    logging.disable(logging.WARNING)
+    outcome = compiled(spec)
+    part = Path(f"{path}.part")
+    part.write_text(json.dumps(outcome), encoding="utf-8")
+    part.rename(path)
+
+
+class Moments:
+    """Calls a function once, at the first event of a kind."""
+
+    def __init__(self, kind: type, action: Any) -> None:
+        self.kind, self.action, self.done = kind, action, False
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, self.kind) and not self.done:
+            self.done = True
+            self.action()

@@ -1,0 +1,349 @@
+"""However a run ends, the best program so far comes back, with the reason, and nothing is paid for afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import (
+    Budget,
+    Limits,
+    MetricError,
+    ModelError,
+    OutOfBudget,
+    SemanticGradientDescent,
+    SetupError,
+    TooManyFailures,
+)
+from dspy_semantic_backprop.run.events import (
+    EvaluationDone,
+    EvaluationStarted,
+    Event,
+    ExampleDone,
+    GradientsReady,
+    RunDone,
+    RunStarted,
+    StepDone,
+)
+from dspy_semantic_backprop.testing import Faults, Prompt
+from tests.optimizer.test_resume import Fan, Gathering, greedy, slowly_careful
+from tests.scripted import careful, questions, right, served
+
+PRICE = (10.0, 40.0)
+
+
+def compiled(program: Any = None, metric: Any = right, subscribers: Any = (), **settings: Any) -> Any:
+    optimizer = SemanticGradientDescent(metric, **{"steps": 3, "method": greedy(), **settings}, subscribers=subscribers)
+    return optimizer.compile(program or Fan(), trainset=questions(4), valset=questions(6))
+
+
+def settled(server: Any) -> int:
+    """The requests that arrived, once no more do."""
+    before = -1
+    while before != len(server.log):
+        before = len(server.log)
+        time.sleep(0.1 + 2 * server.latency)
+    return before
+
+
+@pytest.mark.parametrize("kind", ["calls", "tokens", "usd", "metric_calls"])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
+def test_no_budget_is_exceeded_by_sixteen_threads(kind, share):
+    with served(slowly_careful, max_tokens=60) as server:
+        prices = {f"openai/{server.model_name}": PRICE}
+        whole = compiled(num_threads=16).detailed_results
+        total = whole.total
+        usd = (total.prompt_tokens * PRICE[0] + total.completion_tokens * PRICE[1]) / 1e6
+        all_of_it = {"calls": total.calls, "tokens": total.tokens, "usd": usd, "metric_calls": whole.metric_calls}
+        most = all_of_it[kind] * share
+        most = most if kind == "usd" else max(1, int(most))
+        before = len(server.log)
+        cut = compiled(num_threads=16, budget=Budget(**{kind: most}, prices=prices)).detailed_results
+        arrived = settled(server) - before
+    assert cut.ending.name == "BUDGET"
+    assert cut.total.calls == arrived
+    spent = {"calls": arrived, "tokens": cut.total.tokens, "usd": cut.total.usd, "metric_calls": cut.metric_calls}
+    assert spent[kind] <= most * (1 + 1e-9)
+    assert f"{most:,.6g}" in cut.reason
+
+
+@pytest.mark.parametrize("program", [Fan, Gathering])
+def test_time_that_is_up_ends_the_run_at_once(program):
+    with served(slowly_careful, latency=0.3) as server:
+        started = time.monotonic()
+        better = compiled(program(), budget=Budget(seconds=1.5))
+        assert time.monotonic() - started < 2.5
+        before = settled(server)
+        time.sleep(0.5)
+        assert len(server.log) == before
+    result = better.detailed_results
+    assert (result.ending.name, result.reason) == ("BUDGET", "the budget of 1.5 seconds is spent")
+
+
+@pytest.mark.parametrize("kind", [RunStarted, EvaluationStarted, ExampleDone, EvaluationDone, GradientsReady, StepDone])
+def test_ctrl_c_returns_the_best_so_far_within_two_seconds(kind):
+    pressed: list[float] = []
+    seen: list[Event] = []
+
+    def press(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, kind) and not pressed:
+            pressed.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with served(slowly_careful, latency=0.2) as server:
+        better = compiled(subscribers=(press,))
+        assert time.monotonic() - pressed[0] < 2.0
+        before = settled(server)
+        time.sleep(0.5)
+        assert len(server.log) == before
+    result = better.detailed_results
+    assert result.ending.name == "INTERRUPTED"
+    assert "Ctrl-C" in result.reason
+    assert isinstance(better, Fan)
+    assert isinstance(seen[-1], RunDone)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_in_a_notebook_ctrl_c_does_the_same():
+    async def cell() -> Any:
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        return compiled()
+
+    with served(slowly_careful, latency=0.2):
+        result = asyncio.run(cell()).detailed_results
+    assert result.ending.name == "INTERRUPTED"
+
+
+def test_a_second_ctrl_c_raises():
+    def press_twice(event: Event) -> None:
+        if isinstance(event, EvaluationDone):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+
+    with served(careful), pytest.raises(KeyboardInterrupt):
+        compiled(subscribers=(press_twice,))
+
+
+def test_a_task_that_is_cancelled_is_cancelled():
+    async def cancelled() -> None:
+        optimizer = SemanticGradientDescent(right, subscribers=())
+        task = asyncio.ensure_future(optimizer.acompile(Fan(), trainset=questions(4)))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with served(careful, latency=0.3) as server:
+        asyncio.run(cancelled())
+        before = settled(server)
+        time.sleep(0.4)
+        assert len(server.log) == before
+
+
+@pytest.mark.parametrize("program", [Fan, Gathering])
+def test_a_request_that_hangs_is_cut_and_asked_again(program):
+    with served(slowly_careful, faults=Faults(hang=0.05, hang_seconds=60.0)) as server:
+        started = time.monotonic()
+        result = compiled(program(), limits=Limits(request=0.5)).detailed_results
+        assert time.monotonic() - started < 45
+        assert any(record.status != 200 for record in server.log) or result.total.calls > 60
+    assert result.score_after == 1.0
+    assert all(not step.missing for step in result.steps)
+
+
+class Slow(dspy.Module):
+    """Answers at once, but of one question."""
+
+    def __init__(self, asynchronous: bool = False):
+        super().__init__()
+        self.answer = dspy.Predict("question -> answer")
+        self.ran: list[str] = []
+        if asynchronous:
+            self.forward = None
+
+    def forward(self, question):  # pyright: ignore[reportRedeclaration]
+        self.ran.append(question)
+        if "number 1" in question:
+            time.sleep(30)
+        return self.answer(question=question)
+
+
+class SlowAsynchronous(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.answer = dspy.Predict("question -> answer")
+
+    async def aforward(self, question):
+        if "number 1" in question:
+            await asyncio.sleep(30)
+        return await self.answer.acall(question=question)
+
+
+@pytest.mark.parametrize("program", [Slow, SlowAsynchronous])
+def test_an_example_that_takes_too_long_is_missing_and_not_run_again(program):
+    missing: list[Any] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, ExampleDone) and event.score is None:
+            missing.append(event.example_id)
+
+    with served(careful):
+        started = time.monotonic()
+        optimizer = SemanticGradientDescent(
+            right, steps=1, limits=Limits(example=1.0, missing=0.3), subscribers=(watch,), num_threads=8
+        )
+        result = optimizer.compile(program(), trainset=questions(6)).detailed_results
+        assert time.monotonic() - started < 15
+    assert result.score_after == 1.0
+    assert missing == [1, 1]
+    assert result.steps[0].missing == 1
+
+
+def test_too_many_slow_examples_say_so():
+    with served(careful), pytest.raises(TooManyFailures, match=r"took longer than 0.5 seconds \(Limits.example\)"):
+        SemanticGradientDescent(right, limits=Limits(example=0.5), subscribers=()).compile(
+            Slow(), trainset=questions(2)
+        )
+
+
+def test_a_metric_that_blocks_for_ever_ends_the_run_with_its_name():
+    def stuck(example: Any, prediction: Any, trace: Any = None) -> float:
+        threading.Event().wait()
+        return 1.0
+
+    with served(careful), pytest.raises(MetricError, match=r"'stuck' took longer than 0.5 seconds for example"):
+        compiled(metric=stuck, limits=Limits(metric=0.5))
+
+
+def test_an_error_in_the_middle_of_a_run_carries_the_best_program():
+    def breaks(example: Any, prediction: Any, trace: Any = None) -> float:
+        if "careful answer" in prediction.answer:
+            raise RuntimeError("I cannot grade this")
+        return 0.0
+
+    with served(careful), pytest.raises(MetricError) as caught:
+        compiled(metric=breaks)
+    assert isinstance(caught.value.best, Fan)
+    assert caught.value.best.detailed_results.ending.name == "FAILED"
+    assert caught.value.best.detailed_results.score_before == 0.0
+
+
+def test_a_key_that_is_refused_from_the_start_leaves_no_program():
+    with served(careful, faults=Faults(auth=1.0)), pytest.raises(ModelError) as caught:
+        compiled()
+    assert caught.value.best is None
+
+
+def test_a_budget_in_dollars_needs_a_price():
+    with served(careful, max_tokens=100) as server:
+        with pytest.raises(SetupError, match=r"price of 'openai/simulated-\w+' .*Budget\(usd=..., prices="):
+            compiled(budget=Budget(usd=1.0))
+        assert not server.log
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=1000), Budget(usd=1.0)])
+def test_a_budget_in_tokens_needs_the_longest_answer(budget):
+    with served(careful) as server:
+        with pytest.raises(SetupError, match=r"make it dspy.LM\(..., max_tokens=...\)"):
+            compiled(budget=budget)
+        assert not server.log
+
+
+def test_a_known_price_is_enough_for_a_budget_in_dollars():
+    from dspy_semantic_backprop.lm.prices import longest_answer, price_of
+
+    lm = dspy.LM("openai/gpt-4o-mini", api_key="none")
+    price = price_of(lm, Budget(usd=1.0))
+    assert price is not None
+    assert 1e-8 < price.sent < price.received < 1e-3
+    assert longest_answer(lm) == 16_384
+
+
+@pytest.mark.parametrize("call", ["explain", "diagnose"])
+def test_explaining_and_diagnosing_keep_to_the_budget(call):
+    with served(careful) as server:
+        optimizer = SemanticGradientDescent(right, budget=Budget(calls=2), subscribers=())
+        with pytest.raises(OutOfBudget, match="budget of 2 language-model calls"):
+            if call == "explain":
+                optimizer.explain(Fan(), questions(1)[0])
+            else:
+                optimizer.diagnose(Fan(), questions(4))
+        assert settled(server) == 2
+
+
+def test_compiles_beside_each_other_share_nothing(tmp_path):
+    def one(at: int) -> Any:
+        with served(slowly_careful, latency=0.01) as server:
+            events: list[Event] = []
+            result = compiled(
+                log_dir=tmp_path / str(at), budget=Budget(calls=1000), subscribers=(events.append,)
+            ).detailed_results
+            return result, len(server.log), sum(isinstance(event, ExampleDone) for event in events)
+
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(one, range(3)))
+    for result, arrived, examples in runs:
+        assert result.total.calls == arrived
+        assert examples == runs[0][2]
+        assert result.score_after == 1.0
+
+
+class Swallowing(Fan):
+    """Answers whatever happens, as many programs do."""
+
+    def forward(self, question):
+        try:
+            return super().forward(question)
+        except Exception:
+            return dspy.Prediction(answer="careful answer")
+
+
+def test_a_program_that_catches_everything_does_not_hide_a_spent_budget():
+    with served(careful) as server:
+        result = compiled(Swallowing(), budget=Budget(calls=7)).detailed_results
+        assert settled(server) == 7
+    assert result.ending.name == "BUDGET"
+
+
+def test_what_was_spent_is_told_by_purpose_and_predictor():
+    with served(slowly_careful) as server:
+        result = compiled().detailed_results
+        assert result.total.calls == len(server.log)
+    assert set(result.spent) >= {"forward", "gate", "backward", "propose"}
+    assert set(result.by_predictor) == {"first", "second", "final"}
+    assert sum(spent.calls for spent in result.by_predictor.values()) == result.total.calls
+    assert result.to_dict()["spent_by_predictor"]["final"]["calls"] == result.by_predictor["final"].calls
+
+
+def test_the_key_appears_nowhere(tmp_path):
+    canary = "sk-canary-3141592653589793"
+
+    def telling(prompt: Prompt) -> dict[str, Any]:
+        return careful(prompt)
+
+    texts: list[str] = []
+    for at, faults in enumerate((Faults(), Faults(auth=1.0), Faults(server_error=1.0))):
+        with served(telling, faults=faults, api_key=canary, num_retries=0):
+            try:
+                better = compiled(log_dir=tmp_path / str(at), subscribers=(lambda event: texts.append(repr(event)),))
+                better.save(tmp_path / "saved.json")
+                texts.append(str(better.detailed_results.to_dict()))
+            except Exception as error:
+                while error is not None:
+                    texts += [str(error), repr(error)]
+                    error = error.__cause__ or error.__context__
+    texts += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(texts) > 20
+    assert not [text for text in texts if canary in text]
