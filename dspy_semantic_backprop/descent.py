@@ -20,8 +20,10 @@ from .concurrency import Interrupt, gather
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Scored, mean, scored
 from .lm import about, passage
-from .run.events import Event, GradientsReady, RunDone, RunStarted, StepDone
+from .run.budget import Spent
+from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
 from .run.journal import Journal
+from .run.projection import budget_for, measured, project
 from .run.result import Ending, Result, StepRecord
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, clone, read, write
@@ -43,6 +45,8 @@ class Descent(Run):
         student: The program; it is not changed.
         trainset: The examples to learn from.
         valset: The examples that proposals are decided on; None for the trainset.
+        journal: The run's log.
+        interrupt: Ends the run early.
     """
 
     def __init__(
@@ -54,9 +58,13 @@ class Descent(Run):
         journal: Journal,
         interrupt: Interrupt,
     ) -> None:
-        super().__init__(settings, student, journal=journal)
         self.trainset = trainset
         self.gate_set = trainset if valset is None else valset
+        sizes = (len(student.predictors()), len(trainset), len(self.gate_set), settings.steps)
+        self.projection = project(*sizes, separate=valset is not None)
+        named = settings.budget is None and settings.auto is not None
+        budget = budget_for(self.projection) if named else settings.budget
+        super().__init__(settings, student, journal=journal, budget=budget)
         self.interrupt = interrupt
         self.asked: Counter[tuple[str, str, str]] = Counter()
         self.records: list[StepRecord] = []
@@ -102,7 +110,7 @@ class Descent(Run):
             return ending, ending.value
         if self.interrupt.reason:
             return Ending.INTERRUPTED, self.interrupt.reason
-        return Ending.BUDGET, f"the budget of {self.settings.budget.seconds:g} seconds is spent"
+        return Ending.BUDGET, f"the budget of {self.ledger.budget.seconds:g} seconds is spent"
 
     def publish_last(self, event: Event) -> None:
         """Publish an event also where the log cannot be written any more."""
@@ -119,8 +127,12 @@ class Descent(Run):
             tuple(self.start.instructions), len(self.trainset), len(self.gate_set), self.settings.steps
         )
         self.publish(started)
+        self.publish(Projected(self.projection))
+        logger.info("%s", self.projection)
+        seconds = self.ledger.seconds
         outcomes = await self.evaluate("gate", self.gate_set, self.start)
         check_runs(outcomes)
+        self._project_again(len(outcomes), self.ledger.seconds - seconds)
         self.before = self.after = mean(outcomes)
         learned_from = outcomes if self.gate_set is self.trainset else ()
         for step in range(self.settings.steps):
@@ -136,6 +148,21 @@ class Descent(Run):
                 learned_from = outcomes if self.gate_set is self.trainset else ()
             self._record(step, swept, sweeps, decision)
         return Ending.STEPS
+
+    def _project_again(self, executions: int, seconds: float) -> None:
+        spent = self.ledger.by_purpose.get("forward", Spent())
+        self.projection = measured(self.projection, executions, spent, seconds)
+        # What depends on the clock would not be told again alike by a run that is resumed.
+        publish(self.subscribers, Projected(self.projection))
+        logger.info("%s", self.projection)
+        most = self.ledger.budget
+        for name, needed in (("calls", self.projection.calls), ("tokens", self.projection.tokens)):
+            bound = getattr(most, name)
+            if bound is not None and needed is not None and needed > bound:
+                self.warn(
+                    f"the budget of {bound:,} {name} may not last for {self.projection.steps} steps, "
+                    f"which are projected to take {needed:,}"
+                )
 
     async def _proposals(
         self, step: int, swept: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], incumbent: Candidate

@@ -17,7 +17,7 @@ from .backward.explanation import Explanation
 from .concurrency import Interrupt, run_sync
 from .descent import Descent
 from .diagnosing import Diagnosing
-from .errors import BudgetSpent, ModelError, ModelUnavailable, OutOfBudget
+from .errors import BudgetSpent, ModelError, ModelUnavailable, OutOfBudget, SetupError
 from .fingerprint import fingerprint
 from .forward.evaluate import scored
 from .forward.metric import adapt
@@ -28,6 +28,7 @@ from .run.diagnosis import Diagnosis
 from .run.events import Subscriber
 from .run.journal import Journal
 from .run.limits import Limits
+from .run.projection import STEPS, Auto
 from .running import Run
 from .step.candidate import read
 
@@ -45,7 +46,9 @@ class SemanticGradientDescent(Teleprompter):
         metric: `metric(example, prediction)`, with a trace, or GEPA's five or six arguments; returns a
             number, a bool, or `dspy.Prediction(score=..., feedback=...)`.
         gradient_lm: Writes gradients and instructions; None takes DSPy's configured language model.
-        steps: How many proposals to make.
+        steps: How many proposals to make; None: 8, or what `auto` says.
+        auto: "light", "medium" or "heavy": 4, 10 or 24 steps, with a budget of three times the calls that they are
+            projected to take, unless one is given.
         method: The parts that a step is put together from; None takes `presets.semantic()`.
         failure_score: The score of an execution in which the program itself failed, in metric points.
         num_threads: How many programs, and how many of our own calls, run at once; None takes DSPy's
@@ -71,7 +74,8 @@ class SemanticGradientDescent(Teleprompter):
         metric: Any,
         *,
         gradient_lm: Any = None,
-        steps: int = 8,
+        steps: int | None = None,
+        auto: Auto | None = None,
         method: Method | None = None,
         failure_score: float = 0.0,
         num_threads: float | None = None,
@@ -85,7 +89,10 @@ class SemanticGradientDescent(Teleprompter):
     ) -> None:
         super().__init__()
         adapt(metric)
-        preflight.check_number("steps", steps, 0)
+        preflight.check_number("steps", 0 if steps is None else steps, 0)
+        preflight.check_choice("auto", auto, (None, *get_args(Auto)))
+        if auto is not None and steps is not None:
+            raise SetupError(f"auto={auto!r} and steps={steps} both say how many steps to make; give one of them")
         preflight.check_number("failure_score", failure_score, -math.inf, whole=False)
         preflight.check_choice("probe", probe, get_args(Probe))
         preflight.check_kind("budget", budget, Budget)
@@ -94,14 +101,15 @@ class SemanticGradientDescent(Teleprompter):
         preflight.check_number("num_threads", 1 if num_threads is None else num_threads, 1, whole=False)
         self.metric = metric
         self.gradient_lm = gradient_lm
-        self.steps = steps
+        self.auto: Auto | None = auto
+        self.steps = steps if steps is not None else STEPS[auto] if auto is not None else 8
         self.method = method if method is not None else semantic()
         self.failure_score = failure_score
         self.num_threads = num_threads
         self.probe: Probe = probe
         self.seed = seed
         self.subscribers = subscribers
-        self.budget = budget if budget is not None else Budget()
+        self.budget = budget
         self.limits = limits if limits is not None else Limits()
         self.log_dir = log_dir
         self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)

@@ -108,13 +108,13 @@ def check_models(student: dspy.Module, gradient_lm: Any) -> None:
         raise SetupError("no language model for gradients; pass gradient_lm=dspy.LM('openai/...')")
 
 
-def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget) -> None:
+def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) -> None:
     """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known.
 
     Raises:
         SetupError: If a language model's longest answer, or its price, is not known.
     """
-    if budget.tokens is None and budget.usd is None:
+    if budget is None or (budget.tokens is None and budget.usd is None):
         return
     named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
     named |= {f"the lm of predictor {name!r}": predictor.lm for name, predictor in student.named_predictors()}

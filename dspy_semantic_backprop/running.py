@@ -32,6 +32,7 @@ from .run.events import EvaluationDone, EvaluationStarted, Event, ExampleDone, S
 from .run.journal import Journal, digest_of
 from .run.limits import Limits
 from .run.progress import ProgressBar
+from .run.projection import Auto
 from .step.candidate import Candidate, Parameters, clone, write
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -50,7 +51,8 @@ class Settings(Protocol):
     seed: int
     subscribers: Sequence[Subscriber] | None
     gradient_cache: GradientCache
-    budget: Budget
+    budget: Budget | None
+    auto: Auto | None
     limits: Limits
 
 
@@ -62,6 +64,7 @@ class Run:
         student: The program; it is not changed.
         caps: Purpose -> the most requests that it may send.
         journal: The run's log; None for none.
+        budget: The most that the run may spend; None takes the optimizer's.
     """
 
     def __init__(
@@ -70,19 +73,20 @@ class Run:
         student: dspy.Module,
         caps: Mapping[str, int] | None = None,
         journal: Journal | None = None,
+        budget: Budget | None = None,
     ) -> None:
         threads = settings.num_threads if settings.num_threads is not None else dspy.settings.num_threads or 8
         self.settings = settings
         self.student = student
         self.journal = journal if journal is not None else Journal()
         self.ledger: Ledger = self.journal.open_ledger(
-            caps=caps, budget=settings.budget, request_seconds=settings.limits.request
+            caps=caps, budget=budget if budget is not None else settings.budget, request_seconds=settings.limits.request
         )
         self.rng = random.Random(settings.seed)
         self.parameters = Parameters.of(student)
         self.turn = limit(None if math.isinf(threads) else int(threads))
         self.limiter = anyio.CapacityLimiter(threads if math.isinf(threads) else int(threads))
-        self.subscribers = [ProgressBar()] if settings.subscribers is None else list(settings.subscribers)
+        self.subscribers = [ProgressBar(self.ledger)] if settings.subscribers is None else list(settings.subscribers)
         self.evaluator = Evaluator(
             metric=adapt(settings.metric),
             ledger=self.ledger,

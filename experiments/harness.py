@@ -35,6 +35,7 @@ from dspy_semantic_backprop.lm import install
 from dspy_semantic_backprop.run.budget import Ledger
 from dspy_semantic_backprop.run.events import Subscriber
 from dspy_semantic_backprop.run.progress import ProgressBar
+from dspy_semantic_backprop.run.tracking import wandb_tracker
 from dspy_semantic_backprop.step.candidate import clone
 from dspy_semantic_backprop.step.choose import any_example, coin_flips, every, only, without, wrong
 from dspy_semantic_backprop.step.gate import accept_always, strictly_better
@@ -254,7 +255,7 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
     before = evaluate(program, job, ledger, config, f"{job.name}: held out, before")
     subscribers: list[Subscriber] = [ProgressBar()]
     if config.use_wandb:
-        subscribers.append(wandb_subscriber(job.name, config))
+        subscribers.append(wandb_tracker(name=job.name, config=asdict(config), reinit=True))
     optimizer = SemanticGradientDescent(
         job.metric,
         gradient_lm=gradient_lm,
@@ -311,22 +312,3 @@ def lenient(outcomes: Sequence[Outcome], job: Job) -> float:
         return replace(one, score=0.0 if one.raised else grade.score(one.example, answer, "").score)
 
     return mean([regraded(one) for one in scored(outcomes)])
-
-
-def wandb_subscriber(name: str, config: Config) -> Subscriber:
-    """Log every decision to Weights & Biases.
-
-    Raises:
-        SetupError: If the package is not installed.
-    """
-    try:
-        import wandb  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise SetupError("--use_wandb needs the package wandb; install it or leave the flag out") from None
-    run = wandb.init(project="dspy-semantic-backprop", name=name, config=asdict(config), reinit=True)
-
-    def log(event: Any) -> None:
-        if type(event).__name__ == "StepDone":
-            run.log({key: event.record[key] for key in ("before", "after") if event.record[key] is not None})
-
-    return log

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .projection import Projection
+
 logger = logging.getLogger("dspy_semantic_backprop")
 
 
@@ -25,6 +27,17 @@ class RunStarted:
     train: int
     gate: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What the run is going to cost, told before it starts and again once one evaluation was measured.
+
+    Args:
+        projection: The costs.
+    """
+
+    projection: Projection
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ class RunDone:
     reason: str
 
 
-Event = RunStarted | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone
+Event = RunStarted | Projected | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone
 Subscriber = Callable[[Event], None]
 
 

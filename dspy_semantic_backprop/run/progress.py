@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from .events import EvaluationDone, EvaluationStarted, Event, ExampleDone, RunStarted, StepDone
+from .budget import Ledger
+from .events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Projected, RunDone, RunStarted, StepDone
 
 
 class ProgressBar:
-    """Shows one bar for each evaluation and one line for each decision."""
+    """Shows one bar for the run, with score, spending and the time left, and one line for each decision.
 
-    def __init__(self) -> None:
+    Args:
+        ledger: The run's, from which the spending is read; None shows none.
+    """
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger
         self._bar: Any = None
-        self._step = ""
+        self._best = math.nan
         self._steps = 0
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         match event:
             case RunStarted():
-                self._step, self._steps = "start", event.steps
+                self._steps = event.steps
                 tqdm.write(
                     f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
                     f"{event.gate} to decide on, {event.steps} steps"
                 )
-            case EvaluationStarted():
-                title = f"{self._step}: {event.what}" if self._step else event.what
-                self._bar = tqdm(total=event.examples, desc=title, leave=False)
+            case Projected():
+                tqdm.write(str(event.projection))
+                self._bar = self._bar if self._bar is not None else tqdm(unit="run", leave=False)
+                self._bar.total = event.projection.executions
+            case EvaluationStarted() if self._bar is not None:
+                self._bar.set_description(event.what)
             case ExampleDone() if self._bar is not None:
                 self._bar.update()
-            case EvaluationDone() if self._bar is not None:
-                self._bar.close()
-                if self._step == "start":
-                    tqdm.write(f"start: {event.what} score {event.score:.4g}")
-                    self._step = "step 1"
+                self._bar.set_postfix_str(self._spending(), refresh=False)
+            case EvaluationDone() if math.isnan(self._best):
+                self._best = event.score
+                tqdm.write(f"start: {event.what} score {event.score:.4g}")
             case StepDone():
-                record = event.record
-                scores = "" if record["before"] is None else f" ({record['before']:.4g} -> {record['after']:.4g})"
-                changed = ", ".join(record["changed"]) or "nothing"
-                tqdm.write(f"step {event.step + 1}/{self._steps}: {record['verdict']}{scores}; changes {changed}")
-                self._step = f"step {event.step + 2}"
+                self._decided(event.step, event.record)
+            case RunDone():
+                if self._bar is not None:
+                    self._bar.close()
             case _:
                 pass
+
+    def _decided(self, step: int, record: Any) -> None:
+        if record["verdict"] == "accepted" and record["after"] is not None:
+            self._best = record["after"]
+        scores = "" if record["before"] is None else f" ({record['before']:.4g} -> {record['after']:.4g})"
+        changed = ", ".join(record["changed"]) or "nothing"
+        tqdm.write(f"step {step + 1}/{self._steps}: {record['verdict']}{scores}; changes {changed}")
+
+    def _spending(self) -> str:
+        best = "" if math.isnan(self._best) else f"best {self._best:.4g}, "
+        if self.ledger is None:
+            return best.rstrip(", ")
+        total = self.ledger.total
+        usd = f", ${total.usd:.2f}" if total.usd else ""
+        return f"{best}{total.calls} calls, {total.tokens:,} tokens{usd}"

@@ -131,8 +131,9 @@ class Result:
     def __str__(self) -> str:
         accepted = sum(step.verdict == "accepted" for step in self.steps)
         return (
-            f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, {accepted} of {len(self.steps)} proposals "
-            f"accepted, {self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
+            f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, "
+            f"{accepted} of {len(self.steps)} proposals accepted, "
+            f"{self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
             f"{self.reason or self.ending.value}"
         )
 

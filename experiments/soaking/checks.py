@@ -161,7 +161,6 @@ def faults(runs: int, seed: int, progress: Callable[[], None]) -> Row:
 def keys(seed: int, progress: Callable[[], None]) -> Row:
     """A canary for a key appears nowhere: log, events, records, messages of errors."""
     canary = f"sk-canary-{random.Random(seed).getrandbits(64):x}"
-    violations = []
     seen: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, misbehaving in {
@@ -176,14 +175,21 @@ def keys(seed: int, progress: Callable[[], None]) -> Row:
                 here = replace(
                     spec, api_key=canary, log_dir=f"{folder}/{name}", limits=Limits(request=0.5), retries=1, steps=1
                 )
-                try:
-                    seen.append(json.dumps(compiled(here, (lambda event: seen.append(repr(event)),))))
-                except Exception as error:  # noqa: BLE001 - whatever it is, its text is searched
-                    seen += _texts(error)
+                seen.extend(_said(here))
         seen += [path.read_text(encoding="utf-8") for path in Path(folder).rglob("*") if path.is_file()]
         violations = [f"the key stands in {text[:60]!r}" for text in seen if canary in text]
     progress()
     return {"check": "keys", "runs": 6, "violations": violations, "texts": len(seen)}
+
+
+def _said(spec: Spec) -> list[str]:
+    """All that a run says: events, the record, the texts of an error and of those behind it."""
+    said: list[str] = []
+    try:
+        said.append(json.dumps(compiled(spec, (lambda event: said.append(repr(event)),))))
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is searched
+        said += _texts(error)
+    return said
 
 
 def _texts(error: BaseException | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import threading
 import time
@@ -29,11 +30,12 @@ from dspy_semantic_backprop.run.events import (
     Event,
     ExampleDone,
     GradientsReady,
+    Projected,
     RunDone,
     RunStarted,
     StepDone,
 )
-from dspy_semantic_backprop.testing import Faults, Prompt
+from dspy_semantic_backprop.testing import Faults
 from tests.optimizer.test_resume import Fan, Gathering, greedy, slowly_careful
 from tests.scripted import careful, questions, right, served
 
@@ -166,14 +168,12 @@ def test_a_request_that_hangs_is_cut_and_asked_again(program):
 class Slow(dspy.Module):
     """Answers at once, but of one question."""
 
-    def __init__(self, asynchronous: bool = False):
+    def __init__(self):
         super().__init__()
         self.answer = dspy.Predict("question -> answer")
         self.ran: list[str] = []
-        if asynchronous:
-            self.forward = None
 
-    def forward(self, question):  # pyright: ignore[reportRedeclaration]
+    def forward(self, question):
         self.ran.append(question)
         if "number 1" in question:
             time.sleep(30)
@@ -317,6 +317,44 @@ def test_a_program_that_catches_everything_does_not_hide_a_spent_budget():
     assert result.ending.name == "BUDGET"
 
 
+def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_told_before_it_starts():
+    events: list[Event] = []
+    with served(careful) as server:
+        optimizer = SemanticGradientDescent(right, auto="light", subscribers=(events.append,))
+        assert optimizer.steps == 4
+        optimizer.compile(Fan(), trainset=questions(4))
+    kinds = [type(event) for event in events]
+    assert kinds.index(Projected) < kinds.index(EvaluationStarted)
+    first, second = (event.projection for event in events if isinstance(event, Projected))
+    assert (first.executions, first.calls, first.tokens) == (20, 96, None)
+    assert second.tokens is not None and second.tokens > 0
+    assert len(server.log) < first.calls
+    assert str(first) == "projected for 4 steps: about 96 language-model calls, 20 metric calls"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"auto": "huge"}, "auto must be one of"), ({"auto": "light", "steps": 3}, "give one of them")],
+)
+def test_a_size_that_is_none_is_refused(settings, said):
+    with pytest.raises(SetupError, match=said):
+        SemanticGradientDescent(right, **settings)
+
+
+def test_a_budget_that_will_not_last_is_said_aloud(caplog):
+    with served(careful):
+        compiled(budget=Budget(calls=25))
+    assert "the budget of 25 calls may not last for 3 steps" in caplog.text
+
+
+def test_the_bar_shows_score_spending_and_what_is_left(capsys):
+    with served(careful):
+        compiled(subscribers=None, steps=1)
+    shown = capsys.readouterr()
+    assert "projected for 1 steps" in shown.out
+    assert re.search(r"best \d.*calls, [\d,]+ tokens", shown.err)
+
+
 def test_what_was_spent_is_told_by_purpose_and_predictor():
     with served(slowly_careful) as server:
         result = compiled().detailed_results
@@ -329,21 +367,27 @@ def test_what_was_spent_is_told_by_purpose_and_predictor():
 
 def test_the_key_appears_nowhere(tmp_path):
     canary = "sk-canary-3141592653589793"
-
-    def telling(prompt: Prompt) -> dict[str, Any]:
-        return careful(prompt)
-
     texts: list[str] = []
+
+    def tell(event: Event) -> None:
+        texts.append(repr(event))
+
     for at, faults in enumerate((Faults(), Faults(auth=1.0), Faults(server_error=1.0))):
-        with served(telling, faults=faults, api_key=canary, num_retries=0):
+        with served(careful, faults=faults, api_key=canary, num_retries=0):
             try:
-                better = compiled(log_dir=tmp_path / str(at), subscribers=(lambda event: texts.append(repr(event)),))
+                better = compiled(log_dir=tmp_path / str(at), subscribers=(tell,))
                 better.save(tmp_path / "saved.json")
                 texts.append(str(better.detailed_results.to_dict()))
             except Exception as error:
-                while error is not None:
-                    texts += [str(error), repr(error)]
-                    error = error.__cause__ or error.__context__
+                texts += said(error)
     texts += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(texts) > 20
     assert not [text for text in texts if canary in text]
+
+
+def said(error: BaseException | None) -> list[str]:
+    texts = []
+    while error is not None:
+        texts += [str(error), repr(error)]
+        error = error.__cause__ or error.__context__
+    return texts

@@ -66,7 +66,7 @@ def test_a_limit_that_is_no_time_is_refused(limit, value):
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "all"])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(SetupError, match="limits.missing"):
+    with pytest.raises(SetupError, match=r"limits\.missing"):
         Limits(missing=share)
 
 
