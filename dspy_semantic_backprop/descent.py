@@ -20,6 +20,7 @@ from .concurrency import Interrupt, gather
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Scored, mean, scored
 from .lm import about, passage
+from .lm.prices import quick
 from .run.budget import Spent
 from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
 from .run.journal import Journal
@@ -101,7 +102,8 @@ class Descent(Run):
 
     async def _until_stopped(self) -> tuple[Ending, str]:
         try:
-            ending = await self.interrupt.guard(self._steps(), self.ledger.seconds_left)
+            with quick():
+                ending = await self.interrupt.guard(self._steps(), self.ledger.seconds_left)
         except BudgetSpent as stop:
             return Ending.BUDGET, str(stop)
         except JournalFailed as stop:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +102,49 @@ def _bytes(asked: Any) -> int:
     messages = len(asked) if isinstance(asked, (list, tuple)) else 1
     media = sum(text.count(f'"{kind}"') for kind in _MEDIA)
     return len(text.encode("utf-8", "surrogatepass")) + messages * _MESSAGE_TOKENS + media * _IMAGE_TOKENS
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Let DSPy's client look up the price of a model once, and not for every answer.
+
+    DSPy (3.4) prices each answer by its model's entry among thousands, and for a model that has none it goes
+    through all of them, twice: most of the client's time for a call. What it finds is remembered while a run is
+    under way, and given back as the same answer.
+    """
+    try:
+        from dspy.clients import costs
+    except ImportError:
+        yield
+        return
+    with _LOCK:
+        _QUICK.append(None if _QUICK else getattr(costs, "model_info", None))
+        if len(_QUICK) == 1 and callable(_QUICK[0]):
+            costs.model_info = _remembering(_QUICK[0])
+    try:
+        yield
+    finally:
+        with _LOCK:
+            if len(_QUICK) == 1 and callable(_QUICK[0]):
+                costs.model_info = _QUICK[0]
+            _QUICK.pop()
+
+
+_LOCK = threading.Lock()
+_QUICK: list[Any] = []
+"""DSPy's own function, and a place for every further run that is under way."""
+
+
+def _remembering(look_up: Any) -> Any:
+    known: dict[Any, Any] = {}
+
+    def model_info(provider: Any, model: Any, *, namespaces: Any = None) -> Any:
+        key = (provider, model, None if namespaces is None else tuple(namespaces))
+        if key not in known:
+            known[key] = look_up(provider, model, namespaces=namespaces)
+        return copy.deepcopy(known[key])
+
+    return model_info
 
 
 @functools.cache

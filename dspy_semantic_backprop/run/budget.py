@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Abandoned, BudgetSpent, CapReached, SetupError
@@ -100,8 +100,16 @@ class Spent:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Spent) -> Spent:
-        mine, theirs = asdict(self), asdict(other)
-        return Spent(**{name: mine[name] + theirs[name] for name in mine})
+        return Spent(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+            self.unpriced + other.unpriced,
+            self.cached + other.cached,
+            self.unsure_tokens + other.unsure_tokens,
+            self.unsure_usd + other.unsure_usd,
+        )
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,7 @@ class Ledger:
         self.request_seconds = request_seconds
         self.journal = journal
         self._accounts: dict[Account, Spent] = dict(carried or {})
+        self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._tickets = 0
         self._metric_calls = metric_calls
@@ -225,7 +234,7 @@ class Ledger:
 
     def _refusal(self, need: Bound) -> tuple[str, bool]:
         """Why a request does not fit ("" if it does), and whether requests under way may make room."""
-        whole = sum(self._accounts.values(), Spent())
+        whole = self._whole
         spent = {
             "calls": float(whole.calls),
             "tokens": float(whole.tokens + whole.unsure_tokens),
@@ -287,6 +296,7 @@ class Ledger:
         """Add an amount to one account."""
         with self._changed:
             self._accounts[account] = self._accounts.get(account, Spent()) + spent
+            self._whole = self._whole + spent
             self._changed.notify_all()
 
     @property

@@ -15,7 +15,8 @@ class Limits:
 
     Args:
         request: The longest that one request to a language model may take, in seconds; then it counts as a
-            failure of the provider and is retried. None waits as long as the client does.
+            failure of the provider and is retried. None waits as long as the client does (DSPy's own: ten minutes for
+            the next byte), and saves a thread for each request.
         example: The longest that a program may take for one example, in seconds; then the example is missing,
             as after any failure of the provider, and is not run again. None sets no limit.
         metric: The longest that a metric may take for one example, in seconds; then the run ends with a
@@ -26,7 +27,7 @@ class Limits:
         SetupError: If a limit is not above 0, or the share not between 0 and 1.
     """
 
-    request: float | None = 600.0
+    request: float | None = None
     example: float | None = None
     metric: float | None = None
     missing: float = 0.2
