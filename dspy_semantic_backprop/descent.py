@@ -23,7 +23,7 @@ from .lm import about, passage
 from .lm.prices import quick
 from .run.budget import Spent
 from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
-from .run.journal import Journal
+from .run.journal import Journal, digest_of
 from .run.projection import budget_for, measured, project
 from .run.result import Ending, Result, StepRecord
 from .running import Run, Settings, check_runs
@@ -67,7 +67,7 @@ class Descent(Run):
         budget = budget_for(self.projection) if named else settings.budget
         super().__init__(settings, student, journal=journal, budget=budget)
         self.interrupt = interrupt
-        self.asked: Counter[tuple[str, str, str]] = Counter()
+        self.asked: Counter[str] = Counter()
         self.records: list[StepRecord] = []
         self.start = self.incumbent = read(student)
         self.before = self.after = math.nan
@@ -180,7 +180,7 @@ class Descent(Run):
 
     async def _proposal(self, name: str, lessons: Sequence[Lesson], incumbent: Candidate) -> str:
         free = self.parameters.free(name, incumbent.instructions[name])
-        question = (name, free, render(lessons))
+        question = digest_of([name, free, render(lessons)])
         attempt = self.asked[question]
         self.asked[question] += 1
         try:

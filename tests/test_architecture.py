@@ -54,6 +54,7 @@ MAY_IMPORT_DSPY = {
     "lm.door",
     "lm.failures",
     "lm.passage",
+    "lm.prices",
     "lm.usage",
     "forward.callbacks",
     "forward.capture",

@@ -15,6 +15,8 @@ from typing import Any
 import dspy
 from dspy.utils.callback import BaseCallback
 
+from ..lm.door import is_metered
+from ..lm.passage import outside_begins, outside_ends
 from .callbacks import Need
 from .effects import pause, resume
 from .recording import TOOL, Recording, strand, within_predictor
@@ -39,7 +41,8 @@ class Recorder(BaseCallback):
             return "call"
         if isinstance(instance, (dspy.Module, dspy.Adapter)):
             return "none"
-        return "none" if isinstance(instance, dspy.BaseLM) and within_predictor() else "all"
+        # Of a metered language model's calls only those outside of predictors are recorded; others pass here alone.
+        return "none" if isinstance(instance, dspy.BaseLM) and is_metered(instance) and within_predictor() else "all"
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Record the start of a predictor's call, or what a retriever was asked."""
@@ -80,14 +83,16 @@ class Recorder(BaseCallback):
         self._answered(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record what a language model was asked outside of any predictor."""
+        """Record what a language model was asked outside of any predictor, and count it where nobody else does."""
         recording = _recording()
+        outside_begins(instance, call_id)
         if recording is not None and not within_predictor():
             recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
             recording.paused[call_id] = pause(), None
 
     def on_lm_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         """Record what it answered."""
+        outside_ends(call_id)
         self._answered(call_id, outputs, exception)
 
     def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:

@@ -168,7 +168,13 @@ def _dice() -> Callable[[], None]:
     def restore() -> None:
         if random.getstate() != saved:
             random.setstate(saved)
-        if numpy is not None and str(numpy.get_state(legacy=False)) != str(arrays):
+        if numpy is not None and not _same_state(numpy.get_state(legacy=False), arrays):
             numpy.set_state(arrays)
 
     return restore
+
+
+def _same_state(now: Any, saved: Any) -> bool:
+    if isinstance(saved, dict):
+        return now.keys() == saved.keys() and all(_same_state(now[name], saved[name]) for name in saved)
+    return bool((now == saved).all()) if hasattr(saved, "all") else now == saved

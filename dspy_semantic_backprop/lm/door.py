@@ -77,6 +77,11 @@ def metered(lm: Any, ledger: Ledger) -> Any:
     return door
 
 
+def is_metered(lm: Any) -> bool:
+    """Whether a language model is a metered copy."""
+    return hasattr(lm, "_semantic_ledger")
+
+
 def sampling(lm: Any) -> dict[str, Any]:
     """What the answers of a language model depend on besides the question: its name and its settings, no keys.
 

@@ -10,9 +10,14 @@ from typing import Any, Protocol
 
 import dspy
 
-from ..run.budget import Ledger
-from .door import metered
+from ..errors import Abandoned
+from ..run.budget import Bound, Ledger
+from .door import is_metered, metered
+from .prices import bound_of
 from .usage import Outside
+
+HISTORY = 200
+"""The most calls that a language model's history keeps during a run."""
 
 
 class Answers(Protocol):
@@ -41,6 +46,8 @@ class Passage:
         answers: Earlier answers, which cost nothing; None for none.
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
         over: Whether nobody waits for the work any more: then it must not cost anything.
+        ledger: Where its calls are booked; None outside of any run.
+        tickets: Of calls to language models that could not be replaced by a metered copy, by DSPy's call id.
     """
 
     purpose: str
@@ -52,6 +59,8 @@ class Passage:
     answers: Answers | None = None
     name_of: Callable[[Any], str] = lambda predictor: ""
     over: bool = False
+    ledger: Ledger | None = None
+    tickets: dict[str, int] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
         return self
@@ -89,6 +98,7 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
     default = lm if lm is not None else dspy.settings.lm
     here = Passage(purpose, where, turn if turn is not None else nullcontext(), rollout, answers=answers)
     here.tally = tally if tally is not None else here.tally
+    here.ledger = ledger
     here.name_of = name_of if name_of is not None else here.name_of
     tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
     with dspy.context(
@@ -96,6 +106,8 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
         usage_tracker=tracker,
         lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
         trace=[],
+        # The histories of language models and modules would otherwise grow to ten thousand calls each.
+        max_history_size=min(dspy.settings.max_history_size, HISTORY),
     ):
         yield here
 
@@ -110,3 +122,35 @@ def about(predictor: str) -> Iterator[None]:
     """Book what is asked inside under a predictor: the one whose output is judged or instruction rewritten."""
     with dspy.context(semantic_about=predictor):
         yield
+
+
+def outside_begins(lm: Any, call_id: str) -> None:
+    """Let a call through that goes to a language model which the program keeps where we cannot replace it.
+
+    Such a model, in a closure or a global, retries by itself: room is kept for all its retries.
+
+    Args:
+        lm: The language model that is about to be called.
+        call_id: DSPy's id of the call.
+
+    Raises:
+        BudgetSpent: If it does not fit into the budget.
+        Abandoned: If nobody waits for the work any more.
+    """
+    here = current()
+    if here.ledger is None or is_metered(lm):
+        return
+    if here.over:
+        raise Abandoned("nobody waits for this example any more")
+    one = bound_of(lm, here.ledger.budget, "", {})
+    tries = 1 + (getattr(lm, "num_retries", 0) or 0)
+    bound = Bound(one.calls * tries, one.tokens * tries, one.usd * tries)
+    here.tickets[call_id] = here.ledger.enter_now((here.purpose, ""), bound)
+
+
+def outside_ends(call_id: str) -> None:
+    """Such a call has ended; what it cost was booked when the client reported it."""
+    here = current()
+    ticket = here.tickets.pop(call_id, None)
+    if here.ledger is not None and ticket is not None:
+        here.ledger.leave(ticket)

@@ -203,6 +203,20 @@ class Ledger:
                 return ticket
             await asyncio.sleep(_POLL)
 
+    def enter_now(self, account: Account, bound: Bound) -> int:
+        """As `enter`, from synchronous code: waits where that stops only this thread, and else refuses at once."""
+        try:
+            asyncio.get_running_loop()
+            waits = False
+        except RuntimeError:
+            waits = True
+        with self._changed:
+            while (ticket := self._enter(account, bound)) is None:
+                if not waits:
+                    raise BudgetSpent(self._refusal(bound)[0])
+                self._changed.wait(_POLL)
+        return ticket
+
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""
         self._leave(ticket)

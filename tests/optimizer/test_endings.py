@@ -271,6 +271,40 @@ def test_a_known_price_is_enough_for_a_budget_in_dollars():
     assert longest_answer(lm) == 16_384
 
 
+HELD: list[Any] = []
+
+
+class Outside(Fan):
+    """Asks a language model that is no part of it."""
+
+    def forward(self, question):
+        with dspy.context(lm=HELD[0]):
+            hint = self.first(question=question).hint
+        two = HELD[0](f"Another hint for {question}")[0]
+        return self.final(question=question, one=hint, two=two)
+
+
+class OutsideAsynchronous(Outside):
+    async def aforward(self, question):
+        with dspy.context(lm=HELD[0]):
+            hint = (await self.first.acall(question=question)).hint
+        two = (await HELD[0].acall(f"Another hint for {question}"))[0]
+        return await self.final.acall(question=question, one=hint, two=two)
+
+    forward = None  # pyright: ignore[reportAssignmentType]
+
+
+@pytest.mark.parametrize("program", [Outside, OutsideAsynchronous])
+@pytest.mark.parametrize("most", [7, 20, 33])
+def test_a_language_model_in_a_global_keeps_to_the_budget_too(program, most):
+    with served(slowly_careful, latency=0.01) as server:
+        HELD[:] = [server.lm(cache=False, num_retries=1)]
+        result = compiled(program(), budget=Budget(calls=most), num_threads=16).detailed_results
+        assert settled(server) <= most
+        assert result.ending.name == "BUDGET"
+        assert result.total.calls == len(server.log)
+
+
 @pytest.mark.parametrize("call", ["explain", "diagnose"])
 def test_explaining_and_diagnosing_keep_to_the_budget(call):
     with served(careful) as server:
