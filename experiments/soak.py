@@ -12,6 +12,7 @@ All requests pass a proxy in front of the simulated model, and what counts is wh
 - faults: one request in five fails (429, 500, garbage, a hang, a dropped connection), the result must not.
 - hangs: requests that hang for 150 s are cut at the stated limit.
 - interrupts: Ctrl-C at moments all over a run.
+- memory: ten thousand executions of a program in one run, with a plot.
 - keys: a canary in place of the API key, searched for in all that was written and raised.
 
 The record's rows hold check, runs and violations (in words, none if all is well).
@@ -33,9 +34,10 @@ from pathlib import Path
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from soaking import checks
+from soaking.memory import plot
 from tqdm.auto import tqdm
 
-CHECKS = ("overspend", "kill", "faults", "hangs", "interrupts", "keys")
+CHECKS = ("overspend", "kill", "faults", "hangs", "interrupts", "keys", "memory")
 
 
 def parse() -> argparse.Namespace:
@@ -45,13 +47,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--overspend_runs", type=int, default=200)
     parser.add_argument("--kill_runs", type=int, default=50)
     parser.add_argument("--fault_runs", type=int, default=5)
+    parser.add_argument("--executions", type=int, default=10_000, help="of the memory check")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="a small size of each check")
     config = parser.parse_args()
     if config.smoke:
-        config.overspend_runs, config.kill_runs, config.fault_runs = 8, 2, 1
-        config.checks = [name for name in config.checks if name not in ("hangs", "interrupts")]
+        config.overspend_runs, config.kill_runs, config.fault_runs, config.executions = 8, 2, 1, 1000
+        config.checks = [name for name in config.checks if name not in ("hangs", "interrupts", "memory")]
     return config
 
 
@@ -59,7 +62,12 @@ def main() -> int:
     """Make the checks, print what they found, and write the record."""
     config = parse()
     logging.disable(logging.WARNING)
-    sizes = {"overspend": config.overspend_runs, "kill": config.kill_runs, "faults": config.fault_runs}
+    sizes = {
+        "overspend": config.overspend_runs,
+        "kill": config.kill_runs,
+        "faults": config.fault_runs,
+        "memory": config.executions,
+    }
     rows = []
     for name in config.checks:
         check = getattr(checks, name)
@@ -73,7 +81,7 @@ def main() -> int:
             sized = (total,) if name in sizes else ()
             row = check(*sized, config.seed, progress)
         rows.append({**row, "seconds": round(time.monotonic() - started, 1)})
-        rest = {key: value for key, value in row.items() if key not in ("check", "runs", "violations")}
+        rest = {key: value for key, value in row.items() if key not in ("check", "runs", "violations", "series")}
         print(f"{name}: {row['runs']} runs, {len(row['violations'])} violations {rest}", flush=True)
         for violation in row["violations"][:5]:
             print(f"  {violation}")
@@ -90,6 +98,9 @@ def main() -> int:
     directory = Path(config.results_dir)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"soak-simulated-seed{config.seed}.json"
+    for row in rows:
+        if row["check"] == "memory":
+            plot(row["series"], directory / "soak-memory-simulated.png")
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)
     return int(any(row["violations"] for row in rows))

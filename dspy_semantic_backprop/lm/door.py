@@ -19,11 +19,13 @@ import asyncio
 import contextvars
 import functools
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dspy
+from dspy.clients import base_lm
 from dspy.utils.exceptions import LMTimeoutError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
@@ -36,6 +38,10 @@ from .usage import Attempt
 
 _NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0
+HISTORY = 200
+"""The most calls that DSPy's histories keep during a run."""
+_HISTORY_LOCK = threading.Lock()
+_OTHERS = 500
 RETRIES = 6
 """The least number of retries of a transient failure, where the language model allows any."""
 
@@ -117,10 +123,26 @@ def _door_class(cls: Any) -> Any:
                 attempt.entry = entry
                 if attempt.quiet:
                     return
-            super().update_history(entry)
+            with _HISTORY_LOCK:
+                super().update_history(entry)
+                _forget_the_oldest(self._semantic_ledger.shown, entry)
 
     Door.__module__, Door.__qualname__, Door.__name__ = cls.__module__, cls.__qualname__, cls.__name__
     return Door
+
+
+def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
+    """Take a run's older calls out of DSPy's history of the process, which would keep ten thousand of them."""
+    shown.append(entry)
+    if len(shown) <= HISTORY:
+        return
+    oldest, everything = shown.popleft(), base_lm.GLOBAL_HISTORY
+    newest = len(everything) - HISTORY
+    # Calls of others may stand between those of the run.
+    for at in range(newest, max(-1, newest - _OTHERS), -1):
+        if at < len(everything) and everything[at] is oldest:
+            del everything[at]
+            return
 
 
 def _patience(door: Any) -> dict[str, Any]:

@@ -12,12 +12,9 @@ import dspy
 
 from ..errors import Abandoned
 from ..run.budget import Bound, Ledger
-from .door import is_metered, metered
+from .door import HISTORY, is_metered, metered
 from .prices import bound_of
 from .usage import Outside
-
-HISTORY = 200
-"""The most calls that a language model's history keeps during a run."""
 
 
 class Answers(Protocol):

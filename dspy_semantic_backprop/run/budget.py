@@ -12,6 +12,7 @@ import asyncio
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -142,6 +143,9 @@ class Ledger:
         seconds: How long they ran, in seconds.
         request_seconds: The longest that one request may take, in seconds; None for no limit.
         journal: Where requests and answers are written down, a `run.journal.Journal`; None for nowhere.
+
+    Attributes:
+        shown: The run's newest entries in DSPy's history of calls.
     """
 
     def __init__(
@@ -159,6 +163,7 @@ class Ledger:
         self.budget = budget if budget is not None else Budget()
         self.request_seconds = request_seconds
         self.journal = journal
+        self.shown: deque[Any] = deque()
         self._accounts: dict[Account, Spent] = dict(carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}

@@ -22,6 +22,7 @@ from typing import Any
 from dspy_semantic_backprop import Budget, Limits
 from dspy_semantic_backprop.testing import Faults, SimulatedServer
 
+from .memory import measured
 from .process import Spec, compiled, run
 from .proxy import Proxy
 
@@ -249,3 +250,13 @@ def interrupts(seed: int, progress: Callable[[], None]) -> Row:
         "violations": violations,
         "longest_wait": max(waits, default=math.nan),
     }
+
+
+def memory(runs: int, seed: int, progress: Callable[[], None]) -> Row:
+    """The memory of a run of many executions does not grow once the histories are full."""
+    series = measured(runs)
+    settled = [size for count, size in series if count >= runs / 5]
+    growth = round(settled[-1] - settled[0], 1)
+    progress()
+    violations = [f"memory grew by {growth} MB"] if growth > 0.1 * settled[0] else []
+    return {"check": "memory", "runs": runs, "violations": violations, "growth_mb": growth, "series": series}
