@@ -23,8 +23,8 @@ from .concurrency import gather
 from .errors import CapReached, MetricError
 from .forward.evaluate import Scored
 from .forward.graph import ComputationGraph
-from .forward.probe import Pristine, unsafe
-from .forward.rerun import PURPOSE, Rerun, rerun
+from .forward.replaying.probe import Pristine, unsafe
+from .forward.replaying.rerun import PURPOSE, Rerun, rerun
 from .forward.trace import OUTPUT, Call
 from .lm import passage
 from .run.diagnosis import Check

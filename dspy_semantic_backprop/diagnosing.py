@@ -15,8 +15,8 @@ from .backward.pooled import pooled
 from .backward.reduce import Remark, Statement, reduce
 from .checking import Checker, final_predictors, suspects
 from .forward.evaluate import Failed, mean, scored
-from .forward.probe import Pristine
-from .forward.rerun import PURPOSE
+from .forward.replaying.probe import Pristine
+from .forward.replaying.rerun import PURPOSE
 from .forward.trace import OUTPUT
 from .lm import passage
 from .run.diagnosis import Check, Diagnosis, Finding, PredictorBlame

@@ -21,7 +21,7 @@ from .errors import BudgetSpent, ModelError, ModelUnavailable, OutOfBudget, Setu
 from .fingerprint import fingerprint
 from .forward.evaluate import scored
 from .forward.metric import adapt
-from .forward.probe import Probe
+from .forward.replaying.probe import Probe
 from .presets import Method, semantic
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis

@@ -23,7 +23,7 @@ from .errors import ProgramError
 from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
 from .forward.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
 from .forward.metric import adapt
-from .forward.probe import Pristine, Probe, prove
+from .forward.replaying.probe import Pristine, Probe, prove
 from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method

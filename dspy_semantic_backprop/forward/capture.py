@@ -14,11 +14,11 @@ import dspy
 
 from ..concurrency import in_thread
 from .callbacks import Callbacks
-from .effects import watched
+from .copying.effects import watched
+from .copying.replica import kept
 from .names import UNNAMED, Names
 from .recorder import Entries, Recorder
 from .recording import Recording
-from .replica import kept
 from .trace import Trace
 from .usage import CallUsage
 

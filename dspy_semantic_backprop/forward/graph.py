@@ -188,13 +188,13 @@ class ComputationGraph:
 
     def to_mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""
-        from .drawing import mermaid
+        from .drawing.languages import mermaid
 
         return mermaid(self)
 
     def to_dot(self) -> str:
         """The graph in Graphviz's language."""
-        from .drawing import dot
+        from .drawing.languages import dot
 
         return dot(self)
 
@@ -204,12 +204,12 @@ class ComputationGraph:
         Raises:
             ImportError: If the layout library of the extra `drawing` is not installed.
         """
-        from .drawing import svg
+        from .drawing.languages import svg
 
         return svg(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .drawing import mimebundle
+        from .drawing.languages import mimebundle
 
         return mimebundle(self)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 
-from .replica import constants
+from .copying.replica import constants
 from .slicing.program_slice import ProgramCode, program_slice
 from .slicing.sites import Position
 

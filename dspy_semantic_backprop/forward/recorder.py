@@ -18,7 +18,7 @@ from dspy.utils.callback import BaseCallback
 from ..lm.door import is_metered
 from ..lm.passage import outside_begins, outside_ends
 from .callbacks import Need
-from .effects import pause, resume
+from .copying.effects import pause, resume
 from .recording import TOOL, Recording, strand, within_predictor
 from .trace import Aside
 from .usage import CURRENT

@@ -15,8 +15,8 @@ from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
 from .names import Names
-from .probe import Pristine, Probe, prove
 from .program_graph import ProgramGraph, aggregate
+from .replaying.probe import Pristine, Probe, prove
 from .trace import Trace
 from .values import describe
 

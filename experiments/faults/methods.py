@@ -21,7 +21,7 @@ from dspy_semantic_backprop.concurrency import gather
 from dspy_semantic_backprop.forward.evaluate import Evaluator, Scored, scored
 from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, jsonable
 from dspy_semantic_backprop.forward.metric import adapt
-from dspy_semantic_backprop.forward.probe import Pristine, prove
+from dspy_semantic_backprop.forward.replaying.probe import Pristine, prove
 from dspy_semantic_backprop.forward.trace import OUTPUT
 from dspy_semantic_backprop.lm import ask, install, limit, passage
 from dspy_semantic_backprop.run.budget import Ledger, Spent

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.forward import drawing
+from dspy_semantic_backprop.forward.drawing import languages as drawing
+from dspy_semantic_backprop.forward.drawing.picture import columns, line, picture
 from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End, Kind
-from dspy_semantic_backprop.forward.picture import columns, line, picture
 from dspy_semantic_backprop.forward.program_graph import aggregate
 from dspy_semantic_backprop.forward.trace import OUTPUT, Call
 

@@ -159,7 +159,7 @@ def test_a_replay_that_goes_elsewhere_is_not_called_indeterminate():
 
 
 def test_long_programs_are_proved_in_few_replays(monkeypatch):
-    from dspy_semantic_backprop.forward.stage import Stage
+    from dspy_semantic_backprop.forward.replaying.stage import Stage
 
     count = 0
     replay = Stage.replay

@@ -19,8 +19,8 @@ from dspy_semantic_backprop.errors import ModelUnavailable
 from dspy_semantic_backprop.forward.capture import capture
 from dspy_semantic_backprop.forward.edges import recover
 from dspy_semantic_backprop.forward.names import Names
-from dspy_semantic_backprop.forward.probe import Pristine, prove
-from dspy_semantic_backprop.forward.rerun import Rerun, rerun
+from dspy_semantic_backprop.forward.replaying.probe import Pristine, prove
+from dspy_semantic_backprop.forward.replaying.rerun import Rerun, rerun
 from dspy_semantic_backprop.lm import install
 from dspy_semantic_backprop.run.budget import Ledger
 from dspy_semantic_backprop.testing import Faults

@@ -18,18 +18,18 @@ import anyio
 import dspy
 from dspy.utils.callback import BaseCallback
 
-from ..errors import CapReached, Stop
-from ..lm import install, is_provider_failure, metered, passage
-from ..run.budget import Ledger
+from ...errors import CapReached, Stop
+from ...lm import install, is_provider_failure, metered, passage
+from ...run.budget import Ledger
+from ..copying.effects import EffectRefused, permitted
+from ..copying.replica import replicate
+from ..names import Names
+from ..recorder import asked_lm, asked_tool
+from ..trace import Call, Trace
+from ..values import describe, snapshot
 from .align import Plan, alike
-from .effects import EffectRefused, permitted
-from .names import Names
 from .probe import Pristine
-from .recorder import asked_lm, asked_tool
 from .replay import Diverged, ReplayAdapter, Session, call_program, current_session, given, tools_in
-from .replica import replicate
-from .trace import Call, Trace
-from .values import describe, snapshot
 
 SECONDS = 600.0
 """The longest that one rerun may take: a changed answer may make a loop endless."""

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..changes import changes
+from ..copying.own_code import siblings, words
+from ..copying.surroundings import Surroundings
+from ..graph import ComputationGraph, Edge, End
+from ..trace import OUTPUT, Call, Trace
 from .align import Plan, realigned
-from .changes import changes
-from .graph import ComputationGraph, Edge, End
-from .own_code import siblings, words
 from .replay import Change, Observed
 from .rounds import Output, survey
 from .same import alike
 from .seen import Seen, Target
 from .stage import Stage
-from .surroundings import Surroundings
-from .trace import OUTPUT, Call, Trace
 
 _MOST_WORDS = 20
 _TOLD = ("instructions", "demos")

@@ -18,16 +18,16 @@ import anyio
 import dspy
 from dspy.utils.callback import BaseCallback
 
-from ..errors import Stop
+from ...errors import Stop
+from ..copying.replica import Mould
+from ..names import UNNAMED, Names
+from ..reads import ReadStore, watch_reads
+from ..recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
+from ..trace import Trace
+from ..values import output_fields, snapshot
 from .align import Plan
-from .names import UNNAMED, Names
-from .reads import ReadStore, watch_reads
-from .recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
 from .replay import ANSWERED, SECONDS, Change, Diverged, Observed, ReplayAdapter, Session, call_program, current_session
 from .replay import tools_in as _tools_in
-from .replica import Mould
-from .trace import Trace
-from .values import output_fields, snapshot
 
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")
 

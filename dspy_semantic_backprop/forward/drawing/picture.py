@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .graph import ComputationGraph, Edge, Kind
-from .program_graph import REASONING, ProgramEdge, ProgramGraph, ProgramNode, given
-from .trace import OUTPUT, Call
+from ..graph import ComputationGraph, Edge, Kind
+from ..program_graph import REASONING, ProgramEdge, ProgramGraph, ProgramNode, given
+from ..trace import OUTPUT, Call
 
 MOST_CALLS = 200
 """More calls than this are unreadable; the picture shows the first ones and says so."""

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-from ..errors import Stop
+from ...errors import Stop
 
 _EVENTS = frozenset(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from .program_graph import ProgramEdge, ProgramGraph, ProgramNode
+from ..program_graph import ProgramEdge, ProgramGraph, ProgramNode
 
 _COLUMNS = 80
 

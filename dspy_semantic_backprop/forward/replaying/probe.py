@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 import dspy
 
-from ..errors import Stop
-from .graph import ComputationGraph
+from ...errors import Stop
+from ..copying.quiet import quiet
+from ..copying.replica import replicate
+from ..copying.surroundings import Surroundings
+from ..graph import ComputationGraph
+from ..trace import Trace
+from ..values import describe
 from .proof import Proof
-from .quiet import quiet
-from .replica import replicate
 from .stage import Stage
-from .surroundings import Surroundings
-from .trace import Trace
-from .values import describe
 
 Probe = Literal["auto", "never", "always"]
 

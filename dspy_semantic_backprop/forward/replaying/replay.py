@@ -25,16 +25,16 @@ from typing import Any
 import anyio
 import dspy
 
-from ..concurrency import in_thread
-from ..errors import Stop
+from ...concurrency import in_thread
+from ...errors import Stop
+from ..capture import asynchronous_only
+from ..changes import changes, made_up
+from ..copying.effects import replaying
+from ..names import Names
+from ..order import clusters
+from ..trace import Aside, Call, Trace
+from ..values import snapshot
 from .align import Plan, likeness, same_inputs
-from .capture import asynchronous_only
-from .changes import changes, made_up
-from .effects import replaying
-from .names import Names
-from .order import clusters
-from .trace import Aside, Call, Trace
-from .values import snapshot
 
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-from .graph import ComputationGraph
+from ..graph import ComputationGraph
+from ..program_graph import ProgramGraph
 from .layout import Link, Route, Size, arrange
 from .picture import Arrow, Box, Picture, columns, kinds, picture
-from .program_graph import ProgramGraph
 
 
 class _Paint(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..trace import Call, Trace
 from .same import alike
-from .trace import Call, Trace
 
 __all__ = ["Plan", "alike", "likeness", "realigned", "same_inputs"]
 

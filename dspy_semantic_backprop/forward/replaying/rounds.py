@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .graph import End
+from ..graph import End
+from ..trace import Call
 from .replay import Change, Observed
 from .seen import Seen
-from .trace import Call
 
 if TYPE_CHECKING:
     from .proof import Proof

@@ -1,0 +1,1 @@
+"""Copies of a program that run again on recorded answers: what moves when one answer is changed?"""
