@@ -30,7 +30,10 @@ PRICE = (50.0, 200.0)
 """US dollars for a million tokens sent, and received."""
 GRACE = 0.25
 """An answer that was handed on so many seconds before a kill may not have been read by then."""
-PARTS = {"FAULTY": Faults(rate_limit=0.04, server_error=0.04, garbage=0.04, drop=0.04, hang=0.04, hang_seconds=60.0)}
+SLOWER = 1.5
+"""How many times as long a run may take at a latency of 1 s when one request in ten fails, or some hang."""
+FAULTY = Faults(rate_limit=0.04, server_error=0.04, garbage=0.04, drop=0.04, hang=0.04, hang_seconds=5.0)
+"""One request in five goes wrong."""
 
 Row = dict[str, Any]
 _forks = multiprocessing.get_context("forkserver")
@@ -145,8 +148,7 @@ def faults(runs: int, seed: int, progress: Callable[[], None]) -> Row:
     with proxied(latency=0.05) as (_, spec):
         whole = compiled(replace(spec, threads=8))
     for at in range(runs):
-        misbehaving = replace(PARTS["FAULTY"], hang_seconds=5.0)
-        with proxied(misbehaving, latency=0.05, seed=0) as (proxy, spec):
+        with proxied(FAULTY, latency=0.05, seed=0) as (proxy, spec):
             outcome = compiled(replace(spec, threads=8, limits=Limits(request=1.0), api_key=f"simulated{seed + at}"))
             struck = sum(request.status != 200 for request in proxy.requests)
         for name in ("instructions", "scores", "steps", "ending"):
@@ -166,7 +168,7 @@ def keys(seed: int, progress: Callable[[], None]) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         for name, misbehaving in {
             "none": Faults(),
-            "some": PARTS["FAULTY"],
+            "some": FAULTY,
             "auth": Faults(auth=1.0),
             "unknown model": Faults(unknown_model=1.0),
             "billing": Faults(billing=1.0),
@@ -201,17 +203,35 @@ def _texts(error: BaseException | None) -> list[str]:
     return texts
 
 
+def tenth(seed: int, progress: Callable[[], None]) -> Row:
+    """One request in ten is answered with 429, 500, garbage or a dropped connection, at a latency of 1 s."""
+    misbehaving = Faults(rate_limit=0.025, server_error=0.025, garbage=0.025, drop=0.025)
+    return {"check": "tenth", **_against_fault_free(misbehaving, seed, progress, Limits())}
+
+
 def hangs(seed: int, progress: Callable[[], None]) -> Row:
-    """One request in a hundred hangs for 150 s, at a latency of 1 s."""
+    """One request in a hundred hangs for 150 s, at a latency of 1 s, with a limit of 3 s for a request."""
+    misbehaving = Faults(hang=0.01, hang_seconds=150.0)
+    return {"check": "hangs", **_against_fault_free(misbehaving, seed, progress, Limits(request=3.0))}
+
+
+def _against_fault_free(misbehaving: Faults, seed: int, progress: Callable[[], None], limits: Limits) -> Row:
     with proxied(latency=1.0) as (_, spec):
         whole = compiled(replace(spec, threads=16, examples=16, steps=2))
-    with proxied(Faults(hang=0.02, hang_seconds=150.0), latency=1.0, seed=seed) as (proxy, spec):
-        outcome = compiled(replace(spec, threads=16, examples=16, steps=2, limits=Limits(request=3.0)))
+    with proxied(misbehaving, latency=1.0, seed=seed) as (proxy, spec):
+        outcome = compiled(replace(spec, threads=16, examples=16, steps=2, limits=limits))
         struck = sum(request.status != 200 for request in proxy.requests)
     violations = [name for name in ("instructions", "scores", "steps") if outcome[name] != whole[name]]
-    progress()
     ratio = round(outcome["seconds"] / whole["seconds"], 2)
-    return {"check": "hangs", "runs": 1, "violations": violations, "struck": struck, "wall_over_fault_free": ratio}
+    violations += [f"{ratio} times the time without faults"] if ratio > SLOWER else []
+    progress()
+    return {
+        "runs": 1,
+        "violations": violations,
+        "calls": whole["spent"]["calls"],
+        "struck": struck,
+        "wall_over_fault_free": ratio,
+    }
 
 
 def interrupts(seed: int, progress: Callable[[], None]) -> Row:

@@ -5,6 +5,7 @@ What an optimizer says it has spent is not taken for granted: every request is c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -131,6 +132,11 @@ class Proxy:
                     self.close_connection = True
                 finally:
                     request.ended = time.monotonic()
+
+            def handle(self) -> None:
+                # A client that was killed does not close its connections.
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
 
             def setup(self) -> None:
                 super().setup()
