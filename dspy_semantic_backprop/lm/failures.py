@@ -111,8 +111,9 @@ def hide(error: BaseException, hidden: Collection[str], depth: int = 0) -> None:
         return
     error.args = tuple(_hidden_in(argument, hidden) for argument in error.args)
     for name, value in list(getattr(error, "__dict__", {}).items()):
-        if isinstance(value, str) and any(secret in value for secret in hidden):
-            setattr(error, name, _hidden_in(value, hidden))
+        cleaned = _hidden_in(value, hidden)
+        if cleaned is not value and cleaned != value:
+            setattr(error, name, cleaned)
     if any(secret in str(error) for secret in hidden):
         # Its text comes from where it cannot be taken out: better none than that.
         error.args = (f"{type(error).__name__} {_HIDDEN}",)
@@ -129,6 +130,8 @@ def _hidden_in(value: Any, hidden: Collection[str]) -> Any:
         for secret in sorted(hidden, key=len, reverse=True):
             value = value.replace(secret, _HIDDEN)
         return value
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {name: _hidden_in(item, hidden) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_hidden_in(item, hidden) for item in value)
     return value
