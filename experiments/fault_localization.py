@@ -35,6 +35,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import platform
 import sys
@@ -69,6 +70,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         help="failed executions that a fault is judged by (15, of large programs fewer; real: 2)",
     )
+    parser.add_argument("--minutes", type=float, help="no fault is begun after so many minutes; real models only")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulated models only")
@@ -117,7 +119,8 @@ def real(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[l
         failures=config.failures or 2,
         noises=(0.0,),
         seed=config.seed,
-        checked=3,
+        checked=2,
+        seconds=60 * config.minutes / len(wanted) if config.minutes else math.inf,
     )
     return studied((config.base_model, config.opt_model), config.api_base, config.max_tokens, wanted, settings)
 

@@ -32,6 +32,7 @@ async def propagate(
 
     Raises:
         graphlib.CycleError: If the edges form a cycle.
+        ValueError: If `backward` sends a message to a call that was not read.
         BaseException: Whatever `backward` or `collect` raise; the other calls are cancelled.
     """
     inbox: dict[str, dict[str, list[Message[M]]]] = {call.id: {} for call in graph}
@@ -49,9 +50,13 @@ async def propagate(
         group = graph.group(call.id)
         sent = await backward(Reading(graph, call, group, told)) if group else ()
         gradients[call.id] = learned(told, [message for message in sent if message.receiver == call.id])
+        read = {member.call.id for member in group}
         for message in sent:
-            if message.receiver != call.id:
+            if message.receiver in read:
                 inbox[message.receiver].setdefault(call.id, []).append(message)
+            elif message.receiver != call.id:
+                # Nobody would ever look at it.
+                raise ValueError(f"{call.id!r} has a message for {message.receiver!r}, which it did not read")
 
     for wave in reversed(graph.waves):
         for name in wave:

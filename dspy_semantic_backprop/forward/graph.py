@@ -74,6 +74,9 @@ class ComputationGraph:
         output: The returned prediction's fields; empty where the program raised.
         error: What the program raised, as text; None where it returned.
         warnings: What could not be established, in words.
+
+    Raises:
+        ValueError: If an edge names a call that is not there.
     """
 
     calls: tuple[Call, ...]
@@ -82,6 +85,13 @@ class ComputationGraph:
     output: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {call.id for call in self.calls}
+        for edge in self.edges:
+            for name in (edge.source.call, edge.target.call):
+                if name not in known and (name != OUTPUT or name == edge.source.call):
+                    raise ValueError(f"an edge names {name!r}, which the graph does not have: {_arrow(edge)}")
 
     def __getitem__(self, call_id: str) -> Call:
         return self._by_id[call_id]
@@ -233,6 +243,7 @@ class ComputationGraph:
 
         Raises:
             KeyError: If a part is missing.
+            ValueError: If an edge names a call that is not there.
         """
         return cls(
             calls=tuple(_call_from_dict(call) for call in state["calls"]),

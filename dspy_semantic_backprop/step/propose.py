@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import dspy
 
+from ..backward.reduce import Statement, reduce
 from ..backward.tally import note
 from ..backward.text import shown
 from ..lm import ask
-from .lessons import Lesson
+from .lessons import Lesson, remarks
 
 MOST_CALLS = 8
 """The most calls of one example that a proposal is shown; of a longer loop, the first and the last ones."""
+
+MOST_LESSONS = 2 * MOST_CALLS
+"""The most calls that a proposal is shown; of more, it is shown what they ask for together, and so many of them."""
 
 LONGEST = 2_000
 """The most tokens of one value in a proposal's question; of a longer one the two ends are shown."""
@@ -89,6 +94,9 @@ class Propose(Protocol):
 class Proposer:
     """Asks for a new instruction, in one question or in two.
 
+    What more than `MOST_LESSONS` calls ask for is first merged into statements that name their examples, by further
+    questions (`backward.reduce`), so that the proposal's question grows with what is said and not with how often.
+
     Args:
         via_analysis: First ask what is wrong, then for the rewrite (the published `--opt_via_feedback`).
         short: Ask for a short instruction (the published `--short_prompt`).
@@ -108,7 +116,7 @@ class Proposer:
             "step": _describe(subject),
             "current_instruction": subject.instruction,
         }
-        lessons = render(subject.lessons)
+        lessons = await _told(subject)
         constraint = {"constraint": "At most three sentences." if self.short else "No constraint on its length."}
         if not self.via_analysis:
             reply = await ask(Rewrite, {**common, "lessons": lessons, **constraint}, rollout=subject.attempt)
@@ -130,20 +138,46 @@ def render(lessons: Sequence[Lesson]) -> str:
     Returns:
         One numbered block for each call.
     """
-    blocks = []
-    for number, lesson in enumerate(_sample(lessons), start=1):
-        failed = f"\n  FAILED: {_text(lesson.call.error)}" if lesson.call.error is not None else ""
-        # A call that failed may have written some of its fields before.
-        produced = (_values(lesson.call.outputs) if lesson.call.outputs or not failed else "") + failed
-        produced = produced.lstrip("\n")
-        block = f"Lesson {number}\nGiven:\n{_values(lesson.call.inputs)}\nProduced:\n{produced}"
-        if lesson.gradient:
-            block += f"\nHow the output should have been different:\n  {lesson.gradient}"
-        own = lesson.gradient.own
-        if own is not None and own.status == "change":
-            block += f"\nHow the instruction should have been different:\n  {own.change}"
-        blocks.append(block)
-    return "\n\n".join(blocks)
+    return "\n\n".join(f"Lesson {number}\n{_block(one)}" for number, one in enumerate(_sample(lessons), start=1))
+
+
+async def _told(subject: Subject) -> str:
+    """What a proposal is made from: all lessons, or what many ask for together and some of them."""
+    lessons = _sample(subject.lessons)
+    statements = await reduce(remarks(lessons), subject.predictor) if len(lessons) > MOST_LESSONS else ()
+    if not statements:
+        return render(lessons)
+    chosen = [one for number in _telling(statements, lessons) for one in lessons if one.example_id == number]
+    blocks = [f"Lesson of example {one.example_id}\n{_block(one)}" for one in chosen[:MOST_LESSONS]]
+    said = [f"{number}. {one.text} ({_sources(one)})" for number, one in enumerate(statements, start=1)]
+    return "\n\n".join([f"What {len(lessons)} lessons ask for:\n" + "\n".join(said), *blocks])
+
+
+def _telling(statements: Sequence[Statement], lessons: Sequence[Lesson]) -> list[int]:
+    """The examples, such that the first ones stand behind as many statements as possible."""
+    in_turn = itertools.zip_longest(*(one.example_ids for one in statements))
+    numbers = [number for some in in_turn for number in some if number is not None]
+    return list(dict.fromkeys([*numbers, *(one.example_id for one in lessons)]))
+
+
+def _sources(statement: Statement) -> str:
+    ids = statement.example_ids
+    against = ", ".join(str(at + 1) for at in statement.contradicts)
+    named = f"example{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+    return f"{named}; contradicts {against}" if against else named
+
+
+def _block(lesson: Lesson) -> str:
+    failed = f"\n  FAILED: {_text(lesson.call.error)}" if lesson.call.error is not None else ""
+    # A call that failed may have written some of its fields before.
+    produced = ((_values(lesson.call.outputs) if lesson.call.outputs or not failed else "") + failed).lstrip("\n")
+    block = f"Given:\n{_values(lesson.call.inputs)}\nProduced:\n{produced}"
+    if lesson.gradient:
+        block += f"\nHow the output should have been different:\n  {lesson.gradient}"
+    own = lesson.gradient.own
+    if own is not None and own.status == "change":
+        block += f"\nHow the instruction should have been different:\n  {own.change}"
+    return block
 
 
 def _sample(lessons: Sequence[Lesson]) -> list[Lesson]:

@@ -46,6 +46,20 @@ def test_nothing_said_leaves_the_blame_at_the_answer():
     assert shares([case] * 3) == pytest.approx({**dict.fromkeys("abcde", 0.0), "f": 1.0})
 
 
+def test_a_no_change_needed_in_one_execution_counts_against_what_another_accused():
+    torn = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MINOR, "fb": MINOR}, {"f": FINE}))
+    fine = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE, "fb": MISSING}, {"f": MISSING}))
+    found = shares([torn, fine])
+    assert found["a"] < found["b"] / 2
+
+
+def test_a_call_that_was_never_accused_is_less_to_blame_than_one_of_which_nothing_was_said():
+    # Both hints were told nothing but "no change needed" or nothing at all: only the former is evidence.
+    case = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE}, {"f": MISSING}))
+    found = shares([case] * 2)
+    assert found["a"] < found["b"] / 4
+
+
 def test_two_causes_stay_apart():
     one = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MAJOR, "fb": FINE}, {"f": FINE}))
     other = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE, "fb": MAJOR}, {"f": FINE}))

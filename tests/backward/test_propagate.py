@@ -180,3 +180,20 @@ def test_an_error_in_one_call_ends_the_sweep_and_cancels_the_others():
     with pytest.raises(RuntimeError, match="no"):
         asyncio.run(propagate(graph, [], backward, nothing))
     assert cancelled == ["n2[0]"]
+
+
+def test_a_message_that_nobody_would_read_is_an_error():
+    graph = graph_of([[], [], [(1, 1.0)]], [0] * 3, [0.0] * 3, [2])
+
+    async def astray(reading: Reading):
+        return [Message(reading.reader.id, "n0[0]", "y", 1.0)]
+
+    with pytest.raises(ValueError, match=r"'n2\[0\]' has a message for 'n0\[0\]', which it did not read"):
+        asyncio.run(propagate(graph, [], astray, nothing))
+
+
+@pytest.mark.parametrize(("source", "target"), [("n0[0]", "nobody"), ("nobody", "n0[0]"), (OUTPUT, "n0[0]")])
+def test_an_edge_of_a_call_that_is_not_there_is_an_error_at_once(source, target):
+    calls = graph_of([[]], [0], [0.0], [0]).calls
+    with pytest.raises(ValueError, match="which the graph does not have"):
+        ComputationGraph(calls, (Edge(End(source, "y"), End(target, "x"), "data", "identity", 1.0),))

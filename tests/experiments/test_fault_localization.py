@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,15 @@ from faults.shapes import SHAPES, rule  # noqa: E402
 METHODS = {"semantic", "isolated", "shuffled", "last", "uniform", "judge"}
 
 
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "experiments/fault_localization.py", *arguments, "--results_dir", str(folder)]
+    # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+
+
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
-    command = [sys.executable, "experiments/fault_localization.py", "--smoke", "--results_dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run("--smoke", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     path = Path(done.stdout.strip().splitlines()[-1])
     written = json.loads(path.read_text(encoding="utf-8"))
@@ -44,8 +51,7 @@ def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
 
 
 def test_an_unknown_shape_is_one_line(tmp_path):
-    command = [sys.executable, "experiments/fault_localization.py", "--shapes", "ring", "--results_dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run("--shapes", "ring", folder=tmp_path)
     assert done.returncode != 0
     assert "ring" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ PUBLISHED = ("--include_grad", "--full_update", "--use_bad_samples")
 
 def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"experiments/{script}.py", *arguments, "--results_dir", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

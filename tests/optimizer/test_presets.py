@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from typing import Any
 
 import dspy
@@ -11,6 +13,10 @@ import pytest
 from dspy_semantic_backprop import SemanticGradientDescent, presets
 from dspy_semantic_backprop.backward.deliver import to_another
 from dspy_semantic_backprop.backward.gradient import Message, TextGradient, wish
+from dspy_semantic_backprop.lm import passage
+from dspy_semantic_backprop.run.budget import Ledger
+from dspy_semantic_backprop.step.lessons import Lesson
+from dspy_semantic_backprop.step.propose import Subject
 from tests.backward.graphs import star
 from tests.scripted import careful, questions, right, served
 
@@ -77,3 +83,35 @@ def test_what_a_step_says_of_its_own_instruction_reaches_the_proposal():
     assert any("How the instruction should have been different" in text for text in seen)
     assert "should have been told" in str(explained)
     assert set(explained.to_dict()) == {"score", "feedback", "graph", "gradients"}
+
+
+@pytest.mark.parametrize(("count", "merges"), [(16, False), (20, True)])
+def test_many_lessons_reach_the_proposal_as_statements_with_their_examples(count, merges):
+    def rule(prompt: Any) -> dict[str, Any]:
+        if "statements" in prompt.names:
+            keys = re.findall(r"^(\[\w+\]) Count", prompt.inputs["lessons"], re.MULTILINE)
+            return {"statements": f"Count everything. {' '.join(keys)}", "contradictions": "none"}
+        seen.append(prompt.inputs["lessons"])
+        return {"new_instruction": "Count."}
+
+    async def proposed() -> str:
+        with passage("propose", Ledger(), lm=dspy.settings.lm):
+            return await presets.semantic().propose(Subject("hint_0", "Hint.", lessons))
+
+    call = star(["7"]).calls[0]
+    asked = [f"Name the unit of {at}." if at == 9 else f"Count the {'x' * (at + 3)}." for at in range(count)]
+    told = [TextGradient((Message("final[0]", call.id, "hint", wish(text)),)) for text in asked]
+    lessons = [Lesson(at, call, one, 0.0) for at, one in enumerate(told)]
+    seen: list[str] = []
+    with served(rule):
+        assert asyncio.run(proposed()) == "Count."
+    (text,) = seen
+    assert len(re.findall(r"^Lesson ", text, re.MULTILINE)) == 16
+    if not merges:
+        assert text.startswith("Lesson 1\n")
+        return
+    first, second = text.split("\n")[1:3]
+    assert first == f"1. Count everything. (examples {', '.join(str(at) for at in range(20) if at != 9)})"
+    assert second == "2. Name the unit of 9. (example 9)"
+    # Every statement's first example is shown whole, whatever its place.
+    assert "Lesson of example 9\n" in text
