@@ -27,9 +27,10 @@ from .forward.replaying.probe import Pristine, Probe, prove
 from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method
-from .run.budget import Budget, Ledger
+from .run.budget import Budget
 from .run.events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Subscriber, publish
 from .run.journal import Journal, digest_of
+from .run.ledger import Ledger
 from .run.limits import Limits
 from .run.progress import ProgressBar
 from .run.projection import Auto

@@ -29,7 +29,7 @@ from dspy_semantic_backprop.backward.text import tokens
 from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop.forward.trace import OUTPUT, Call
 from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.budget import Ledger
+from dspy_semantic_backprop.run.ledger import Ledger
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
 
 

@@ -32,8 +32,8 @@ from dspy_semantic_backprop.concurrency import run_sync
 from dspy_semantic_backprop.forward.evaluate import Evaluator, Outcome, Scored, mean, scored
 from dspy_semantic_backprop.forward.metric import adapt
 from dspy_semantic_backprop.lm import install
-from dspy_semantic_backprop.run.budget import Ledger
 from dspy_semantic_backprop.run.events import Subscriber
+from dspy_semantic_backprop.run.ledger import Ledger
 from dspy_semantic_backprop.run.progress import ProgressBar
 from dspy_semantic_backprop.run.tracking import wandb_tracker
 from dspy_semantic_backprop.step.candidate import clone

@@ -18,8 +18,8 @@ import dspy
 from ..concurrency import gather, in_thread
 from ..errors import MetricError, TooManyFailures
 from ..lm import Passage, is_provider_failure, passage
-from ..run.budget import Ledger
 from ..run.journal import digest_of, plain
+from ..run.ledger import Ledger
 from ..run.limits import Limits
 from .capture import capture
 from .edges import recover

@@ -30,8 +30,9 @@ from dspy.utils.exceptions import LMTimeoutError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ..errors import Abandoned, ModelUnavailable
-from ..run.budget import Bound, Ledger, Spent
+from ..run.budget import Bound, Spent
 from ..run.journal import Answered, Journal, Unanswered, digest_of
+from ..run.ledger import Ledger
 from .failures import hide, is_fatal, is_transient, remembered, secrets
 from .prices import bound_of, stated_price
 from .usage import Attempt

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import dspy
 
 from ..errors import Abandoned
-from ..run.budget import Bound, Ledger
+from ..run.budget import Bound
+from ..run.ledger import Ledger
 from .door import HISTORY, is_metered, metered
 from .prices import bound_of
 from .usage import Outside

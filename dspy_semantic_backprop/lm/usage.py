@@ -11,7 +11,8 @@ import dspy
 from dspy.utils.exceptions import LMConfigurationError, LMError
 from dspy.utils.usage_tracker import UsageTracker
 
-from ..run.budget import Bound, Ledger, Spent
+from ..run.budget import Bound, Spent
+from ..run.ledger import Ledger
 from .failures import was_refused
 from .prices import Price
 

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError, JournalFailed
-from .budget import Account, Bound, Ledger, Spent
+from .budget import Account, Bound, Spent
+from .ledger import Ledger
 from .past import SCHEMA, Answered, Past, Unanswered, digest_of, past, plain
 
 logger = logging.getLogger("dspy_semantic_backprop")

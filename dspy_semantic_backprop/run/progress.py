@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .budget import Ledger
 from .events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Projected, RunDone, RunStarted, StepDone
+from .ledger import Ledger
 
 
 class ProgressBar:

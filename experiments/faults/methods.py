@@ -24,7 +24,8 @@ from dspy_semantic_backprop.forward.metric import adapt
 from dspy_semantic_backprop.forward.replaying.probe import Pristine, prove
 from dspy_semantic_backprop.forward.trace import OUTPUT
 from dspy_semantic_backprop.lm import ask, install, limit, passage
-from dspy_semantic_backprop.run.budget import Ledger, Spent
+from dspy_semantic_backprop.run.budget import Spent
+from dspy_semantic_backprop.run.ledger import Ledger
 
 METHODS = ("semantic", "isolated", "shuffled", "last", "uniform", "judge")
 AT_ONCE = 16

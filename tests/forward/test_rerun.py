@@ -22,7 +22,7 @@ from dspy_semantic_backprop.forward.names import Names
 from dspy_semantic_backprop.forward.replaying.probe import Pristine, prove
 from dspy_semantic_backprop.forward.replaying.rerun import Rerun, rerun
 from dspy_semantic_backprop.lm import install
-from dspy_semantic_backprop.run.budget import Ledger
+from dspy_semantic_backprop.run.ledger import Ledger
 from dspy_semantic_backprop.testing import Faults
 from tests.scripted import served
 

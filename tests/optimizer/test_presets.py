@@ -14,7 +14,7 @@ from dspy_semantic_backprop import SemanticGradientDescent, presets
 from dspy_semantic_backprop.backward.deliver import to_another
 from dspy_semantic_backprop.backward.gradient import Message, TextGradient, wish
 from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.budget import Ledger
+from dspy_semantic_backprop.run.ledger import Ledger
 from dspy_semantic_backprop.step.lessons import Lesson
 from dspy_semantic_backprop.step.propose import Subject
 from tests.backward.graphs import star

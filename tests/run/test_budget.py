@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, Limits, SetupError
 from dspy_semantic_backprop.errors import Abandoned, BudgetSpent, CapReached
-from dspy_semantic_backprop.run.budget import Bound, Ledger, Spent
+from dspy_semantic_backprop.run.budget import Bound, Spent
+from dspy_semantic_backprop.run.ledger import Ledger
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
 

@@ -20,7 +20,7 @@ from dspy.utils.callback import BaseCallback
 
 from ...errors import CapReached, Stop
 from ...lm import install, is_provider_failure, metered, passage
-from ...run.budget import Ledger
+from ...run.ledger import Ledger
 from ..copying.effects import EffectRefused, permitted
 from ..copying.replica import replicate
 from ..names import Names
