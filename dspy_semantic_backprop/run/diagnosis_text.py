@@ -47,7 +47,10 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     if not diagnosis.failures:
         return [line, "There is nothing to blame."] if run else ["No example could be run."]
     untraced = diagnosis.failures - diagnosis.traced
-    return [line, *([f"{untraced} failures have no gradients and are left out."] if untraced else [])]
+    if untraced:
+        failures = "1 failure is" if untraced == 1 else f"{untraced} failures are"
+        return [line, f"{failures} left out: no gradients, since the model did not answer."]
+    return [line]
 
 
 def _row(one: PredictorBlame, width: int) -> str:
@@ -126,13 +129,13 @@ def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
         return []
     share = sum(one.share for one in others)
     names = ", ".join(_clean(one.predictor) for one in others)
-    return _wrapped(f"{len(others)} others with {share:.0%} together: {names}", "", 2, indent=2)
+    return _wrapped(f"{len(others)} others with {share * 100:.0f} % together: {names}", "", 2, indent=2)
 
 
 def _tail(diagnosis: Diagnosis) -> list[str]:
     lines = []
     if diagnosis.unknown >= 0.005:
-        lines.append(f"No usable answer came about {diagnosis.unknown:.0%} of the blame.")
+        lines.append(f"No usable answer came about {diagnosis.unknown * 100:.0f} % of the blame.")
     checks = diagnosis.checks
     calls = {purpose: spent.calls for purpose, spent in diagnosis.spent.items()}
     if checks:

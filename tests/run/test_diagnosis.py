@@ -102,4 +102,10 @@ def test_a_name_that_is_too_long_keeps_its_end():
 def test_what_does_not_fit_is_summed_up():
     many = tuple(PredictorBlame(f"predictor_{at}", 0.025) for at in range(40))
     printed = str(Diagnosis(50, 40, 0, 0.2, many, 40))
-    assert "32 others with 80% together" in printed
+    assert "32 others with 80 % together" in printed
+
+
+def test_failures_without_gradients_are_counted_and_say_why():
+    for failures, said in ((1, "1 failure is left out"), (3, "3 failures are left out")):
+        printed = str(Diagnosis(6, failures, 0, 0.5, (), 0))
+        assert f"{said}: no gradients, since the model did not answer." in printed
