@@ -16,7 +16,8 @@ All requests pass a proxy in front of the simulated model, and what counts is wh
 - memory: ten thousand executions of a program in one run, with a plot.
 - keys: a canary in place of the API key, searched for in all that was written and raised.
 
-The record's rows hold check, runs and violations (in words, none if all is well).
+The record's rows hold check, runs, violations (in words, none if all is well), date and command. Checks that are not
+made keep their rows of an earlier record in the same folder.
 """
 
 from __future__ import annotations
@@ -81,24 +82,30 @@ def main() -> int:
 
             sized = (total,) if name in sizes else ()
             row = check(*sized, config.seed, progress)
-        rows.append({**row, "seconds": round(time.monotonic() - started, 1)})
+        date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        made = {
+            "seconds": round(time.monotonic() - started, 1),
+            "date": date,
+            "command": " ".join(["python", *sys.argv]),
+        }
+        rows.append({**row, **made})
         rest = {key: value for key, value in row.items() if key not in ("check", "runs", "violations", "series")}
         print(f"{name}: {row['runs']} runs, {len(row['violations'])} violations {rest}", flush=True)
         for violation in row["violations"][:5]:
             print(f"  {violation}")
+    directory = Path(config.results_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"soak-simulated-seed{config.seed}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    by_check = {row["check"]: row for row in [*earlier, *rows]}
     record = {
         "study": "soak",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
         "settings": vars(config),
         "seed": config.seed,
         "simulated": True,
         "versions": {"python": platform.python_version(), "dspy": version("dspy"), "litellm": version("litellm")},
-        "rows": rows,
+        "rows": [by_check[name] for name in CHECKS if name in by_check],
     }
-    directory = Path(config.results_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"soak-simulated-seed{config.seed}.json"
     for row in rows:
         if row["check"] == "memory":
             plot(row["series"], directory / "soak-memory-simulated.png")

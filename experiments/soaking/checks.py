@@ -28,6 +28,8 @@ from .proxy import Proxy
 
 PRICE = (50.0, 200.0)
 """US dollars for a million tokens sent, and received."""
+ARRIVAL = 0.2
+"""Seconds from the start of a compile to that of its clock, and from a request's leave to its arrival, together."""
 GRACE = 0.25
 """An answer that was handed on so many seconds before a kill may not have been read by then."""
 SLOWER = 1.5
@@ -64,21 +66,26 @@ def overspend(runs: int, seed: int, progress: Callable[[], None]) -> Row:
         usd = (spent["prompt_tokens"] * PRICE[0] + spent["completion_tokens"] * PRICE[1]) / 1e6
         for at in range(runs):
             share = rng.random() * 1.1 + 0.01
-            kind = ("calls", "tokens", "usd", "metric_calls")[at % 4]
+            kind = ("calls", "tokens", "usd", "metric_calls", "seconds")[at % 5]
             most: Any = {
                 "calls": max(1, round(spent["calls"] * share)),
                 "tokens": max(1, round(tokens * share)),
                 "usd": usd * share,
                 "metric_calls": max(1, round(whole["metric_calls"] * share)),
+                "seconds": whole["seconds"] * share,
             }[kind]
             budget = Budget(**{kind: most}, prices={f"openai/{spec.model}": PRICE})
             proxy.reset()
+            started = time.monotonic()
             outcome = compiled(replace(spec, threads=16, budget=budget))
             _settled(proxy)
             counted: dict[str, float] = {**proxy.counted()}
             counted["tokens"] = counted["prompt_tokens"] + counted["completion_tokens"]
             counted["usd"] = (counted["prompt_tokens"] * PRICE[0] + counted["completion_tokens"] * PRICE[1]) / 1e6
             counted["metric_calls"] = outcome["metric_calls"]
+            # The budget's clock starts a little after ours, and a request takes a moment to arrive.
+            last = max((request.began for request in proxy.requests), default=started)
+            counted["seconds"] = max(0.0, last - started - ARRIVAL)
             endings[outcome["ending"]] += 1
             if counted[kind] > most * (1 + 1e-9):
                 violations.append(f"{kind}: {counted[kind]} of {most}")
@@ -148,8 +155,10 @@ def faults(runs: int, seed: int, progress: Callable[[], None]) -> Row:
     with proxied(latency=0.05) as (_, spec):
         whole = compiled(replace(spec, threads=8))
     for at in range(runs):
-        with proxied(FAULTY, latency=0.05, seed=0) as (proxy, spec):
-            outcome = compiled(replace(spec, threads=8, limits=Limits(request=1.0), api_key=f"simulated{seed + at}"))
+        # Whom a fault strikes follows from the request, and with it from the model's name, which tells settings apart.
+        other = replace(FAULTY, hang_seconds=FAULTY.hang_seconds + (seed + at) / 1000)
+        with proxied(other, latency=0.05) as (proxy, spec):
+            outcome = compiled(replace(spec, threads=8, limits=Limits(request=1.0)))
             struck = sum(request.status != 200 for request in proxy.requests)
         for name in ("instructions", "scores", "steps", "ending"):
             if outcome[name] != whole[name]:
