@@ -202,7 +202,7 @@ class _Request:
         attempt = Attempt(dspy.settings.usage_tracker, quiet=True)
         with dspy.context(usage_tracker=attempt):
             attempt.add_usage(self.door.model, dict(found.usage))
-        self.outputs = found.outputs
+        self.outputs = _revived(found.outputs)
         return True
 
     @contextmanager
@@ -265,6 +265,15 @@ class _Request:
             self.ledger.book(self.account, spent)
             if self.journal:
                 self.journal.ended(ticket, self.account, spent, self.key, answered)
+
+
+def _revived(outputs: Any) -> Any:
+    """Outputs from the journal in the form in which DSPy's client gives them: fields of a dict are attributes, too."""
+    try:
+        from dspy.clients.call_result import attributes
+    except ImportError:
+        return outputs
+    return attributes(outputs)
 
 
 def _within(seconds: float | None, call: Callable[[], Any]) -> Any:

@@ -80,10 +80,7 @@ class Ledger:
             BudgetSpent: Before the request, if it does not fit into the budget.
             Abandoned: If the run is over.
         """
-        need = bound if bound is not None else Bound()
-        with self._changed:
-            while (ticket := self._enter(account, need)) is None:
-                self._changed.wait(_POLL)
+        ticket = self.enter_now(account, bound if bound is not None else Bound())
         try:
             yield
         finally:
@@ -99,7 +96,11 @@ class Ledger:
             await asyncio.sleep(_POLL)
 
     def enter_now(self, account: Account, bound: Bound) -> int:
-        """As `enter`, from synchronous code: waits where that stops only this thread, and else refuses at once."""
+        """As `enter`, from synchronous code.
+
+        It waits where that stops only this thread. On an event loop, where those under way could not end
+        meanwhile, it refuses at once.
+        """
         try:
             asyncio.get_running_loop()
             waits = False

@@ -111,7 +111,11 @@ def plot(series: list[tuple[int, float]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6, 3.2))
     axes.plot(*zip(*series, strict=True))
-    axes.set(xlabel="executions of the program", ylabel="resident memory, MB", ylim=(0, 1.25 * max(size for _, size in series)))
+    axes.set(
+        xlabel="executions of the program",
+        ylabel="resident memory, MB",
+        ylim=(0, 1.25 * max(size for _, size in series)),
+    )
     axes.set_title("Memory of one run (simulated model, real client, log on)")
     figure.tight_layout()
     figure.savefig(path, dpi=120)

@@ -91,6 +91,27 @@ def test_a_transient_failure_is_retried_at_least_six_times_unless_it_never_is():
         assert result.total.calls == len(server.log) > 18
 
 
+def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
+    from dspy_semantic_backprop.lm import metered, passage
+    from dspy_semantic_backprop.run.journal import Journal
+
+    asked = []
+
+    class Calling(dspy.BaseLM):
+        def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+            asked.append(messages)
+            return [{"text": None, "tool_calls": [{"id": "1", "function": {"name": "look_up", "arguments": "{}"}}]}]
+
+    for _ in range(2):
+        journal = Journal(tmp_path, {"version": "1"})
+        ledger = journal.open_ledger()
+        with passage("forward", ledger, where="here"):
+            (answer,) = metered(Calling(model="calling"), ledger)(messages=[{"role": "user", "content": "Which?"}])
+        journal.close()
+        assert answer["tool_calls"][0]["function"]["name"] == "look_up"
+    assert len(asked) == 1
+
+
 def test_what_a_run_gives_back_can_be_copied_and_pickled():
     import pickle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -86,6 +87,17 @@ def test_a_request_waits_while_those_under_way_may_leave_room():
         ledger.book(("forward", ""), Spent(calls=1, prompt_tokens=10))
     waiting.join()
     assert order == ["first", "second"]
+
+
+def test_on_an_event_loop_nothing_waits_for_what_only_the_loop_can_end():
+    async def blocking() -> None:
+        ledger = Ledger(budget=Budget(tokens=100))
+        ticket = await ledger.enter(("forward", ""), Bound(tokens=60))
+        with pytest.raises(BudgetSpent), ledger.admitted(("forward", ""), Bound(tokens=60)):
+            pass
+        ledger.leave(ticket)
+
+    asyncio.run(asyncio.wait_for(blocking(), 5))
 
 
 def test_what_a_lost_answer_may_have_cost_counts():
