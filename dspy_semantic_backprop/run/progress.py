@@ -14,6 +14,8 @@ from .ledger import Ledger
 class ProgressBar:
     """Shows one bar for the run, with score, spending and the time left, and one line for each decision.
 
+    Outside of a run, as in `diagnose`, one bar for the evaluation.
+
     Args:
         ledger: The run's, from which the spending is read; None shows none.
     """
@@ -22,7 +24,8 @@ class ProgressBar:
         self.ledger = ledger
         self._bar: Any = None
         self._best = math.nan
-        self._steps = 0
+        self._steps: int | None = None
+        """How many steps a run makes; None where there is no run, but a single evaluation."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -37,14 +40,15 @@ class ProgressBar:
                 tqdm.write(str(event.projection))
                 self._bar = self._bar if self._bar is not None else tqdm(unit="run", leave=False)
                 self._bar.total = event.projection.executions
-            case EvaluationStarted() if self._bar is not None:
-                self._bar.set_description(event.what)
+            case EvaluationStarted():
+                self._bar = self._bar if self._steps is not None else tqdm(total=event.examples, leave=False)
+                if self._bar is not None:
+                    self._bar.set_description(event.what)
             case ExampleDone() if self._bar is not None:
                 self._bar.update()
                 self._bar.set_postfix_str(self._spending(), refresh=False)
-            case EvaluationDone() if math.isnan(self._best):
-                self._best = event.score
-                tqdm.write(f"start: {event.what} score {event.score:.4g}")
+            case EvaluationDone():
+                self._evaluated(event)
             case StepDone():
                 self._decided(event.step, event.record)
             case RunDone():
@@ -52,6 +56,13 @@ class ProgressBar:
                     self._bar.close()
             case _:
                 pass
+
+    def _evaluated(self, event: EvaluationDone) -> None:
+        if self._steps is None:
+            self._bar.close()
+        elif math.isnan(self._best):
+            self._best = event.score
+            tqdm.write(f"start: {event.what} score {event.score:.4g}")
 
     def _decided(self, step: int, record: Any) -> None:
         if record["verdict"] == "accepted" and record["after"] is not None:
