@@ -41,7 +41,8 @@ def careful(prompt: Prompt) -> dict[str, Any]:
             answers[name] = ""
         elif name == "new_instruction":
             now = prompt.inputs["current_instruction"]
-            asked = "careful" in prompt.inputs["lessons"] or "expected" in prompt.inputs["lessons"]
+            material = prompt.inputs.get("lessons") or prompt.inputs.get("analysis", "")
+            asked = "careful" in material or "expected" in material
             answers[name] = f"{now}\nBe careful." if asked and "careful" not in now.lower() else now
         elif name == "next_tool_name":
             answers[name] = "finish"
