@@ -84,7 +84,7 @@ class Ledger:
         try:
             yield
         finally:
-            self._leave(ticket)
+            self.leave(ticket)
 
     async def enter(self, account: Account, bound: Bound) -> int:
         """As `admitted`, without blocking the event loop; give the ticket to `leave` when all is booked."""
@@ -115,7 +115,9 @@ class Ledger:
 
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""
-        self._leave(ticket)
+        with self._changed:
+            self._under_way.pop(ticket, None)
+            self._changed.notify_all()
 
     def _enter(self, account: Account, need: Bound) -> int | None:
         """A ticket; None where the request must wait for those under way."""
@@ -169,11 +171,6 @@ class Ledger:
         what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
         rest = "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
         return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
-
-    def _leave(self, ticket: int) -> None:
-        with self._changed:
-            self._under_way.pop(ticket, None)
-            self._changed.notify_all()
 
     def metric_call(self) -> None:
         """Count a call of the metric that is about to be made.

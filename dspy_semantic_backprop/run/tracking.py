@@ -47,10 +47,8 @@ def wandb_tracker(**settings: Any) -> Subscriber:
     except ImportError:
         raise SetupError("wandb_tracker() needs the package wandb: pip install wandb") from None
     run = wandb.run or wandb.init(**{"project": "dspy-semantic-backprop", **settings})
-    decisions: dict[str, Any] = {}
 
     def keep(name: str, value: Any) -> None:
-        decisions[name] = value
         run.summary[name] = value
 
     def log(values: Mapping[str, float], step: int) -> None:

@@ -17,7 +17,6 @@ from data import SAMPLES, bbh
 
 from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent
 from dspy_semantic_backprop.programs import LayeredProgram, exact_match
-from dspy_semantic_backprop.run.events import Event
 
 TASK = "object_counting"
 
@@ -106,16 +105,3 @@ def run(spec: Spec, path: str) -> None:
     part = Path(f"{path}.part")
     part.write_text(json.dumps(outcome), encoding="utf-8")
     part.rename(path)
-
-
-class Moments:
-    """Calls a function once, at the first event of a kind."""
-
-    def __init__(self, kind: type, action: Any) -> None:
-        self.kind, self.action, self.done = kind, action, False
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-        if isinstance(event, self.kind) and not self.done:
-            self.done = True
-            self.action()

@@ -21,7 +21,7 @@ def test_a_package_that_is_missing_is_named(tracker, package):
 
 
 def test_scores_decisions_and_the_ending_stand_in_mlflow(tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow")
+    mlflow = pytest.importorskip("mlflow", reason="NOT TESTED: mlflow is an extra that is not installed")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri(f"file://{tmp_path}")
     with served(careful), mlflow.start_run() as run:
@@ -34,7 +34,7 @@ def test_scores_decisions_and_the_ending_stand_in_mlflow(tmp_path, monkeypatch):
 
 
 def test_scores_decisions_and_the_ending_stand_in_wandb(tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb", reason="NOT TESTED: wandb is an extra that is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(tmp_path)
     with served(careful):
