@@ -17,7 +17,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import Budget, JournalError, Limits, SemanticGradientDescent, TooManyFailures, presets
-from dspy_semantic_backprop.run.events import Event
+from dspy_semantic_backprop.run.events import EvaluationStarted, Event, ExampleDone
 from dspy_semantic_backprop.run.journal import FILE
 from dspy_semantic_backprop.step.gate import accept_always
 from dspy_semantic_backprop.testing import Faults, Prompt
@@ -63,7 +63,8 @@ def greedy() -> presets.Method:
 
 def compiled(folder: Path | None, program: Any = None, **settings: Any) -> Any:
     settings = {"steps": 3, "num_threads": 3, "method": greedy(), **settings}
-    optimizer = SemanticGradientDescent(right, log_dir=folder, subscribers=(), **settings)
+    settings = {"subscribers": (), **settings}
+    optimizer = SemanticGradientDescent(right, log_dir=folder, **settings)
     return optimizer.compile(program or Fan(), trainset=questions(4), valset=questions(6)).detailed_results
 
 
@@ -122,8 +123,18 @@ def test_requests_under_way_at_a_kill_count_at_their_bound(tmp_path):
 
 def test_failures_of_the_provider_are_remembered_once_something_rests_on_them(tmp_path):
     patient = Limits(missing=0.9)
-    with served(careful, faults=Faults(server_error=0.2), num_retries=0) as server:
-        first = compiled(tmp_path, steps=1, limits=patient)
+    with served(careful, num_retries=0) as server:
+
+        def failing_at_first(event: Event) -> None:
+            # The proposal's evaluation finds the server down until it has lost an example.
+            if isinstance(event, EvaluationStarted):
+                evaluations.append(event)
+                server.faults = Faults(server_error=float(len(evaluations) == 3))
+            elif isinstance(event, ExampleDone) and event.score is None:
+                server.faults = Faults()
+
+        evaluations: list[EvaluationStarted] = []
+        first = compiled(tmp_path, steps=1, limits=patient, subscribers=[failing_at_first])
         before = len(server.log)
         again = compiled(tmp_path, steps=1, limits=patient)
         assert len(server.log) == before
