@@ -1,41 +1,44 @@
-"""Semantic gradient descent: evaluate, go back through wrong examples, rewrite, keep what the gate accepts."""
+"""Semantic gradient descent: evaluate, go back through wrong examples, rewrite, keep what the gate accepts.
+
+Then, once, the decision whether what was found may be returned (`step.commit`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import LMError
 
-from .backward.blame import mean_shares
-from .backward.gradient import TextGradient
-from .backward.pooled import pooled
-from .concurrency import Interrupt, gather
+from .committing import Committing, affordable
+from .concurrency import Interrupt
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
-from .forward.evaluate import Scored, mean, scored
-from .lm import about, passage
+from .forward.evaluate import Outcome, Scored, mean, scored
 from .lm.prices import quick
+from .proposing import Learned, Proposing
+from .reporting import candidate_records, step_record
 from .run.budget import Spent
 from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
-from .run.journal import Journal, digest_of
+from .run.journal import Journal
 from .run.projection import budget_for, measured, project
-from .run.result import Ending, Result, StepRecord
+from .run.result import Ending, Final, Result, StepRecord
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, clone, read, write
-from .step.consider import Decision, Door, Verdict
-from .step.lessons import Lesson, group_by_predictor
-from .step.propose import Subject, render
+from .step.choose import Standing
+from .step.comparison import classes_of
+from .step.consider import Decision, Door, Fate
+from .step.pool import Pool
+from .step.split import split
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
 GRACE = 1.0
 """How long a run that is over waits for the answers that are still under way, in seconds."""
+BLOCK = 8
+"""How many training examples are evaluated at once in the search for wrong ones."""
 
 
 class Descent(Run):
@@ -60,17 +63,27 @@ class Descent(Run):
         interrupt: Interrupt,
     ) -> None:
         self.trainset = trainset
-        self.gate_set = trainset if valset is None else valset
-        sizes = (len(student.predictors()), len(trainset), len(self.gate_set), settings.steps)
-        self.projection = project(*sizes, separate=valset is not None)
+        self.examples = trainset if valset is None else valset
+        predictors = len(student.predictors())
+        most = affordable(settings.budget, predictors)
+        self.split = split(trainset, valset, settings.method.commit, settings.seed, most)
+        sizes = (predictors, len(self.split.learn), len(self.split.decide), settings.steps)
+        self.projection = project(*sizes, fresh=len(self.split.fresh), separate=self.split.separate)
         named = settings.budget is None and settings.auto is not None
         budget = budget_for(self.projection) if named else settings.budget
         super().__init__(settings, student, journal=journal, budget=budget)
         self.interrupt = interrupt
-        self.asked: Counter[str] = Counter()
-        self.records: list[StepRecord] = []
         self.start = self.incumbent = read(student)
-        self.before = self.after = math.nan
+        self.pool = Pool(self.start, self._evaluate)
+        self.train = Pool(self.start, self._evaluate_train) if self.split.separate else self.pool
+        self.accepted = [self.start]
+        self.door = Door(self.parameters, settings.method.gate, self.pool, self.split.decide)
+        self.proposing = Proposing(self)
+        self.classes = classes_of({number: self.examples[number] for number in self.split.decide})
+        self.records: list[StepRecord] = []
+        self.unread: list[int] = []
+        self.committing = Committing(self, self.pool, self.split, self.examples)
+        self.final: Final | None = None
 
     async def descend(self) -> dspy.Module:
         """Make the steps; the best program found, with its `Result`.
@@ -103,13 +116,13 @@ class Descent(Run):
     async def _until_stopped(self) -> tuple[Ending, str]:
         try:
             with quick():
-                ending = await self.interrupt.guard(self._steps(), self.ledger.seconds_left)
+                ending = await self.interrupt.guard(self._run(), self.ledger.seconds_left)
         except BudgetSpent as stop:
             return Ending.BUDGET, str(stop)
         except JournalFailed as stop:
             return Ending.JOURNAL, str(stop)
         if ending is not None:
-            return ending, ending.value
+            return ending
         if self.interrupt.reason:
             return Ending.INTERRUPTED, self.interrupt.reason
         return Ending.BUDGET, f"the budget of {self.ledger.budget.seconds:g} seconds is spent"
@@ -120,38 +133,92 @@ class Descent(Run):
             self.publish(event)
 
     def _best(self, error: BaseException) -> dspy.Module | None:
-        return None if math.isnan(self.before) else self._finish(Ending.FAILED, str(error))
+        return self._finish(Ending.FAILED, str(error)) if self.pool[self.start].outcomes else None
 
-    async def _steps(self) -> Ending:
-        evaluate = functools.partial(self.evaluate, "gate", self.gate_set, purpose="gate")
-        door = Door(self.parameters, self.settings.method.gate, evaluate)
+    async def _run(self) -> tuple[Ending, str]:
         started = RunStarted(
-            tuple(self.start.instructions), len(self.trainset), len(self.gate_set), self.settings.steps
+            tuple(self.start.instructions), len(self.trainset), len(self.split.decide), self.settings.steps
         )
         self.publish(started)
         self.publish(Projected(self.projection))
         logger.info("%s", self.projection)
+        for warning in self.split.warnings:
+            self.warn(warning)
+        try:
+            ending = await self._steps()
+            reason = ending.value
+        except BudgetSpent as stop:
+            ending, reason = Ending.BUDGET, str(stop)
+        self.final = await self.committing.decide(self.incumbent)
+        return ending, reason
+
+    async def _steps(self) -> Ending:
         seconds = self.ledger.seconds
-        outcomes = await self.evaluate("gate", self.gate_set, self.start)
+        outcomes = await self.pool.outcomes(self.start, self.split.decide)
         check_runs(outcomes)
-        self._project_again(len(outcomes), self.ledger.seconds - seconds)
-        self.before = self.after = mean(outcomes)
-        learned_from = outcomes if self.gate_set is self.trainset else ()
+        self._measure(len(outcomes), self.ledger.seconds - seconds)
+        method = self.settings.method
         for step in range(self.settings.steps):
-            learned_from = learned_from or await self.evaluate("train", self.trainset, self.incumbent)
-            chosen = self.settings.method.choose_examples(scored(learned_from), self.rng)
+            left = self.ledger.seconds_left
+            if left is not None and left < self.committing.seconds:
+                raise BudgetSpent(f"the budget of {self.ledger.budget.seconds:g} seconds is nearly spent")
+            parent = method.choose_parent([self._standing(one) for one in self.accepted], self.rng)
+            chosen = await self._to_learn_from(parent)
             if not chosen:
                 return Ending.PERFECT
-            swept, sweeps = await self.sweep(await self.proved(chosen, self.incumbent))
-            texts = await self._proposals(step, swept, sweeps, self.incumbent)
-            decision = await door.consider(texts, self.incumbent, outcomes)
-            if decision.verdict is Verdict.ACCEPTED:
-                self.incumbent, outcomes, self.after = decision.candidate, decision.outcomes, mean(decision.outcomes)
-                learned_from = outcomes if self.gate_set is self.trainset else ()
-            self._record(step, swept, sweeps, decision)
+            learned = await self.proposing.learn(chosen, parent)
+            self.publish(GradientsReady(step, learned.gradients))
+            proposals = await self.proposing.propose(learned, step, self.door.failed, method.proposals)
+            decision = await self.door.consider(step, proposals, parent)
+            if decision.fate is Fate.ACCEPTED:
+                self._accept(decision.candidate, parent)
+            self._record(step, learned, decision)
         return Ending.STEPS
 
-    def _project_again(self, executions: int, seconds: float) -> None:
+    def _accept(self, candidate: Candidate, parent: Candidate) -> None:
+        better = parent == self.incumbent or self.pool.compare(self.incumbent, candidate, self.split.decide).gain > 0
+        self.accepted.insert(len(self.accepted) - (not better), candidate)
+        self.incumbent = self.accepted[-1]
+
+    def _standing(self, candidate: Candidate) -> Standing:
+        outcomes = scored(list(self.pool[candidate].outcomes.values()))
+        return Standing(candidate, {outcome.example_id: outcome.score for outcome in outcomes})
+
+    async def _to_learn_from(self, parent: Candidate) -> list[Scored]:
+        """Some outcomes of a program, as the method chooses them; no more examples are evaluated than that takes."""
+        choose = self.settings.method.choose_examples
+        wanted: float = getattr(choose, "wanted", math.inf)
+        entry = self.pool[parent]
+        known = self.train.add(parent, entry.parent, entry.step, entry.origin).outcomes
+        seen = [] if self.split.separate else [known[at] for at in self.split.learn if at in known]
+        while True:
+            left = [number for number in self.split.learn if number not in known]
+            if not left:
+                return choose(scored([known[number] for number in self.split.learn]), self.rng)
+            chosen = choose(scored(seen), self.rng) if seen else []
+            if len({outcome.example_id for outcome in chosen}) >= wanted:
+                return chosen
+            # Each step meets other examples, until all have been met.
+            self.unread = [number for number in self.unread if number in left] or self.rng.sample(left, len(left))
+            block = self.unread[: BLOCK if math.isfinite(wanted) else None]
+            self.unread = self.unread[len(block) :]
+            seen += await self.train.outcomes(parent, block)
+
+    async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
+        return await self._evaluated("gate", self.pool, candidate, ids)
+
+    async def _evaluate_train(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
+        return await self._evaluated("train", self.train, candidate, ids)
+
+    async def _evaluated(self, what: str, pool: Pool, candidate: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
+        examples = self.trainset if what == "train" else self.examples
+        purpose = "forward" if what == "train" or candidate == self.start else "gate"
+        found = await self.evaluate(what, [examples[at] for at in ids], candidate, ids=ids, purpose=purpose)
+        planned = len(self.split.learn if what == "train" else self.split.decide)
+        self.evaluator.check_missing([*pool[candidate].outcomes.values(), *found], planned)
+        return found
+
+    def _measure(self, executions: int, seconds: float) -> None:
         spent = self.ledger.by_purpose.get("forward", Spent())
         self.projection = measured(self.projection, executions, spent, seconds)
         # What depends on the clock would not be told again alike by a run that is resumed.
@@ -165,71 +232,27 @@ class Descent(Run):
                     f"the budget of {bound:,} {name} may not last for {self.projection.steps} steps, "
                     f"which are projected to take {needed:,}"
                 )
+        self.committing.reserve(executions, spent, seconds)
 
-    async def _proposals(
-        self, step: int, swept: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], incumbent: Candidate
-    ) -> dict[str, str]:
-        lessons = group_by_predictor(swept, sweeps)
-        known = [name for name in incumbent.instructions if name in lessons]
-        graphs = [outcome.graph for outcome in swept]
-        blames = pooled(list(zip(graphs, sweeps, strict=True)))
-        shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
-        chosen = self.settings.method.choose_predictors(known, step, self.rng, shares) if known else []
-        texts = await gather(lambda name: self._proposal(name, lessons[name], incumbent), chosen)
-        return dict(zip(chosen, texts, strict=True))
-
-    async def _proposal(self, name: str, lessons: Sequence[Lesson], incumbent: Candidate) -> str:
-        free = self.parameters.free(name, incumbent.instructions[name])
-        question = digest_of([name, free, render(lessons)])
-        attempt = self.asked[question]
-        self.asked[question] += 1
-        try:
-            lm, where = self.settings.gradient_lm, f"proposal {attempt} for {name}"
-            with (
-                passage("propose", self.ledger, lm=lm, where=where, turn=self.turn, tally=self.notes),
-                about(name),
-            ):
-                return await self.settings.method.propose(Subject(name, free, lessons, attempt))
-        except LMError as error:
-            logger.warning("no proposal for predictor %s: %s", name, error)
-            return ""
-
-    def _record(
-        self, step: int, chosen: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], decision: Decision
-    ) -> None:
-        pairs = decision.pairs
-        gradients = tuple(
-            (outcome.example_id, {call: str(gradient) for call, gradient in sweep.items()})
-            for outcome, sweep in zip(chosen, sweeps, strict=True)
-        )
-        self.publish(GradientsReady(step, gradients))
-        proposed = {name: decision.candidate.instructions[name] for name in decision.changed}
-        self.records.append(
-            StepRecord(
-                step=step,
-                examples=tuple(outcome.example_id for outcome in chosen),
-                verdict=decision.verdict.name.lower(),
-                changed=decision.changed,
-                proposed=proposed,
-                refused=decision.refused or {},
-                gradients=gradients,
-                before=sum(old for old, _ in pairs) / len(pairs) if pairs else None,
-                after=sum(new for _, new in pairs) / len(pairs) if pairs else None,
-                compared=len(pairs),
-                missing=len(decision.outcomes) - len(pairs) if decision.outcomes else 0,
-            )
-        )
+    def _record(self, step: int, learned: Learned, decision: Decision) -> None:
+        self.records.append(step_record(step, learned, decision, self.pool, self.classes))
         self.publish(StepDone(step, self.records[-1].to_dict()))
 
+    def _score(self, candidate: Candidate) -> float:
+        return mean(list(self.pool[candidate].outcomes.values()))
+
     def _finish(self, ending: Ending, reason: str) -> dspy.Module:
-        program: Any = write(self.incumbent, clone(self.student))
+        # Where the end came before the decision at the end, it is made by what is known.
+        final = self.final if self.final is not None else self.committing.decided(self.incumbent)
+        best = self.incumbent if final is None or final.returned else self.start
+        program: Any = write(best, clone(self.student))
         program._compiled = False
         program.detailed_results = Result(
             ending=ending,
-            score_before=self.before,
-            score_after=self.after,
+            score_before=self._score(self.start),
+            score_after=self._score(best),
             instructions_before=dict(self.start.instructions),
-            instructions_after=dict(self.incumbent.instructions),
+            instructions_after=dict(best.instructions),
             steps=tuple(self.records),
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
@@ -240,5 +263,8 @@ class Descent(Run):
             by_predictor=self.ledger.by_predictor,
             metric_calls=self.ledger.metric_calls,
             log_dir=None if self.journal.folder is None else str(self.journal.folder),
+            final=final,
+            candidates=candidate_records(self.pool),
+            warnings=tuple(self.warnings),
         )
         return program

@@ -206,7 +206,9 @@ class SemanticGradientDescent(Teleprompter):
         try:
             run = Run(self, program)
             incumbent = read(program)
-            (outcome,) = await run.proved(scored(await run.evaluate("explain", [example], incumbent)), incumbent)
+            outcomes = await run.evaluate("explain", [example], incumbent)
+            run.evaluator.check_missing(outcomes, 1)
+            (outcome,) = await run.proved(scored(outcomes), incumbent)
             return Explanation(outcome, await run.sweep_one(outcome, 0) or {})
         except ModelUnavailable as stop:
             raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error

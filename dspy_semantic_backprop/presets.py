@@ -18,6 +18,7 @@
 | `--opt_via_feedback`          | `propose=Proposer(via_analysis=True)`                     |
 | `--short_prompt`              | `propose=Proposer(short=True)`                            |
 | `--no_select`                 | `gate=accept_always`; without it `strictly_better`        |
+| (nothing else)                | `commit=None`: what the gate accepts is returned          |
 | `--n_iters N`                 | `SemanticGradientDescent(steps=N)`                        |
 | `--max_threads N`, `--seed N` | `SemanticGradientDescent(num_threads=N, seed=N)`          |
 
@@ -35,9 +36,10 @@ from .backward.deliver import Deliver, to_another, to_its_own
 from .backward.gradient import Backward, Collect, Direction, TextGradient, drop
 from .backward.semantic import Semantic
 from .backward.silent import silent
-from .step.choose import ChooseExamples, ChoosePredictors, coin_flips, every, wrong
+from .step.choose import ChooseExamples, ChooseParent, ChoosePredictors, coin_flips, every, incumbent, wrong
 from .step.choose import blamed as blamed_predictors
-from .step.gate import Gate, strictly_better
+from .step.commit import Commit
+from .step.gate import Gate, confident, strictly_better
 from .step.propose import Propose, Proposer
 
 
@@ -53,7 +55,13 @@ class Method:
         choose_predictors: Which predictors a step rewrites: `every`, `one_by_one`, `coin_flips`, `only(...)`,
             `without(...)`, `blamed()`.
         propose: How lessons become an instruction: `Proposer()`.
-        gate: Whether a proposal replaces the incumbent: `strictly_better`, `accept_always`.
+        gate: Whether a proposal replaces the program that it was made from: `confident`, `strict`, `Confident(error)`,
+            `strictly_better`, `accept_always`.
+        commit: Whether the run may return what it found: `Commit(error)`; None returns whatever the gate accepted.
+        choose_parent: Which program a step improves: `incumbent`, `pareto`.
+        proposals: How many proposals a step makes from one backward pass and races against each other.
+        downstream: Whether an edit is evaluated only where it can reach: calls upstream of all edits, and beside them,
+            are then answered from the run of the program that was edited.
         name: What reports call the method.
     """
 
@@ -63,13 +71,22 @@ class Method:
     choose_examples: ChooseExamples = field(default_factory=wrong)
     choose_predictors: ChoosePredictors = every
     propose: Propose = field(default_factory=Proposer)
-    gate: Gate = strictly_better
+    gate: Gate = confident
+    commit: Commit | None = field(default_factory=Commit)
+    choose_parent: ChooseParent = incumbent
+    proposals: int = 1
+    downstream: bool = True
     name: str = "semantic"
 
 
 def semantic() -> Method:
-    """Semantic gradient descent as in the paper: two wrong examples, every predictor, keep what is strictly better."""
+    """Two wrong examples a step, every predictor; explored with a mild gate, returned only if all evidence says so."""
     return Method()
+
+
+def published() -> Method:
+    """Semantic gradient descent as published: every program is run in full, and what scores more at all is kept."""
+    return replace(semantic(), gate=strictly_better, commit=None, downstream=False, name="published")
 
 
 def isolated() -> Method:

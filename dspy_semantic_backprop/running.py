@@ -103,14 +103,21 @@ class Run:
         self.notes: Counter[str] = Counter()
 
     async def evaluate(
-        self, what: str, examples: Sequence[dspy.Example], candidate: Candidate, *, purpose: str = "forward"
+        self,
+        what: str,
+        examples: Sequence[dspy.Example],
+        candidate: Candidate,
+        *,
+        ids: Sequence[int] | None = None,
+        purpose: str = "forward",
     ) -> tuple[Outcome, ...]:
-        """Run and grade the program, with a candidate's instructions, on examples.
+        """Run and grade the program, with a candidate's instructions, on examples; `check_missing` is the caller's.
 
         Args:
             what: Which set, for subscribers.
             examples: The examples.
             candidate: The instructions.
+            ids: What each example is called in its outcome; None: its position.
             purpose: What the calls are booked under.
         """
         program = write(candidate, clone(self.student))
@@ -118,7 +125,7 @@ class Run:
         self.evaluations += 1
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples, purpose=purpose, where=where)
+        outcomes = await self.evaluator(program, examples, ids=ids, purpose=purpose, where=where)
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
 

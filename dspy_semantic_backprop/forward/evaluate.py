@@ -92,13 +92,20 @@ class Evaluator:
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
 
     async def __call__(
-        self, program: dspy.Module, examples: Sequence[dspy.Example], *, purpose: str = "forward", where: str = ""
+        self,
+        program: dspy.Module,
+        examples: Sequence[dspy.Example],
+        *,
+        ids: Sequence[int] | None = None,
+        purpose: str = "forward",
+        where: str = "",
     ) -> tuple[Outcome, ...]:
         """Run and grade a program on every example, concurrently.
 
         Args:
             program: A copy that belongs to the run.
             examples: The examples.
+            ids: What each example is called in its outcome; None: its position.
             purpose: What the program's language-model calls are booked under.
             where: Which evaluation of the run it is, for its journal.
 
@@ -107,21 +114,32 @@ class Evaluator:
 
         Raises:
             MetricError: If the metric breaks its contract.
-            TooManyFailures: If the provider left more than `limits.missing` of the examples unanswered.
             ModelUnavailable: If the provider never will answer.
             BudgetSpent: If the budget does not last.
         """
         one = _Execution(self, program, Names(program), purpose, where)
         bound = self.limiter.total_tokens
-        outcomes = tuple(await gather(one, list(enumerate(examples)), None if math.isinf(bound) else int(bound)))
+        numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
+        return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
+
+    def check_missing(self, outcomes: Sequence[Outcome], planned: int) -> None:
+        """Refuse outcomes of which too many are missing: means and comparisons would say nothing.
+
+        Args:
+            outcomes: Those of one program so far.
+            planned: How many there are going to be.
+
+        Raises:
+            TooManyFailures: If more are missing than `limits.missing` of all that are planned, or all of several.
+        """
         missing = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-        if len(missing) > self.limits.missing * len(outcomes):
+        nothing = bool(missing) and len(missing) == len(outcomes) and len(missing) > min(1, planned - 1)
+        if nothing or len(missing) > self.limits.missing * planned:
             raise TooManyFailures(
                 f"{len(missing)} of {len(outcomes)} examples could not be run because the provider failed or they took "
                 f"too long (at most {self.limits.missing:.0%} may); the first: example {missing[0].example_id}: "
                 f"{missing[0].error}"
             )
-        return outcomes
 
     async def grade(
         self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric", where: str = ""
@@ -158,7 +176,7 @@ class Evaluator:
         known = journal.take(key) if journal else None
         if known is not None:
             return Grade(**known)
-        self.ledger.metric_call()
+        self.ledger.metric_call(purpose)
         with passage(purpose, self.ledger, where=where) as here:
             grade = await self._in_time(ask, here, title)
         if journal:
@@ -246,8 +264,9 @@ class _Execution:
         if raised is not None:
             grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
         else:
-            grade = await evaluator.grade(example_id, example, returned, where=where)
-            if grade.feedback is None:
+            purpose = "final" if self.purpose == "final" else "metric"
+            grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
+            if grade.feedback is None and purpose != "final":
                 words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
                 grade = Grade(grade.score, words)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)

@@ -59,6 +59,7 @@ class Ledger:
         self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._tickets = 0
         self._metric_calls = metric_calls
+        self._reserved: tuple[str, Bound, int] = ("", Bound(0), 0)
         self._closed = False
         self._changed = threading.Condition()
         self._started = time.monotonic() - seconds
@@ -109,9 +110,20 @@ class Ledger:
         with self._changed:
             while (ticket := self._enter(account, bound)) is None:
                 if not waits:
-                    raise BudgetSpent(self._refusal(bound)[0])
+                    raise BudgetSpent(self._refusal(account, bound)[0])
                 self._changed.wait(_POLL)
         return ticket
+
+    def reserve(self, purpose: str, bound: Bound, metric_calls: int) -> None:
+        """Keep a part of the budget for one purpose; all others have so much less.
+
+        Args:
+            purpose: What it is kept for.
+            bound: How much of it.
+            metric_calls: How many calls of the metric.
+        """
+        with self._changed:
+            self._reserved = (purpose, bound, metric_calls)
 
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""
@@ -126,7 +138,7 @@ class Ledger:
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
         self._check_cap(account[0], need)
-        refusal, wait = self._refusal(need)
+        refusal, wait = self._refusal(account, need)
         if refusal and not wait:
             raise BudgetSpent(refusal)
         if refusal:
@@ -144,7 +156,7 @@ class Ledger:
         if sent + need.calls > cap:
             raise CapReached(f"{purpose}: {cap} requests are the most that it may send")
 
-    def _refusal(self, need: Bound) -> tuple[str, bool]:
+    def _refusal(self, account: Account, need: Bound) -> tuple[str, bool]:
         """Why a request does not fit ("" if it does), and whether requests under way may make room."""
         whole = self._whole
         spent = {
@@ -157,23 +169,28 @@ class Ledger:
             most = getattr(self.budget, name)
             if most is None:
                 continue
-            wanted = getattr(need, name)
+            kept = 0 if account[0] == self._reserved[0] else getattr(self._reserved[1], name)
+            wanted = getattr(need, name) + kept
             waiting = sum(getattr(bound, name) for _, bound in self._under_way.values())
             slack = 1e-9 * most if name == "usd" else 0
             if used + wanted > most + slack:
-                return self._sentence(name, used, wanted), False
+                return self._sentence(name, used, wanted - kept, kept), False
             if used + waiting + wanted > most + slack:
-                refusal = self._sentence(name, used + waiting, wanted)
+                refusal = self._sentence(name, used + waiting, wanted - kept, kept)
         return refusal, True
 
-    def _sentence(self, name: str, used: float, wanted: float) -> str:
+    def _sentence(self, name: str, used: float, wanted: float, kept: float) -> str:
         most = getattr(self.budget, name)
         what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
-        rest = "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
+        rest = f", {kept:,.6g} kept for the purpose {self._reserved[0]!r}" if kept else ""
+        rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
         return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
 
-    def metric_call(self) -> None:
+    def metric_call(self, purpose: str = "metric") -> None:
         """Count a call of the metric that is about to be made.
+
+        Args:
+            purpose: What the graded program was run for.
 
         Raises:
             BudgetSpent: Instead, if as many were made as the budget allows.
@@ -183,7 +200,8 @@ class Ledger:
             if self._closed:
                 raise Abandoned("the run is over; the metric is not called any more")
             most = self.budget.metric_calls
-            if most is not None and self._metric_calls >= most:
+            kept = 0 if purpose == self._reserved[0] else self._reserved[2]
+            if most is not None and self._metric_calls + kept >= most:
                 raise BudgetSpent(f"the budget of {most:,} metric calls is spent")
             self._metric_calls += 1
 

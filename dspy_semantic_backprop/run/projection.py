@@ -13,6 +13,8 @@ STEPS: dict[str, int] = {"light": 4, "medium": 10, "heavy": 24}
 """How many steps each size makes."""
 EXAMPLES = 2
 """How many examples a step learns from, as far as a projection goes."""
+CREDIT = 4
+"""On how many examples an accepted proposal is run without each of its edits."""
 SLACK = 3
 """How many times the projected calls a run of such a size may make: loops and agents call a predictor often."""
 LONGER = 3
@@ -49,7 +51,7 @@ class Projection:
         return f"projected for {self.steps} steps: about {', '.join(parts)}"
 
 
-def project(predictors: int, train: int, gate: int, steps: int, *, separate: bool) -> Projection:
+def project(predictors: int, train: int, gate: int, steps: int, *, fresh: int = 0, separate: bool) -> Projection:
     """Project the cost of a run from its sizes; a program is taken to call each predictor once.
 
     Args:
@@ -57,9 +59,12 @@ def project(predictors: int, train: int, gate: int, steps: int, *, separate: boo
         train: How many training examples.
         gate: How many examples proposals are decided on.
         steps: How many steps.
+        fresh: How many examples are kept for the end, where the start and what was found are run on them.
         separate: Whether these are different examples.
     """
     executions = gate * (1 + steps) + (train * math.ceil((1 + steps) / 2) if separate and steps else 0)
+    executions += 2 * fresh if steps else 0
+    executions += math.ceil(steps / 2) * predictors * min(CREDIT, gate) if predictors > 1 else 0
     own = steps * predictors * (EXAMPLES + 1)
     return Projection(steps, executions, executions * predictors + own, own)
 

@@ -34,10 +34,20 @@ class StepRecord:
         proposed: Predictor's name -> proposed instruction.
         refused: Predictor's name -> why its proposed text was not used.
         gradients: For each example: its id, and call id -> gradient as text.
-        before: The incumbent's mean score on the compared examples, in metric points; None if not evaluated.
+        before: The mean score of the program that it was made from on the compared examples, in metric points; None if
+            not evaluated.
         after: The proposal's, likewise.
         compared: On how many examples.
-        missing: How many of the gate's examples could not be compared, since the provider failed.
+        missing: How many of the evaluated examples could not be compared, since the provider failed.
+        p_value: How probable at least this gain is if the edit has no effect, 0 to 1; None if not evaluated.
+        interval: Where the true gain lies with 90 % confidence, in metric points; None if not evaluated.
+        fixes: The ids of the examples on which the proposal is better.
+        regressions: The ids of those on which it is worse.
+        by_class: Class of the examples -> (compared, fixes, regressions), where labels are few.
+        credit: Predictor -> what its edit contributed, in metric points over the examples that differ; empty where one
+            edit was made or it was not found out.
+        parent: The number of the candidate that the proposal was made from.
+        candidates: The numbers of all candidates that the step evaluated.
     """
 
     step: int
@@ -51,12 +61,86 @@ class StepRecord:
     after: float | None = None
     compared: int = 0
     missing: int = 0
+    p_value: float | None = None
+    interval: tuple[float, float] | None = None
+    fixes: tuple[int, ...] = ()
+    regressions: tuple[int, ...] = ()
+    by_class: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    credit: Mapping[str, float] = field(default_factory=dict)
+    parent: int = 0
+    candidates: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON values."""
         record = asdict(self)
         record["gradients"] = [{"example": number, "calls": dict(calls)} for number, calls in self.gradients]
-        return {**record, "examples": list(self.examples), "changed": list(self.changed)}
+        record["by_class"] = {name: list(counts) for name, counts in self.by_class.items()}
+        return _listed(record)
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """One candidate of a run.
+
+    Args:
+        number: In the order of proposals; 0 is the start.
+        parent: The number of the candidate that it was made from.
+        step: The step that it was proposed in; -1 for the start.
+        origin: start, proposal, credit (some of the edits of another one), recombined.
+        instructions: Predictor's name -> instruction, where it differs from the start.
+        scores: Example id -> score, in metric points, on the examples that the loop decided on.
+        score: Their mean; None where it was evaluated on none.
+    """
+
+    number: int
+    parent: int
+    step: int
+    origin: str
+    instructions: Mapping[str, str]
+    scores: Mapping[int, float]
+    score: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as JSON values."""
+        return {**asdict(self), "scores": {str(number): score for number, score in self.scores.items()}}
+
+
+@dataclass(frozen=True)
+class Final:
+    """The decision at the end of a run: whether what was found is returned, and how good it is.
+
+    Args:
+        returned: Whether it is; else the start is.
+        p_value: How probable as good an outcome is, 0 to 1, if no edit of the run has any effect; None where the method
+            makes no such decision.
+        error: The p-value up to which it is returned; None likewise.
+        candidate: The number of the candidate that the decision was about.
+        examples: On how many fresh examples both were evaluated; 0: there were none, or they could not be paid for.
+        before: The start's mean score on these, in metric points; None where there are none.
+        after: The candidate's, likewise.
+        gain: The difference.
+        interval: Where the true gain lies with 90 % confidence, in metric points; None likewise.
+        fixes: How many of these examples the candidate does better.
+        regressions: How many worse.
+        reason: The decision in words.
+    """
+
+    returned: bool
+    p_value: float | None = None
+    error: float | None = None
+    candidate: int = 0
+    examples: int = 0
+    before: float | None = None
+    after: float | None = None
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    fixes: int = 0
+    regressions: int = 0
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The decision as JSON values."""
+        return _listed(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -65,13 +149,13 @@ class Result:
 
     Args:
         ending: Why the run ended.
-        score_before: The starting program's mean score on the gate's examples, in metric points; NaN where the run
-            ended before that was known.
-        score_after: The returned program's.
+        score_before: The starting program's mean score on the examples that the loop decided on, in metric points; NaN
+            where the run ended before that was known.
+        score_after: The returned program's. As the best of several tries on these examples it flatters; see `final`.
         instructions_before: Predictor's name -> instruction, at the start.
         instructions_after: Predictor's name -> instruction, in the returned program.
         steps: Every step.
-        spent: By purpose: forward, gate, metric, backward, propose.
+        spent: By purpose: forward, gate, metric, backward, propose, final.
         seconds: Wall time, in seconds, that of earlier processes of the run included.
         seed: The seed of the run's random choices.
         method: The name of the method.
@@ -80,6 +164,9 @@ class Result:
         by_predictor: What was spent, by predictor; "" for what was for none.
         metric_calls: How often the metric was called.
         log_dir: Where the log is; None for none.
+        final: The decision at the end; None where the run ended before it could be made.
+        candidates: Every candidate of the run.
+        warnings: What could not be established, or is wrong with the data, in words.
     """
 
     ending: Ending
@@ -97,11 +184,18 @@ class Result:
     by_predictor: Mapping[str, Spent] = field(default_factory=dict)
     metric_calls: int = 0
     log_dir: str | None = None
+    final: Final | None = None
+    candidates: tuple[CandidateRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def usd_per_point(self) -> float | None:
-        """US dollars for each metric point gained on the gate's examples; None where nothing was gained or priced."""
-        gained = self.score_after - self.score_before
+        """US dollars for each metric point gained; None where nothing was gained or priced.
+
+        On the fresh examples where there are any, else on those that the loop decided on.
+        """
+        fresh = self.final.gain if self.final is not None and self.final.returned else None
+        gained = fresh if fresh is not None else self.score_after - self.score_before
         return self.total.usd / gained if gained > 0 and self.total.usd else None
 
     @property
@@ -126,6 +220,9 @@ class Result:
             "method": self.method,
             "notes": dict(self.notes),
             "log_dir": self.log_dir,
+            "final": None if self.final is None else self.final.to_dict(),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "warnings": list(self.warnings),
         }
 
     def __str__(self) -> str:
@@ -134,8 +231,13 @@ class Result:
             f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, "
             f"{accepted} of {len(self.steps)} proposals accepted, "
             f"{self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
-            f"{self.reason or self.ending.value}"
+            f"{self.reason or self.ending.value}" + (f"; {self.final.reason}" if self.final is not None else "")
         )
+
+
+def _listed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with lists for tuples, as JSON gives it back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
 
 
 def _number(value: float) -> float | None:

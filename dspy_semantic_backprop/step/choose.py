@@ -1,17 +1,23 @@
-"""Which examples a step learns from, and which predictors it rewrites."""
+"""Which program a step starts from, which examples it learns from, and which predictors it rewrites."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import SetupError
 from ..forward.evaluate import Scored
+from .candidate import Candidate
 
 
 class ChooseExamples(Protocol):
-    """Picks outcomes to propagate back from."""
+    """Picks outcomes to propagate back from.
+
+    One with an attribute `wanted` is asked as soon as it can pick so many; others once all examples are evaluated.
+    """
 
     def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
         """Return the chosen outcomes; an outcome twice asks for two sweeps. Empty: nothing to learn."""
@@ -31,6 +37,19 @@ class ChoosePredictors(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """So many examples at random, right or wrong."""
+
+    wanted: int
+    perfect: float
+    sweeps: int
+
+    def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
+        candidates = [outcome for outcome in outcomes if outcome.score < self.perfect]
+        return rng.sample(candidates, min(self.wanted, len(candidates))) * self.sweeps
+
+
 def wrong(count: int = 2, *, perfect: float = 1.0, sweeps: int = 1) -> ChooseExamples:
     """Wrong examples, at random (the published `--use_bad_samples`).
 
@@ -39,12 +58,7 @@ def wrong(count: int = 2, *, perfect: float = 1.0, sweeps: int = 1) -> ChooseExa
         perfect: An example below this score is wrong, in metric points.
         sweeps: How many sweeps for each of them (`--gradients_per_error`).
     """
-
-    def choose(outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
-        candidates = [outcome for outcome in outcomes if outcome.score < perfect]
-        return rng.sample(candidates, min(count, len(candidates))) * sweeps
-
-    return choose
+    return _Drawn(count, perfect, sweeps)
 
 
 def any_example(count: int = 2, *, sweeps: int = 1) -> ChooseExamples:
@@ -54,11 +68,7 @@ def any_example(count: int = 2, *, sweeps: int = 1) -> ChooseExamples:
         count: How many examples.
         sweeps: How many sweeps for each of them.
     """
-
-    def choose(outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
-        return rng.sample(list(outcomes), min(count, len(outcomes))) * sweeps
-
-    return choose
+    return _Drawn(count, math.inf, sweeps)
 
 
 def every(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
@@ -123,3 +133,44 @@ def blamed(share: float = 0.2) -> ChoosePredictors:
         return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
 
     return choose
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A program that a step may start from: the start of the run, or one that the gate has accepted.
+
+    Args:
+        candidate: Its instructions.
+        scores: Example id -> score, in metric points, as far as it was evaluated.
+    """
+
+    candidate: Candidate
+    scores: Mapping[int, float]
+
+
+class ChooseParent(Protocol):
+    """Picks the program that a step improves."""
+
+    def __call__(self, standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+        """Return one of them; the last one is the incumbent."""
+        ...
+
+
+def incumbent(standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+    """The best program so far (the paper's choice)."""
+    return standing[-1].candidate
+
+
+def pareto(standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+    """A program that is best at some example, with a probability in proportion to the number of such examples.
+
+    What no other program can do is not lost for being worse on average (the choice of `dspy.GEPA`).
+    """
+    best: dict[int, float] = {}
+    for one in standing:
+        for number, score in one.scores.items():
+            best[number] = max(score, best.get(number, -math.inf))
+    wins = [sum(score >= best[number] for number, score in one.scores.items()) for one in standing]
+    if not any(wins):
+        return standing[-1].candidate
+    return rng.choices([one.candidate for one in standing], wins)[0]

@@ -1,107 +1,161 @@
-"""The one door for a proposal: every refusal has a name, and those before the evaluation cost nothing."""
+"""The one door for proposals: every refusal has a name, and those before the evaluation cost nothing."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ..forward.evaluate import Outcome
 from .candidate import Candidate, Parameters, changed
-from .gate import Gate, paired
+from .comparison import Comparison
+from .credit import Credit, credits, earning
+from .gate import Gate, Verdict
+from .pool import Pool
+from .race import Raced, race
 
 LONGEST = 20_000
 """The most characters that a proposed instruction may have; a longer one is a runaway answer."""
 
 
-class Verdict(enum.Enum):
+class Fate(enum.Enum):
     """What became of a proposal; the values are what logs and reports say.
 
-    | proposal                                  | evaluated | verdict  |
+    | proposal                                  | evaluated | fate     |
     |-------------------------------------------|-----------|----------|
     | no usable text for any predictor          | no        | EMPTY    |
     | every instruction as it was               | no        | SAME     |
-    | refused earlier in this run               | no        | SEEN     |
+    | evaluated earlier in this run             | no        | SEEN     |
     | the gate says no                          | yes       | REJECTED |
     | the gate says yes                         | yes       | ACCEPTED |
     """
 
     EMPTY = "no usable instruction was proposed"
     SAME = "the proposal changes nothing"
-    SEEN = "the same proposal was refused before"
+    SEEN = "the same proposal was evaluated before"
     REJECTED = "the proposal is not better"
     ACCEPTED = "the proposal is better"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A proposal and what became of it.
+    """The proposals of a step and what became of them.
 
     Args:
-        verdict: What became of it.
-        candidate: The proposal as a candidate; the incumbent where nothing was evaluated.
-        changed: The predictors that it would change.
-        refused: Predictor -> why its proposed text was not used.
-        outcomes: The proposal's outcomes on the gate's examples; empty where it was not evaluated.
-        pairs: (old score, new score) of the compared examples, in metric points.
+        fate: What became of the best of them.
+        candidate: The best of them; the program that they were made from where nothing was evaluated.
+        changed: The predictors that it changes.
+        refused: Predictor -> why a text proposed for it was not used.
+        comparison: It and the program it was made from; empty where nothing was evaluated.
+        credit: What each of its edits contributed; empty where there is one, or it was not found out.
+        raced: Everything that was evaluated on the way.
     """
 
-    verdict: Verdict
+    fate: Fate
     candidate: Candidate
     changed: tuple[str, ...] = ()
-    refused: Mapping[str, str] | None = None
-    outcomes: tuple[Outcome, ...] = ()
-    pairs: tuple[tuple[float, float], ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    comparison: Comparison = field(default_factory=lambda: Comparison(()))
+    credit: tuple[Credit, ...] = ()
+    raced: tuple[Raced, ...] = ()
 
 
-@dataclass
 class Door:
-    """Considers proposals against the incumbent, and remembers what it refused.
+    """Considers proposals, and remembers what it has tried.
 
     Args:
         parameters: Protected text of the program.
-        gate: Compares a proposal with the incumbent.
-        evaluate: Runs a candidate on the gate's examples.
+        gate: Compares a candidate with the program it was made from.
+        pool: The candidates of the run.
+        ids: The examples to decide on, in the order of their evaluation.
+
+    Attributes:
+        failed: Predictor -> the texts that were tried for it and helped nothing, oldest first.
     """
 
-    parameters: Parameters
-    gate: Gate
-    evaluate: Callable[[Candidate], Awaitable[tuple[Outcome, ...]]]
+    def __init__(self, parameters: Parameters, gate: Gate, pool: Pool, ids: Sequence[int]) -> None:
+        self.parameters = parameters
+        self.gate = gate
+        self.pool = pool
+        self.ids = ids
+        self.failed: dict[str, list[str]] = {}
+        self._earned: dict[str, str] = {}
 
-    def __post_init__(self) -> None:
-        self._refused: set[Candidate] = set()
-
-    async def consider(self, texts: Mapping[str, str], incumbent: Candidate, outcomes: Sequence[Outcome]) -> Decision:
-        """Decide on a proposal.
+    async def consider(self, step: int, proposals: Sequence[Mapping[str, str]], parent: Candidate) -> Decision:
+        """Decide on the proposals of a step.
 
         Args:
-            texts: Predictor's name -> proposed text, without its protected part.
-            incumbent: The candidate to beat.
-            outcomes: The incumbent's outcomes on the gate's examples.
+            step: The step of the run.
+            proposals: For each, predictor's name -> proposed text, without its protected part.
+            parent: The program that they were made from.
 
         Returns:
             The decision.
         """
-        usable, refused = self._screen(texts)
-        if not usable:
-            return Decision(Verdict.EMPTY, incumbent, refused=refused)
-        candidate = incumbent.revised(usable)
-        differs = changed(incumbent, candidate)
-        if not differs:
-            return Decision(Verdict.SAME, incumbent, refused=refused)
-        if candidate in self._refused:
-            return Decision(Verdict.SEEN, incumbent, differs, refused)
-        new = await self.evaluate(candidate)
-        pairs = paired(outcomes, new)
-        accepted = self.gate(pairs)
-        if not accepted:
-            self._refused.add(candidate)
-        verdict = Verdict.ACCEPTED if accepted else Verdict.REJECTED
-        return Decision(verdict, candidate, differs, refused, new, tuple(pairs))
-
-    def _screen(self, texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        usable: dict[str, str] = {}
         refused: dict[str, str] = {}
+        entrants: list[Candidate] = []
+        fates: list[Fate] = []
+        for texts in proposals:
+            usable = self._usable(texts, refused)
+            candidate = parent.revised(usable)
+            differs = changed(parent, candidate)
+            seen = candidate in self.pool or candidate in entrants
+            fates.append(
+                Fate.EMPTY if not usable else Fate.SAME if not differs else Fate.SEEN if seen else Fate.REJECTED
+            )
+            if fates[-1] is Fate.REJECTED:
+                entrants.append(candidate)
+                self.pool.add(candidate, parent, step)
+        entrants += self._recombined(parent, step)
+        if not entrants:
+            fate = max(fates, key=list(Fate).index, default=Fate.EMPTY)
+            return Decision(fate, parent, refused=refused)
+        return await self._raced(step, entrants, parent, refused)
+
+    async def _raced(
+        self, step: int, entrants: Sequence[Candidate], parent: Candidate, refused: Mapping[str, str]
+    ) -> Decision:
+        raced = await race(self.pool, parent, entrants, self.ids, self.gate)
+        best = _best(raced)
+        found = await credits(self.pool, parent, best.candidate, best.comparison, step)
+        part = earning(best.candidate, parent, found)
+        if part is not None and (part not in self.pool or self.pool[part].origin == "credit"):
+            self.pool.add(part, parent, step, "credit")
+            raced += await race(self.pool, parent, [part], self.ids, self.gate)
+            best = _better(best, raced[-1])
+        accepted = best.verdict is Verdict.ACCEPT
+        self._remember(best, parent, found, accepted)
+        return Decision(
+            Fate.ACCEPTED if accepted else Fate.REJECTED,
+            best.candidate,
+            changed(parent, best.candidate),
+            refused,
+            best.comparison,
+            found,
+            tuple(raced),
+        )
+
+    def _remember(self, best: Raced, parent: Candidate, found: Sequence[Credit], accepted: bool) -> None:
+        edits = {name: best.candidate.instructions[name] for name in changed(parent, best.candidate)}
+        earned = {one.predictor for one in found if one.earned > 0}
+        for name, text in edits.items():
+            if accepted:
+                self._earned.pop(name, None)
+            elif name in earned:
+                # What earned something in bad company is tried again beside what is accepted later.
+                self._earned[name] = text
+            else:
+                self.failed.setdefault(name, []).append(self.parameters.free(name, text))
+
+    def _recombined(self, parent: Candidate, step: int) -> list[Candidate]:
+        """The program to beat with all edits that earned something before and were not accepted then."""
+        candidate = parent.revised(self._earned)
+        if not self._earned or candidate in self.pool or not changed(parent, candidate):
+            return []
+        self.pool.add(candidate, parent, step, "recombined")
+        return [candidate]
+
+    def _usable(self, texts: Mapping[str, str], refused: dict[str, str]) -> dict[str, str]:
+        usable: dict[str, str] = {}
         for name, text in texts.items():
             if not text.strip():
                 refused[name] = "the proposal is empty"
@@ -109,4 +163,13 @@ class Door:
                 refused[name] = f"the proposal has {len(text)} characters; at most {LONGEST} are accepted"
             else:
                 usable[name] = self.parameters.whole(name, text)
-        return usable, refused
+        return usable
+
+
+def _best(raced: Sequence[Raced]) -> Raced:
+    return max(raced, key=lambda one: (one.verdict is Verdict.ACCEPT, one.comparison.gain))
+
+
+def _better(one: Raced, other: Raced) -> Raced:
+    """The better of two; of two that are as good, the one with fewer edits, which comes second."""
+    return _best([other, one])

@@ -75,12 +75,14 @@ class Subject:
         instruction: The part of its current instruction that may change.
         lessons: What its calls teach.
         attempt: How many proposals this run asked for before: a repeated question gets a fresh answer.
+        failed: Texts that were tried in the place of this instruction, or an earlier one, and helped nothing.
     """
 
     predictor: str
     instruction: str
     lessons: Sequence[Lesson]
     attempt: int = 0
+    failed: Sequence[str] = ()
 
 
 class Propose(Protocol):

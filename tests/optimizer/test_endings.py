@@ -360,10 +360,10 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
     kinds = [type(event) for event in events]
     assert kinds.index(Projected) < kinds.index(EvaluationStarted)
     first, second = (event.projection for event in events if isinstance(event, Projected))
-    assert (first.executions, first.calls, first.tokens) == (20, 96, None)
+    assert (first.executions, first.calls, first.tokens) == (44, 168, None)
     assert second.tokens is not None and second.tokens > 0
     assert len(server.log) < first.calls
-    assert str(first) == "projected for 4 steps: about 96 language-model calls, 20 metric calls"
+    assert str(first) == "projected for 4 steps: about 168 language-model calls, 44 metric calls"
 
 
 @pytest.mark.parametrize(

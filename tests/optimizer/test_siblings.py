@@ -49,7 +49,7 @@ def rule(prompt):
 def test_every_gradient_reaches_the_right_sibling():
     from dataclasses import replace
 
-    method = replace(presets.semantic(), choose_examples=any_example(COUNT), choose_predictors=only("final"))
+    method = replace(presets.published(), choose_examples=any_example(COUNT), choose_predictors=only("final"))
     with served(rule):
         optimizer = SemanticGradientDescent(lambda e, p: 0.0, steps=1, method=method, subscribers=(), num_threads=16)
         better: Any = optimizer.compile(Siblings(), trainset=questions(COUNT))

@@ -1,0 +1,119 @@
+"""From outcomes to proposals: gradients, lessons, and the rewritten instructions of the chosen predictors."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dspy.utils.exceptions import LMError
+
+from .backward.blame import mean_shares
+from .backward.gradient import TextGradient
+from .backward.pooled import pooled
+from .concurrency import gather
+from .forward.evaluate import Scored
+from .lm import about, passage
+from .run.journal import digest_of
+from .running import Run
+from .step.candidate import Candidate
+from .step.lessons import Lesson, group_by_predictor
+from .step.propose import Subject, render
+
+logger = logging.getLogger("dspy_semantic_backprop")
+
+REMEMBERED = 3
+"""So many of the texts that helped nothing a proposal is told of, the newest."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from some outcomes of a program.
+
+    Args:
+        parent: The program's instructions.
+        outcomes: The outcomes that were propagated back from.
+        sweeps: For each, call id -> gradient.
+        lessons: Predictor's name -> its lessons.
+    """
+
+    parent: Candidate
+    outcomes: Sequence[Scored]
+    sweeps: Sequence[Mapping[str, TextGradient]]
+    lessons: Mapping[str, Sequence[Lesson]]
+
+    @property
+    def gradients(self) -> tuple[tuple[int, Mapping[str, str]], ...]:
+        """For each outcome: its example's id, and call id -> gradient as text."""
+        return tuple(
+            (outcome.example_id, {call: str(gradient) for call, gradient in sweep.items()})
+            for outcome, sweep in zip(self.outcomes, self.sweeps, strict=True)
+        )
+
+
+class Proposing:
+    """Makes the proposals of a run.
+
+    Args:
+        run: The run that they belong to.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.asked: Counter[str] = Counter()
+
+    async def learn(self, chosen: Sequence[Scored], parent: Candidate) -> Learned:
+        """Send the feedback of outcomes back through their graphs.
+
+        Args:
+            chosen: The outcomes; one that stands there twice gets two different sweeps.
+            parent: The instructions that they are outcomes of.
+        """
+        swept, sweeps = await self.run.sweep(await self.run.proved(chosen, parent))
+        return Learned(parent, swept, sweeps, group_by_predictor(swept, sweeps))
+
+    async def propose(
+        self, learned: Learned, step: int, failed: Mapping[str, Sequence[str]], count: int = 1
+    ) -> list[dict[str, str]]:
+        """Rewrite instructions from what was learned.
+
+        Args:
+            learned: What was learned.
+            step: The step of the run.
+            failed: Predictor's name -> the texts that were tried for it and helped nothing.
+            count: How many proposals to make of the same lessons.
+
+        Returns:
+            For each proposal, predictor's name -> text; all are about the same predictors.
+        """
+        names = self._chosen(learned, step)
+        asked = [name for _ in range(count) for name in names]
+        texts = iter(await gather(lambda name: self._proposal(name, learned, failed.get(name, ())), asked))
+        return [{name: next(texts) for name in names} for _ in range(count)]
+
+    def _chosen(self, learned: Learned, step: int) -> list[str]:
+        method, rng = self.run.settings.method, self.run.rng
+        known = [name for name in learned.parent.instructions if name in learned.lessons]
+        graphs = [outcome.graph for outcome in learned.outcomes]
+        blames = pooled(list(zip(graphs, learned.sweeps, strict=True)))
+        shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
+        return method.choose_predictors(known, step, rng, shares) if known else []
+
+    async def _proposal(self, name: str, learned: Learned, failed: Sequence[str]) -> str:
+        run, lessons = self.run, learned.lessons[name]
+        free = run.parameters.free(name, learned.parent.instructions[name])
+        question = digest_of([name, free, render(lessons)])
+        attempt = self.asked[question]
+        self.asked[question] += 1
+        try:
+            lm, where = run.settings.gradient_lm, f"proposal {attempt} for {name}"
+            with (
+                passage("propose", run.ledger, lm=lm, where=where, turn=run.turn, tally=run.notes),
+                about(name),
+            ):
+                subject = Subject(name, free, lessons, attempt, tuple(failed[-REMEMBERED:]))
+                return await run.settings.method.propose(subject)
+        except LMError as error:
+            logger.warning("no proposal for predictor %s: %s", name, error)
+            return ""

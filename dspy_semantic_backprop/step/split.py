@@ -1,0 +1,95 @@
+"""Which examples a run learns from, which it decides on, and which it keeps for the end."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .commit import Commit
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of a run, by their positions in the sets that were given.
+
+    Args:
+        separate: Whether examples are learned from that nothing is decided on.
+        learn: To learn from: positions in the trainset.
+        decide: To decide on in the loop, in the order of their evaluation: positions in the valset, or in the trainset
+            where there is no other.
+        fresh: To decide on at the end: positions in the same set.
+        warnings: What is wrong with the sets, in words.
+    """
+
+    separate: bool
+    learn: tuple[int, ...]
+    decide: tuple[int, ...]
+    fresh: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def split(
+    trainset: Sequence[Any], valset: Sequence[Any] | None, commit: Commit | None, seed: int, most_fresh: float
+) -> Split:
+    """Decide which examples are for what.
+
+    An example that stands in the sets more than once is never fresh.
+
+    Args:
+        trainset: The examples to learn from, `dspy.Example` each.
+        valset: The examples to decide on; None decides on the trainset.
+        commit: The decision at the end; None keeps no examples for it.
+        seed: Of the run.
+        most_fresh: The most examples that can be paid for at the end.
+
+    Returns:
+        The split; the same for the same arguments.
+    """
+    examples = trainset if valset is None else valset
+    order = random.Random(f"{seed}/split").sample(range(len(examples)), len(examples))
+    if commit is None:
+        # The order of the user, as published: there is nothing to look at before the last example.
+        order.sort()
+    keys = [_key(example) for example in examples]
+    often = Counter(keys) + (Counter() if valset is None else Counter({_key(one): 1 for one in trainset}))
+    single = [number for number in order if often[keys[number]] == 1]
+    kept = min(commit.kept(len(examples)), most_fresh, len(single)) if commit is not None else 0
+    fresh = tuple(single[: int(kept)])
+    decide = tuple(number for number in order if number not in set(fresh))
+    learn = decide if valset is None else tuple(range(len(trainset)))
+    return Split(valset is not None, learn, decide, fresh, tuple(_warnings(trainset, valset, keys)))
+
+
+def _warnings(trainset: Sequence[Any], valset: Sequence[Any] | None, keys: Sequence[str]) -> list[str]:
+    name = "trainset" if valset is None else "valset"
+    found = []
+    repeated = len(keys) - len(set(keys))
+    if repeated:
+        found.append(f"{repeated} of {len(keys)} examples of the {name} repeat another one and count twice")
+    if valset is not None:
+        train = {_key(example) for example in trainset}
+        both = sum(key in train for key in keys)
+        if both == len(keys):
+            found.append("every example of the valset is in the trainset too: scores will flatter; pass other examples")
+        elif both:
+            found.append(f"{both} of {len(keys)} examples of the valset are in the trainset too: scores will flatter")
+    if len(keys) == 1:
+        found.append(f"the {name} has a single example: no edit can be shown to be better by chance less than half")
+    return found
+
+
+def _key(example: Any) -> str:
+    """What the program is given for an example; two with the same are one example."""
+    return json.dumps(_plain(dict(example.inputs())), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
