@@ -213,10 +213,15 @@ class Descent(Run):
     async def _evaluated(self, what: str, pool: Pool, candidate: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
         examples = self.trainset if what == "train" else self.examples
         purpose = "forward" if what == "train" or candidate == self.start else "gate"
-        found = await self.evaluate(what, [examples[at] for at in ids], candidate, ids=ids, purpose=purpose)
-        planned = len(self.split.learn if what == "train" else self.split.decide)
-        self.evaluator.check_missing([*pool[candidate].outcomes.values(), *found], planned)
-        return found
+        return await self.evaluate(
+            what,
+            [examples[at] for at in ids],
+            candidate,
+            ids=ids,
+            purpose=purpose,
+            known=list(pool[candidate].outcomes.values()),
+            planned=len(self.split.learn if what == "train" else self.split.decide),
+        )
 
     def _measure(self, executions: int, seconds: float) -> None:
         spent = self.ledger.by_purpose.get("forward", Spent())

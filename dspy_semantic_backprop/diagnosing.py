@@ -55,7 +55,6 @@ class Diagnosing(Run):
         """Evaluate, go back through the failures, attribute them, and check a sample."""
         incumbent = read(self.student)
         outcomes = await self.evaluate("diagnose", devset, incumbent)
-        self.evaluator.check_missing(outcomes, len(outcomes))
         check_runs(outcomes)
         failing = [outcome for outcome in scored(outcomes) if outcome.score < self.perfect]
         swept, sweeps = await self.sweep(await self.proved(failing, incumbent))

@@ -207,7 +207,6 @@ class SemanticGradientDescent(Teleprompter):
             run = Run(self, program)
             incumbent = read(program)
             outcomes = await run.evaluate("explain", [example], incumbent)
-            run.evaluator.check_missing(outcomes, 1)
             (outcome,) = await run.proved(scored(outcomes), incumbent)
             return Explanation(outcome, await run.sweep_one(outcome, 0) or {})
         except ModelUnavailable as stop:

@@ -110,8 +110,10 @@ class Run:
         *,
         ids: Sequence[int] | None = None,
         purpose: str = "forward",
+        known: Sequence[Outcome] = (),
+        planned: int | None = None,
     ) -> tuple[Outcome, ...]:
-        """Run and grade the program, with a candidate's instructions, on examples; `check_missing` is the caller's.
+        """Run and grade the program, with a candidate's instructions, on examples.
 
         Args:
             what: Which set, for subscribers.
@@ -119,6 +121,11 @@ class Run:
             candidate: The instructions.
             ids: What each example is called in its outcome; None: its position.
             purpose: What the calls are booked under.
+            known: The candidate's outcomes on other examples of the same set.
+            planned: How many outcomes there are going to be; None: these and the known ones.
+
+        Raises:
+            TooManyFailures: If the provider left too many examples unanswered.
         """
         program = write(candidate, clone(self.student))
         install(program, self.ledger)
@@ -126,6 +133,7 @@ class Run:
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
         outcomes = await self.evaluator(program, examples, ids=ids, purpose=purpose, where=where)
+        self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
 
