@@ -64,9 +64,8 @@ async def credits(
     if len(edits) < 2 or not ids:
         return ()
     without = {name: candidate.revised({name: parent.instructions[name]}) for name in edits}
-    alone = {
-        name: parent.revised({name: candidate.instructions[name]}) for name in edits if harm and len(edits) <= ALONE
-    }
+    single = edits if harm and len(edits) <= ALONE else ()
+    alone = {name: parent.revised({name: candidate.instructions[name]}) for name in single}
     tried = dict.fromkeys([*without.values(), *alone.values()])
     for one in tried:
         pool.add(one, parent, step, "credit")

@@ -294,9 +294,8 @@ def test_a_subscriber_that_raises_changes_nothing(tmp_path):
         raise RuntimeError("no")
 
     with served(careful):
-        optimizer = SemanticGradientDescent(
-            right, log_dir=tmp_path, subscribers=(raises,), steps=1, method=presets.published()
-        )
+        settings = {"steps": 1, "method": presets.published()}
+        optimizer = SemanticGradientDescent(right, log_dir=tmp_path, subscribers=(raises,), **settings)
         assert optimizer.compile(Fan(), trainset=questions(2)).detailed_results.score_after == 1.0
 
 
