@@ -15,7 +15,7 @@ from .pool import Pool
 MOST = 12
 """The most examples that edits are told apart on where some of them do harm: that may change the decision."""
 SOME = 4
-"""The most where none does: each edit is only taken away, to see which earned the gain."""
+"""The most where none does, and the most on which nothing was gained."""
 ALONE = 3
 """Up to so many edits are also tried alone where some do harm."""
 
@@ -28,7 +28,7 @@ class Credit:
         predictor: Whose instruction was edited.
         alone: What the edit gains alone, in metric points, mean over the examples; None where that was not tried.
         missed: What is lost when it is taken away, likewise.
-        examples: On how many examples this rests: those on which the edits together made a difference.
+        examples: On how many examples this rests: some on which the edits together made a difference, or failed to.
     """
 
     predictor: str
@@ -47,7 +47,7 @@ async def credits(
 ) -> tuple[Credit, ...]:
     """Tell the edits of a candidate apart.
 
-    Where the edits together changed no score, none of them is tried: what they do alone there is not known.
+    Where the edits together fixed nothing, none of them is tried.
 
     Args:
         pool: Where the candidates are; those with some of the edits are added.
@@ -95,11 +95,17 @@ def earning(candidate: Candidate, parent: Candidate, found: Sequence[Credit]) ->
 
 
 def _telling(comparison: Comparison) -> list[int]:
-    """Some of the examples that differ, fixes and regressions in turn."""
-    if not comparison.regressions:
-        return list(comparison.fixes[:SOME])
-    pairs = itertools.zip_longest(comparison.regressions, comparison.fixes)
-    return [number for pair in pairs for number in pair if number is not None][:MOST]
+    """Some of the examples that differ, fixes and regressions in turn, and some on which nothing was gained.
+
+    Why the latter: an edit that undoes what the others fix leaves an example as it was.
+    """
+    if not comparison.fixes:
+        return []
+    differ = itertools.chain.from_iterable(itertools.zip_longest(comparison.regressions, comparison.fixes))
+    telling = [number for number in differ if number is not None][: MOST if comparison.regressions else SOME]
+    best = max(pair.new for pair in comparison.pairs)
+    stuck = [pair.example_id for pair in comparison.pairs if pair.new <= pair.old and pair.new < best]
+    return [*telling, *[number for number in stuck if number not in telling][:SOME]]
 
 
 def _difference(pool: Pool, old: Candidate, new: Candidate, ids: Sequence[int]) -> float:
