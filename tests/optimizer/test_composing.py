@@ -125,6 +125,21 @@ def test_what_cannot_be_run_again_teaches_what_the_record_shows(broken):
     assert trainset[0].question in prompt and "feedback on the execution" in prompt
 
 
+def test_examples_that_the_provider_leaves_out_do_not_end_the_update():
+    trainset = questions(20)
+    rows = [
+        {"Inputs": {"question": example.question}, "Generated Outputs": {"plan": "p"}, "Feedback": "be careful"}
+        for example in trainset
+    ]
+    program: Any = Three()
+    with served(carrying, faults=Faults(server_error=0.15)) as running, served(carrying) as server:
+        program.set_lm(running.lm(cache=False, num_retries=0))
+        assert SemanticProposer(program, share, trainset)(instructions(program), {"plan": rows}, ["plan"])
+        (prompt,) = asked(server, "current_instruction")
+        assert asked(server, "wanted_change")
+    assert "feedback on the execution" in prompt
+
+
 @pytest.mark.parametrize("fault", ["server_error", "auth", "malformed"])
 def test_a_gradient_model_that_fails_does_not_end_gepas_run(fault):
     trainset = questions(4)
