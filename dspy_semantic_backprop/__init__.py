@@ -1,6 +1,7 @@
 """Semantic backpropagation for DSPy programs with more than one predictor (arXiv 2412.03624)."""
 
 from . import presets
+from .composing import SemanticProposer
 from .errors import (
     JournalError,
     MetricError,
@@ -33,6 +34,7 @@ __all__ = [
     "ProgramGraph",
     "SemanticBackpropError",
     "SemanticGradientDescent",
+    "SemanticProposer",
     "SetupError",
     "TooManyFailures",
     "aprogram_graph",

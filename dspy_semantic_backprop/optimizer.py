@@ -144,7 +144,7 @@ class SemanticGradientDescent(Teleprompter):
             student: The program; it is not changed.
             trainset: The examples to learn from.
             teacher: Not used; accepted since DSPy's optimizers are called with it.
-            valset: The examples on which proposals are decided; None decides on the trainset.
+            valset: The examples on which proposals are decided; None, or none at all, decides on the trainset.
 
         Returns:
             A program of the same class with the best instructions found, and a `Result` as its
@@ -165,10 +165,20 @@ class SemanticGradientDescent(Teleprompter):
     ) -> dspy.Module:
         preflight.check_program(student)
         preflight.check_examples("trainset", trainset, student)
+        if isinstance(valset, (list, tuple)) and not valset:
+            # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
+            logger.warning("valset is empty: proposals are decided on the trainset, where scores flatter")
+            valset = None
         if valset is not None:
             preflight.check_examples("valset", valset, student)
         preflight.check_models(student, self.gradient_lm)
         preflight.check_prices(student, self.gradient_lm, self.budget)
+        for path in preflight.frozen(student):
+            logger.warning(
+                "sub-module %s was compiled before, which freezes its instructions; set `_compiled = False` on it to "
+                "optimise them too",
+                path,
+            )
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
         header = fingerprint(self, student, trainset, valset) if self.log_dir is not None else None

@@ -35,6 +35,23 @@ def check_program(student: Any) -> None:
         raise SetupError(f"{type(student).__name__} has neither forward nor aforward and cannot be run")
 
 
+def frozen(student: dspy.Module) -> list[str]:
+    """The sub-modules whose instructions are kept as they are, since DSPy counts what was compiled as finished.
+
+    Args:
+        student: The program.
+
+    Returns:
+        Their paths; those inside another one are not named.
+    """
+    found: list[str] = []
+    for path, module in student.named_sub_modules():
+        inside = any(path.startswith((f"{outer}.", f"{outer}[")) for outer in found)
+        if module is not student and getattr(module, "_compiled", False) and not inside:
+            found.append(path)
+    return [path.removeprefix("self.") for path in found]
+
+
 def check_examples(name: str, examples: Any, student: dspy.Module) -> None:
     """Check that every example can be given to the program.
 

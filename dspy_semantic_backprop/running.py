@@ -66,6 +66,7 @@ class Run:
         caps: Purpose -> the most requests that it may send.
         journal: The run's log; None for none.
         budget: The most that the run may spend; None takes the optimizer's.
+        ledger: Where the calls are booked, for a run that goes on with another one's; None for one of its own.
     """
 
     def __init__(
@@ -75,13 +76,15 @@ class Run:
         caps: Mapping[str, int] | None = None,
         journal: Journal | None = None,
         budget: Budget | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         threads = settings.num_threads if settings.num_threads is not None else dspy.settings.num_threads or 8
         self.settings = settings
         self.student = student
         self.journal = journal if journal is not None else Journal()
-        self.ledger: Ledger = self.journal.open_ledger(
-            caps=caps, budget=budget if budget is not None else settings.budget, request_seconds=settings.limits.request
+        budget = budget if budget is not None else settings.budget
+        self.ledger: Ledger = ledger or self.journal.open_ledger(
+            caps=caps, budget=budget, request_seconds=settings.limits.request
         )
         self.rng = random.Random(settings.seed)
         self.parameters = Parameters.of(student)

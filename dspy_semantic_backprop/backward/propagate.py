@@ -23,8 +23,8 @@ async def propagate(
     Args:
         graph: The computation graph of one execution.
         seed: The messages of the returned prediction to the calls that wrote it.
-        backward: Asked once for every call that read others. What it sends to the call itself is about the
-            call's parameter, and is kept with the call's gradient.
+        backward: Asked once for every call that read others, or demonstrations. What it sends to the call itself
+            is about the call's parameters, and is kept with the call's gradient.
         collect: Applied once for every call, to the messages in the order of their senders.
 
     Returns:
@@ -48,7 +48,7 @@ async def propagate(
         received = inbox.pop(call.id)
         told = await collect(call, [m for sender in (*readers, OUTPUT) for m in received.get(sender, ())])
         group = graph.group(call.id)
-        sent = await backward(Reading(graph, call, group, told)) if group else ()
+        sent = await backward(Reading(graph, call, group, told)) if group or call.demos else ()
         gradients[call.id] = learned(told, [message for message in sent if message.receiver == call.id])
         read = {member.call.id for member in group}
         for message in sent:

@@ -3,7 +3,8 @@
 A reader that got wrong what it made of several outputs is shown with all of them at once, since an
 output may be at fault only beside its neighbour: both say the same, or contradict each other
 (arXiv 2412.03624, section 3). The same question asks about the reader's instruction, which is a parent of
-the reader as the outputs are.
+the reader as the outputs are, and about the demonstrations in its prompt; of a call that read nothing else but
+was shown some, it asks about these alone.
 
 An answer that is missing, declined or a mere repetition is asked for once more, and then recorded as missing.
 """
@@ -45,15 +46,15 @@ class Semantic:
 
         Returns:
             One message for each member, and one to the reader itself about its instruction; none without
-            asking where the reader need not change or read nothing.
+            asking where the reader need not change, or read neither outputs nor demonstrations.
 
         Raises:
             LMError: What the provider refused to answer after all retries.
         """
-        if not reading.gradient or not reading.group:
+        if not reading.gradient or not (reading.group or reading.reader.demos):
             return []
         arrivals = Arrivals(reading)
-        parts = split(reading, arrivals, self.form)
+        parts = split(reading, arrivals, self.form) or [()]
         if len(parts) > 1 and self.form.siblings:
             note("split", len(parts))
 

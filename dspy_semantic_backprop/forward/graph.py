@@ -278,13 +278,13 @@ def _call_to_dict(call: Call) -> dict[str, Any]:
     record = {name: getattr(call, name) for name in ("id", "predictor", "index", "instruction")}
     record |= {"inputs": jsonable(call.inputs), "outputs": jsonable(call.outputs)}
     record |= {name: [vars(one) for one in getattr(call, name)] for name in ("input_fields", "output_fields")}
-    record |= {name: getattr(call, name) for name in ("started", "ended", "error", "demos", "seconds")}
-    return record | {"usage": dict(call.usage)}
+    record |= {name: getattr(call, name) for name in ("started", "ended", "error", "seconds")}
+    return record | {"demos": jsonable(call.demos), "usage": dict(call.usage)}
 
 
 def _call_from_dict(state: Mapping[str, Any]) -> Call:
     fields = {name: tuple(Field(**one) for one in state[name]) for name in ("input_fields", "output_fields")}
-    return Call(**{**state, **fields})
+    return Call(**{**state, **fields, "demos": tuple(state["demos"])})
 
 
 def edge_to_dict(edge: Edge) -> dict[str, Any]:

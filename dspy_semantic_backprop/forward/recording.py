@@ -19,7 +19,7 @@ from .reads import further, watch_reads
 from .slicing.sites import Frame, chain, frames
 from .trace import OUTPUT, Aside, Call, Trace
 from .usage import CURRENT
-from .values import declaration, describe, output_fields, snapshot
+from .values import declaration, demonstrations, describe, output_fields, snapshot
 
 TOOL: ContextVar[tuple[str, ...]] = ContextVar("semantic_tool", default=())
 """The tools that are running here, outermost first: their provisional ids."""
@@ -67,7 +67,7 @@ class Recording:
             "inputs": {name: snapshot(value) for name, value in inputs.items()},
             "outputs": {},
             "concurrent": self.home is not None and strand() != self.home,
-            "demos": len(kwargs.get("demos", predictor.demos) or ()),
+            "demos": demonstrations(signature, kwargs.get("demos", predictor.demos)),
         }
         with self.lock:
             self.clock += 1

@@ -45,7 +45,7 @@ class Call:
         started: When it started: a position in the order of all starts and ends of the trace.
         ended: When it ended, in the same order; None where it never did.
         error: What it raised, as text; None where it succeeded.
-        demos: How many demonstrations were in its prompt.
+        demos: The demonstrations in its prompt, in their order there, each as field -> value.
         concurrent: Whether a thread or task other than the program's own made the call: such calls have no
             order that another execution would repeat.
         annotations: Output field -> its declared type; not part of the record's JSON form.
@@ -67,7 +67,7 @@ class Call:
     started: int = 0
     ended: int | None = None
     error: str | None = None
-    demos: int = 0
+    demos: tuple[Mapping[str, Any], ...] = ()
     concurrent: bool = False
     annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
     further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)

@@ -46,6 +46,25 @@ def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
     return tuple(records)
 
 
+def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
+    """The demonstrations of a predictor that an adapter puts into its prompt, in their order there.
+
+    Args:
+        signature: The signature that the call is made with.
+        demos: What the predictor holds: examples or mappings; labelled ones may know none of its outputs.
+
+    Returns:
+        Field -> value of each that has an input and an output; incomplete ones first, as DSPy shows them.
+    """
+    shown = []
+    for demo in demos or ():
+        values = dict(demo) if isinstance(demo, (Mapping, dspy.Example)) else {}
+        known = {name: values[name] for name in signature.fields if name in values}
+        if known.keys() & signature.input_fields.keys() and known.keys() & signature.output_fields.keys():
+            shown.append({name: value for name, value in known.items() if value is not None})
+    return tuple(sorted(shown, key=lambda demo: len(demo) == len(signature.fields)))
+
+
 def snapshot(value: Any) -> Any:
     """A value as it is now: containers and models are copied, since programs change them in place."""
     if type(value) in _ATOMS or isinstance(value, (str, int, float, bytes)):

@@ -210,4 +210,7 @@ def _describe(subject: Subject) -> str:
         f"{verb} " + ", ".join(f"{one.name} ({one.description or one.type})" for one in declared)
         for verb, declared in fields.items()
     ]
+    if call.demos:
+        count = len(call.demos)
+        parts.append(f"its prompt also shows {count} demonstration{'s' if count > 1 else ''}, which nobody may change")
     return f"{subject.predictor}: " + "; ".join(parts)

@@ -184,7 +184,7 @@ def test_a_call_that_produced_nothing_is_evidence_with_its_error_and_can_be_told
 
 def test_what_arrived_is_shown_where_code_of_the_program_changed_it():
     parts = {"question": "q", "number": "12", "both": "one; TWO"}
-    final = Call("final[0]", "final", 0, "Solve.", parts, {"answer": "7"}, demos=3, started=99)
+    final = Call("final[0]", "final", 0, "Solve.", parts, {"answer": "7"}, started=99)
     edges = (
         data("hint_0[0]", "hint", "final[0]", "number", "replay"),
         data("hint_0[0]", "hint", "final[0]", "both", "replay"),
@@ -200,7 +200,6 @@ def test_what_arrived_is_shown_where_code_of_the_program_changed_it():
     assert [text for name, text in prompt.inputs.items() if name.startswith("read_as_")] == ["number: 12"]
     assert prompt.inputs["reader_inputs"] == "question: q\nboth: one; TWO"
     assert any("hint: go on" in text for name, text in prompt.inputs.items() if name.startswith("output_"))
-    assert any("3 demonstration" in description for _, _, description in prompt.outputs)
     assert gradients["hint_2[0]"].messages[0].field == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -60,8 +61,17 @@ def test_a_setup_that_cannot_work_is_refused_before_the_first_call(case):
 
 
 def test_a_bad_valset_is_named_too():
-    with served(careful), pytest.raises(SetupError, match="valset is empty"):
-        SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(1), valset=[])
+    with served(careful), pytest.raises(SetupError, match=r"valset\[0\]"):
+        valset: Any = ["no example"]
+        SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(1), valset=valset)
+
+
+def test_an_empty_valset_is_named_and_the_trainset_decides(caplog):
+    with served(careful), caplog.at_level(logging.WARNING, logger="dspy_semantic_backprop"):
+        optimizer = SemanticGradientDescent(right, subscribers=(), steps=2)
+        better: Any = optimizer.compile(Chain(), trainset=questions(2), valset=[])
+    assert "valset is empty" in caplog.text
+    assert better.detailed_results.score_after == 1.0
 
 
 def test_without_a_language_model_the_way_out_is_named():
