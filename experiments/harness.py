@@ -221,7 +221,8 @@ def method(config: Config, program: dspy.Module) -> presets.Method:
         predictors = without("final", of=predictors)
     if config.opt_keys:
         predictors = only(*predictor_names(config.opt_keys, program))
-    return presets.Method(
+    return replace(
+        presets.published(),
         backward=backward if config.include_grad else silent,
         collect=bounded() if config.include_grad else drop,
         choose_examples=choose(config.errors_per_gradient, sweeps=config.gradients_per_error),
