@@ -24,6 +24,7 @@ from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
 from .forward.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
 from .forward.metric import adapt
 from .forward.replaying.probe import Pristine, Probe, prove
+from .forward.reuse import Reuse
 from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method
@@ -37,6 +38,9 @@ from .run.projection import Auto
 from .step.candidate import Candidate, Parameters, clone, write
 
 logger = logging.getLogger("dspy_semantic_backprop")
+
+MOST_STRAYED = 3
+"""After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
 
 
 class Settings(Protocol):
@@ -98,12 +102,19 @@ class Run:
         )
         self.shapes: dict[Any, tuple[Edge, ...]] = {}
         self.evaluations = 0
+        self.strayed = 0
         self.sweeps = 0
         self.warnings: list[str] = []
         self.notes: Counter[str] = Counter()
 
     async def evaluate(
-        self, what: str, examples: Sequence[dspy.Example], candidate: Candidate, *, purpose: str = "forward"
+        self,
+        what: str,
+        examples: Sequence[dspy.Example],
+        candidate: Candidate,
+        *,
+        purpose: str = "forward",
+        reuse: Reuse | None = None,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -112,15 +123,30 @@ class Run:
             examples: The examples.
             candidate: The instructions.
             purpose: What the calls are booked under.
+            reuse: The incumbent's outcomes, so that only what the edit can reach is asked; None asks everything, and
+                so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
         """
         program = write(candidate, clone(self.student))
         install(program, self.ledger)
         self.evaluations += 1
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples, purpose=purpose, where=where)
+        outcomes = await self.evaluator(program, examples, purpose=purpose, where=where, reuse=self._allowed(reuse))
+        self._count_strayed(outcomes)
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
+
+    def _allowed(self, reuse: Reuse | None) -> Reuse | None:
+        return reuse if self.strayed < MOST_STRAYED else None
+
+    def _count_strayed(self, outcomes: Sequence[Outcome]) -> None:
+        # Between evaluations and not within one, so that a resumed run decides alike.
+        self.strayed += sum(outcome.strayed for outcome in scored(outcomes))
+        if self.strayed >= MOST_STRAYED:
+            self.warn(
+                "the program is not deterministic: its predictors were given other inputs than before although nothing "
+                "upstream of them had changed; from now on proposals are evaluated in full, which takes more calls"
+            )
 
     async def proved(self, chosen: Sequence[Scored], incumbent: Candidate) -> list[Scored]:
         """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely."""

@@ -66,6 +66,7 @@ MAY_IMPORT_DSPY = {
     "forward.replaying.probe",
     "forward.recorder",
     "forward.recording",
+    "forward.reuse",
     "forward.replaying.replay",
     "forward.copying.replica",
     "forward.slicing.callbacks",

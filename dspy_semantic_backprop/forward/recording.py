@@ -13,6 +13,7 @@ from typing import Any
 
 import dspy
 
+from ..run.journal import Answered
 from .names import UNNAMED, Names
 from .order import name_calls
 from .reads import further, watch_reads
@@ -35,6 +36,7 @@ class Recording:
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
+    answers: dict[str, list[tuple[str, Answered]]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=lambda: _Outside())
     callers: set[str] = field(default_factory=set)
     paused: dict[str, Any] = field(default_factory=dict)
@@ -160,6 +162,7 @@ class Recording:
             reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
             effects=tuple(dict.fromkeys(self.effects)),
             ways=ways,
+            answers={named[key].id: tuple(given) for key, given in self.answers.items() if key in named},
             code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )

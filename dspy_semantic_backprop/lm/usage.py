@@ -48,6 +48,11 @@ class Attempt(UsageTracker):
             for name in ("prompt_tokens", "completion_tokens")
         }
 
+    @property
+    def reported(self) -> dict[str, Any]:
+        """All that the server counted, as DSPy was told; empty where the cache answered."""
+        return dict(self.usage[0]) if len(self.usage) == 1 else self.tokens if self.usage else {}
+
     def spent(self, price: Price | None = None) -> Spent:
         """What the answered request cost.
 
