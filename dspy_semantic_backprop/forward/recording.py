@@ -146,6 +146,7 @@ class Recording:
         with self.lock:
             calls = {key: Call(**call, usage=self.usage.get(key, {})) for key, call in self.calls.items()}
             live = dict(self.live)
+            answers = {key: tuple(given) for key, given in self.answers.items()}
         named = name_calls(list(calls.values()), [*inputs.values(), *self.names.constants])
         output = output_fields(returned)
         ways = {named[key].id: chain(stack) for key, stack in self.stacks.items()}
@@ -162,7 +163,7 @@ class Recording:
             reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
             effects=tuple(dict.fromkeys(self.effects)),
             ways=ways,
-            answers={named[key].id: tuple(given) for key, given in self.answers.items() if key in named},
+            answers={named[key].id: given for key, given in answers.items()},
             code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )

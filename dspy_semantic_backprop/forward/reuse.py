@@ -15,8 +15,9 @@ questions or makes the two executions more alike; it gives no call an answer to 
   user come from fresh executions.
 - A language model that remembers what it was asked (a double that answers from a list) is no function of the
   question: evaluate in full.
-- A reused answer is no request: DSPy's histories and the callbacks `on_lm_start` and `on_lm_end` do not see it;
-  those of modules, adapters and tools do, and its tokens are counted for its call as when it was asked.
+- A reused answer is no request: the callbacks `on_lm_start` and `on_lm_end` do not see it; those of modules,
+  adapters and tools do. DSPy's histories hold it, and its tokens count for its call, as when it was asked: a
+  program may look at either.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import copy
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -96,7 +97,7 @@ class Memory:
                 self.strayed |= asking not in (*self._edited, UNNAMED) and not self._touched(recording)
             left = self._left.get(question)
             found = left.popleft() if left and not self.strayed else None
-        return found if found is None else Answered(copy.deepcopy(found.outputs), found.usage)
+        return found if found is None else replace(found, outputs=copy.deepcopy(found.outputs))
 
     def keep(self, question: str, answered: Answered) -> None:
         """Note what the call that is under way here was answered."""
@@ -104,10 +105,11 @@ class Memory:
         if call is None:
             return
         try:
-            answered = Answered(copy.deepcopy(answered.outputs), dict(answered.usage))
+            answered = replace(answered, outputs=copy.deepcopy(answered.outputs))
         except Exception:  # noqa: BLE001 - what cannot be copied cannot be given again: it will be asked
             return
-        recording.answers.setdefault(call, []).append((question, answered))
+        with recording.lock:
+            recording.answers.setdefault(call, []).append((question, answered))
 
     def _touched(self, recording: Any) -> bool:
         """Whether anything in this execution may be due to the edit; a predictor without a name may be edited."""

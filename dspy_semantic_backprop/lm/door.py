@@ -174,6 +174,7 @@ class _Request:
     def __init__(self, door: Any, args: Any, kwargs: dict[str, Any]) -> None:
         self.door = door
         self.asked = args[0] if args else kwargs.get("messages") or kwargs.get("prompt")
+        self.args = args
         self.kwargs = kwargs
         self.ledger: Ledger = door._semantic_ledger
         self.journal: Journal | None = self.ledger.journal
@@ -186,7 +187,7 @@ class _Request:
             settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
             asked = [self.account[1], sampling(door), args, settings]
             self.key = digest_of([self.passage.where if self.passage else "", *asked]) if self.journal else ""
-            self.question = digest_of([_server(door, kwargs), *asked]) if self.memory is not None else ""
+            self.question = self._question(asked) if self.memory is not None else ""
 
     def _predictor(self) -> str:
         about = dspy.settings.get("semantic_about")
@@ -197,6 +198,13 @@ class _Request:
             if name:
                 return name
         return ""
+
+    def _question(self, asked: list[Any]) -> str:
+        try:
+            return digest_of([_server(self.door, self.kwargs), *asked])
+        except Exception:  # noqa: BLE001 - what has no digest is asked, and its answer given to nobody else
+            self.memory = None
+            return ""
 
     def recalled(self) -> bool:
         """Whether the outcome is known: an answer that is paid for, or a failure that is raised again."""
@@ -223,6 +231,10 @@ class _Request:
             with dspy.context(usage_tracker=attempt):
                 attempt.add_usage(self.door.model, dict(answered.usage))
         self.outputs = answered.outputs
+        if answered.shown is not None and not dspy.settings.disable_history:
+            prompt = self.args[0] if self.args else self.kwargs.get("prompt")
+            asked = {"prompt": prompt, "messages": self.kwargs.get("messages"), "outputs": answered.outputs}
+            self.door.update_history({**asked, **answered.shown})
 
     @contextmanager
     def reported(self) -> Iterator[None]:
@@ -276,7 +288,7 @@ class _Request:
             spent = attempt.spent(stated_price(self.door, self.ledger.budget))
             answered = Answered(attempt.outputs, attempt.tokens)
             if self.memory is not None:
-                self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported))
+                self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
         except Exception as error:
             hide(error, secrets(self.door))
             spent = attempt.spent_in_vain(error, bound, stated_price(self.door, self.ledger.budget))

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import SemanticGradientDescent
 from dspy_semantic_backprop.concurrency import run_sync
-from dspy_semantic_backprop.forward.evaluate import Evaluator, Failed, Scored
+from dspy_semantic_backprop.forward.evaluate import Evaluator, Failed, Scored, scored
 from dspy_semantic_backprop.forward.metric import adapt
 from dspy_semantic_backprop.forward.replaying.same import alike
 from dspy_semantic_backprop.forward.reuse import Reuse
@@ -305,7 +305,7 @@ class Rollouts(dspy.Module):
         super().__init__()
         self.guess = dspy.Predict("question -> hint")
         self.final = dspy.Predict("hints: list[str] -> answer")
-        self.numbers = (1, 2)
+        self.numbers: tuple[int, ...] = (1, 2)
 
     def forward(self, question):
         hints = [
@@ -398,7 +398,7 @@ class Typed(dspy.Module):
 
     def forward(self, question):
         split = self.split(question=question)
-        votes = self.vote(parts=split.parts)
+        votes: Any = self.vote(parts=split.parts)
         return self.final(choices=[one["choice"] for one in votes.completions], sure=split.sure)
 
 
@@ -499,6 +499,43 @@ def test_a_program_that_counts_its_tokens_counts_the_same_and_only_what_was_sent
     assert 0 < ledger.total.prompt_tokens == part.graph["nodes[1][0]"].usage["prompt_tokens"]
 
 
+class Looking(Network):
+    """Looks up in DSPy's histories what its language model said."""
+
+    def forward(self, question):
+        answer = super().forward(question=question).answer
+        first, last = self.nodes[0].history[-1], dspy.settings.lm.history[-1]
+        prompt = first["messages"][-1]["content"]
+        return dspy.Prediction(answer=f"{answer} {first['outputs']} {first['usage']} {len(prompt)} {last['outputs']}")
+
+
+def test_a_program_that_looks_into_dspys_history_sees_what_it_saw():
+    with served(echo) as server:
+        assert compared(Looking([[], [0]]), ["nodes[1]"], server) == (2, 1)
+        with dspy.context(disable_history=True):
+            ledger = Ledger()
+            part = evaluated(Looking([[]]), record=evaluated(Network([[]])), ledger=ledger)
+    assert ledger.total.reused == 1 and "IndexError" in part.trace.error
+
+
+def test_settings_that_cannot_be_written_down_are_asked():
+    endless: list[Any] = []
+    endless.append(endless)
+
+    class Odd(Network):
+        def forward(self, question):
+            self.nodes[0].config["metadata"] = endless
+            return super().forward(question=question)
+
+    lm = dspy.utils.DummyLM({"": {"out": "something"}})
+    with dspy.context(lm=lm):
+        program = Odd([[], [0]])
+        incumbent = evaluated(program)
+        ledger = Ledger()
+        part = evaluated(program, ["nodes[1]"], record=incumbent, ledger=ledger)
+    assert part.raised is None and ledger.total.reused == 0
+
+
 class Dated(Network):
     """Stamps what it asks: no execution repeats another one."""
 
@@ -547,7 +584,7 @@ def test_a_program_that_does_not_repeat_itself_is_noticed_and_every_answer_is_st
     assert len(seen) == 2
 
 
-def replayed(way):
+def replayed(way) -> Any:
     """A state of the generator whose next throw goes a given way."""
     for seed in itertools.count():
         one = random.Random(seed)
@@ -564,7 +601,6 @@ def test_a_language_model_that_fails_is_asked_again_and_missing_records_are_run_
         full, part = evaluated(program, ["nodes[2]"]), evaluated(program, ["nodes[2]"], record=incumbent)
         assert alike(view(full), view(part))
         server.faults = Faults(server_error=1.0)
-        program.lm = server.lm(num_retries=0, cache=False)
         with dspy.context(lm=server.lm(num_retries=0, cache=False)):
             assert isinstance(evaluated(program, ["nodes[1]"], record=incumbent), Failed)
 
@@ -624,7 +660,7 @@ def test_a_resumed_run_reuses_the_same_and_pays_for_nothing_twice(cut, tmp_path)
         try:
             run = run_of(Twice(), journal=journal)
             outcomes = run_sync(two_evaluations(run, ["final"], times=2))
-            return run.ledger.total, [[(one.score, one.graph.output) for one in some] for some in outcomes]
+            return run.ledger.total, [[(one.score, one.graph.output) for one in scored(some)] for some in outcomes]
         finally:
             journal.close()
 
