@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import dspy
 
 from .errors import BudgetSpent
+from .forward.evaluate import scored
+from .forward.reuse import Reuse
 from .run.budget import Bound, Budget, Spent
 from .run.journal import digest_of
 from .run.result import Final
 from .running import Run
-from .step.candidate import Candidate
+from .step.candidate import Candidate, changed
 from .step.commit import Evidence
 from .step.comparison import Comparison
 from .step.gate import looks_of
@@ -115,7 +117,12 @@ class Committing:
         ids = self.split.fresh
         examples = [self.examples[number] for number in ids]
         old = await self.run.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=PURPOSE)
-        new = await self.run.evaluate("fresh", examples, incumbent, ids=ids, purpose=PURPOSE)
+        known = {outcome.example_id: outcome for outcome in scored(old)}
+        reuse = Reuse(known, frozenset(changed(self.pool.start, incumbent)))
+        downstream = self.run.settings.method.downstream
+        new = await self.run.evaluate(
+            "fresh", examples, incumbent, ids=ids, purpose=PURPOSE, reuse=reuse if downstream else None
+        )
         return Comparison.of(old, new)
 
     def decided(self, incumbent: Candidate, fresh: Comparison | None = None) -> Final | None:

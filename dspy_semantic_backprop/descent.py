@@ -17,6 +17,7 @@ from .committing import Committing, affordable
 from .concurrency import Interrupt
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Outcome, Scored, mean, scored
+from .forward.reuse import Reuse
 from .lm.prices import quick
 from .proposing import Learned, Proposing
 from .reporting import candidate_records, step_record
@@ -26,7 +27,7 @@ from .run.journal import Journal
 from .run.projection import budget_for, measured, project
 from .run.result import Ending, Final, Result, StepRecord
 from .running import Run, Settings, check_runs
-from .step.candidate import Candidate, clone, read, write
+from .step.candidate import Candidate, changed, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
@@ -205,14 +206,19 @@ class Descent(Run):
             seen += await self.train.outcomes(parent, block)
 
     async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
-        return await self._evaluated("gate", self.pool, candidate, ids)
+        return await self._evaluated("gate", self.pool, candidate, parent, ids)
 
     async def _evaluate_train(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
-        return await self._evaluated("train", self.train, candidate, ids)
+        return await self._evaluated("train", self.train, candidate, parent, ids)
 
-    async def _evaluated(self, what: str, pool: Pool, candidate: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
+    async def _evaluated(
+        self, what: str, pool: Pool, candidate: Candidate, parent: Candidate, ids: Sequence[int]
+    ) -> Sequence[Outcome]:
         examples = self.trainset if what == "train" else self.examples
         purpose = "forward" if what == "train" or candidate == self.start else "gate"
+        before = scored([pool[parent].outcomes[at] for at in ids if at in pool[parent].outcomes])
+        edited = frozenset(changed(parent, candidate))
+        reuse = Reuse({outcome.example_id: outcome for outcome in before}, edited)
         return await self.evaluate(
             what,
             [examples[at] for at in ids],
@@ -221,6 +227,7 @@ class Descent(Run):
             purpose=purpose,
             known=list(pool[candidate].outcomes.values()),
             planned=len(self.split.learn if what == "train" else self.split.decide),
+            reuse=reuse if self.settings.method.downstream else None,
         )
 
     def _measure(self, executions: int, seconds: float) -> None:

@@ -24,6 +24,7 @@ from .forward.evaluate import Evaluator, Outcome, Scored, mean, scored
 from .forward.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
 from .forward.metric import adapt
 from .forward.replaying.probe import Pristine, Probe, prove
+from .forward.reuse import Reuse
 from .forward.values import describe
 from .lm import install, limit, passage
 from .presets import Method
@@ -37,6 +38,9 @@ from .run.projection import Auto
 from .step.candidate import Candidate, Parameters, clone, write
 
 logger = logging.getLogger("dspy_semantic_backprop")
+
+MOST_STRAYED = 3
+"""After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
 
 
 class Settings(Protocol):
@@ -101,6 +105,7 @@ class Run:
         )
         self.shapes: dict[Any, tuple[Edge, ...]] = {}
         self.evaluations = 0
+        self.strayed = 0
         self.sweeps = 0
         self.warnings: list[str] = []
         self.notes: Counter[str] = Counter()
@@ -115,6 +120,7 @@ class Run:
         purpose: str = "forward",
         known: Sequence[Outcome] = (),
         planned: int | None = None,
+        reuse: Reuse | None = None,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -126,6 +132,8 @@ class Run:
             purpose: What the calls are booked under.
             known: The candidate's outcomes on other examples of the same set.
             planned: How many outcomes there are going to be; None: these and the known ones.
+            reuse: The outcomes of the program that was edited, so that only what the edit can reach is asked; None asks
+                everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
 
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
@@ -135,10 +143,25 @@ class Run:
         self.evaluations += 1
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples, ids=ids, purpose=purpose, where=where)
+        outcomes = await self.evaluator(
+            program, examples, ids=ids, purpose=purpose, where=where, reuse=self._allowed(reuse)
+        )
+        self._count_strayed(outcomes)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
+
+    def _allowed(self, reuse: Reuse | None) -> Reuse | None:
+        return reuse if self.strayed < MOST_STRAYED else None
+
+    def _count_strayed(self, outcomes: Sequence[Outcome]) -> None:
+        # Between evaluations and not within one, so that a resumed run decides alike.
+        self.strayed += sum(outcome.strayed for outcome in scored(outcomes))
+        if self.strayed >= MOST_STRAYED:
+            self.warn(
+                "the program is not deterministic: its predictors were given other inputs than before although nothing "
+                "upstream of them had changed; from now on proposals are evaluated in full, which takes more calls"
+            )
 
     async def proved(self, chosen: Sequence[Scored], incumbent: Candidate) -> list[Scored]:
         """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely."""

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "fingerprint": {"lm", "run.journal"},
     "running": {"forward", "backward", "step", "presets", "run", "lm", "concurrency", "errors"},
     "proposing": {"running", "forward", "backward", "step", "run", "lm", "concurrency"},
-    "committing": {"running", "step", "run", "errors"},
+    "committing": {"running", "forward", "step", "run", "errors"},
     "reporting": {"proposing", "forward", "step", "run"},
     "descent": {
         "running",
@@ -98,6 +98,7 @@ MAY_IMPORT_DSPY = {
     "forward.replaying.probe",
     "forward.recorder",
     "forward.recording",
+    "forward.reuse",
     "forward.replaying.replay",
     "forward.copying.replica",
     "forward.slicing.callbacks",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -26,6 +26,7 @@ from .edges import recover
 from .graph import ComputationGraph
 from .metric import Grade, Metric
 from .names import UNNAMED, Names
+from .reuse import Memory, Reuse
 from .trace import OUTPUT, Trace
 from .values import describe
 
@@ -42,6 +43,7 @@ class Scored:
         graph: The computation graph of this very execution, as its values suggest it.
         trace: The record of this very execution, from which the graph can be proved.
         raised: What the program raised; None where it returned.
+        strayed: Whether the program was to reuse an earlier execution's answers and did not repeat itself.
     """
 
     example_id: int
@@ -51,6 +53,7 @@ class Scored:
     graph: ComputationGraph = field(repr=False)
     trace: Trace = field(repr=False)
     raised: BaseException | None = None
+    strayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Evaluator:
         ids: Sequence[int] | None = None,
         purpose: str = "forward",
         where: str = "",
+        reuse: Reuse | None = None,
     ) -> tuple[Outcome, ...]:
         """Run and grade a program on every example, concurrently.
 
@@ -108,6 +112,7 @@ class Evaluator:
             ids: What each example is called in its outcome; None: its position.
             purpose: What the program's language-model calls are booked under.
             where: Which evaluation of the run it is, for its journal.
+            reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
 
         Returns:
             One outcome for each example, in order.
@@ -117,7 +122,7 @@ class Evaluator:
             ModelUnavailable: If the provider never will answer.
             BudgetSpent: If the budget does not last.
         """
-        one = _Execution(self, program, Names(program), purpose, where)
+        one = _Execution(self, program, Names(program), purpose, where, reuse)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
         return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
@@ -220,13 +225,15 @@ class _Execution:
     names: Names
     purpose: str
     where: str
+    reuse: Reuse | None
 
     async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
         example_id, example = numbered
         evaluator = self.evaluator
         where = f"{self.where}, example {example_id}"
         name_of = self._name_of
-        with passage(self.purpose, evaluator.ledger, where=where, name_of=name_of) as here:
+        memory = Memory() if self.reuse is None else self.reuse.memory(example_id)
+        with passage(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
             try:
                 with anyio.fail_after(evaluator.limits.example):
                     returned, error, trace = await capture(
@@ -241,7 +248,8 @@ class _Execution:
         failure = failure or next(iter(here.failures), None)
         if failure is not None:
             return self._done(Failed(example_id, example, describe(failure)))
-        return self._done(await self._graded(numbered, returned, trace, error, where))
+        graded = await self._graded(numbered, returned, trace, error, where)
+        return self._done(replace(graded, strayed=memory.strayed))
 
     def _name_of(self, module: Any) -> str:
         name = self.names.of(module) if isinstance(module, dspy.Predict) else UNNAMED

@@ -13,6 +13,7 @@ from typing import Any
 
 import dspy
 
+from ..run.journal import Answered
 from .names import UNNAMED, Names
 from .order import name_calls
 from .reads import further, watch_reads
@@ -35,6 +36,7 @@ class Recording:
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
+    answers: dict[str, list[tuple[str, Answered]]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=lambda: _Outside())
     callers: set[str] = field(default_factory=set)
     paused: dict[str, Any] = field(default_factory=dict)
@@ -144,6 +146,7 @@ class Recording:
         with self.lock:
             calls = {key: Call(**call, usage=self.usage.get(key, {})) for key, call in self.calls.items()}
             live = dict(self.live)
+            answers = {key: tuple(given) for key, given in self.answers.items()}
         named = name_calls(list(calls.values()), [*inputs.values(), *self.names.constants])
         output = output_fields(returned)
         ways = {named[key].id: chain(stack) for key, stack in self.stacks.items()}
@@ -160,6 +163,7 @@ class Recording:
             reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
             effects=tuple(dict.fromkeys(self.effects)),
             ways=ways,
+            answers={named[key].id: given for key, given in answers.items()},
             code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..run.journal import Answered
     from .slicing.program_slice import ProgramCode
     from .slicing.sites import Position
 
@@ -126,6 +127,8 @@ class Trace:
         code: What the program's code says about its data flow; None where there is no source to read.
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
+        answers: Call id -> what a language model was asked in it, as a digest, and answered, in order; empty outside
+            of a run.
         blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
 
@@ -142,4 +145,5 @@ class Trace:
     ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
     code: ProgramCode | None = field(default=None, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, tuple[tuple[str, Answered], ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()

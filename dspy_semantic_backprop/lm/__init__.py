@@ -3,10 +3,11 @@
 from .asking import REPETITIONS, Reply, ask, ask_once, limit
 from .door import install, metered, sampling
 from .failures import is_fatal, is_provider_failure, is_transient
-from .passage import Answers, Passage, about, current, passage
+from .passage import Answers, Memory, Passage, about, current, passage
 
 __all__ = [
     "Answers",
+    "Memory",
     "Passage",
     "REPETITIONS",
     "Reply",

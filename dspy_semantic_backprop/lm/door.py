@@ -99,6 +99,12 @@ def sampling(lm: Any) -> dict[str, Any]:
     return {"model": getattr(lm, "model", type(lm).__name__), "settings": {**settings}}
 
 
+def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
+    """What else tells language models apart within a process: two servers may have a model of one name."""
+    known = {**(getattr(lm, "kwargs", None) or {}), **settings}
+    return [type(lm).__qualname__, known.get("api_base"), known.get("base_url")]
+
+
 @functools.cache
 def _door_class(cls: Any) -> Any:
     class Door(cls):
@@ -113,6 +119,7 @@ def _door_class(cls: Any) -> Any:
         async def acall(self, *args: Any, **kwargs: Any) -> Any:
             request = _Request(self, args, kwargs)
             if request.recalled():
+                await asyncio.sleep(0)  # as at every request, other tasks have their turn
                 return request.outputs
             with request.reported():
                 retrying = AsyncRetrying(**_patience(self))
@@ -167,17 +174,20 @@ class _Request:
     def __init__(self, door: Any, args: Any, kwargs: dict[str, Any]) -> None:
         self.door = door
         self.asked = args[0] if args else kwargs.get("messages") or kwargs.get("prompt")
+        self.args = args
         self.kwargs = kwargs
         self.ledger: Ledger = door._semantic_ledger
         self.journal: Journal | None = self.ledger.journal
         self.passage: Any = dspy.settings.get("semantic_passage")
         self.account = (self.passage.purpose if self.passage else "forward", self._predictor())
+        self.memory = self.passage.memory if self.passage else None
         self.outputs: Any = None
-        self.key = ""
-        if self.journal:
+        self.key = self.question = ""
+        if self.journal or self.memory is not None:
             settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
-            where = self.passage.where if self.passage else ""
-            self.key = digest_of([where, self.account[1], sampling(door), args, settings])
+            asked = [self.account[1], sampling(door), args, settings]
+            self.key = digest_of([self.passage.where if self.passage else "", *asked]) if self.journal else ""
+            self.question = self._question(asked) if self.memory is not None else ""
 
     def _predictor(self) -> str:
         about = dspy.settings.get("semantic_about")
@@ -189,8 +199,19 @@ class _Request:
                 return name
         return ""
 
+    def _question(self, asked: list[Any]) -> str:
+        try:
+            return digest_of([_server(self.door, self.kwargs), *asked])
+        except Exception:  # noqa: BLE001 - what has no digest is asked, and its answer given to nobody else
+            self.memory = None
+            return ""
+
     def recalled(self) -> bool:
-        """Whether the journal knows the outcome: an answer that is paid for, or a failure that is raised again."""
+        """Whether the outcome is known: an answer that is paid for, or a failure that is raised again."""
+        if self.memory is not None and (answered := self.memory.recall(self.question)) is not None:
+            self.ledger.book(self.account, Spent(reused=self._bound().calls))
+            self._answered(answered)
+            return True
         found = self.journal.take(self.key) if self.journal else None
         if isinstance(found, Unanswered):
             error = remembered(found.kind, found.message, found.status)
@@ -199,11 +220,21 @@ class _Request:
             raise error
         if not isinstance(found, Answered):
             return False
-        attempt = Attempt(dspy.settings.usage_tracker, quiet=True)
-        with dspy.context(usage_tracker=attempt):
-            attempt.add_usage(self.door.model, dict(found.usage))
-        self.outputs = _revived(found.outputs)
+        self._answered(Answered(_revived(found.outputs), found.usage))
         return True
+
+    def _answered(self, answered: Answered) -> None:
+        if self.memory is not None:
+            self.memory.keep(self.question, answered)
+        if any(answered.usage.values()):
+            attempt = Attempt(dspy.settings.usage_tracker, quiet=True)
+            with dspy.context(usage_tracker=attempt):
+                attempt.add_usage(self.door.model, dict(answered.usage))
+        self.outputs = answered.outputs
+        if answered.shown is not None and not dspy.settings.disable_history:
+            prompt = self.args[0] if self.args else self.kwargs.get("prompt")
+            asked = {"prompt": prompt, "messages": self.kwargs.get("messages"), "outputs": answered.outputs}
+            self.door.update_history({**asked, **answered.shown})
 
     @contextmanager
     def reported(self) -> Iterator[None]:
@@ -256,6 +287,8 @@ class _Request:
                 yield attempt
             spent = attempt.spent(stated_price(self.door, self.ledger.budget))
             answered = Answered(attempt.outputs, attempt.tokens)
+            if self.memory is not None:
+                self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
         except Exception as error:
             hide(error, secrets(self.door))
             spent = attempt.spent_in_vain(error, bound, stated_price(self.door, self.ledger.budget))

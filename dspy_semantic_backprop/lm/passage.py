@@ -12,6 +12,7 @@ import dspy
 
 from ..errors import Abandoned
 from ..run.budget import Bound
+from ..run.journal import Answered
 from ..run.ledger import Ledger
 from .door import HISTORY, is_metered, metered
 from .prices import bound_of
@@ -26,6 +27,18 @@ class Answers(Protocol):
         ...
 
     def put(self, key: str, fields: Mapping[str, str], /) -> None:
+        """Keep an answer."""
+        ...
+
+
+class Memory(Protocol):
+    """What an execution was answered, and what it need not ask again; `forward.reuse.Memory` is one."""
+
+    def recall(self, question: str, /) -> Answered | None:
+        """The answer that a question has already; None where it has to be asked."""
+        ...
+
+    def keep(self, question: str, answered: Answered, /) -> None:
         """Keep an answer."""
         ...
 
@@ -45,6 +58,7 @@ class Passage:
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
         over: Whether nobody waits for the work any more: then it must not cost anything.
         ledger: Where its calls are booked; None outside of any run.
+        memory: What the execution was answered and need not ask again; None where nobody keeps that.
         tickets: Of calls to language models that could not be replaced by a metered copy, by DSPy's call id.
     """
 
@@ -58,6 +72,7 @@ class Passage:
     name_of: Callable[[Any], str] = lambda predictor: ""
     over: bool = False
     ledger: Ledger | None = None
+    memory: Memory | None = None
     tickets: dict[str, int] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
@@ -76,6 +91,7 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
     tally: Counter[str] | None = None,
     answers: Answers | None = None,
     name_of: Callable[[Any], str] | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[Passage]:
     """Send every language-model call made inside through the door, booked under `purpose`.
 
@@ -89,6 +105,7 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
         tally: Where what happens inside is counted by name; None counts for this passage alone.
         answers: Earlier answers of the same purpose, which cost nothing.
         name_of: Names the program's predictors, so that what they cost is booked under their names.
+        memory: What the work was answered and need not ask again.
 
     Yields:
         The passage, which collects the provider's failures.
@@ -97,6 +114,7 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
     here = Passage(purpose, where, turn if turn is not None else nullcontext(), rollout, answers=answers)
     here.tally = tally if tally is not None else here.tally
     here.ledger = ledger
+    here.memory = memory
     here.name_of = name_of if name_of is not None else here.name_of
     tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
     with dspy.context(

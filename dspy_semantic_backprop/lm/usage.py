@@ -16,6 +16,8 @@ from ..run.ledger import Ledger
 from .failures import was_refused
 from .prices import Price
 
+ASKED = ("prompt", "messages", "request", "outputs")
+"""What an entry of DSPy's history holds besides what an answer alone tells."""
 _NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
 
 
@@ -47,6 +49,18 @@ class Attempt(UsageTracker):
             name: sum(int(usage.get(name) or 0) for usage in self.usage)
             for name in ("prompt_tokens", "completion_tokens")
         }
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """All that the server counted, as DSPy was told; empty where the cache answered."""
+        return dict(self.usage[0]) if len(self.usage) == 1 else self.tokens if self.usage else {}
+
+    @property
+    def shown(self) -> dict[str, Any] | None:
+        """The entry that DSPy's history got, without what is known from the request; None where it got none."""
+        if not isinstance(self.entry, dict):
+            return None
+        return {name: value for name, value in self.entry.items() if name not in ASKED}
 
     def spent(self, price: Price | None = None) -> Spent:
         """What the answered request cost.

@@ -71,6 +71,8 @@ class Spent:
         unsure_tokens: The most that requests without a readable answer may have cost: a connection that
             broke, a process that was killed. A budget counts them; `tokens` leaves them out.
         unsure_usd: The same in US dollars.
+        reused: Requests that were not sent, since an earlier execution of the run had been answered them; they
+            cost nothing and are in no other number.
     """
 
     calls: int = 0
@@ -81,6 +83,7 @@ class Spent:
     cached: int = 0
     unsure_tokens: int = 0
     unsure_usd: float = 0.0
+    reused: int = 0
 
     @property
     def tokens(self) -> int:
@@ -97,6 +100,7 @@ class Spent:
             self.cached + other.cached,
             self.unsure_tokens + other.unsure_tokens,
             self.unsure_usd + other.unsure_usd,
+            self.reused + other.reused,
         )
 
 

@@ -29,10 +29,12 @@ class Answered:
     Args:
         outputs: As the client returned them.
         usage: Tokens, as the client reported them.
+        shown: The entry that DSPy's history got, without the question; no part of a log, None from there.
     """
 
     outputs: Any
     usage: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -110,3 +110,11 @@ def test_the_sweep_overhead_benchmark_asks_each_question_once(tmp_path):
     written = record(run("sweep_overhead", "--smoke", folder=tmp_path))
     assert [row["questions"] for row in written["rows"]] == [8, 36]
     assert all(row["ratio"] > 0 for row in written["rows"])
+
+
+def test_an_edit_evaluated_downstream_only_is_decided_alike_for_fewer_calls(tmp_path):
+    written = record(run("downstream", "--smoke", folder=tmp_path))
+    assert {row["program"] for row in written["rows"]} == {"bbh", "gsm8k", "liar", "chain of 6"}
+    assert all(row["same_scores"] and row["same_decision"] for row in written["rows"])
+    chain = [row["downstream"] / row["full"] for row in written["rows"] if row["program"] == "chain of 6"]
+    assert chain == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 1])
