@@ -110,7 +110,7 @@ class Run:
         self.warnings: list[str] = []
         self.notes: Counter[str] = Counter()
 
-    async def evaluate(
+    async def evaluate(  # noqa: PLR0913 - keyword-only parts of one question
         self,
         what: str,
         examples: Sequence[dspy.Example],

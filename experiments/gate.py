@@ -39,6 +39,7 @@ import numpy as np
 from records import interval
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop.step.commit import Commit
 from dspy_semantic_backprop.step.comparison import Comparison, Pair
 from dspy_semantic_backprop.step.gate import Confident, Gate, Verdict, confident, looks_of, strict, strictly_better
 
@@ -54,6 +55,7 @@ METHODS: dict[str, Callable[[], presets.Method]] = {
     "semantic without commit": lambda: replace(presets.semantic(), commit=None),
     "> (published)": presets.published,
 }
+START = "Answer the question."
 EFFECT = re.compile(r"\[([+-]\d\.\d+)\]")
 
 
@@ -159,14 +161,15 @@ def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
     nothing = scenario == "compile, no effect"
     lm = World(CEILING if nothing else BASE, noise, (0.0,) if nothing else (0.1, -0.1, 0.0, 0.0), seed)
     questions = [dspy.Example(question=f"{seed}/{at}").with_inputs("question") for at in range(size + 20)]
-    program = dspy.Predict(dspy.Signature("question -> answer", "Answer."))
+    program = dspy.Predict("question -> answer")
+    program.signature = program.signature.with_instructions(START)
     optimizer = SemanticGradientDescent(
         right, steps=STEPS, method=METHODS[name](), num_threads=1, seed=seed, subscribers=(), probe="never"
     )
     with dspy.context(lm=lm):
         better: Any = optimizer.compile(program, trainset=questions[:20], valset=questions[20:])
     instruction = better.signature.instructions
-    return instruction != "Answer.", true_gain(instruction), lm.asked
+    return instruction != START, true_gain(instruction), lm.asked
 
 
 def compiles(config: argparse.Namespace, pool: Any, name: str, scenario: str, size: int) -> dict[str, Any]:
@@ -257,7 +260,7 @@ def main() -> None:
         "command": " ".join(["python", *sys.argv]),
         "settings": vars(config),
         "simulated": True,
-        "stated_error": {"semantic (default)": presets.semantic().commit.error, "confident (default)": confident.error},
+        "stated_error": {"semantic (default)": Commit().error, "confident (default)": confident.error},
         "seconds": round(time.monotonic() - started),
         "rows": rows,
     }

@@ -69,7 +69,7 @@ def test_a_bad_valset_is_named_too():
 def test_an_empty_valset_is_named_and_the_trainset_decides(caplog):
     with served(careful), caplog.at_level(logging.WARNING, logger="dspy_semantic_backprop"):
         optimizer = SemanticGradientDescent(right, subscribers=(), steps=2)
-        better: Any = optimizer.compile(Chain(), trainset=questions(2), valset=[])
+        better: Any = optimizer.compile(Chain(), trainset=questions(3), valset=[])
     assert "valset is empty" in caplog.text
     assert better.detailed_results.score_after == 1.0
 

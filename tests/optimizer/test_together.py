@@ -146,7 +146,7 @@ def test_a_compiled_part_of_a_larger_program_stays_frozen_and_is_named(caplog):
 def test_the_snippets_of_the_readme_run():
     code = re.findall(r"```python\n(.*?)```", SNIPPETS.read_text(encoding="utf-8"), re.DOTALL)
     assert len(code) == 3
-    examples = questions(6)
+    examples = questions(7)
     with served(careful) as server:
         for snippet in code:
             names: dict[str, Any] = {
