@@ -161,7 +161,7 @@ def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
     nothing = scenario == "compile, no effect"
     lm = World(CEILING if nothing else BASE, noise, (0.0,) if nothing else (0.1, -0.1, 0.0, 0.0), seed)
     questions = [dspy.Example(question=f"{seed}/{at}").with_inputs("question") for at in range(size + 20)]
-    program = dspy.Predict("question -> answer")
+    program: Any = dspy.Predict("question -> answer")
     program.signature = program.signature.with_instructions(START)
     optimizer = SemanticGradientDescent(
         right, steps=STEPS, method=METHODS[name](), num_threads=1, seed=seed, subscribers=(), probe="never"
@@ -174,7 +174,9 @@ def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
 
 def compiles(config: argparse.Namespace, pool: Any, name: str, scenario: str, size: int) -> dict[str, Any]:
     """One row about whole compiles."""
-    jobs = [(name, scenario, size, config.noise, config.seed + at) for at in range(config.compiles)]
+    full = scenario == "compile, no effect" and "without" not in name
+    runs = config.compiles if full else min(config.compiles, config.others)
+    jobs = [(name, scenario, size, config.noise, config.seed + at) for at in range(runs)]
     done = pool.map(compiled, jobs, chunksize=5)
     taken = [one for one in done if one[0]]
     worse = sum(gain < 1e-9 for _, gain, _ in taken)
@@ -233,7 +235,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 20, 50, 100, 200])
     parser.add_argument("--runs", type=int, default=2000, help="decisions in each row")
     parser.add_argument("--compile_sizes", type=int, nargs="+", default=[20, 60])
-    parser.add_argument("--compiles", type=int, default=500, help="compiles in each row")
+    parser.add_argument("--compiles", type=int, default=500, help="compiles without effect in each row")
+    parser.add_argument("--others", type=int, default=100, help="compiles in each other row")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")
