@@ -8,6 +8,7 @@ inputs. What is unlike anything else (an order number, a long name) counts anywh
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,8 @@ _NO_ANSWER = frozenset(
 )
 _TIED = 3
 _LONGEST = 7
-_MANY_WORDS = 300
+_MANY_WORDS = 200
+_LONGEST_INPUT = 5_000
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,11 @@ class Answers:
     """
 
     def __init__(self, labels: Mapping[int, Sequence[tuple[str, str]]], inputs: Mapping[int, Sequence[str]]) -> None:
-        self._inputs = inputs
+        # In a long text anything stands somewhere.
+        self._inputs = {at: [text for text in texts if len(text) <= _LONGEST_INPUT] for at, texts in inputs.items()}
         self._most = shared_by(len(inputs))
-        self._spread = Counter(
-            word for texts in inputs.values() for word in {one for text in texts for one in words(text)}
-        )
+        own = ({word for text in texts for word in words(text)} for texts in self._inputs.values())
+        self._spread = Counter(itertools.chain.from_iterable(own))
         self._answers: dict[tuple[str, ...], Answer] = {}
         by_field: dict[str, dict[tuple[str, ...], list[tuple[int, str]]]] = {}
         for example_id, told in labels.items():
@@ -149,11 +151,11 @@ class Answers:
 
     def _tied(self, example_id: int, beside: set[str]) -> bool:
         texts = self._inputs[example_id]
-        own = [word for text in texts for word in words(text)]
-        shared = {word for word in set(own) & beside if self._spread[word] < self._most}
+        own = {word for text in texts for word in words(text)}
+        shared = {word for word in own & beside if self._spread[word] < self._most}
         if not shared:
             return False
-        if len(own) <= 2 and set(own) <= beside:
+        if len(own) <= 2 and own <= beside:
             return True
         names = {word for text in texts for name in _NAME.findall(text) for word in words(name)}
         points = sum(2 if word in names or (word[0].isdigit() and len(word) > 1) else _is_rare(word) for word in shared)

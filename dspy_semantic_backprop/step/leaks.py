@@ -31,7 +31,9 @@ from .wholes import Wholes
 from .words import Span, located, signs, words
 
 _COMPARED = 2_000
-_IN_SIGNS = 0.25
+"""In longer texts, in characters, there are words enough to tell them apart."""
+
+_IN_SIGNS = 1 / 3
 """A text with at least this share of punctuation is one of formulas, brackets or code."""
 
 
@@ -67,7 +69,7 @@ class LeakGuard:
         self._in_signs = _that_signs_tell_apart(found)
         if self._in_signs:
             # The others too: what many share is nobody's in every comparison.
-            found = [one for one in found if one.text in self._in_signs or len(one.text) <= _COMPARED]
+            found = [one for one in found if len(one.text) <= _COMPARED]
             indices = (Quotations(found, len(inputs), in_signs=True), Wholes(found, len(inputs), in_signs=True))
             self._indices.append(indices)
         self._answers = Answers(
@@ -155,12 +157,12 @@ def _that_signs_tell_apart(found: Sequence[Passage]) -> set[str]:
     texts: dict[tuple[str, ...], set[str]] = {}
     dense: set[str] = set()
     for one in found:
-        beginning = one.text[:_COMPARED]
-        among = words(beginning)
-        marks = sum(not sign.isalnum() and not sign.isspace() for sign in beginning)
+        if len(one.text) > _COMPARED:
+            continue
+        among = words(one.text)
+        marks = sum(not sign.isalnum() and not sign.isspace() for sign in one.text)
         if marks >= _IN_SIGNS * (len(among) + marks):
             dense.add(one.text)
-        elif beginning == one.text:
-            texts.setdefault(tuple(among), set()).add(one.text)
+        texts.setdefault(tuple(among), set()).add(one.text)
     alike = {text for same in texts.values() if len(same) > 1 for text in same}
     return (alike | dense) - {one.text for one in found if one.least}

@@ -87,12 +87,13 @@ class Quotations:
             seen.add(passage.text)
             found = self._split(passage.text)
             total += len(found)
-            rows = np.unique(rows_of(found)).astype(np.uint64) << np.uint64(32)
+            rows = rows_of(found).astype(np.uint64) << np.uint64(32)
             parts.append(rows | np.uint64(len(self._passages)))
             self._passages.append(passage)
             self._sizes.append(len(found))
         self._rows = np.concatenate(parts)
         self._rows.sort()
+        self._rows = self._rows[np.diff(self._rows, prepend=np.uint64(0)) != 0]
         self._long = _LONG + round(2 * max(0.0, math.log10(max(total, 1) / 1e6)))
 
     def find(self, text: Sequence[str], familiar: np.ndarray) -> Iterator[Found]:
@@ -106,13 +107,18 @@ class Quotations:
         new = ~np.isin(rows, familiar)
         first, behind = self._stretches(rows)
         shared = np.where(new, behind - first, 0)
-        for owner, group in self._groups(first, shared, self._most, _GAP):
-            if _covered(group) >= 4:
+        quoted = np.zeros(len(text), bool)
+        groups = sorted(self._groups(first, shared, self._most, _GAP), key=lambda one: -len(one[1]))
+        for owner, group in groups:
+            # A stretch that one passage explains need not be compared with all the others that share a part of it.
+            if _covered(group) >= 4 and not quoted[group[0] : group[-1] + _RUN].all():
                 found = self._checked(text, rows, group, owner)
                 if found is not None:
+                    quoted[slice(*found)] = True
                     yield Found(self._passages[owner], found)
         for owner, group in self._groups(first, shared, self._half, _FAR):
-            if len(group) >= _LONG and self._sizes[owner] <= _BRIEF:
+            known = quoted[group[0] : group[-1] + _RUN].all()
+            if len(group) >= _LONG and self._sizes[owner] <= _BRIEF and not known:
                 group = self._all_of(owner, rows, group)
                 if len(group):
                     yield Found(self._passages[owner], (int(group[0]), int(group[-1]) + _RUN))

@@ -18,6 +18,7 @@ _HEAD = 4
 _LONGEST = 400
 _BY_LENGTH = 8
 """A text of so many words is nobody's phrase, even if each of its words is common."""
+_INPUT = 5
 _NEAR = range(6, 61)
 _SHARE = 0.8
 _APART = 3
@@ -46,7 +47,10 @@ class Wholes:
             found: ones[0]
             for found, ones in same.items()
             if len(ones) < most
-            and (len(found) >= _BY_LENGTH or (not in_signs and ones[0].whole and _tells(found) and rare & set(found)))
+            and (
+                len(found) >= (_INPUT if ones[0].whole else _BY_LENGTH)
+                or (not in_signs and ones[0].whole and _tells(found) and rare & set(found))
+            )
         }
         self._lengths: dict[tuple[str, ...], set[int]] = {}
         self._holding: dict[str, list[tuple[str, ...]]] = {}
