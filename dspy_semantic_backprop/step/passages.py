@@ -93,14 +93,15 @@ def _is_long(text: str) -> bool:
 
 
 def _items(value: Any) -> list[tuple[Any, Any]] | None:
+    parts: Any = value
     if hasattr(value, "model_dump"):
-        value = value.model_dump()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = vars(value)
-    if isinstance(value, Mapping) or hasattr(value, "items"):
-        return list(value.items())
-    if isinstance(value, Set):
-        value = sorted(value, key=str)
-    if isinstance(value, Sequence):
-        return [(None, item) for item in value]
-    return None
+        parts = value.model_dump()
+    elif dataclasses.is_dataclass(value):
+        parts = vars(value)
+    if isinstance(parts, type):
+        return None
+    if hasattr(parts, "items"):
+        return list(parts.items())
+    if isinstance(parts, Set):
+        parts = sorted(parts, key=str)
+    return [(None, item) for item in parts] if isinstance(parts, Sequence) else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 _UNSEEN = re.compile(
     "[\u0300-\u036f\u00ad\u034f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u3099\u309a\ufe00-\ufe0f\ufeff]"
@@ -68,7 +68,7 @@ def located(text: str, *, with_signs: bool = False) -> tuple[list[str], list[Spa
     return _uniform(match.group() for match in matches), spans
 
 
-def weight(some: Sequence[str]) -> float:
+def weight(some: Iterable[str]) -> float:
     """How many words these are worth."""
     return sum(0.5 if len(word) == 1 and word > "\u0900" else 1.0 for word in some)
 
