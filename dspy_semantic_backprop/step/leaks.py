@@ -141,7 +141,7 @@ class LeakGuard:
             for one in itertools.chain(quotations.find(found, rows), wholes.find(found, familiar)):
                 if with_signs and one.passage.text not in self._in_signs:
                     continue
-                first, behind = one.words
+                first, behind = _without_edges(found, *one.words)
                 yield Leak(one.passage.example_id, one.passage.field, (spans[first][0], spans[behind - 1][1]))
         found, spans = located(text)
         for answer, example_id, span in self._answers.find(text, found, spans, known[0][0]):
@@ -150,6 +150,12 @@ class LeakGuard:
     def _known(self, current: str) -> list[tuple[list[str], np.ndarray]]:
         text = f"{self._start}\n{current}"
         return [(known, np.unique(rows_of(known))) for known in (words(text), signs(text))]
+
+
+def _without_edges(found: Sequence[str], first: int, behind: int) -> Span:
+    """A stretch without the punctuation around it, which may be of the sentences beside it."""
+    inner = [at for at in range(first, behind) if found[at][0].isalnum()]
+    return (inner[0], inner[-1] + 1) if inner else (first, behind)
 
 
 def _that_signs_tell_apart(found: Sequence[Passage]) -> set[str]:

@@ -15,6 +15,8 @@ SHORT = 8
 """A value of fewer words says little by itself: "State representative", "42"."""
 
 _DEEPEST = 20
+_ONE_VALUE = 5
+_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def passages(example_id: int, inputs: Mapping[str, Any], labels: Mapping[str, An
         forms = [f"{key}: {text}" for _, key, text in beside], [text for _, _, text in beside]
         sizes = [len(words(text)) for _, _, text in beside]
         # One of the values alone is no quotation of them all.
-        least = max(max(sizes) + 2, min(SHORT, math.ceil(0.8 * sum(sizes))))
+        least = max(min(max(sizes), _ONE_VALUE) + 2, min(SHORT - 1, math.ceil(_SHARE * sum(sizes))), 4)
         found.append(Passage(example_id, names, "\n".join(itertools.chain(*forms)), least=least))
     return found
 

@@ -144,14 +144,7 @@ class Quotations:
         def holds(some: np.ndarray) -> bool:
             return len(own) >= _LONG and bool(np.isin(own, rows[some]).mean() >= _NEARLY_ALL)
 
-        if not holds(group):
-            return group[:0]
-        parts = np.split(group, np.flatnonzero(np.diff(group) > _GAP) + 1)
-        while len(parts) > 1 and holds(np.concatenate(parts[1:])):
-            parts = parts[1:]
-        while len(parts) > 1 and holds(np.concatenate(parts[:-1])):
-            parts = parts[:-1]
-        return np.concatenate(parts)
+        return _trimmed(group, _GAP, holds)
 
     def _stretches(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keys = rows.astype(np.uint64) << np.uint64(32)
@@ -166,10 +159,12 @@ class Quotations:
         first = int(np.argmax(ends - np.arange(len(places))))
         near = there[places[first : ends[first]]]
         kept = group[np.isin(rows[group], near)]
-        quoted = {at + step for at in kept.tolist() for step in range(_RUN)}
-        if weight([text[at] for at in quoted]) < needed:
-            return None
-        return int(kept[0]), int(kept[-1]) + _RUN
+
+        def holds(some: np.ndarray) -> bool:
+            return weight(str(text[at]) for at in {at + step for at in some.tolist() for step in range(_RUN)}) >= needed
+
+        kept = _trimmed(kept, _RUN, holds)
+        return (int(kept[0]), int(kept[-1]) + _RUN) if len(kept) else None
 
     def _reread(self, owner: int) -> tuple[np.ndarray, float]:
         """The rows of a passage, and how many of its words are a quotation of it."""
@@ -200,6 +195,18 @@ def rows_of(some: Sequence[str]) -> np.ndarray:
 
 
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+
+
+def _trimmed(group: np.ndarray, gap: int, holds: Callable[[np.ndarray], bool]) -> np.ndarray:
+    """A group of rows without what lies apart from the rest and is not needed; empty where all is not enough."""
+    if not holds(group):
+        return group[:0]
+    parts = np.split(group, np.flatnonzero(np.diff(group) > gap) + 1)
+    while len(parts) > 1 and holds(np.concatenate(parts[1:])):
+        parts = parts[1:]
+    while len(parts) > 1 and holds(np.concatenate(parts[:-1])):
+        parts = parts[:-1]
+    return np.concatenate(parts)
 
 
 def _covered(group: np.ndarray) -> int:

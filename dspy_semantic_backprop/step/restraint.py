@@ -94,8 +94,8 @@ class Restraint:
                 where = [name] if isinstance(self.protect, Mapping) else names
                 if not any({span.strip(), canonical(span)} & set(standing[one]) for one in where):
                     raise SetupError(
-                        f"the protected text {span!r} does not stand in the instruction of {' or '.join(where)}: copy it"
-                        " exactly as it is there"
+                        f"the protected text {span!r} does not stand in the instruction of {' or '.join(where)}:"
+                        " copy it exactly as it is there"
                     )
 
     def budget(self, failures: int) -> int | None:

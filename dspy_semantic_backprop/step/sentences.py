@@ -35,7 +35,7 @@ _CHOICES = re.compile(r"\W*(?:options?|choices)\b.{0,3}\s*$", re.IGNORECASE)
 _ITEM = re.compile(r"\s*(?:[-*+\u2022\uff0d]|\d+[.)])\s")
 _UNFINISHED = re.compile(rf"\W*{_CUE}\b[^.!?]*$", re.IGNORECASE)
 _AS_IN = re.compile(
-    r"[,;:(\u2013\u2014-]?\s*\b(?:e\.g\.|for example|for instance|such as|as in|like in|like)\W", re.IGNORECASE
+    r"\s*[,;:(\u2013\u2014-]?\s*\b(?:e\.g\.|for example|for instance|such as|as in|like in|like)\W", re.IGNORECASE
 )
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -137,7 +137,7 @@ def _example_in(text: str, piece: Piece, span: Span) -> Span | None:
     if not before or len(_LETTER.findall(sentence[: before[0].start()])) < 10:
         return None
     start = before[0].start()
-    opened = sentence[start : start + 1] == "("
+    opened = before[0].group().lstrip().startswith("(")
     close = sentence.find(")", span[1] - piece.start) if opened else -1
     if opened and close >= 0:
         return piece.start + start, piece.start + close + 1

@@ -6,8 +6,10 @@ all examples share, no run tells which one it is; the whole does.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from difflib import Match, SequenceMatcher
 
 from .passages import Passage
@@ -22,6 +24,10 @@ _INPUT = 5
 _NEAR = range(6, 61)
 _SHARE = 0.8
 _APART = 3
+_SHORT = range(5, 10)
+_SEARCHED = 4_000
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_NAMES = re.compile(r"\d[\d,.]*\d|(?<=\w )[A-Z][^\W\d_]{2,}")
 
 
 class Wholes:
@@ -42,6 +48,9 @@ class Wholes:
         same: dict[tuple[str, ...], list[Passage]] = {}
         for passage, found in texts:
             same.setdefault(found, []).append(passage)
+            if not in_signs and len(found) > _BY_LENGTH:
+                for sentence in map(tuple, map(words, _particular_sentences(passage.text))):
+                    same.setdefault(sentence, []).append(replace(passage, whole=True))
         rare = {word for word, count in spread.items() if count < most or examples < 3}
         self._exact = {
             found: ones[0]
@@ -104,6 +113,11 @@ class Wholes:
                 ):
                     last = start + behind
                     yield Found(self._exact[found], (start + first, start + behind))
+
+
+def _particular_sentences(text: str) -> list[str]:
+    """The short sentences of a text that name somebody or something, or a number that is not small."""
+    return [one for one in _SENTENCE.split(text[:_SEARCHED]) if len(one.split()) in _SHORT and _NAMES.search(one)]
 
 
 def _compact(blocks: list[Match]) -> list[Match]:

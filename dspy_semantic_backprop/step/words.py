@@ -20,7 +20,7 @@ _UNSEEN = re.compile(
 _UNSPACED = "\u0900-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]|(?<=\d)(?:\.(?=\d)|,(?=\d\d\d(?!\d))))+")
 _SIGN = re.compile(rf"{_WORD.pattern}|[^\w\s]|_")
-_MARKS = re.compile(r"[^\x00-\x7f\w]+")
+_MARKS = re.compile(r"[^\x00-\x7f\w]+|\x01")
 _GROUP = re.compile(r",(?<=\d,)(?=\d\d\d(?!\d))")
 _POINT = re.compile(r"\.(?<=\d\.)(?=\d)")
 _ASCII = bytes(ord(".") if at == 1 else at if chr(at).isalnum() and at < 128 else ord(" ") for at in range(256))
