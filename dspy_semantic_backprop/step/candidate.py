@@ -1,18 +1,24 @@
 """A candidate is a set of instructions: read from a program, written into a copy of it.
 
 The only room that touches a predictor's signature. What an instruction must keep (the tool list of a
-ReAct predictor, which DSPy writes into the instruction) is protected text: proposals never see it as
-theirs to change, and it is put back behind whatever they wrote.
+ReAct predictor, and what else DSPy writes into an instruction: `scaffold`) is protected text: proposals
+never see it as theirs to change, and it is put back behind whatever they wrote.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+
+from .scaffold import scaffolds
+
+_A_LINE = 20
+"""Shorter lines, in characters, may stand in a task and in a list of tools alike."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +57,40 @@ class Parameters:
         """Find the protected text of a program's predictors."""
         names = {id(predictor): name for name, predictor in program.named_predictors()}
         protected: dict[str, str] = {}
-        module: Any
-        for _, module in program.named_sub_modules(dspy.ReAct):
-            name = names.get(id(module.react))
-            tools = _tool_text(module)
-            if name is not None and tools:
-                protected[name] = tools
+        for predictor, written in scaffolds(program):
+            name = names.get(id(predictor))
+            now = canonical(predictor.signature.instructions)
+            end = canonical(written)
+            if name is not None and now:
+                task = now.removesuffix(end).rstrip() if end and now.endswith(end) else ""
+                protected[name] = now.removeprefix(task)
         return cls(protected)
 
     def free(self, predictor: str, instruction: str) -> str:
         """The part of an instruction that may be rewritten."""
-        return instruction.removesuffix(self.protected.get(predictor, "")).rstrip()
+        end = self.protected.get(predictor, "")
+        return instruction.removesuffix(end).removesuffix(end.lstrip()).rstrip()
 
     def whole(self, predictor: str, text: str) -> str:
-        """A rewritten part as the instruction it becomes, protected text put back, as DSPy will store it."""
+        """A rewritten part as the instruction it becomes, protected text put back, as DSPy will store it.
+
+        What of the protected text the rewritten part repeats is left out: a model that was not asked for the tools
+        often copies them, and of two lists nobody knows which one counts.
+        """
         end = self.protected.get(predictor)
-        return canonical(f"{text.rstrip()}\n{end}" if end else text)
+        if not end:
+            return canonical(text)
+        text = canonical(_without_copies(canonical(text), end))
+        glue = "" if end[:1].isspace() or not text else "\n"
+        return canonical(f"{text}{glue}{end}")
 
 
-def _tool_text(module: Any) -> str:
-    # DSPy writes the task, its own rules and the tools into one text; a fresh ReAct shows where the task ends.
-    tools = [tool for name, tool in module.tools.items() if name != "finish"]
-    task = module.signature.instructions
-    twin: Any = dspy.ReAct(module.signature, tools=tools).react
-    fresh = twin.signature.instructions
-    end = canonical(fresh.removeprefix(task))
-    now = canonical(module.react.signature.instructions)
-    return end if now.endswith(end) else now
+def _without_copies(text: str, end: str) -> str:
+    """A text without what stands in protected text too: all of it, or lines of it."""
+    copy = r"\s+".join(map(re.escape, end.split()))
+    text = re.sub(rf"\s*{copy}\s*", "\n", text)
+    said = {line.strip() for line in end.splitlines() if len(line.strip()) >= _A_LINE}
+    return "\n".join(line for line in text.splitlines() if line.strip() not in said)
 
 
 def canonical(text: str) -> str:
