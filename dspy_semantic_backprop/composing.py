@@ -20,7 +20,6 @@ from dataclasses import replace
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import LMError
 
 from . import preflight
 from .concurrency import gather, run_sync
@@ -29,18 +28,17 @@ from .forward.evaluate import scored
 from .forward.metric import adapt
 from .forward.replaying.probe import Probe
 from .forward.values import describe
-from .lm import about, passage
 from .matching import Record, Witness
 from .optimizer import SemanticGradientDescent
 from .presets import Method
+from .proposing import Proposing
 from .run.budget import Budget, Spent
-from .run.journal import digest_of
 from .run.limits import Limits
 from .running import Run
 from .step.candidate import Candidate, canonical, read
-from .step.consider import LONGEST
+from .step.leaks import LeakGuard
 from .step.lessons import Lesson, group_by_predictor
-from .step.propose import Subject, render
+from .step.screen import Screen
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -67,7 +65,7 @@ class SemanticProposer:
             show, and where that finds none, as many examples are drawn from the trainset.
         trainset: The examples that GEPA is given.
         gradient_lm: Writes gradients and instructions; None takes GEPA's `reflection_lm`, or DSPy's configured one.
-        method: Its `backward`, `collect`, `deliver` and `propose` are used; None takes `presets.semantic()`.
+        method: Its `backward`, `collect`, `deliver`, `propose` and `restraint` are used; None: `presets.semantic()`.
         perfect: An example below this score is wrong and is learned from, in metric points; GEPA's `perfect_score`.
         failure_score: As for `SemanticGradientDescent`, as are `num_threads`, `probe` and `seed`.
         num_threads: See there.
@@ -127,6 +125,9 @@ class SemanticProposer:
         self._asked: Counter[str] = Counter()
         self._over = ""
         self._run = Run(self.settings, program)
+        start = read(program)
+        self.settings.method.restraint.check(start)
+        self._screen = Screen(self._run.parameters, self.settings.method.restraint, LeakGuard.of(trainset, start))
 
     def metric(
         self, gold: dspy.Example, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
@@ -221,14 +222,12 @@ class SemanticProposer:
             if id(example) not in learned:
                 told = record.lesson(predictors[record.predictor].signature, number)
                 lessons.setdefault(record.predictor, []).append(told)
-        proposed = await gather(lambda name: self._proposal(run, name, lessons.get(name, ()), now), components)
-        new: dict[str, str] = {}
-        for name, text in zip(components, proposed, strict=True):
-            usable = text and len(text) <= LONGEST
-            whole = run.parameters.whole(name, text) if usable else now.instructions[name]
-            if whole != now.instructions[name]:
-                new[name] = whole
-        return new
+        proposing = Proposing(run, self._screen, self._asked)
+        named = [name for name in dict.fromkeys(components) if lessons.get(name)]
+        texts = await gather(lambda name: proposing.rewrite(name, lessons[name], now), named)
+        screened = {name: self._screen(name, text, now) for name, text in zip(named, texts, strict=True)}
+        new = {name: run.parameters.whole(name, one.text) for name, one in screened.items() if not one.refusal}
+        return {name: text for name, text in new.items() if text != now.instructions[name]}
 
     def _chosen(
         self, run: Run, records: Sequence[Record], examples: Sequence[dspy.Example | None]
@@ -258,18 +257,3 @@ class SemanticProposer:
         explained = {outcome.example_id for outcome in swept}
         done = [one for one in outcomes if one.score >= self.perfect or one.example_id in explained]
         return group_by_predictor(swept, sweeps), {id(one.example) for one in done}
-
-    async def _proposal(self, run: Run, name: str, lessons: Sequence[Lesson], now: Candidate) -> str:
-        if not lessons:
-            return ""
-        free = run.parameters.free(name, now.instructions[name])
-        question = digest_of([name, free, render(lessons)])
-        attempt = self._asked[question]
-        self._asked[question] += 1
-        lm = self.settings.gradient_lm
-        try:
-            with passage("propose", run.ledger, lm=lm, turn=run.turn, tally=run.notes), about(name):
-                return await self.settings.method.propose(Subject(name, free, lessons, attempt))
-        except LMError as error:
-            logger.warning("no proposal for predictor %s: %s", name, error)
-            return ""

@@ -31,7 +31,9 @@ from .step.candidate import Candidate, changed, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
+from .step.leaks import LeakGuard
 from .step.pool import Pool
+from .step.screen import Screen
 from .step.split import split
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -78,8 +80,11 @@ class Descent(Run):
         self.pool = Pool(self.start, self._evaluate)
         self.train = Pool(self.start, self._evaluate_train) if self.split.separate else self.pool
         self.accepted = [self.start]
-        self.door = Door(self.parameters, settings.method.gate, self.pool, self.split.decide)
-        self.proposing = Proposing(self)
+        settings.method.restraint.check(self.start)
+        guard = LeakGuard.of([*trainset, *(valset or ())], self.start)
+        self.screen = Screen(self.parameters, settings.method.restraint, guard)
+        self.door = Door(self.screen, settings.method.gate, self.pool, self.split.decide)
+        self.proposing = Proposing(self, self.screen)
         self.classes = classes_of({number: self.examples[number] for number in self.split.decide})
         self.records: list[StepRecord] = []
         self.unread: list[int] = []
@@ -169,7 +174,7 @@ class Descent(Run):
                 return Ending.PERFECT
             learned = await self.proposing.learn(chosen, parent)
             self.publish(GradientsReady(step, learned.gradients))
-            proposals = await self.proposing.propose(learned, step, self.door.failed, method.proposals)
+            proposals = await self.proposing.propose(learned, step, method.proposals)
             decision = await self.door.consider(step, proposals, parent)
             if decision.fate is Fate.ACCEPTED:
                 self._accept(decision.candidate, parent)

@@ -41,6 +41,10 @@ from .step.choose import blamed as blamed_predictors
 from .step.commit import Commit
 from .step.gate import Gate, confident, strictly_better
 from .step.propose import Propose, Proposer
+from .step.restraint import Restraint
+
+WORDS = 200
+"""So many words the first edits of an instruction may add, remove or replace."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Method:
         gate: Whether a proposal replaces the program that it was made from: `confident`, `strict`, `Confident(error)`,
             `strictly_better`, `accept_always`.
         commit: Whether the run may return what it found: `Commit(error)`; None returns whatever the gate accepted.
+        restraint: What an edit must respect: its size, protected texts, constraints in words, quotations of examples.
         choose_parent: Which program a step improves: `incumbent`, `pareto`.
         proposals: How many proposals a step makes from one backward pass and races against each other.
         downstream: Whether an edit is evaluated only where it can reach: calls upstream of all edits, and beside them,
@@ -73,6 +78,7 @@ class Method:
     propose: Propose = field(default_factory=Proposer)
     gate: Gate = confident
     commit: Commit | None = field(default_factory=Commit)
+    restraint: Restraint = field(default_factory=lambda: Restraint(words=WORDS))
     choose_parent: ChooseParent = incumbent
     proposals: int = 1
     downstream: bool = True
@@ -86,7 +92,14 @@ def semantic() -> Method:
 
 def published() -> Method:
     """Semantic gradient descent as published: every program is run in full, and what scores more at all is kept."""
-    return replace(semantic(), gate=strictly_better, commit=None, downstream=False, name="published")
+    return replace(
+        semantic(),
+        gate=strictly_better,
+        commit=None,
+        restraint=Restraint(leaks="allow"),
+        downstream=False,
+        name="published",
+    )
 
 
 def isolated() -> Method:

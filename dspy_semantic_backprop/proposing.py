@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dspy.utils.exceptions import LMError
 
@@ -20,6 +20,7 @@ from .running import Run
 from .step.candidate import Candidate
 from .step.lessons import Lesson, group_by_predictor
 from .step.propose import Subject, render
+from .step.screen import Screen
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -57,11 +58,14 @@ class Proposing:
 
     Args:
         run: The run that they belong to.
+        screen: What the texts must pass; one that does not is asked for once more, with the reason.
+        asked: How often each question was asked before: a repeated one gets a fresh answer.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, screen: Screen, asked: Counter[str] | None = None) -> None:
         self.run = run
-        self.asked: Counter[str] = Counter()
+        self.screen = screen
+        self.asked: Counter[str] = asked if asked is not None else Counter()
 
     async def learn(self, chosen: Sequence[Scored], parent: Candidate) -> Learned:
         """Send the feedback of outcomes back through their graphs.
@@ -73,15 +77,12 @@ class Proposing:
         swept, sweeps = await self.run.sweep(await self.run.proved(chosen, parent))
         return Learned(parent, swept, sweeps, group_by_predictor(swept, sweeps))
 
-    async def propose(
-        self, learned: Learned, step: int, failed: Mapping[str, Sequence[str]], count: int = 1
-    ) -> list[dict[str, str]]:
+    async def propose(self, learned: Learned, step: int, count: int = 1) -> list[dict[str, str]]:
         """Rewrite instructions from what was learned.
 
         Args:
             learned: What was learned.
             step: The step of the run.
-            failed: Predictor's name -> the texts that were tried for it and helped nothing.
             count: How many proposals to make of the same lessons.
 
         Returns:
@@ -89,7 +90,7 @@ class Proposing:
         """
         names = self._chosen(learned, step)
         asked = [name for _ in range(count) for name in names]
-        texts = iter(await gather(lambda name: self._proposal(name, learned, failed.get(name, ())), asked))
+        texts = iter(await gather(lambda name: self.rewrite(name, learned.lessons[name], learned.parent), asked))
         return [{name: next(texts) for name in names} for _ in range(count)]
 
     def _chosen(self, learned: Learned, step: int) -> list[str]:
@@ -100,20 +101,40 @@ class Proposing:
         shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
         return method.choose_predictors(known, step, rng, shares) if known else []
 
-    async def _proposal(self, name: str, learned: Learned, failed: Sequence[str]) -> str:
-        run, lessons = self.run, learned.lessons[name]
-        free = run.parameters.free(name, learned.parent.instructions[name])
+    async def rewrite(self, name: str, lessons: Sequence[Lesson], parent: Candidate) -> str:
+        """Ask for a new instruction of one predictor; once more where it does not pass the screen.
+
+        Args:
+            name: The predictor.
+            lessons: What its calls teach.
+            parent: The instructions of the program.
+
+        Returns:
+            The text, without the protected part; empty where the provider, or the model, had none.
+        """
+        free = self.run.parameters.free(name, parent.instructions[name])
         question = digest_of([name, free, render(lessons)])
         attempt = self.asked[question]
         self.asked[question] += 1
+        failed = tuple(self.screen.failed.get(name, ())[-REMEMBERED:])
+        subject = Subject(name, free, lessons, attempt, failed, self.screen.told(name, parent))
+        text = await self._asked(subject, f"proposal {attempt} for {name}")
+        screened = self.screen(name, text, parent)
+        if not screened.refusal or not screened.mendable:
+            return text
+        demand = f"{subject.constraint}\nThe last text that you wrote was refused: {screened.refusal}."
+        return await self._asked(replace(subject, constraint=demand), f"proposal {attempt} for {name}, mended") or text
+
+    async def _asked(self, subject: Subject, where: str) -> str:
+        run = self.run
         try:
-            lm, where = run.settings.gradient_lm, f"proposal {attempt} for {name}"
             with (
-                passage("propose", run.ledger, lm=lm, where=where, turn=run.turn, tally=run.notes),
-                about(name),
+                passage(
+                    "propose", run.ledger, lm=run.settings.gradient_lm, where=where, turn=run.turn, tally=run.notes
+                ),
+                about(subject.predictor),
             ):
-                subject = Subject(name, free, lessons, attempt, tuple(failed[-REMEMBERED:]))
                 return await run.settings.method.propose(subject)
         except LMError as error:
-            logger.warning("no proposal for predictor %s: %s", name, error)
+            logger.warning("no proposal for predictor %s: %s", subject.predictor, error)
             return ""

@@ -6,15 +6,14 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .candidate import Candidate, Parameters, changed
+from .candidate import Candidate, changed
 from .comparison import Comparison
 from .credit import Credit, credits, earning
 from .gate import Gate, Verdict
 from .pool import Pool
 from .race import Raced, race
-
-LONGEST = 20_000
-"""The most characters that a proposed instruction may have; a longer one is a runaway answer."""
+from .screen import Screen
+from .similar import near_duplicate
 
 
 class Fate(enum.Enum):
@@ -63,21 +62,17 @@ class Door:
     """Considers proposals, and remembers what it has tried.
 
     Args:
-        parameters: Protected text of the program.
+        screen: What a text must pass before it costs anything.
         gate: Compares a candidate with the program it was made from.
         pool: The candidates of the run.
         ids: The examples to decide on, in the order of their evaluation.
-
-    Attributes:
-        failed: Predictor -> the texts that were tried for it and helped nothing, oldest first.
     """
 
-    def __init__(self, parameters: Parameters, gate: Gate, pool: Pool, ids: Sequence[int]) -> None:
-        self.parameters = parameters
+    def __init__(self, screen: Screen, gate: Gate, pool: Pool, ids: Sequence[int]) -> None:
+        self.screen = screen
         self.gate = gate
         self.pool = pool
         self.ids = ids
-        self.failed: dict[str, list[str]] = {}
         self._earned: dict[str, str] = {}
 
     async def consider(self, step: int, proposals: Sequence[Mapping[str, str]], parent: Candidate) -> Decision:
@@ -95,10 +90,10 @@ class Door:
         entrants: list[Candidate] = []
         fates: list[Fate] = []
         for texts in proposals:
-            usable = self._usable(texts, refused)
+            usable = self._usable(texts, parent, refused)
             candidate = parent.revised(usable)
             differs = changed(parent, candidate)
-            seen = candidate in self.pool or candidate in entrants
+            seen = self._seen(candidate, parent, differs)
             fates.append(
                 Fate.EMPTY if not usable else Fate.SAME if not differs else Fate.SEEN if seen else Fate.REJECTED
             )
@@ -115,14 +110,15 @@ class Door:
         self, step: int, entrants: Sequence[Candidate], parent: Candidate, refused: Mapping[str, str]
     ) -> Decision:
         raced = await race(self.pool, parent, entrants, self.ids, self.gate)
-        best = _best(raced)
+        best = self._best(raced, parent)
         found = await credits(self.pool, parent, best.candidate, best.comparison, step)
         part = earning(best.candidate, parent, found)
         if part is not None and (part not in self.pool or self.pool[part].origin == "credit"):
             self.pool.add(part, parent, step, "credit")
             raced += await race(self.pool, parent, [part], self.ids, self.gate)
-            best = _better(best, raced[-1])
-        accepted = best.verdict is Verdict.ACCEPT
+            # Of two that are as good, the one with fewer edits, which comes first.
+            best = self._best([raced[-1], best], parent)
+        accepted = best.verdict is Verdict.ACCEPT and self._worth(best, parent) > 0
         self._remember(best, parent, found, accepted)
         return Decision(
             Fate.ACCEPTED if accepted else Fate.REJECTED,
@@ -140,11 +136,32 @@ class Door:
         for name, text in edits.items():
             if accepted:
                 self._earned.pop(name, None)
+                self.screen.accepted(name)
             elif name in earned:
                 # What earned something in bad company is tried again beside what is accepted later.
                 self._earned[name] = text
             else:
-                self.failed.setdefault(name, []).append(self.parameters.free(name, text))
+                self.screen.rejected(name, text)
+
+    def _worth(self, one: Raced, parent: Candidate) -> float:
+        """The gain of a candidate, less what it loses for having grown; metric points."""
+        edits = changed(parent, one.candidate)
+        return one.comparison.gain - self.screen.penalty(parent, one.candidate, edits)
+
+    def _best(self, raced: Sequence[Raced], parent: Candidate) -> Raced:
+        return max(raced, key=lambda one: (one.verdict is Verdict.ACCEPT, self._worth(one, parent)))
+
+    def _seen(self, candidate: Candidate, parent: Candidate, edits: Sequence[str]) -> bool:
+        """Whether this candidate was evaluated before, or one that says the same."""
+        if candidate in self.pool:
+            return True
+        for entry in self.pool:
+            others = changed(candidate, entry.candidate)
+            if set(others) <= set(edits) and all(
+                near_duplicate(candidate.instructions[name], [entry.candidate.instructions[name]]) for name in others
+            ):
+                return True
+        return False
 
     def _recombined(self, parent: Candidate, step: int) -> list[Candidate]:
         """The program to beat with all edits that earned something before and were not accepted then."""
@@ -154,22 +171,13 @@ class Door:
         self.pool.add(candidate, parent, step, "recombined")
         return [candidate]
 
-    def _usable(self, texts: Mapping[str, str], refused: dict[str, str]) -> dict[str, str]:
+    def _usable(self, texts: Mapping[str, str], parent: Candidate, refused: dict[str, str]) -> dict[str, str]:
         usable: dict[str, str] = {}
         for name, text in texts.items():
-            if not text.strip():
-                refused[name] = "the proposal is empty"
-            elif len(text) > LONGEST:
-                refused[name] = f"the proposal has {len(text)} characters; at most {LONGEST} are accepted"
+            screened = self.screen(name, text, parent)
+            if screened.refusal:
+                refused[name] = screened.refusal
+                self.screen.refused(name)
             else:
-                usable[name] = self.parameters.whole(name, text)
+                usable[name] = self.screen.parameters.whole(name, screened.text)
         return usable
-
-
-def _best(raced: Sequence[Raced]) -> Raced:
-    return max(raced, key=lambda one: (one.verdict is Verdict.ACCEPT, one.comparison.gain))
-
-
-def _better(one: Raced, other: Raced) -> Raced:
-    """The better of two; of two that are as good, the one with fewer edits, which comes second."""
-    return _best([other, one])

@@ -37,6 +37,7 @@ class Rewrite(dspy.Signature):
     step: str = dspy.InputField(desc="the step: its name, inputs and outputs")
     current_instruction: str = dspy.InputField()
     lessons: str = dspy.InputField(desc="inputs, outputs and wanted changes of the step on some examples")
+    rejected_attempts: str = dspy.InputField(desc="texts that were tried and did not help; write something else")
     constraint: str = dspy.InputField(desc="what the new instruction must respect")
     new_instruction: str = dspy.OutputField(desc="the full text of the new instruction, and nothing else")
 
@@ -62,6 +63,7 @@ class RewriteFromAnalysis(dspy.Signature):
     step: str = dspy.InputField(desc="the step: its name, inputs and outputs")
     current_instruction: str = dspy.InputField()
     analysis: str = dspy.InputField(desc="what is wrong with the current instruction")
+    rejected_attempts: str = dspy.InputField(desc="texts that were tried and did not help; write something else")
     constraint: str = dspy.InputField(desc="what the new instruction must respect")
     new_instruction: str = dspy.OutputField(desc="the full text of the new instruction, and nothing else")
 
@@ -76,6 +78,7 @@ class Subject:
         lessons: What its calls teach.
         attempt: How many proposals this run asked for before: a repeated question gets a fresh answer.
         failed: Texts that were tried in the place of this instruction, or an earlier one, and helped nothing.
+        constraint: What the new instruction must respect, in words.
     """
 
     predictor: str
@@ -83,6 +86,7 @@ class Subject:
     lessons: Sequence[Lesson]
     attempt: int = 0
     failed: Sequence[str] = ()
+    constraint: str = ""
 
 
 class Propose(Protocol):
@@ -119,7 +123,11 @@ class Proposer:
             "current_instruction": subject.instruction,
         }
         lessons = await _told(subject)
-        constraint = {"constraint": "At most three sentences." if self.short else "No constraint on its length."}
+        demands = [subject.constraint] + (["At most three sentences."] if self.short else [])
+        constraint = {
+            "rejected_attempts": "\n\n".join(f"<<<{text}>>>" for text in subject.failed) or "(none)",
+            "constraint": "\n".join(one for one in demands if one) or "(none)",
+        }
         if not self.via_analysis:
             reply = await ask(Rewrite, {**common, "lessons": lessons, **constraint}, rollout=subject.attempt)
         else:

@@ -39,7 +39,7 @@ _STEPS = re.compile(r"statement|step|hint|note|intermediate|draft|evidence")
 _STEP_INPUT = re.compile(r"(?:statement|step|hint|note|intermediate|draft|evidence)\w*_\w+$")
 _QUESTION = re.compile(r"question|query|problem|task|input")
 _GOLD = re.compile(r"oracle|gold|label|expected|target|reference")
-_IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle")
+_IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle|^rejected")
 _BLOCK = re.compile(r"```(?:\w*\n)?(.*?)```", re.DOTALL)
 
 _EDGES = " .\"'`"

@@ -140,7 +140,7 @@ def test_nothing_is_evaluated_twice():
     again = run(world.door.consider(1, [{"c": "no use"}], START))
     assert again.fate is Fate.SEEN
     assert world.executions == before
-    assert world.door.failed["c"] == ["no use"]
+    assert world.door.screen.failed["c"] == ["no use"]
 
 
 def test_the_program_to_beat_need_not_be_the_newest():

@@ -13,6 +13,7 @@ from dspy_semantic_backprop.step.candidate import Candidate, Parameters
 from dspy_semantic_backprop.step.consider import Door
 from dspy_semantic_backprop.step.gate import Gate, confident
 from dspy_semantic_backprop.step.pool import Pool
+from dspy_semantic_backprop.step.screen import Screen
 
 Score = Callable[[dict[str, str], int], float]
 START = Candidate({"a": "plain", "b": "plain", "c": "plain"})
@@ -25,12 +26,12 @@ class World:
         executions: Candidate's edits -> how many examples it was run on.
     """
 
-    def __init__(self, score: Score, size: int = 40, gate: Gate = confident, parameters: Any = None) -> None:
+    def __init__(self, score: Score, size: int = 40, gate: Gate = confident, screen: Any = None) -> None:
         self.score = score
         self.executions: Counter[tuple[str, ...]] = Counter()
         self.pool = Pool(START, self._evaluate)
         self.ids = list(range(size))
-        self.door = Door(parameters or Parameters(), gate, self.pool, self.ids)
+        self.door = Door(screen or Screen(Parameters()), gate, self.pool, self.ids)
 
     async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> list[Scored]:
         edits = tuple(f"{name}={text}" for name, text in candidate.instructions.items() if text != "plain")
