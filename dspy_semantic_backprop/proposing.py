@@ -120,7 +120,7 @@ class Proposing:
         subject = Subject(name, free, lessons, attempt, failed, self.screen.told(name, parent))
         text = await self._asked(subject, f"proposal {attempt} for {name}")
         screened = self.screen(name, text, parent)
-        if not screened.refusal or not screened.mendable:
+        if not screened.refusal or not text.strip():
             return text
         demand = f"{subject.constraint}\nThe last text that you wrote was refused: {screened.refusal}."
         return await self._asked(replace(subject, constraint=demand), f"proposal {attempt} for {name}, mended") or text

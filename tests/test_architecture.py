@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "composing": {
         "optimizer",
         "matching",
+        "proposing",
         "running",
         "preflight",
         "presets",

@@ -25,7 +25,7 @@ from .capture import capture
 from .edges import recover
 from .graph import ComputationGraph
 from .metric import Grade, Metric
-from .names import UNNAMED, Names
+from .names import UNNAMED, Codes, Names
 from .reuse import Memory, Reuse
 from .trace import OUTPUT, Trace
 from .values import describe
@@ -85,6 +85,7 @@ class Evaluator:
         failure_score: The score of an execution in which the program itself failed, in metric points.
         limits: How long to wait, and how many examples may be missing.
         on_outcome: Called with each outcome as it comes.
+        codes: What the code of the program says; all programs that are evaluated are copies of one.
     """
 
     metric: Metric
@@ -93,6 +94,7 @@ class Evaluator:
     failure_score: float = 0.0
     limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
+    codes: Codes = field(default_factory=dict, repr=False)
 
     async def __call__(
         self,
@@ -122,7 +124,7 @@ class Evaluator:
             ModelUnavailable: If the provider never will answer.
             BudgetSpent: If the budget does not last.
         """
-        one = _Execution(self, program, Names(program), purpose, where, reuse)
+        one = _Execution(self, program, Names(program, self.codes), purpose, where, reuse)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
         return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))

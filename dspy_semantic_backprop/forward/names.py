@@ -13,22 +13,26 @@ from .slicing.sites import Position
 
 UNNAMED = "?"
 
+Codes = dict[frozenset[Position], ProgramCode | None]
+"""Where predictors are called -> what the program's code says of such executions."""
+
 
 class Names:
     """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it.
 
     Args:
         program: The program that runs.
+        codes: What was found out of the code of other copies of it, which is not found out again; None for nothing.
     """
 
-    def __init__(self, program: dspy.Module) -> None:
+    def __init__(self, program: dspy.Module, codes: Codes | None = None) -> None:
         named = _all_named(program)
         self._by_id = {id(predictor): name for name, predictor in named.items()}
         self._alive = list(named.values())
         self.all = tuple(named)
         self.constants = constants(program)
         self._program = program
-        self._codes: dict[frozenset[Position], ProgramCode | None] = {}
+        self._codes: Codes = codes if codes is not None else {}
         by_stage: dict[str, list[str]] = {}
         for name, predictor in named.items():
             by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)

@@ -90,14 +90,13 @@ class Door:
         entrants: list[Candidate] = []
         fates: list[Fate] = []
         for texts in proposals:
-            usable = self._usable(texts, parent, refused)
+            usable, fate = self._usable(texts, parent, refused)
             candidate = parent.revised(usable)
             differs = changed(parent, candidate)
-            seen = self._seen(candidate, parent, differs)
-            fates.append(
-                Fate.EMPTY if not usable else Fate.SAME if not differs else Fate.SEEN if seen else Fate.REJECTED
-            )
-            if fates[-1] is Fate.REJECTED:
+            if usable:
+                fate = Fate.SAME if not differs else Fate.SEEN if self._seen(candidate, differs) else Fate.REJECTED
+            fates.append(fate)
+            if fate is Fate.REJECTED:
                 entrants.append(candidate)
                 self.pool.add(candidate, parent, step)
         entrants += self._recombined(parent, step)
@@ -118,7 +117,7 @@ class Door:
             raced += await race(self.pool, parent, [part], self.ids, self.gate)
             # Of two that are as good, the one with fewer edits, which comes first.
             best = self._best([raced[-1], best], parent)
-        accepted = best.verdict is Verdict.ACCEPT and self._worth(best, parent) > 0
+        accepted = best.verdict is Verdict.ACCEPT and self._worth_its_length(best, parent)
         self._remember(best, parent, found, accepted)
         return Decision(
             Fate.ACCEPTED if accepted else Fate.REJECTED,
@@ -148,10 +147,13 @@ class Door:
         edits = changed(parent, one.candidate)
         return one.comparison.gain - self.screen.penalty(parent, one.candidate, edits)
 
+    def _worth_its_length(self, one: Raced, parent: Candidate) -> bool:
+        return self._worth(one, parent) > 0 or not self.screen.restraint.length_penalty
+
     def _best(self, raced: Sequence[Raced], parent: Candidate) -> Raced:
         return max(raced, key=lambda one: (one.verdict is Verdict.ACCEPT, self._worth(one, parent)))
 
-    def _seen(self, candidate: Candidate, parent: Candidate, edits: Sequence[str]) -> bool:
+    def _seen(self, candidate: Candidate, edits: Sequence[str]) -> bool:
         """Whether this candidate was evaluated before, or one that says the same."""
         if candidate in self.pool:
             return True
@@ -171,13 +173,18 @@ class Door:
         self.pool.add(candidate, parent, step, "recombined")
         return [candidate]
 
-    def _usable(self, texts: Mapping[str, str], parent: Candidate, refused: dict[str, str]) -> dict[str, str]:
+    def _usable(
+        self, texts: Mapping[str, str], parent: Candidate, refused: dict[str, str]
+    ) -> tuple[dict[str, str], Fate]:
+        """The instructions that pass the screen, and what becomes of the proposal if none does."""
         usable: dict[str, str] = {}
+        fate = Fate.EMPTY
         for name, text in texts.items():
             screened = self.screen(name, text, parent)
             if screened.refusal:
                 refused[name] = screened.refusal
+                fate = Fate.SEEN if screened.known else fate
                 self.screen.refused(name)
             else:
                 usable[name] = self.screen.parameters.whole(name, screened.text)
-        return usable
+        return usable, fate

@@ -21,12 +21,12 @@ class Screened:
     Args:
         text: The text, without what it quoted of examples; as proposed where it is refused.
         refusal: Why it is not used, in words that a language model can act on; "" if it is.
-        mendable: Whether the model that wrote it may be asked for another one that respects this.
+        known: Whether that is because it was tried before.
     """
 
     text: str
     refusal: str = ""
-    mendable: bool = True
+    known: bool = False
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Screen:
             parent: The instructions of the program that it is an edit of.
         """
         if not text.strip():
-            return Screened(text, "the proposal is empty", mendable=False)
+            return Screened(text, "the proposal is empty")
         current = self.parameters.free(predictor, parent.instructions[predictor])
         if len(text) > self.restraint.longest:
             return Screened(text, self.restraint.violation(text, current, predictor))
@@ -73,7 +73,8 @@ class Screen:
             return Screened(text, violation)
         twin = near_duplicate(text, self.failed.get(predictor, ()))
         if twin is not None:
-            return Screened(text, f"it says the same as a text that was tried and helped nothing: {_brief(twin)}")
+            said = f"it says the same as a text that was tried and helped nothing: {_brief(twin)}"
+            return Screened(text, said, known=True)
         return Screened(text)
 
     def refused(self, predictor: str) -> None:
