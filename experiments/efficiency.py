@@ -106,7 +106,7 @@ def contested(config: argparse.Namespace, optimizers: Sequence[str]) -> list[dic
     if config.processes < 2 or config.smoke:
         done = [run(heat) for heat in heats]
     else:
-        with ProcessPoolExecutor(config.processes, max_tasks_per_child=4) as pool:
+        with ProcessPoolExecutor(config.processes) as pool:
             # The largest program first, so that no process is left alone with it at the end.
             running = {pool.submit(run, heat): heat for heat in sorted(heats, key=lambda heat: -heat.caps[-1])}
             finished = {running[one]: one.result() for one in tqdm(as_completed(running), total=len(heats), unit="run")}

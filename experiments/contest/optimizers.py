@@ -115,7 +115,7 @@ def gepa(entry: Entry, rung: int) -> dspy.Module:
 
 
 def miprov2(entry: Entry, rung: int) -> dspy.Module:
-    """MIPROv2 without demonstrations, as all but SIMBA are; cached answers are free, hence more trials than it advises."""
+    """MIPROv2 without demonstrations; cached answers are free, hence more trials than it advises."""
     candidates = instruction_candidates(entry)
     optimizer = dspy.MIPROv2(
         metric=entry.score,

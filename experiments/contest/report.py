@@ -75,7 +75,7 @@ def areas(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def standings(areas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each optimizer on each program and on all: mean area and final score with intervals, and mean ranks, 1 the best."""
+    """Each optimizer on each program and on all: mean area and final score, with intervals and mean ranks (1: best)."""
     from scipy.stats import rankdata
 
     ranks: dict[tuple[str, int, str], dict[str, float]] = {}
@@ -117,6 +117,7 @@ def differences(areas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             ]
             for what in ("area", "final") if pairs else ():
                 found = [round(ours[what] - theirs[what], 4) for ours, theirs in pairs]
+                tested: Any = wilcoxon(found) if any(found) else None
                 made.append(
                     {
                         "program": program,
@@ -127,7 +128,7 @@ def differences(areas: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                         "interval": [round(bound, 4) for bound in interval(found)],
                         "better": sum(one > 0 for one in found),
                         "worse": sum(one < 0 for one in found),
-                        "p": float(wilcoxon(found).pvalue) if any(found) else 1.0,
+                        "p": float(tested.pvalue) if tested else 1.0,
                     }
                 )
     return made
