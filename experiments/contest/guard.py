@@ -30,7 +30,7 @@ class Guard:
         cap: The most requests.
     """
 
-    def __init__(self, server: SimulatedServer, cap: int) -> None:
+    def __init__(self, server: SimulatedServer, cap: float) -> None:
         self.server = server
         self.cap = cap
         self.waiting = 0

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -146,10 +147,10 @@ def raced(heat: Heat, examples: Sets, cap: int, rung: int) -> Outcome:
 
 @contextlib.contextmanager
 def entered(heat: Heat, examples: Sets, cap: int) -> Iterator[tuple[Entry, BestSoFar, SimulatedServer]]:
-    """A server of its own, the guarded models, and the observer."""
+    """A server of its own, the models behind their guard, and the observer."""
     pipeline = PIPELINES[heat.program]
     with SimulatedServer(seed=heat.seed, noise=heat.noise) as server:
-        guard = Guard(server, cap)
+        guard = Guard(server, math.inf if OPTIMIZERS[heat.optimizer].bounded else cap)
         student, proposer = GuardedLM(guard, 0.0), GuardedLM(guard, 1.0)
         program = pipeline.build()
         best = BestSoFar(program, len(examples.val))

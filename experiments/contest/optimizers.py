@@ -9,8 +9,8 @@
 | `simba`    | train and val   | train and val   | `max_steps`, the largest that ends within the cap    |
 
 COPRO looks at no example, so it gets those that all others decide on; SIMBA learns from what it scores, so it gets
-both. What the guard stops has the best program so far, which is also what the optimizer would have returned. SIMBA
-decides at its very end only, so for it a run counts that ends by itself.
+both. Ours is given no guard: its budget must hold. What the guard stops has the best program so far, which is also
+what the optimizer would have returned. SIMBA decides at its very end only, so for it a run counts that ends by itself.
 """
 
 from __future__ import annotations
@@ -75,11 +75,13 @@ class Contestant:
         compile: Optimises, given what there is and a rung of its ladder.
         first: The rung to begin with; None where there is one rung only, and the best so far counts at the cap.
         needs: A package that it cannot run without.
+        bounded: Whether it keeps to the cap by itself, so that no guard has to end it.
     """
 
     compile: Callable[[Entry, int], dspy.Module]
     first: Callable[[Entry], int] | None = None
     needs: str = "dspy"
+    bounded: bool = False
 
     @property
     def available(self) -> bool:
@@ -197,7 +199,7 @@ def simba_steps(entry: Entry) -> int:
 
 
 OPTIMIZERS = {
-    "semantic": Contestant(semantic),
+    "semantic": Contestant(semantic, bounded=True),
     "gepa": Contestant(gepa, needs="gepa"),
     "miprov2": Contestant(miprov2, needs="optuna"),
     "simba": Contestant(simba, first=simba_steps),

@@ -161,7 +161,7 @@ def plot(record: dict[str, Any], path: Path, title: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     programs = [program for (program,) in _distinct(record["curves"], "program")]
     optimizers = [optimizer for (optimizer,) in _distinct(record["curves"], "optimizer")]
@@ -181,7 +181,10 @@ def plot(record: dict[str, Any], path: Path, title: str) -> None:
             panel.plot(tokens, [one["heldout"] for one in mine], marker="o", markersize=4, label=optimizer, **style)
             low, high = ([max(0.0, min(1.0, one["interval"][side])) for one in mine] for side in (0, 1))
             panel.fill_between(tokens, low, high, color=f"C{at}", alpha=0.1, linewidth=0)
-        panel.set(title=program, xlabel="tokens spent", xscale="log", ylim=(0, 1.03))
+        panel.set(title=program, xlabel="tokens spent, thousands", xscale="log", ylim=(0, 1.03))
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(lambda tokens, _: f"{tokens / 1000:g}")
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
     panels[0, 0].set_ylabel("held-out score")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.suptitle(title, fontsize=11)
