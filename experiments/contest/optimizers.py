@@ -108,7 +108,7 @@ def gepa(entry: Entry, rung: int) -> dspy.Module:
     optimizer = dspy.GEPA(
         entry.metric,
         # Cached answers are no calls: with a bound that counts them it would stop too early.
-        max_metric_calls=3 * entry.cap // entry.predictors,
+        max_metric_calls=6 * entry.cap // entry.predictors,
         reflection_lm=entry.proposer,
         num_threads=1,
         seed=entry.seed,
@@ -159,14 +159,14 @@ def instruction_candidates(entry: Entry) -> int:
 
 
 def copro(entry: Entry, rung: int) -> dspy.Module:
-    """COPRO, as broad as its first rounds fit the cap; its own default is a breadth of 10.
+    """COPRO, as broad as its first round fits the cap with nothing cached; its own default is a breadth of 10.
 
     Its depth is its default: much deeper it nests signatures until Python's recursion limit (DSPy 3.4.1).
     """
     optimizer = dspy.COPRO(
         prompt_model=entry.proposer,
         metric=entry.score,
-        breadth=min(10, max(2, round(entry.evaluations / (2 * entry.predictors)))),
+        breadth=min(10, max(2, round(entry.evaluations / entry.predictors))),
         depth=3,
     )
     settings = {"num_threads": 1, "display_progress": False}

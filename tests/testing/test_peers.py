@@ -78,6 +78,22 @@ def test_gepas_reflection_names_the_method_to_a_step_and_the_form_to_the_answer(
     assert NUMBER in proposed["final"]
 
 
+def test_gepas_reflection_names_the_sign_that_a_hint_missed() -> None:
+    from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
+
+    told = "Judging by the speaker's job title, give a hint as to whether the statement is a lie."
+    missed = [
+        {
+            "Inputs": {"statement": f"The county spends {at} million.", "job_title": "Radio host"},
+            "Generated Outputs": {"hint": "The intermediate result is trustworthy (job title: Radio host)."},
+            "Feedback": "The expected answer is yes; the program answered no.",
+        }
+        for at in range(3, 6)
+    ]
+    proposed = InstructionProposer()({"hint": told}, {"hint": missed}, ["hint"])
+    assert CUES["job_title"].sentence in proposed["hint"]
+
+
 def test_miprov2s_summary_and_proposals_name_what_leads_to_the_labels() -> None:
     examples = counted(20)
     summary = create_dataset_summary(examples, view_data_batch_size=10, prompt_model=dspy.settings.lm)
