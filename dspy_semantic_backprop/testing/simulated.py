@@ -21,8 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .amending import amended, asks_to_amend
+from .guessing import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
 from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE
-from .prompt import LONGEST, Prompt, unescaped
+from .prompt import Prompt, unescaped
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
 
 _METHOD_LUCK = 0.3
@@ -43,7 +44,6 @@ _IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle|^rej
 _BLOCK = re.compile(r"```(?:\w*\n)?(.*?)```", re.DOTALL)
 
 _EDGES = " .\"'`"
-_HARMLESS = ("Read everything carefully.", "Take your time.", "Work with great care.", "Be precise.")
 
 
 class SimulatedModel:
@@ -116,7 +116,7 @@ class SimulatedModel:
         """The answer, as far as the instruction's skills and luck go, and its kind."""
         found = find(question)
         if found is None:
-            return _guess(question, _share(self.seed, "guess", question))
+            return guess(question, _share(self.seed, "guess", question))
         task, parsed = found
         has = [skill.name for skill in task.skills if skill.named_in(instruction)]
         return self._tried(task, parsed, has, prompt.sample), task.kind
@@ -146,7 +146,20 @@ class SimulatedModel:
         if not named:
             for block, expected in _examples(text, _gold(prompt)):
                 named.update(self._called_for(block, expected, "module_names" in prompt.inputs))
-        return [skill for skill, _ in named.most_common()]
+        if len(named) <= _MOST_NEW_SKILLS:
+            return [skill for skill, _ in named.most_common()]
+        # More than one instruction can take: of those said equally often, which come first differs from draft to draft.
+        drawn = {one: _share(self.seed, "draft", one.name, prompt.text, prompt.sample) for one in named}
+        return sorted(named, key=lambda one: (-named[one], drawn[one]))
+
+    def _observed(self, text: str) -> str:
+        """What labelled examples have in common: the form of their answers, and the skills that lead to them."""
+        seen = Counter[str]()
+        for question, label in labelled(text):
+            found = find(question)
+            seen.update(one.sentence for one in (self._teaching(*found, label) if found else ()))
+            seen.update([FORMS[_kind_of(label)].sentence] if _kind_of(label) != "text" else [])
+        return " ".join([PLAIN, *(sentence for sentence, _ in seen.most_common())])
 
     def _called_for(self, block: str, expected: str, whole: bool) -> Iterator[Skill]:
         """The skills that would have turned the output of a step, or of a program, into the expected one."""
@@ -231,8 +244,8 @@ class SimulatedModel:
         skills = self._skills_in(_material(prompt), prompt)
         forms = [skill.sentence for skill in skills if skill in FORMS.values()]
         methods = [skill.sentence for skill in skills if skill not in FORMS.values()]
-        advice = {name: " ".join(methods) or _HARMLESS[0] for name in names[:-1]}
-        return {**advice, names[-1]: " ".join(forms if advice else methods + forms) or _HARMLESS[0]}
+        advice = {name: " ".join(methods) or HARMLESS[0] for name in names[:-1]}
+        return {**advice, names[-1]: " ".join(forms if advice else methods + forms) or HARMLESS[0]}
 
     def _propose(self, prompt: Prompt) -> dict[str, Any]:
         current = _current(prompt)
@@ -244,19 +257,25 @@ class SimulatedModel:
                 values[name] = "Answer:"
             elif re.search(r"instruction|prompt|docstring", name):
                 values[name] = self._improved(current, _material(prompt), prompt)
+            elif "observation" in name:
+                values[name] = self._observed(unescaped(prompt.inputs.get("examples", "")))
+            elif "summary" in name:
+                skills = self._skills_in(_material(prompt), prompt)
+                values[name] = " ".join([PLAIN, *(one.sentence for one in skills)])
             else:
-                plain = "Questions with short answers that follow from what is given."
-                values[name] = self._remark(prompt) if _CRITICISES.search(name) else plain
+                values[name] = self._remark(prompt) if _CRITICISES.search(name) else PLAIN
         return values
 
     def _improved(self, current: str, material: str, prompt: Prompt) -> str:
         """The current instruction with the skills it lacks, or with a word that changes nothing."""
-        new = [one.sentence for one in self._skills_in(material, prompt) if not one.named_in(current)]
+        taught = fitting_first(self._skills_in(material, prompt), current)
+        new = [one.sentence for one in taught if not one.named_in(current)]
         if not new:
-            unused = [sentence for sentence in _HARMLESS if sentence not in current]
+            blind = not material or "attempted_instructions" in prompt.inputs
+            unused = [sentence for sentence in (guesses(current) if blind else HARMLESS) if sentence not in current]
             choice = int(_share(self.seed, "wording", prompt.text, prompt.sample) * len(unused))
             new = unused[choice : choice + 1]
-            for sentence in _HARMLESS:
+            for sentence in HARMLESS:
                 current = current.replace(f" {sentence}", "")
         return " ".join([current, *new[:_MOST_NEW_SKILLS]]).strip()
 
@@ -295,23 +314,6 @@ def _question(prompt: Prompt) -> str:
             return unescaped(text)
     own = {name: unescaped(text) for name, text in prompt.inputs.items()}
     return "\n".join(f"{name}: {text}" for name, text in own.items() if not CARRIED.search(text))
-
-
-def _guess(question: str, point: float) -> tuple[str, Kind]:
-    """Something plausible for a question of no known kind, chosen by a number in 0..1."""
-    question = question[:LONGEST]
-    if options := list(parse_options(question)):
-        return f"({options[int(point * len(options))]})", "option"
-    numbers = [int(number) for number in re.findall(r"\d{1,15}", question)[:9]]
-    if len(numbers) > 1 and re.search(r"how (?:many|much|far|long|old)|what is|=|total", question, re.I):
-        results = [sum(numbers), numbers[0] * numbers[1], abs(2 * numbers[0] - sum(numbers)), max(numbers)]
-        return str(results[int(point * len(results))]), "number"
-    for pair in (("valid", "invalid"), ("yes", "no"), ("True", "False")):
-        if all(re.search(rf"\b{word}\b", question, re.IGNORECASE) for word in pair):
-            return pair[int(point * 2)], "word"
-    if re.search(r"(?:^|[.:\n] ?)(?:is|are|does|do|did|can|has|have|will)\b[^.?]{0,500}\?", question, re.I):
-        return ("Yes", "No")[int(point * 2)], "word"
-    return " ".join(re.findall(r"\w+", question[:2000])[-3:]) or "nothing", "text"
 
 
 def _step(value: str, question: str) -> str:

@@ -313,7 +313,7 @@ _DOUBTFUL: Mapping[str, str] = {
     "source": r"e-?mail|\bpost|\bad\b|advert|mailer|tweet|blog|flyer|leaflet",
 }
 _CUE_LINE = re.compile(
-    r"^[\s\"']*(statement|job_title|state|party|source)[\"']?: [\"']?([^\n\"]{1,2000})", re.MULTILINE
+    r"(?:^[\s\"']*|[{,] *\")(statement|job_title|state|party|source)[\"']?: [\"']?([^\n\"]{1,2000})", re.MULTILINE
 )
 
 

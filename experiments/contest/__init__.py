@@ -1,0 +1,1 @@
+"""Optimizers against each other: same program, examples, models and cap."""
