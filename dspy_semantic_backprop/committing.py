@@ -28,6 +28,8 @@ MARGIN = 1.25
 """How much more than was measured is kept: answers differ in length."""
 LEAST = 10
 """On fewer fresh examples than these nothing can be seen, and none are kept."""
+BLOCK = 8
+"""So many examples are evaluated at once: a budget that ends in between loses no more."""
 PURPOSE = "final"
 
 
@@ -62,7 +64,7 @@ class Committing:
     seconds: float = 0.0
 
     def reserve(self, executions: int, spent: Spent, seconds: float) -> None:
-        """Keep enough of the budget for the end; where that is too much of it, do without fresh examples.
+        """Keep enough of the budget for the end; where that is too much of it, fewer fresh examples are used.
 
         Args:
             executions: How often the program was run.
@@ -70,21 +72,23 @@ class Committing:
             seconds: How long it took, in seconds.
         """
         fresh, most = len(self.split.fresh), self.run.ledger.budget
-        if not fresh or not executions:
+        if not executions or self.run.settings.method.commit is None:
             return
         measured = self._measured({"calls": spent.calls + spent.cached, "tokens": spent.tokens, "usd": spent.usd})
-        each = {name: amount * MARGIN * 2 / executions for name, amount in measured.items()} | {"metric_calls": 2}
+        each = {name: amount * MARGIN / executions for name, amount in measured.items()} | {"metric_calls": 1}
         bounds = {name: getattr(most, name) for name in each if getattr(most, name) is not None}
         room = min((SHARE * bound / each[name] for name, bound in bounds.items() if each[name]), default=math.inf)
-        if room < fresh:
-            kept = int(room) if room >= LEAST else 0
+        if room < 2 * fresh:
+            kept = int(room / 2) if room >= 2 * LEAST else 0
             self.run.warn(f"the budget has room for {kept} of {fresh} fresh examples at the end")
             self.split = replace(self.split, fresh=self.split.fresh[:kept])
             fresh = kept
-        need = {name: amount * fresh for name, amount in each.items()}
+        # What the loop did not evaluate of the start and of what it found is evaluated, too.
+        runs = int(min(2 * fresh + len(self.split.decide), room))
+        need = {name: amount * runs for name, amount in each.items()}
         bound = Bound(math.ceil(need["calls"]), math.ceil(need["tokens"]), need["usd"])
-        self.run.ledger.reserve(PURPOSE, bound, 2 * fresh)
-        self.seconds = seconds * MARGIN * 2 * fresh / executions
+        self.run.ledger.reserve(PURPOSE, bound, runs)
+        self.seconds = seconds * MARGIN * runs / executions
 
     def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
         # A resumed run goes by what it measured at first, since it pays for nothing now.
@@ -106,12 +110,19 @@ class Committing:
         if self.run.settings.method.commit is None or incumbent == self.pool.start:
             return None
         fresh = None
+        # The loop is over: what was kept is for whatever is needed now.
+        self.run.ledger.reserve("", Bound(0), 0)
         try:
-            await self.pool.outcomes(incumbent, self.split.decide)
             fresh = await self._fresh(incumbent) if self.split.fresh else None
+            for one in (self.pool.start, incumbent):
+                await self._complete(one)
         except BudgetSpent as stop:
-            self.run.warn(f"the decision at the end rests on the examples of the loop alone: {stop}")
+            self.run.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided(incumbent, fresh)
+
+    async def _complete(self, candidate: Candidate) -> None:
+        for at in range(0, len(self.split.decide), BLOCK):
+            await self.pool.outcomes(candidate, self.split.decide[at : at + BLOCK])
 
     async def _fresh(self, incumbent: Candidate) -> Comparison:
         ids = self.split.fresh

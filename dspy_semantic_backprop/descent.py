@@ -31,6 +31,7 @@ from .step.candidate import Candidate, changed, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
+from .step.gate import looks_of
 from .step.leaks import LeakGuard
 from .step.pool import Pool
 from .step.screen import Screen
@@ -155,13 +156,13 @@ class Descent(Run):
             reason = ending.value
         except BudgetSpent as stop:
             ending, reason = Ending.BUDGET, str(stop)
+            self._take_unfinished()
         self.final = await self.committing.decide(self.incumbent)
         return ending, reason
 
     async def _steps(self) -> Ending:
         seconds = self.ledger.seconds
-        outcomes = await self.pool.outcomes(self.start, self.split.decide)
-        check_runs(outcomes)
+        outcomes = await self._first_outcomes()
         self._measure(len(outcomes), self.ledger.seconds - seconds)
         method = self.settings.method
         for step in range(self.settings.steps):
@@ -179,12 +180,43 @@ class Descent(Run):
             if decision.fate is Fate.ACCEPTED:
                 self._accept(decision.candidate, parent)
             self._record(step, learned, decision)
+            if decision.fate is Fate.ACCEPTED and await self._nothing_to_gain():
+                return Ending.PERFECT
         return Ending.STEPS
 
     def _accept(self, candidate: Candidate, parent: Candidate) -> None:
         better = parent == self.incumbent or self.pool.compare(self.incumbent, candidate, self.split.decide).gain > 0
         self.accepted.insert(len(self.accepted) - (not better), candidate)
         self.incumbent = self.accepted[-1]
+
+    async def _first_outcomes(self) -> list[Outcome]:
+        """The start on the first examples that its gate looks at; the others are run when they are needed."""
+        decide = self.split.decide
+        outcomes = await self.pool.outcomes(self.start, decide[: looks_of(self.settings.method.gate, len(decide))[0]])
+        if all(outcome.raised is not None for outcome in scored(outcomes)):
+            outcomes = await self.pool.outcomes(self.start, decide)
+            check_runs(outcomes)
+        return outcomes
+
+    def _take_unfinished(self) -> None:
+        """Where the budget ended a race, its leader is judged by what is known of it."""
+        leader = self.door.unfinished()
+        if leader is not None:
+            self._accept(leader, self.pool[leader].parent)
+
+    async def _nothing_to_gain(self) -> bool:
+        """Whether the incumbent is right wherever it is decided: then no proposal can be shown to be better."""
+        perfect = getattr(self.settings.method.choose_examples, "perfect", math.inf)
+
+        def right() -> bool:
+            return all(
+                outcome.score >= perfect for outcome in scored(list(self.pool[self.incumbent].outcomes.values()))
+            )
+
+        if not right():
+            return False
+        await self.pool.outcomes(self.incumbent, self.split.decide)
+        return right()
 
     def _standing(self, candidate: Candidate) -> Standing:
         outcomes = scored(list(self.pool[candidate].outcomes.values()))

@@ -15,7 +15,7 @@ class Ending(enum.Enum):
     """Why a run ended; the values are what logs and reports say."""
 
     STEPS = "all steps were made"
-    PERFECT = "no example is left to learn from"
+    PERFECT = "no example is left to learn from, or to gain on"
     BUDGET = "the budget is spent"
     INTERRUPTED = "the run was interrupted"
     JOURNAL = "the log could not be written"

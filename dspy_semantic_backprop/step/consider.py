@@ -74,6 +74,7 @@ class Door:
         self.pool = pool
         self.ids = ids
         self._earned: dict[str, str] = {}
+        self._racing: tuple[Candidate, list[Candidate]] | None = None
 
     async def consider(self, step: int, proposals: Sequence[Mapping[str, str]], parent: Candidate) -> Decision:
         """Decide on the proposals of a step.
@@ -105,10 +106,22 @@ class Door:
             return Decision(fate, parent, refused=refused)
         return await self._raced(step, entrants, parent, refused)
 
+    def unfinished(self) -> Candidate | None:
+        """The best candidate of a race that was broken off, if the gate accepts it by what is known; None otherwise."""
+        if self._racing is None:
+            return None
+        parent, entrants = self._racing
+        known = [Raced(one, Verdict.MORE, self.pool.compare(parent, one, self.ids)) for one in entrants]
+        best = self._best(known, parent)
+        accepted = self.gate(best.comparison, 0) is Verdict.ACCEPT and self._worth_its_length(best, parent)
+        return best.candidate if accepted else None
+
     async def _raced(
         self, step: int, entrants: Sequence[Candidate], parent: Candidate, refused: Mapping[str, str]
     ) -> Decision:
+        self._racing = parent, list(entrants)
         raced = await race(self.pool, parent, entrants, self.ids, self.gate)
+        self._racing = None
         best = self._best(raced, parent)
         found = await credits(self.pool, parent, best.candidate, best.comparison, step)
         part = earning(best.candidate, parent, found)

@@ -278,7 +278,7 @@ def test_with_nothing_wrong_there_is_nothing_to_do():
         better = compiled(Chain(), metric=lambda example, prediction: True)
         assert server.requests == 2 * 4
     assert better.detailed_results.steps == ()
-    assert better.detailed_results.ending.value == "no example is left to learn from"
+    assert better.detailed_results.ending.value == "no example is left to learn from, or to gain on"
 
 
 def test_a_rejected_program_leaves_the_instructions_as_they_were():
