@@ -111,11 +111,16 @@ class Task(dspy.Signature):
     answer: str = dspy.OutputField()
 
 
+class Plain(dspy.Signature):
+    plan: str = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
 class Nested(dspy.Module):
     def __init__(self):
         super().__init__()
         self.plan = dspy.ChainOfThought("question -> plan")
-        self.agents = [dspy.ReAct(Task, tools=[look_up]), dspy.ReAct("plan -> answer", tools=[add])]
+        self.agents = [dspy.ReAct(Task, tools=[look_up]), dspy.ReAct(Plain, tools=[add])]
 
 
 def _programs():
@@ -123,7 +128,7 @@ def _programs():
         warnings.simplefilter("ignore")
         made = {
             "ReAct": dspy.ReAct(Task, tools=[look_up, add]),
-            "ReAct without tools": dspy.ReAct("question -> answer", tools=[]),
+            "ReAct without tools": dspy.ReAct(Plain, tools=[]),
             "CodeAct": dspy.CodeAct(Task, tools=[look_up, add]),
             "ProgramOfThought": dspy.ProgramOfThought(Task),
             "RLM": dspy.RLM(Task, tools=[look_up], max_llm_calls=7),
@@ -197,7 +202,7 @@ def test_tools_survive_any_text(text):
 
 def test_an_instruction_that_was_rewritten_by_hand_is_kept_whole():
     program = dspy.ReAct(Task, tools=[look_up])
-    program.react.signature = program.react.signature.with_instructions("Use look_up, then finish.")
+    write(read(program).revised({"react": "Use look_up, then finish."}), program)
     parameters = Parameters.of(program)
     assert parameters.free("react", "Use look_up, then finish.") == ""
     assert parameters.whole("react", "Be brief.") == "Be brief.\nUse look_up, then finish."
