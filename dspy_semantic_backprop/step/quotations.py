@@ -26,6 +26,7 @@ _GAP = 6
 """At most so many words lie between the beginnings of two rows of one quotation: three may be changed in between."""
 
 _LONG = 8
+_CRUMB = 2
 _SHARE = 0.8
 _SHORT = 12
 _BRIEF = 400
@@ -198,13 +199,13 @@ _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np
 
 
 def _trimmed(group: np.ndarray, gap: int, holds: Callable[[np.ndarray], bool]) -> np.ndarray:
-    """A group of rows without what lies apart from the rest and is not needed; empty where all is not enough."""
+    """A group of rows without the few that lie apart and are not needed; empty where all is not enough."""
     if not holds(group):
         return group[:0]
     parts = np.split(group, np.flatnonzero(np.diff(group) > gap) + 1)
-    while len(parts) > 1 and holds(np.concatenate(parts[1:])):
+    while len(parts) > 1 and len(parts[0]) <= _CRUMB and holds(np.concatenate(parts[1:])):
         parts = parts[1:]
-    while len(parts) > 1 and holds(np.concatenate(parts[:-1])):
+    while len(parts) > 1 and len(parts[-1]) <= _CRUMB and holds(np.concatenate(parts[:-1])):
         parts = parts[:-1]
     return np.concatenate(parts)
 
