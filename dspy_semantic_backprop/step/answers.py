@@ -27,6 +27,8 @@ _MARK = re.compile(
 )
 _FORM = re.compile(r"\b(?:e\.g|for example|for instance|such as|like|instead of|rather than|format\w*|not)\b", re.I)
 _NAME = re.compile(r"(?<=[\w,;:)\"'] )[A-Z][^\W_]+")
+_FIRST = re.compile(r"(?:^|[.!?]\s+)([A-Z][^\W_]{3,})")
+_NEAR = 200
 _STANDING = frozenset(
     words(
         """about above after again against along also among answer another around because been before being below
@@ -62,6 +64,7 @@ class Answer:
         examples: The examples that have it.
         certain: Whether it gives itself away wherever it stands.
         marked: Whether "the answer is ..." gives it away.
+        small: Whether it is so small a number that it takes both: "the answer is ..." and its example's name.
     """
 
     field: str
@@ -69,6 +72,7 @@ class Answer:
     examples: tuple[int, ...]
     certain: bool
     marked: bool
+    small: bool = False
 
 
 class Answers:
@@ -136,20 +140,22 @@ class Answers:
             return answer.examples[0]
         at = next(number for number, piece in enumerate(sentences) if span[0] < piece.end)
         piece = sentences[at]
-        if (
-            answer.marked
-            and _MARK.search(text[piece.start : span[0]])
-            and not _FORM.search(text[piece.start : span[0]])
-        ):
+        said = text[piece.start : span[0]]
+        is_marked = bool(_MARK.search(said))
+        shows_form = _FORM.search(said) or "format" in text[max(0, piece.start - _NEAR) : span[0]].casefold()
+        if answer.marked and is_marked and not shows_form:
             return answer.examples[0]
+        if answer.small and not is_marked:
+            return None
         # "Question: ... Answer: ..." may be two sentences, or two lines.
         around = "".join(
             text[one.start : one.end] for one in sentences[max(0, at - 2) : at + 1] if one.block == piece.block
         )
         beside = set(words(around)) - set(answer.words) - current
-        return next((example for example in answer.examples if self._tied(example, beside)), None)
+        return next((one for one in answer.examples if self._tied(one, beside, answer.small)), None)
 
-    def _tied(self, example_id: int, beside: set[str]) -> bool:
+    def _tied(self, example_id: int, beside: set[str], marked: bool) -> bool:
+        """Whether words are particular to an example; beside "the answer is", a name alone is."""
         texts = self._inputs[example_id]
         own = {word for text in texts for word in words(text)}
         shared = {word for word in own & beside if self._spread[word] < self._most}
@@ -158,8 +164,11 @@ class Answers:
         if len(own) <= 2 and own <= beside:
             return True
         names = {word for text in texts for name in _NAME.findall(text) for word in words(name)}
+        if marked:
+            names |= {word for text in texts for name in _FIRST.findall(text) for word in words(name)} - _STANDING
         points = sum(2 if word in names or (word[0].isdigit() and len(word) > 1) else _is_rare(word) for word in shared)
-        return points >= (_TIED if len(own) <= _MANY_WORDS else 2 * _TIED)
+        needed = _TIED - 1 if marked else _TIED
+        return points >= (needed if len(own) <= _MANY_WORDS else 2 * _TIED)
 
 
 def _is_rare(word: str) -> bool:
@@ -185,7 +194,7 @@ def _answer(field: str, found: tuple[str, ...], holders: Sequence[tuple[int, str
     if all(word[0].isdigit() for word in found):
         size = len("".join(found))
         if size < 2 or (len(found) == 1 and size == 2 and float(found[0]) <= 20):
-            return None
+            return Answer(field, found, examples, certain=False, marked=False, small=True)
         return Answer(field, found, examples, certain=size > 4, marked=len(holders) <= 3)
     if all(word in _NO_ANSWER for word in found):
         return None

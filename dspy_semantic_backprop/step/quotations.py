@@ -26,6 +26,7 @@ _GAP = 6
 """At most so many words lie between the beginnings of two rows of one quotation: three may be changed in between."""
 
 _LONG = 8
+_CRUMB = 2
 _SHARE = 0.8
 _SHORT = 12
 _BRIEF = 400
@@ -144,7 +145,7 @@ class Quotations:
         def holds(some: np.ndarray) -> bool:
             return len(own) >= _LONG and bool(np.isin(own, rows[some]).mean() >= _NEARLY_ALL)
 
-        return _trimmed(group, _GAP, holds)
+        return _trimmed(group, _GAP, len(group), holds)
 
     def _stretches(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keys = rows.astype(np.uint64) << np.uint64(32)
@@ -163,7 +164,7 @@ class Quotations:
         def holds(some: np.ndarray) -> bool:
             return weight(str(text[at]) for at in {at + step for at in some.tolist() for step in range(_RUN)}) >= needed
 
-        kept = _trimmed(kept, _RUN, holds)
+        kept = _trimmed(kept, _RUN, _CRUMB, holds)
         return (int(kept[0]), int(kept[-1]) + _RUN) if len(kept) else None
 
     def _reread(self, owner: int) -> tuple[np.ndarray, float]:
@@ -197,14 +198,14 @@ def rows_of(some: Sequence[str]) -> np.ndarray:
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 
-def _trimmed(group: np.ndarray, gap: int, holds: Callable[[np.ndarray], bool]) -> np.ndarray:
-    """A group of rows without what lies apart from the rest and is not needed; empty where all is not enough."""
+def _trimmed(group: np.ndarray, gap: int, crumb: int, holds: Callable[[np.ndarray], bool]) -> np.ndarray:
+    """A group of rows without up to `crumb` ones that lie apart and are not needed; empty where all is not enough."""
     if not holds(group):
         return group[:0]
     parts = np.split(group, np.flatnonzero(np.diff(group) > gap) + 1)
-    while len(parts) > 1 and holds(np.concatenate(parts[1:])):
+    while len(parts) > 1 and len(parts[0]) <= crumb and holds(np.concatenate(parts[1:])):
         parts = parts[1:]
-    while len(parts) > 1 and holds(np.concatenate(parts[:-1])):
+    while len(parts) > 1 and len(parts[-1]) <= crumb and holds(np.concatenate(parts[:-1])):
         parts = parts[:-1]
     return np.concatenate(parts)
 

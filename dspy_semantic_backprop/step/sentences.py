@@ -37,6 +37,7 @@ _UNFINISHED = re.compile(rf"\W*{_CUE}\b[^.!?]*$", re.IGNORECASE)
 _AS_IN = re.compile(
     r"\s*[,;:(\u2013\u2014-]?\s*\b(?:e\.g\.|for example|for instance|such as|as in|like in|like)\W", re.IGNORECASE
 )
+_A_RULE = 20
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -134,7 +135,7 @@ def _example_in(text: str, piece: Piece, span: Span) -> Span | None:
     """The part of a sentence that is only an example of its rule, if the span lies in it."""
     sentence = text[piece.start : piece.end]
     before = [match for match in _AS_IN.finditer(sentence) if piece.start + match.start() < span[0]]
-    if not before or len(_LETTER.findall(sentence[: before[0].start()])) < 10:
+    if not before or len(_LETTER.findall(sentence[: before[0].start()])) < _A_RULE:
         return None
     start = before[0].start()
     opened = before[0].group().lstrip().startswith("(")

@@ -18,7 +18,7 @@ _UNSEEN = re.compile(
     "[\u0300-\u036f\u00ad\u034f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u3099\u309a\ufe00-\ufe0f\ufeff]"
 )
 _UNSPACED = "\u0900-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]|(?<=\d)(?:\.(?=\d)|,(?=\d\d\d(?!\d))))+")
+_WORD = re.compile(rf"(?=\w)[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]|(?<=\d)(?:\.(?=\d)|,(?=\d\d\d(?!\d))))+")
 _SIGN = re.compile(rf"{_WORD.pattern}|[^\w\s]|_")
 _MARKS = re.compile(r"[^\x00-\x7f\w]+|\x01")
 _GROUP = re.compile(r",(?<=\d,)(?=\d\d\d(?!\d))")

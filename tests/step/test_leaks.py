@@ -166,6 +166,7 @@ def test_long_inputs_and_a_long_instruction_take_little_time():
     indexed = time.process_time()
     assert guard.leaks("Rule. " * 3000, START) == ()
     assert guard.leaks("Rule. " * 1500 + texts[7][20_000:20_200], START)[0].example_id == 7
+    assert guard.cleaned(texts[7][:20_000], START) == ""
     # 2 MB of inputs; measured 0.3 and 0.1 seconds.
     assert indexed - started < 4
     assert time.process_time() - indexed < 2
