@@ -13,7 +13,7 @@ STEPS: dict[str, int] = {"light": 4, "medium": 10, "heavy": 24}
 """How many steps each size makes."""
 EXAMPLES = 2
 """How many examples a step learns from, as far as a projection goes."""
-CREDIT = 4
+CREDIT = 3
 """On how many examples an accepted proposal is run without each of its edits."""
 SLACK = 3
 """How many times the projected calls a run of such a size may make: loops and agents call a predictor often."""

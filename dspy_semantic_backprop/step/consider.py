@@ -121,7 +121,6 @@ class Door:
     ) -> Decision:
         self._racing = parent, list(entrants)
         raced = await race(self.pool, parent, entrants, self.ids, self.gate)
-        self._racing = None
         best = self._best(raced, parent)
         found = await credits(self.pool, parent, best.candidate, best.comparison, step)
         part = earning(best.candidate, parent, found)
@@ -130,6 +129,7 @@ class Door:
             raced += await race(self.pool, parent, [part], self.ids, self.gate)
             # Of two that are as good, the one with fewer edits, which comes first.
             best = self._best([raced[-1], best], parent)
+        self._racing = None
         accepted = best.verdict is Verdict.ACCEPT and self._worth_its_length(best, parent)
         self._remember(best, parent, found, accepted)
         return Decision(

@@ -14,7 +14,7 @@ from .pool import Pool
 
 MOST = 12
 """The most examples that edits are told apart on where some of them do harm: that may change the decision."""
-SOME = 4
+SOME = 3
 """The most where none does, and the most on which nothing was gained."""
 ALONE = 3
 """Up to so many edits are also tried alone where some do harm."""
