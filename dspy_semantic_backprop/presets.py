@@ -73,7 +73,7 @@ class Method:
     backward: Backward[TextGradient, Direction] = field(default_factory=Semantic)
     collect: Collect[Direction, TextGradient] = field(default_factory=bounded)
     deliver: Deliver = to_its_own
-    choose_examples: ChooseExamples = field(default_factory=wrong)
+    choose_examples: ChooseExamples = field(default_factory=lambda: wrong(4))
     choose_predictors: ChoosePredictors = every
     propose: Propose = field(default_factory=Proposer)
     gate: Gate = confident
@@ -86,7 +86,7 @@ class Method:
 
 
 def semantic() -> Method:
-    """Two wrong examples a step, every predictor; explored with a mild gate, returned only if all evidence says so."""
+    """Four wrong examples a step, every predictor; explored with a mild gate, returned only if all evidence says so."""
     return Method()
 
 
@@ -94,6 +94,7 @@ def published() -> Method:
     """Semantic gradient descent as published: every program is run in full, and what scores more at all is kept."""
     return replace(
         semantic(),
+        choose_examples=wrong(2),
         gate=strictly_better,
         commit=None,
         restraint=Restraint(leaks="allow"),
