@@ -18,6 +18,7 @@ from .optimizer import Explanation, SemanticGradientDescent
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.limits import Limits
+from .run.preflight import Preflight
 
 __all__ = [
     "Budget",
@@ -29,6 +30,7 @@ __all__ = [
     "MetricError",
     "ModelError",
     "OutOfBudget",
+    "Preflight",
     "ProgramError",
     "ProgramGraph",
     "SemanticBackpropError",

@@ -15,6 +15,7 @@ import dspy
 
 from .committing import Committing, affordable
 from .concurrency import Interrupt
+from .doubting import regraded
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Outcome, Scored, mean, scored
 from .lm.prices import quick
@@ -30,6 +31,7 @@ from .step.candidate import Candidate, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
+from .step.doubts import of_scores, of_sizes
 from .step.pool import Pool
 from .step.split import split
 
@@ -142,7 +144,7 @@ class Descent(Run):
         self.publish(started)
         self.publish(Projected(self.projection))
         logger.info("%s", self.projection)
-        for warning in self.split.warnings:
+        for warning in (*self.split.warnings, *self._doubts()):
             self.warn(warning)
         try:
             ending = await self._steps()
@@ -158,6 +160,8 @@ class Descent(Run):
         check_runs(outcomes)
         self._measure(len(outcomes), self.ledger.seconds - seconds)
         method = self.settings.method
+        for warning in (*self._doubts(outcomes), *await regraded(self, outcomes)):
+            self.warn(warning)
         for step in range(self.settings.steps):
             left = self.ledger.seconds_left
             if left is not None and left < self.committing.seconds:
@@ -174,6 +178,16 @@ class Descent(Run):
                 self._accept(decision.candidate, parent)
             self._record(step, learned, decision)
         return Ending.STEPS
+
+    def _doubts(self, outcomes: Sequence[Outcome] | None = None) -> list[str]:
+        """What speaks against the run that costs nothing to know: from its sizes, or from the start's outcomes."""
+        method, decide, fresh = self.settings.method, len(self.split.decide), len(self.split.fresh)
+        if not self.settings.steps:
+            return []
+        if outcomes is None:
+            return of_sizes(method.gate, method.commit, decide, fresh)
+        scores = [outcome.score for outcome in scored(outcomes)]
+        return of_scores(method.gate, method.commit, scores, fresh, self.evaluator.kinds)
 
     def _accept(self, candidate: Candidate, parent: Candidate) -> None:
         better = parent == self.incumbent or self.pool.compare(self.incumbent, candidate, self.split.decide).gain > 0

@@ -32,8 +32,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from .backward.bounded import bounded
-from .backward.deliver import Deliver, to_another, to_its_own
-from .backward.gradient import Backward, Collect, Direction, TextGradient, drop
+from .backward.deliver import Deliver, the_answers_only, to_another, to_its_own
+from .backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
 from .backward.semantic import Semantic
 from .backward.silent import silent
 from .step.choose import ChooseExamples, ChooseParent, ChoosePredictors, coin_flips, every, incumbent, wrong
@@ -102,6 +102,21 @@ def no_gradient() -> Method:
 def shuffled() -> Method:
     """The shuffled-gradient ablation: every predictor is given the gradients of another one of the same example."""
     return replace(semantic(), deliver=to_another, name="shuffled")
+
+
+def one_step() -> Method:
+    """A placebo: one call rewrites a predictor from its instruction, some failing calls and the expected answers.
+
+    Nothing is sent back through a graph; everything else is as in `semantic()`.
+    """
+    return replace(
+        semantic(),
+        backward=silent,
+        collect=join,
+        deliver=the_answers_only,
+        choose_examples=wrong(4),
+        name="one_step",
+    )
 
 
 def comments() -> Method:

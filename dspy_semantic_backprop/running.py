@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -25,7 +26,7 @@ from .forward.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
 from .forward.metric import adapt
 from .forward.replaying.probe import Pristine, Probe, prove
 from .forward.values import describe
-from .lm import install, limit, passage
+from .lm import install, limit, passage, uncached
 from .presets import Method
 from .run.budget import Budget
 from .run.events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Subscriber, publish
@@ -102,7 +103,7 @@ class Run:
         self.warnings: list[str] = []
         self.notes: Counter[str] = Counter()
 
-    async def evaluate(
+    async def evaluate(  # noqa: PLR0913 - keyword-only details of one evaluation
         self,
         what: str,
         examples: Sequence[dspy.Example],
@@ -112,6 +113,7 @@ class Run:
         purpose: str = "forward",
         known: Sequence[Outcome] = (),
         planned: int | None = None,
+        fresh: bool = False,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -123,6 +125,7 @@ class Run:
             purpose: What the calls are booked under.
             known: The candidate's outcomes on other examples of the same set.
             planned: How many outcomes there are going to be; None: these and the known ones.
+            fresh: Whether DSPy's cache must not answer.
 
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
@@ -132,7 +135,8 @@ class Run:
         self.evaluations += 1
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(program, examples, ids=ids, purpose=purpose, where=where)
+        with uncached(program, self.ledger) if fresh else nullcontext():
+            outcomes = await self.evaluator(program, examples, ids=ids, purpose=purpose, where=where)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes

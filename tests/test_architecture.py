@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "backward": {"backward", "forward", "lm", "concurrency"},
     "step": {"step", "backward", "forward", "lm", "concurrency", "errors"},
     "presets": {"backward", "forward", "step"},
-    "preflight": {"forward", "lm", "run.budget", "errors"},
+    "arguments": {"forward", "lm", "run.budget", "errors"},
     "fingerprint": {"lm", "run.journal"},
     "running": {"forward", "backward", "step", "presets", "run", "lm", "concurrency", "errors"},
     "proposing": {"running", "forward", "backward", "step", "run", "lm", "concurrency"},
@@ -59,7 +59,7 @@ MAY_IMPORT = {
 
 MAY_IMPORT_DSPY = {
     "optimizer",
-    "preflight",
+    "arguments",
     "running",
     "proposing",
     "committing",

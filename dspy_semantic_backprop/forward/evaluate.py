@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ class Scored:
         graph: The computation graph of this very execution, as its values suggest it.
         trace: The record of this very execution, from which the graph can be proved.
         raised: What the program raised; None where it returned.
+        returned: What it returned, as the metric was given it.
     """
 
     example_id: int
@@ -51,6 +53,7 @@ class Scored:
     graph: ComputationGraph = field(repr=False)
     trace: Trace = field(repr=False)
     raised: BaseException | None = None
+    returned: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Evaluator:
         failure_score: The score of an execution in which the program itself failed, in metric points.
         limits: How long to wait, and how many examples may be missing.
         on_outcome: Called with each outcome as it comes.
+        kinds: What the metric returned, by kind, how often; see `Grade`.
     """
 
     metric: Metric
@@ -90,6 +94,7 @@ class Evaluator:
     failure_score: float = 0.0
     limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
+    kinds: Counter[str] = field(default_factory=Counter)
 
     async def __call__(
         self,
@@ -157,7 +162,9 @@ class Evaluator:
             MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
         """
         title = _title(example_id, example)
-        return await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+        grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+        self.kinds[grade.kind] += 1
+        return grade
 
     async def words(
         self, program: dspy.Module, outcome: tuple[int, dspy.Example, Any], graph: ComputationGraph, where: str
@@ -269,7 +276,7 @@ class _Execution:
             if grade.feedback is None and purpose != "final":
                 words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
                 grade = Grade(grade.score, words)
-        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)
+        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned)
 
 
 def _title(example_id: int, example: dspy.Example) -> str:
