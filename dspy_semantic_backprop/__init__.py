@@ -18,6 +18,7 @@ from .optimizer import Explanation, SemanticGradientDescent
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.limits import Limits
+from .run.placebo import Placebo
 from .run.preflight import Preflight
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "MetricError",
     "ModelError",
     "OutOfBudget",
+    "Placebo",
     "Preflight",
     "ProgramError",
     "ProgramGraph",

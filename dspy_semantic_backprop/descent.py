@@ -13,7 +13,7 @@ from typing import Any
 
 import dspy
 
-from .committing import Committing, affordable
+from .committing import Committing, planned
 from .concurrency import Interrupt
 from .doubting import regraded
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
@@ -24,7 +24,7 @@ from .reporting import candidate_records, step_record
 from .run.budget import Spent
 from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
 from .run.journal import Journal
-from .run.projection import budget_for, measured, project
+from .run.projection import budget_for, measured
 from .run.result import Ending, Final, Result, StepRecord
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, clone, read, write
@@ -33,7 +33,6 @@ from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
 from .step.doubts import of_scores, of_sizes
 from .step.pool import Pool
-from .step.split import split
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -66,11 +65,7 @@ class Descent(Run):
     ) -> None:
         self.trainset = trainset
         self.examples = trainset if valset is None else valset
-        predictors = len(student.predictors())
-        most = affordable(settings.budget, predictors)
-        self.split = split(trainset, valset, settings.method.commit, settings.seed, most)
-        sizes = (predictors, len(self.split.learn), len(self.split.decide), settings.steps)
-        self.projection = project(*sizes, fresh=len(self.split.fresh), separate=self.split.separate)
+        self.split, self.projection = planned(settings, student, trainset, valset)
         named = settings.budget is None and settings.auto is not None
         budget = budget_for(self.projection) if named else settings.budget
         super().__init__(settings, student, journal=journal, budget=budget)

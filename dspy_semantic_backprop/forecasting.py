@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 import dspy
 from dspy.utils.exceptions import LMError
 
-from .committing import affordable
+from .committing import planned
 from .doubting import regraded
 from .errors import BudgetSpent
 from .forward.evaluate import Failed, Outcome, Scored, mean, scored
@@ -18,7 +18,7 @@ from .proposing import Proposing
 from .reporting import paired
 from .run.budget import Spent
 from .run.preflight import Attempt, Detectable, Noise, Preflight
-from .run.projection import measured, project
+from .run.projection import measured
 from .running import Run, Settings, check_runs
 from .step.advice import Measured, advise
 from .step.candidate import Candidate, changed, read
@@ -31,7 +31,6 @@ from .step.power import Power
 from .step.race import race
 from .step.reword import THINK, reword
 from .step.scale import Scale, scale_of
-from .step.split import split
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -71,8 +70,7 @@ class Forecasting(Run):
         super().__init__(settings, program)
         self.trainset = trainset
         self.examples = trainset if valset is None else valset
-        most = affordable(settings.budget, len(program.predictors()))
-        self.split = split(trainset, valset, settings.method.commit, settings.seed, most)
+        self.split, self.projection = planned(settings, program, trainset, valset)
         self.repeats = repeats
         self.candidates = CANDIDATES[:candidates]
         self.perfect = perfect
@@ -240,9 +238,6 @@ class Forecasting(Run):
                 needed=lambda gain: power.needed((gain,), kept)[0],
             )
         )
-        predictors = len(self.start.instructions)
-        sizes = (predictors, len(self.split.learn), decide, self.settings.steps)
-        projection = project(*sizes, fresh=fresh, separate=self.split.separate)
         again, executions = self.ledger.by_purpose.get("noise", Spent()), (len(runs) - 1) * len(runs[0])
         return Preflight(
             recommendation=recommendation,
@@ -268,7 +263,7 @@ class Forecasting(Run):
                 for name in self.candidates
             ),
             detectable=Detectable(decide, fresh, even, likely, five, ten),
-            projection=measured(projection, executions, again, seconds * (len(runs) - 1)),
+            projection=measured(self.projection, executions, again, seconds * (len(runs) - 1)),
             spent=self.ledger.by_purpose,
             seconds=self.ledger.seconds,
             warnings=tuple(self.warnings),

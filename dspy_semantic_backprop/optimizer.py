@@ -23,12 +23,14 @@ from .forecasting import Forecasting
 from .forward.evaluate import scored
 from .forward.metric import adapt
 from .forward.replaying.probe import Probe
+from .placebos import Placebos
 from .presets import Method, semantic
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.events import Subscriber
 from .run.journal import Journal, digest_of
 from .run.limits import Limits
+from .run.placebo import Placebo
 from .run.preflight import Preflight
 from .run.projection import STEPS, Auto
 from .running import Run
@@ -336,6 +338,61 @@ class SemanticGradientDescent(Teleprompter):
             found = await Forecasting(self, program, trainset, valset, **how).forecast()
         self._preflights[self._about(program, trainset, valset)] = found
         return found
+
+    def placebo(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None,
+        testset: list[dspy.Example],
+        *,
+        arms: Sequence[str | Method] | None = None,
+        seeds: Sequence[int] = (0,),
+    ) -> Placebo:
+        """Compare this optimizer with placebos at equal budget; see `aplacebo`."""
+        return run_sync(self.aplacebo(program, trainset, valset, testset, arms=arms, seeds=seeds))
+
+    async def aplacebo(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None,
+        testset: list[dspy.Example],
+        *,
+        arms: Sequence[str | Method] | None = None,
+        seeds: Sequence[int] = (0,),
+    ) -> Placebo:
+        """Compare this optimizer with placebos: the same run without what its method stands for, at the same budget.
+
+        Every run may spend the optimizer's budget; without one, the calls that its own run is projected to take. It
+        makes up to four times as many steps, past DSPy's cache, so that cheap methods use the budget too. What comes
+        back is compared, example by example, on held-out examples, whose cost is no part of any budget.
+
+        Args:
+            program: The program; it is not changed.
+            trainset: The examples to learn from.
+            valset: The examples on which proposals are decided; None decides on the trainset.
+            testset: The held-out examples.
+            arms: The placebos, "isolated", "shuffled", "no_gradient", "one_step", or any `Method`; None: these four.
+            seeds: The seeds of the runs; every method runs once with each.
+
+        Returns:
+            A record that prints as a table.
+
+        Raises:
+            SetupError: If the arguments cannot work; nothing was spent.
+            SemanticBackpropError: As `acompile`.
+        """
+        self._check(program, trainset=trainset, **_given(valset=valset), testset=testset)
+        arguments.check_number("steps, where placebos are compared,", self.steps, 1)
+        methods = arguments.arms_of(self.method, arms)
+        for seed in arguments.check_list("seeds", seeds):
+            arguments.check_number("seeds", seed, -math.inf)
+        with told_to_callers():
+            placebos = Placebos(self, program, trainset, valset, testset)
+            return await placebos.compare(
+                methods, seeds, lambda arm, student: arm.acompile(student, trainset=trainset, valset=valset)
+            )
 
 
 def _given(**sets: Any) -> dict[str, Any]:

@@ -6,30 +6,37 @@ are worth is only what is gained beyond a search that is told nothing, or someth
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dspy
 
+from .backward.cache import GradientCache
+from .committing import planned
 from .forward.evaluate import Outcome, mean, scored
 from .lm import never_cached
 from .presets import Method
 from .reporting import paired
 from .run.budget import Budget, Spent
 from .run.placebo import Arm, Placebo
-from .run.projection import Projection, measured
+from .run.projection import measured
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, clone, read
 from .step.comparison import Comparison, Pair
 from .step.pool import Pool
+from .step.split import repeated_in
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
-Compile = Callable[[dspy.Module, Method, int, Budget], Awaitable[Any]]
-"""Optimises a program with a method, a seed and a budget; a program with its `detailed_results`."""
+LONGER = 4
+"""How many times the optimizer's steps an arm may make: cheap ones make more of the same budget."""
+Compile = Callable[[Any, dspy.Module], Awaitable[Any]]
+"""Optimises a program with an optimizer's settings; gives back a program with its `detailed_results`."""
 
 
 class Placebos(Run):
@@ -38,19 +45,28 @@ class Placebos(Run):
     Args:
         settings: The optimizer's.
         program: The program; it is not changed.
+        trainset: The examples to learn from.
+        valset: The examples to decide on; None for the trainset.
         testset: The held-out examples.
-        projection: What a run of the optimizer is going to cost, from its sizes.
     """
 
     def __init__(
-        self, settings: Settings, program: dspy.Module, testset: Sequence[dspy.Example], projection: Projection
+        self,
+        settings: Settings,
+        program: dspy.Module,
+        trainset: Sequence[dspy.Example],
+        valset: Sequence[dspy.Example] | None,
+        testset: Sequence[dspy.Example],
     ) -> None:
         super().__init__(settings, program, budget=Budget())
         self.testset = testset
-        self.projection = projection
+        _, self.projection = planned(settings, program, trainset, valset)
         self.start = read(program)
         self.pool = Pool(self.start, self._evaluate)
         self.ids = range(len(testset))
+        for name, examples in (("trainset", trainset), ("valset", valset or ())):
+            if repeated := repeated_in(testset, examples):
+                self.warn(f"{repeated} of {len(testset)} held-out examples are in the {name} too: scores will flatter")
 
     async def compare(self, methods: Sequence[Method], seeds: Sequence[int], compiled: Compile) -> Placebo:
         """Run every method with every seed, and compare what they return.
@@ -58,7 +74,7 @@ class Placebos(Run):
         Args:
             methods: The optimizer's own first.
             seeds: The seeds.
-            compiled: Runs one of them.
+            compiled: Makes a run.
 
         Raises:
             SemanticBackpropError: As a run does.
@@ -67,11 +83,10 @@ class Placebos(Run):
         check_runs(await self.pool.outcomes(self.start, self.ids))
         budget = self._budget(self.ledger.seconds - seconds)
         self._tell(budget, len(methods) * len(seeds))
-        program = _uncached(self.student)
         found: dict[str, list[tuple[Candidate, Spent]]] = {method.name: [] for method in methods}
         for seed in seeds:
             for method in methods:
-                better = await compiled(program, method, seed, budget)
+                better = await self._run(method, seed, budget, compiled)
                 candidate = read(better)
                 self.pool.add(candidate, self.start, 0)
                 await self.pool.outcomes(candidate, self.ids)
@@ -87,6 +102,16 @@ class Placebos(Run):
             seconds=self.ledger.seconds,
             warnings=tuple(self.warnings),
         )
+
+    async def _run(self, method: Method, seed: int, budget: Budget, compiled: Compile) -> Any:
+        # What one arm has asked would be free for the next one, which were no equal budget.
+        arm: Any = copy.copy(self.settings)
+        arm.method, arm.seed, arm.budget, arm.auto = method, seed, budget, None
+        arm.steps = LONGER * arm.steps
+        arm.gradient_lm, arm.gradient_cache = never_cached(arm.gradient_lm), GradientCache(None)
+        arm.log_dir = None if arm.log_dir is None else Path(arm.log_dir) / f"{method.name}-{seed}"
+        with dspy.context(lm=never_cached(dspy.settings.lm)):
+            return await compiled(arm, _uncached(self.student))
 
     def _budget(self, seconds: float) -> Budget:
         """The optimizer's budget; where it has none, the calls that its run is projected to take."""
@@ -130,10 +155,9 @@ class Placebos(Run):
 
 
 def _uncached(program: dspy.Module) -> Any:
-    # What one arm has asked would be free for the next one: no equal budget.
-    copy = clone(program)
-    for _, module in copy.named_sub_modules():
+    twin = clone(program)
+    for _, module in twin.named_sub_modules():
         for name, value in list(vars(module).items()):
             if isinstance(value, dspy.BaseLM):
                 setattr(module, name, never_cached(value))
-    return copy
+    return twin

@@ -29,6 +29,7 @@ examples), `--bbh_cat`, `--category`, `--exp_num`, `--results_dir`, `--use_wandb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .backward.bounded import bounded
@@ -141,3 +142,12 @@ def blamed(share: float = 0.2) -> Method:
         share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
     """
     return replace(semantic(), choose_predictors=blamed_predictors(share), name="blamed")
+
+
+PLACEBOS: dict[str, Callable[[], Method]] = {
+    "isolated": isolated,
+    "shuffled": shuffled,
+    "no_gradient": no_gradient,
+    "one_step": one_step,
+}
+"""What a method must be better than if its graph and its gradients are worth anything."""
