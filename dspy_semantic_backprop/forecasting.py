@@ -114,11 +114,12 @@ class Forecasting(Run):
                     raise
                 self.warn(f"the program was run {len(runs)} times and not {self.repeats}: {stop}")
                 break
-        again = self.ledger.by_purpose.get("noise", Spent())
-        if again.cached:
+        asked = self.ledger.by_purpose.get("noise", Spent()).calls
+        calls = sum(len(one.graph.calls) for run in runs[1:] for one in scored(run))
+        if asked < calls:
             self.warn(
-                f"{again.cached} answers came from DSPy's cache, from language models that the program keeps where "
-                "they cannot be asked afresh: scores may vary more than they seem to"
+                f"{calls - asked} of {calls} answers came from a cache, of language models that the program keeps "
+                "where they cannot be asked afresh: scores may vary more than they seem to"
             )
         return runs, (self.ledger.seconds - before) / max(1, len(runs) - 1)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from .budget import Spent
 from .paired import Paired
-from .terminal import LINES, clean, fitted, wrapped
+from .terminal import COLUMNS, LINES, clean, first, fitted, wrapped
 
-_NAME = 12
+_NAME, _GAIN = 12, 21
 SURE = 0.05
 """The p-value up to which one arm is said to be better than another."""
 
@@ -129,13 +129,12 @@ class Placebo:
     def __str__(self) -> str:
         most = ", ".join(f"{value:,.6g} {name}" for name, value in self.budget.items())
         head = f"{self.examples} held-out examples, {len(self.seeds)} run(s) of each method, each with at most {most}."
-        columns = f"  {'method':{_NAME}}  score  over the start (90 % sure)     p  own method over it         p"
-        lines = [
-            *wrapped(head, "", 2, indent=0),
-            columns,
-            f"  {'the start':{_NAME}}  {self.score:5.3f}",
+        table = [
+            f"{'method':{_NAME}} score {'over the start (90 %)':{_GAIN}} p      {'own method over it':{_GAIN}} p",
+            f"{'the start':{_NAME}} {self.score:5.3g}",
             *map(_row, self.arms),
         ]
+        lines = [*wrapped(head, "", 2, indent=0), *(first(line, COLUMNS) for line in table)]
         calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
         held_out = sum(self.spent.values(), Spent()).calls
         tail = wrapped(self._verdict(), "", 4, indent=0)
@@ -159,13 +158,15 @@ class Placebo:
 
 
 def _row(one: Arm) -> str:
-    row = f"  {fitted(one.name, _NAME)}  {one.score:5.3f}  {_gain(one.gain)}"
+    row = f"{fitted(one.name, _NAME)} {one.score:5.3g} {_gain(one.gain)}"
     return row if one.behind is None else f"{row}  {_gain(one.behind)}"
 
 
 def _gain(pair: Paired) -> str:
     low, high = pair.interval
-    return f"{pair.gain:+.3f} ({low:+.2f} to {high:+.2f})  {_p(pair.p_value):>5}"
+    digits = 2 if max(abs(low), abs(high)) < 10 else 0
+    text = f"{pair.gain:+.{digits + 1}f} ({low:+.{digits}f}, {high:+.{digits}f})"
+    return f"{text:{_GAIN}} {_p(pair.p_value)}"
 
 
 def _p(value: float) -> str:
