@@ -19,6 +19,8 @@ from .optimizer import Explanation, SemanticGradientDescent
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.limits import Limits
+from .run.placebo import Placebo
+from .run.preflight import Preflight
 
 __all__ = [
     "Budget",
@@ -30,6 +32,8 @@ __all__ = [
     "MetricError",
     "ModelError",
     "OutOfBudget",
+    "Placebo",
+    "Preflight",
     "ProgramError",
     "ProgramGraph",
     "SemanticBackpropError",

@@ -13,14 +13,15 @@ from .forward.evaluate import scored
 from .forward.reuse import Reuse
 from .run.budget import Bound, Budget, Spent
 from .run.journal import digest_of
+from .run.projection import Projection, project
 from .run.result import Final
-from .running import Run
+from .running import Run, Settings
 from .step.candidate import Candidate, changed
 from .step.commit import Evidence
 from .step.comparison import Comparison
 from .step.gate import looks_of
 from .step.pool import Pool
-from .step.split import Split
+from .step.split import Split, split
 
 SHARE = 0.3
 """The most of a budget that is kept for the decision at the end."""
@@ -41,6 +42,24 @@ def affordable(budget: Budget | None, predictors: int) -> float:
     executions += [budget.metric_calls] if budget.metric_calls else []
     most = SHARE * min(executions, default=math.inf) / 2
     return most if most >= LEAST else 0
+
+
+def planned(
+    settings: Settings, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
+) -> tuple[Split, Projection]:
+    """Which examples a run is going to use for what, and what it is going to cost, from its sizes alone.
+
+    Args:
+        settings: The optimizer's.
+        program: The program.
+        trainset: The examples to learn from.
+        valset: The examples to decide on; None for the trainset.
+    """
+    predictors = len(program.predictors())
+    most = affordable(settings.budget, predictors)
+    found = split(trainset, valset, settings.method.commit, settings.seed, most)
+    sizes = (predictors, len(found.learn), len(found.decide), settings.steps)
+    return found, project(*sizes, fresh=len(found.fresh), separate=found.separate)
 
 
 @dataclass

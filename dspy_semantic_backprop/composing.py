@@ -21,7 +21,7 @@ from typing import Any
 
 import dspy
 
-from . import preflight
+from . import arguments
 from .concurrency import gather, run_sync
 from .errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop
 from .forward.evaluate import scored
@@ -110,11 +110,11 @@ class SemanticProposer:
             limits=replace(limits if limits is not None else Limits(), missing=1.0),
             subscribers=(),
         )
-        preflight.check_program(program)
-        preflight.check_examples("trainset", trainset, program)
-        preflight.check_models(program, gradient_lm if gradient_lm is not None else program.predictors()[0].lm)
-        preflight.check_prices(program, gradient_lm, budget)
-        preflight.check_number("perfect", perfect, -math.inf, whole=False)
+        arguments.check_program(program)
+        arguments.check_examples("trainset", trainset, program)
+        arguments.check_models(program, gradient_lm if gradient_lm is not None else program.predictors()[0].lm)
+        arguments.check_prices(program, gradient_lm, budget)
+        arguments.check_number("perfect", perfect, -math.inf, whole=False)
         self.program = program
         self.perfect = perfect
         self._metric = adapt(metric)

@@ -13,8 +13,9 @@ from typing import Any
 
 import dspy
 
-from .committing import Committing, affordable
+from .committing import Committing, planned
 from .concurrency import Interrupt
+from .doubting import regraded
 from .errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
 from .forward.evaluate import Outcome, Scored, mean, scored
 from .forward.reuse import Reuse
@@ -24,18 +25,18 @@ from .reporting import candidate_records, step_record
 from .run.budget import Spent
 from .run.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
 from .run.journal import Journal
-from .run.projection import budget_for, measured, project
+from .run.projection import budget_for, measured
 from .run.result import Ending, Final, Result, StepRecord
 from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, changed, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
+from .step.doubts import of_scores, of_sizes
 from .step.gate import looks_of
 from .step.leaks import LeakGuard
 from .step.pool import Pool
 from .step.screen import Screen
-from .step.split import split
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
@@ -68,11 +69,7 @@ class Descent(Run):
     ) -> None:
         self.trainset = trainset
         self.examples = trainset if valset is None else valset
-        predictors = len(student.predictors())
-        most = affordable(settings.budget, predictors)
-        self.split = split(trainset, valset, settings.method.commit, settings.seed, most)
-        sizes = (predictors, len(self.split.learn), len(self.split.decide), settings.steps)
-        self.projection = project(*sizes, fresh=len(self.split.fresh), separate=self.split.separate)
+        self.split, self.projection = planned(settings, student, trainset, valset)
         named = settings.budget is None and settings.auto is not None
         budget = budget_for(self.projection) if named else settings.budget
         super().__init__(settings, student, journal=journal, budget=budget)
@@ -149,7 +146,7 @@ class Descent(Run):
         self.publish(started)
         self.publish(Projected(self.projection))
         logger.info("%s", self.projection)
-        for warning in self.split.warnings:
+        for warning in (*self.split.warnings, *self._doubts()):
             self.warn(warning)
         try:
             ending = await self._steps()
@@ -165,6 +162,8 @@ class Descent(Run):
         outcomes = await self._first_outcomes()
         self._measure(len(outcomes), self.ledger.seconds - seconds)
         method = self.settings.method
+        for warning in (*self._doubts(outcomes), *await regraded(self, outcomes)):
+            self.warn(warning)
         for step in range(self.settings.steps):
             left = self.ledger.seconds_left
             if left is not None and left < self.committing.seconds:
@@ -183,6 +182,16 @@ class Descent(Run):
             if decision.fate is Fate.ACCEPTED and await self._nothing_to_gain():
                 return Ending.PERFECT
         return Ending.STEPS
+
+    def _doubts(self, outcomes: Sequence[Outcome] | None = None) -> list[str]:
+        """What speaks against the run that costs nothing to know: from its sizes, or from the start's outcomes."""
+        method, decide, fresh = self.settings.method, len(self.split.decide), len(self.split.fresh)
+        if not self.settings.steps:
+            return []
+        if outcomes is None:
+            return of_sizes(method.gate, method.commit, decide, fresh)
+        scores = [outcome.score for outcome in scored(outcomes)]
+        return of_scores((method.gate, method.commit), scores, (decide, fresh), self.evaluator.kinds)
 
     def _accept(self, candidate: Candidate, parent: Candidate) -> None:
         better = parent == self.incumbent or self.pool.compare(self.incumbent, candidate, self.split.decide).gain > 0

@@ -21,6 +21,8 @@ prediction. A wrong API key must not be scored as a wrong answer, so what has to
 no `Exception` while it travels through the program.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -93,3 +95,19 @@ class JournalFailed(Stop):
 
 class Abandoned(Stop):
     """The work that a thread still does is not waited for: its example took too long, or the run is over."""
+
+
+@contextmanager
+def told_to_callers() -> Iterator[None]:
+    """Inside, what ends a run becomes an error that the caller can act on.
+
+    Raises:
+        ModelError: For `ModelUnavailable`.
+        OutOfBudget: For `BudgetSpent`.
+    """
+    try:
+        yield
+    except ModelUnavailable as stop:
+        raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
+    except BudgetSpent as stop:
+        raise OutOfBudget(str(stop)) from stop

@@ -11,23 +11,27 @@ from typing import Any, get_args
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from . import preflight
+from . import arguments
 from .backward.cache import GradientCache
 from .backward.explanation import Explanation
 from .concurrency import Interrupt, run_sync
 from .descent import Descent
 from .diagnosing import Diagnosing
-from .errors import BudgetSpent, ModelError, ModelUnavailable, OutOfBudget, SetupError
+from .errors import SetupError, told_to_callers
 from .fingerprint import fingerprint
+from .forecasting import Forecasting
 from .forward.evaluate import scored
 from .forward.metric import adapt
 from .forward.replaying.probe import Probe
+from .placebos import Placebos
 from .presets import Method, semantic
 from .run.budget import Budget
 from .run.diagnosis import Diagnosis
 from .run.events import Subscriber
-from .run.journal import Journal
+from .run.journal import Journal, digest_of
 from .run.limits import Limits
+from .run.placebo import Placebo
+from .run.preflight import Preflight
 from .run.projection import STEPS, Auto
 from .running import Run
 from .step.candidate import read
@@ -47,9 +51,8 @@ class SemanticGradientDescent(Teleprompter):
             number, a bool, or `dspy.Prediction(score=..., feedback=...)`.
         gradient_lm: Writes gradients and instructions; None takes DSPy's configured language model.
         steps: How many proposals to make; None: 8, or what `auto` says.
-        auto: "light", "medium" or "heavy": 4, 10 or 24 steps, with a budget of three times the calls that they are
-            projected to take, unless one is given.
-        method: The parts that a step is put together from; None takes `presets.semantic()`.
+        auto: "light", "medium" or "heavy": 4, 10 or 24 steps, and unless one is given a budget of three times their calls.
+        method: The parts of a step; None takes `presets.semantic()`.
         failure_score: The score of an execution in which the program itself failed, in metric points.
         num_threads: How many programs, and how many of our own calls, run at once; None takes DSPy's
             setting, `math.inf` sets no bound.
@@ -89,16 +92,16 @@ class SemanticGradientDescent(Teleprompter):
     ) -> None:
         super().__init__()
         adapt(metric)
-        preflight.check_number("steps", 0 if steps is None else steps, 0)
-        preflight.check_choice("auto", auto, (None, *get_args(Auto)))
+        arguments.check_number("steps", 0 if steps is None else steps, 0)
+        arguments.check_choice("auto", auto, (None, *get_args(Auto)))
         if auto is not None and steps is not None:
             raise SetupError(f"auto={auto!r} and steps={steps} both say how many steps to make; give one of them")
-        preflight.check_number("failure_score", failure_score, -math.inf, whole=False)
-        preflight.check_choice("probe", probe, get_args(Probe))
-        preflight.check_kind("budget", budget, Budget)
-        preflight.check_kind("limits", limits, Limits)
-        preflight.check_kind("log_dir", log_dir, (str, os.PathLike))
-        preflight.check_number("num_threads", 1 if num_threads is None else num_threads, 1, whole=False)
+        arguments.check_number("failure_score", failure_score, -math.inf, whole=False)
+        arguments.check_choice("probe", probe, get_args(Probe))
+        arguments.check_kind("budget", budget, Budget)
+        arguments.check_kind("limits", limits, Limits)
+        arguments.check_kind("log_dir", log_dir, (str, os.PathLike))
+        arguments.check_number("num_threads", 1 if num_threads is None else num_threads, 1, whole=False)
         self.metric = metric
         self.gradient_lm = gradient_lm
         self.auto: Auto | None = auto
@@ -112,7 +115,8 @@ class SemanticGradientDescent(Teleprompter):
         self.budget = budget
         self.limits = limits if limits is not None else Limits()
         self.log_dir = log_dir
-        self.gradient_cache = preflight.opened("gradient_cache", GradientCache, gradient_cache)
+        self._preflights: dict[str, Preflight] = {}
+        self.gradient_cache = arguments.opened("gradient_cache", GradientCache, gradient_cache)
 
     def compile(
         self,
@@ -163,30 +167,36 @@ class SemanticGradientDescent(Teleprompter):
     async def _compile(
         self, student: dspy.Module, trainset: Any, teacher: Any, valset: Any, interrupt: Interrupt
     ) -> dspy.Module:
-        preflight.check_program(student)
-        preflight.check_examples("trainset", trainset, student)
         if isinstance(valset, (list, tuple)) and not valset:
             # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
             logger.warning("valset is empty: proposals are decided on the trainset, where scores flatter")
             valset = None
-        if valset is not None:
-            preflight.check_examples("valset", valset, student)
-        preflight.check_models(student, self.gradient_lm)
-        preflight.check_prices(student, self.gradient_lm, self.budget)
-        for path in preflight.frozen(student):
-            logger.warning(
-                "sub-module %s was compiled before, which freezes its instructions; set `_compiled = False` on it to "
-                "optimise them too",
-                path,
-            )
+        self._check(student, trainset=trainset, **_given(valset=valset))
+        for path in arguments.frozen(student):
+            freed = "set `_compiled = False` on it to optimise them too"
+            logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
         header = fingerprint(self, student, trainset, valset) if self.log_dir is not None else None
         journal = Journal(self.log_dir, header)
         try:
-            return await Descent(self, student, trainset, valset, journal, interrupt).descend()
+            descent = Descent(self, student, trainset, valset, journal, interrupt)
+            known = self._preflights.get(self._about(student, trainset, valset)) if self._preflights else None
+            if known and known.recommendation != "go":
+                descent.warn(f"the pre-flight advised against this run, {known.recommendation}: {known.reason}")
+            return await descent.descend()
         finally:
             journal.close()
+
+    def _check(self, program: Any, **sets: Any) -> None:
+        arguments.check_program(program)
+        for name, examples in sets.items():
+            arguments.check_examples(name, examples, program)
+        arguments.check_models(program, self.gradient_lm)
+        arguments.check_prices(program, self.gradient_lm, self.budget)
+
+    def _about(self, program: dspy.Module, trainset: Any, valset: Any) -> str:
+        return digest_of(fingerprint(self, program, trainset, valset))
 
     def explain(self, program: dspy.Module, example: dspy.Example) -> Explanation:
         """Run a program on one example and show the gradients of its calls; see `aexplain`."""
@@ -204,25 +214,15 @@ class SemanticGradientDescent(Teleprompter):
 
         Raises:
             SetupError: If the arguments cannot work; nothing was spent.
-            MetricError: If the metric raises or returns no score.
-            ModelError: If a language model refuses for good.
-            TooManyFailures: If the provider did not answer.
-            OutOfBudget: If the budget does not last.
+            SemanticBackpropError: As `adiagnose` says.
         """
-        preflight.check_program(program)
-        preflight.check_examples("example", [example], program)
-        preflight.check_models(program, self.gradient_lm)
-        preflight.check_prices(program, self.gradient_lm, self.budget)
-        try:
+        self._check(program, example=[example])
+        with told_to_callers():
             run = Run(self, program)
             incumbent = read(program)
             outcomes = await run.evaluate("explain", [example], incumbent)
             (outcome,) = await run.proved(scored(outcomes), incumbent)
             return Explanation(outcome, await run.sweep_one(outcome, 0) or {})
-        except ModelUnavailable as stop:
-            raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
-        except BudgetSpent as stop:
-            raise OutOfBudget(str(stop)) from stop
 
     def diagnose(
         self,
@@ -262,24 +262,138 @@ class SemanticGradientDescent(Teleprompter):
 
         Raises:
             SetupError: If the arguments cannot work; nothing was spent.
+            OutOfBudget: If the budget does not last.
+            SemanticBackpropError: As `acompile` says.
+        """
+        self._check(program, devset=devset)
+        arguments.check_number("checks", checks, 0)
+        cap = 4 * checks if max_calls is None else max_calls
+        arguments.check_number("max_calls", cap, 0)
+        arguments.check_number("perfect", perfect, -math.inf, whole=False)
+        with told_to_callers():
+            run = Diagnosing(self, program, checks=checks, max_calls=cap, perfect=perfect)
+            return await run.diagnose(devset)
+
+    def preflight(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None = None,
+        *,
+        repeats: int = 3,
+        candidates: int = 3,
+        sample: int = 24,
+        perfect: float | None = None,
+    ) -> Preflight:
+        """Find out whether optimising is worth it; see `apreflight`."""
+        how: dict[str, Any] = {"repeats": repeats, "candidates": candidates, "sample": sample, "perfect": perfect}
+        return run_sync(self.apreflight(program, trainset, valset, **how))
+
+    async def apreflight(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None = None,
+        *,
+        repeats: int = 3,
+        candidates: int = 3,
+        sample: int = 24,
+        perfect: float | None = None,
+    ) -> Preflight:
+        """Find out whether `compile` with the same arguments is worth it.
+
+        The program is run several times on the examples to decide on, past DSPy's cache, to see what varies although
+        nothing was changed. A few cheap candidates show what there is to gain; a simulation of this method's gate and
+        last decision shows which gains such a set can tell from luck. `compile` repeats as a warning what this
+        optimizer was advised against.
+
+        Args:
+            program: The program; it is not changed.
+            trainset: The examples to learn from.
+            valset: The examples on which proposals are decided; None decides on the trainset.
+            repeats: How often the program is run on these, at least 2.
+            candidates: How many cheap candidates to try, 0 to 3: one backward pass on a few failures, "think step by
+                step", a rewording without examples.
+            sample: On how many examples to try each.
+            perfect: The best possible score, in metric points; None: 1, or the best seen where some lie outside 0 to 1.
+
+        Returns:
+            A record that prints within one screen.
+
+        Raises:
+            SetupError: If the arguments cannot work; nothing was spent.
             MetricError: If the metric raises or returns no score.
             ModelError: If a language model refuses for good.
             ProgramError: If the program raises on every example.
             TooManyFailures: If the provider leaves too many examples unanswered.
-            OutOfBudget: If the budget does not last.
+            OutOfBudget: If the budget does not last for two runs of the program.
         """
-        preflight.check_program(program)
-        preflight.check_examples("devset", devset, program)
-        preflight.check_models(program, self.gradient_lm)
-        preflight.check_prices(program, self.gradient_lm, self.budget)
-        preflight.check_number("checks", checks, 0)
-        cap = 4 * checks if max_calls is None else max_calls
-        preflight.check_number("max_calls", cap, 0)
-        preflight.check_number("perfect", perfect, -math.inf, whole=False)
-        try:
-            run = Diagnosing(self, program, checks=checks, max_calls=cap, perfect=perfect)
-            return await run.diagnose(devset)
-        except ModelUnavailable as stop:
-            raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
-        except BudgetSpent as stop:
-            raise OutOfBudget(str(stop)) from stop
+        self._check(program, trainset=trainset, **_given(valset=valset))
+        arguments.check_number("repeats", repeats, 2)
+        arguments.check_choice("candidates", candidates, range(4))
+        arguments.check_number("sample", sample, 1)
+        arguments.check_number("perfect", 0 if perfect is None else perfect, -math.inf, whole=False)
+        how: dict[str, Any] = {"repeats": repeats, "candidates": candidates, "sample": sample, "perfect": perfect}
+        with told_to_callers():
+            found = await Forecasting(self, program, trainset, valset, **how).forecast()
+        self._preflights[self._about(program, trainset, valset)] = found
+        return found
+
+    def placebo(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None,
+        testset: list[dspy.Example],
+        *,
+        arms: Sequence[str | Method] | None = None,
+        seeds: Sequence[int] = (0,),
+    ) -> Placebo:
+        """Compare this optimizer with placebos at equal budget; see `aplacebo`."""
+        return run_sync(self.aplacebo(program, trainset, valset, testset, arms=arms, seeds=seeds))
+
+    async def aplacebo(
+        self,
+        program: dspy.Module,
+        trainset: list[dspy.Example],
+        valset: list[dspy.Example] | None,
+        testset: list[dspy.Example],
+        *,
+        arms: Sequence[str | Method] | None = None,
+        seeds: Sequence[int] = (0,),
+    ) -> Placebo:
+        """Compare this optimizer with placebos: the same run without what its method stands for, at the same budget.
+
+        Every run may spend the optimizer's budget; without one, the calls that its own run is projected to take. It
+        makes up to four times as many steps, past DSPy's cache, so that cheap methods use the budget too. What comes
+        back is compared, example by example, on held-out examples, whose cost is no part of any budget.
+
+        Args:
+            program: The program; it is not changed.
+            trainset: The examples to learn from.
+            valset: The examples on which proposals are decided; None decides on the trainset.
+            testset: The held-out examples.
+            arms: The placebos, "isolated", "shuffled", "no_gradient", "one_step", or any `Method`; None: these four.
+            seeds: The seeds of the runs; every method runs once with each.
+
+        Returns:
+            A record that prints as a table.
+
+        Raises:
+            SetupError: If the arguments cannot work; nothing was spent.
+            SemanticBackpropError: As `acompile`.
+        """
+        self._check(program, trainset=trainset, **_given(valset=valset), testset=testset)
+        arguments.check_number("steps, where placebos are compared,", self.steps, 1)
+        methods = arguments.arms_of(self.method, arms)
+        for seed in arguments.check_list("seeds", seeds):
+            arguments.check_number("seeds", seed, -math.inf)
+        with told_to_callers():
+            placebos = Placebos(self, program, trainset, valset, testset)
+            return await placebos.compare(
+                methods, seeds, lambda arm, student: arm.acompile(student, trainset=trainset, valset=valset)
+            )
+
+
+def _given(**sets: Any) -> dict[str, Any]:
+    return {name: examples for name, examples in sets.items() if examples is not None}

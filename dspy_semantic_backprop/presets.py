@@ -29,11 +29,12 @@ examples), `--bbh_cat`, `--category`, `--exp_num`, `--results_dir`, `--use_wandb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .backward.bounded import bounded
-from .backward.deliver import Deliver, to_another, to_its_own
-from .backward.gradient import Backward, Collect, Direction, TextGradient, drop
+from .backward.deliver import Deliver, the_answers_only, to_another, to_its_own
+from .backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
 from .backward.semantic import Semantic
 from .backward.silent import silent
 from .step.choose import ChooseExamples, ChooseParent, ChoosePredictors, coin_flips, every, incumbent, wrong
@@ -118,6 +119,21 @@ def shuffled() -> Method:
     return replace(semantic(), deliver=to_another, name="shuffled")
 
 
+def one_step() -> Method:
+    """A placebo: one call rewrites a predictor from its instruction, some failing calls and the expected answers.
+
+    Nothing is sent back through a graph; everything else is as in `semantic()`.
+    """
+    return replace(
+        semantic(),
+        backward=silent,
+        collect=join,
+        deliver=the_answers_only,
+        choose_examples=wrong(4),
+        name="one_step",
+    )
+
+
 def comments() -> Method:
     """Comments on every output instead of directions of change (published without `--target`)."""
     return replace(semantic(), backward=Semantic(directions=False), name="comments")
@@ -140,3 +156,12 @@ def blamed(share: float = 0.2) -> Method:
         share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
     """
     return replace(semantic(), choose_predictors=blamed_predictors(share), name="blamed")
+
+
+PLACEBOS: dict[str, Callable[[], Method]] = {
+    "isolated": isolated,
+    "shuffled": shuffled,
+    "no_gradient": no_gradient,
+    "one_step": one_step,
+}
+"""What a method must be better than if its graph and its gradients are worth anything."""

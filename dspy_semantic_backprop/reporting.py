@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from .forward.evaluate import mean, scored
 from .proposing import Learned
+from .run.paired import Paired
 from .run.result import CandidateRecord, StepRecord
 from .step.candidate import changed
+from .step.comparison import Comparison
 from .step.consider import Decision
 from .step.pool import Pool
 
@@ -47,6 +49,20 @@ def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, cla
         credit={one.predictor: one.earned for one in decision.credit},
         parent=pool[learned.parent].number,
         candidates=tuple(pool[one.candidate].number for one in decision.raced),
+    )
+
+
+def paired(comparison: Comparison) -> Paired:
+    """A comparison of at least one example as a record."""
+    return Paired(
+        examples=len(comparison),
+        before=comparison.before,
+        after=comparison.after,
+        gain=comparison.gain,
+        interval=comparison.interval(),
+        p_value=comparison.p_value,
+        fixes=len(comparison.fixes),
+        regressions=len(comparison.regressions),
     )
 
 

@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -26,7 +27,7 @@ from .forward.metric import adapt
 from .forward.replaying.probe import Pristine, Probe, prove
 from .forward.reuse import Reuse
 from .forward.values import describe
-from .lm import install, limit, passage
+from .lm import install, limit, passage, uncached
 from .presets import Method
 from .run.budget import Budget
 from .run.events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Subscriber, publish
@@ -121,6 +122,7 @@ class Run:
         known: Sequence[Outcome] = (),
         planned: int | None = None,
         reuse: Reuse | None = None,
+        fresh: bool = False,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -134,6 +136,7 @@ class Run:
             planned: How many outcomes there are going to be; None: these and the known ones.
             reuse: The outcomes of the program that was edited, so that only what the edit can reach is asked; None asks
                 everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
+            fresh: Whether DSPy's cache must not answer.
 
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
@@ -143,9 +146,10 @@ class Run:
         self.evaluations += 1
         where = f"evaluation {self.evaluations}"
         self.publish(EvaluationStarted(what, len(examples)))
-        outcomes = await self.evaluator(
-            program, examples, ids=ids, purpose=purpose, where=where, reuse=self._allowed(reuse)
-        )
+        with uncached(program, self.ledger) if fresh else nullcontext():
+            outcomes = await self.evaluator(
+                program, examples, ids=ids, purpose=purpose, where=where, reuse=self._allowed(reuse)
+            )
         self._count_strayed(outcomes)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))

@@ -35,7 +35,8 @@ from dspy_semantic_backprop.lm import install
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match, number_match, yes_no
 from dspy_semantic_backprop.run.ledger import Ledger
 from dspy_semantic_backprop.step.candidate import Candidate, clone, read, write
-from dspy_semantic_backprop.step.gate import paired, strictly_better
+from dspy_semantic_backprop.step.comparison import Comparison
+from dspy_semantic_backprop.step.gate import confident
 from dspy_semantic_backprop.testing import SimulatedServer
 from dspy_semantic_backprop.testing.tasks import FORMS, TASKS, Skill, find
 
@@ -135,19 +136,19 @@ def measure(pipeline: Pipeline, server: SimulatedServer) -> list[Row]:
         candidate = incumbent.revised({name: f"{incumbent.instructions[name]} {taught}" for name in edited})
         full, asked = evaluate(pipeline, candidate, server)
         part, rest = evaluate(pipeline, candidate, server, Reuse(records, frozenset(edited)))
-        pairs, others = paired(old, full), paired(old, part)
+        pairs, others = Comparison.of(old, full), Comparison.of(old, part)
         rows.append(
             Row(
                 program=pipeline.name,
                 edited=title,
                 examples=len(pairs),
-                before=sum(one for one, _ in pairs) / len(pairs),
-                after=sum(one for _, one in pairs) / len(pairs),
+                before=pairs.before,
+                after=pairs.after,
                 full=asked,
                 downstream=rest,
                 saved=round(1 - rest / asked, 3),
                 same_scores=pairs == others,
-                same_decision=strictly_better(pairs) == strictly_better(others),
+                same_decision=confident(pairs, 0) is confident(others, 0),
             )
         )
     return rows

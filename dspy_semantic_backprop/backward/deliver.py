@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..forward.graph import ComputationGraph
-from ..forward.trace import Call
+from ..forward.trace import OUTPUT, Call
 from .gradient import TextGradient
 from .tally import note
 
@@ -20,6 +20,18 @@ def to_its_own(
 ) -> dict[str, TextGradient]:
     """Every call is given the gradient that was sent to it."""
     return dict(gradients)
+
+
+def the_answers_only(
+    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
+) -> dict[str, TextGradient]:
+    """Every call is given what was said of the program's answer, and nothing else: no graph, nobody to blame.
+
+    What is said of the answer reaches the calls that wrote it as the seed of the sweep; here it goes to all.
+    """
+    said = {one.value: one for gradient in gradients.values() for one in gradient.messages if one.sender == OUTPUT}
+    feedback = TextGradient(tuple(said.values()))
+    return {call.id: _readdressed(feedback, call) for call in graph}
 
 
 def to_another(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +45,7 @@ class Scored:
         trace: The record of this very execution, from which the graph can be proved.
         raised: What the program raised; None where it returned.
         strayed: Whether the program was to reuse an earlier execution's answers and did not repeat itself.
+        returned: What it returned, as the metric was given it.
     """
 
     example_id: int
@@ -54,6 +56,7 @@ class Scored:
     trace: Trace = field(repr=False)
     raised: BaseException | None = None
     strayed: bool = False
+    returned: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Evaluator:
         limits: How long to wait, and how many examples may be missing.
         on_outcome: Called with each outcome as it comes.
         codes: What the code of the program says; all programs that are evaluated are copies of one.
+        kinds: What the metric returned, by kind, how often; see `Grade`.
     """
 
     metric: Metric
@@ -95,6 +99,7 @@ class Evaluator:
     limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
     codes: Codes = field(default_factory=dict, repr=False)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     async def __call__(
         self,
@@ -164,7 +169,9 @@ class Evaluator:
             MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
         """
         title = _title(example_id, example)
-        return await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+        grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+        self.kinds[grade.kind] += 1
+        return grade
 
     async def words(
         self, program: dspy.Module, outcome: tuple[int, dspy.Example, Any], graph: ComputationGraph, where: str
@@ -279,7 +286,7 @@ class _Execution:
             if grade.feedback is None and purpose != "final":
                 words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
                 grade = Grade(grade.score, words)
-        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised)
+        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned)
 
 
 def _title(example_id: int, example: dspy.Example) -> str:

@@ -22,10 +22,12 @@ class Grade:
     Args:
         score: In metric points; higher is better.
         feedback: What was wrong or right, in words; None where the metric says nothing.
+        kind: What the metric returned: number, bool, or the name of the class that held the score.
     """
 
     score: float
     feedback: str | None = None
+    kind: str = "number"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,13 @@ class Metric:
                 f"metric {self.name!r} returned {returned!r} for {where}; "
                 "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
             )
-        return Grade(number, str(feedback) if feedback else None)
+        kind = _kind(score) if score is returned else type(returned).__name__
+        return Grade(number, str(feedback) if feedback else None, kind)
+
+
+def _kind(score: Any) -> str:
+    # NumPy's truth values are called `bool` or `bool_`, depending on its version.
+    return "bool" if type(score).__name__ in ("bool", "bool_") else "number"
 
 
 def adapt(function: Any) -> Metric:

@@ -3,6 +3,7 @@
 from .asking import REPETITIONS, Reply, ask, ask_once, limit
 from .door import install, metered, sampling
 from .failures import is_fatal, is_provider_failure, is_transient
+from .fresh import never_cached, uncached
 from .passage import Answers, Memory, Passage, about, current, passage
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "is_transient",
     "limit",
     "metered",
+    "never_cached",
     "passage",
     "sampling",
+    "uncached",
 ]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from .diagnosis import Check, Diagnosis, Finding, PredictorBlame
+from .terminal import COLUMNS, LINES, clean, columns, first, fitted, wrapped
 
-COLUMNS, LINES = 80, 24
 _ROWS = 8
 _NAME = 22
 _IDS = 4
 _FINDING = 3
-_LONGEST = 2000
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -29,7 +27,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         return "\n".join([*head, *_tail(diagnosis)])
     tail = _tail(diagnosis)
     blamed = [one for one in diagnosis.predictors if one.share >= 0.005][:_ROWS]
-    width = min(_NAME, max((_width(_clean(one.predictor)) for one in blamed), default=0))
+    width = min(_NAME, max((columns(clean(one.predictor)) for one in blamed), default=0))
     rest = _rest(diagnosis, blamed)
     rows = [_row(one, width) for one in blamed]
     width = max(width, len("predictor"))
@@ -55,10 +53,10 @@ def _head(diagnosis: Diagnosis) -> list[str]:
 
 def _row(one: PredictorBlame, width: int) -> str:
     low, high = one.interval
-    name = _fitted(one.predictor, width)
+    name = fitted(one.predictor, width)
     sure = f"{low * 100:.0f} to {high * 100:.0f} %"
     row = f"  {name}  {one.share * 100:3.0f} %  {sure:>11}  {one.failures:>8}  {_verdict(one)}"
-    return _first(row, COLUMNS)
+    return first(row, COLUMNS)
 
 
 def _verdict(one: PredictorBlame) -> str:
@@ -80,9 +78,9 @@ def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
         for at in reversed(order):
             if rank < len(blamed[at].findings):
                 finding = blamed[at].findings[rank]
-                wrapped = _wrapped(f"- {_clean(finding.text)}", _where(finding), min(_FINDING, room))
-                lines[at] += wrapped
-                room -= len(wrapped)
+                sentence = wrapped(f"- {clean(finding.text)}", _where(finding), min(_FINDING, room))
+                lines[at] += sentence
+                room -= len(sentence)
     return lines
 
 
@@ -94,42 +92,13 @@ def _where(finding: Finding) -> str:
     return f" ({'disputed; ' if finding.disputed else ''}example{'s' if len(ids) > 1 else ''} {some})"
 
 
-def _wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
-    """A text in at most so many lines; one that is too long is cut between words, and its end is kept."""
-    if most <= 0:
-        return []
-    space = COLUMNS - indent - 2
-    lines = _lines(text + end, space)
-    if len(lines) > most == 1:
-        return []
-    if len(lines) > most:
-        kept = _lines(text, space)[:most]
-        kept[-1] = f"{_first(kept[-1], space - _width(end) - 4).rsplit(' ', 1)[0]} ...{end}"
-        lines = kept
-    return [" " * (indent + 2 * bool(at)) + line for at, line in enumerate(lines)]
-
-
-def _lines(text: str, space: int) -> list[str]:
-    lines, line = [], ""
-    for word in text.split():
-        if line and _width(line) + 1 + _width(word) > space:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}" if line else word
-        while _width(line) > space:
-            # Scripts without spaces, and endless words.
-            lines.append(_first(line, space))
-            line = line[len(lines[-1]) :]
-    return [*lines, line] if line else lines
-
-
 def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
     others = [one for one in diagnosis.predictors if one not in shown]
     if not others:
         return []
     share = sum(one.share for one in others)
-    names = ", ".join(_clean(one.predictor) for one in others)
-    return _wrapped(f"{len(others)} others with {share * 100:.0f} % together: {names}", "", 2, indent=2)
+    names = ", ".join(clean(one.predictor) for one in others)
+    return wrapped(f"{len(others)} others with {share * 100:.0f} % together: {names}", "", 2, indent=2)
 
 
 def _tail(diagnosis: Diagnosis) -> list[str]:
@@ -143,14 +112,14 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         together = _rose([check for check in checks if len(check.calls) > 1])
         text = f"Checks: changing one output helped in {_rose(alone)}"
         text += f", changing all blamed ones of an example in {together}" if together != "0 of 0" else ""
-        lines += _wrapped(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.", "", 2, indent=0)
+        lines += wrapped(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.", "", 2, indent=0)
         lines += _problems([check for check in checks if check.after is None])
     for warning in diagnosis.warnings[:2]:
-        lines += _wrapped(f"Warning: {_clean(warning)}", "", 2, indent=0)
+        lines += wrapped(f"Warning: {clean(warning)}", "", 2, indent=0)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
     total = diagnosis.total
     text = f"Spent: {total.calls} calls ({spent}), {total.tokens:,} tokens, {diagnosis.seconds:.0f} s."
-    return lines + _wrapped(text, "", 2, indent=0)
+    return lines + wrapped(text, "", 2, indent=0)
 
 
 def _rose(checks: Sequence[Check]) -> str:
@@ -160,39 +129,5 @@ def _rose(checks: Sequence[Check]) -> str:
 def _problems(failed: Sequence[Check]) -> list[str]:
     if not failed:
         return []
-    text = f"{len(failed)} could not be made: {_clean(failed[0].problem)}"
-    return _wrapped(text, "", 2, indent=0)
-
-
-def _clean(text: str) -> str:
-    """A text on one line, without characters that a terminal does not show in one column or two."""
-    plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text[:_LONGEST])
-    return " ".join(plain.split())
-
-
-def _width(text: str) -> int:
-    return sum(_columns(one) for one in text)
-
-
-def _columns(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _fitted(text: str, width: int) -> str:
-    # The end of a name tells it from its siblings (`layers[0].nodes[2]`), so the middle goes.
-    text = _clean(text) or "?"
-    if _width(text) > width:
-        tail = (width - 1) // 2
-        text = f"{_first(text, width - 1 - tail)}…{_first(text[::-1], tail)[::-1]}"
-    return text + " " * (width - _width(text))
-
-
-def _first(text: str, width: int) -> str:
-    used = 0
-    for at, character in enumerate(text):
-        used += _columns(character)
-        if used > width:
-            return text[:at]
-    return text
+    text = f"{len(failed)} could not be made: {clean(failed[0].problem)}"
+    return wrapped(text, "", 2, indent=0)

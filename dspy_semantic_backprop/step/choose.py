@@ -11,6 +11,7 @@ from typing import Protocol
 from ..errors import SetupError
 from ..forward.evaluate import Scored
 from .candidate import Candidate
+from .scale import scale_of
 
 
 class ChooseExamples(Protocol):
@@ -42,20 +43,25 @@ class _Drawn:
     """So many examples at random, right or wrong."""
 
     wanted: int
-    perfect: float
+    perfect: float | None
     sweeps: int
 
     def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
-        candidates = [outcome for outcome in outcomes if outcome.score < self.perfect]
+        scale = scale_of([outcome.score for outcome in outcomes], self.perfect)
+        candidates = [outcome for outcome in outcomes if outcome.score < scale.best]
+        if not candidates and not scale.known:
+            # All scored the same, and nothing says that this is the best there is.
+            candidates = list(outcomes)
         return rng.sample(candidates, min(self.wanted, len(candidates))) * self.sweeps
 
 
-def wrong(count: int = 2, *, perfect: float = 1.0, sweeps: int = 1) -> ChooseExamples:
+def wrong(count: int = 2, *, perfect: float | None = None, sweeps: int = 1) -> ChooseExamples:
     """Wrong examples, at random (the published `--use_bad_samples`).
 
     Args:
         count: How many examples (`--errors_per_gradient`).
-        perfect: An example below this score is wrong, in metric points.
+        perfect: An example below this score is wrong, in metric points; None: 1, or the best score seen where some lie
+            outside 0 to 1.
         sweeps: How many sweeps for each of them (`--gradients_per_error`).
     """
     return _Drawn(count, perfect, sweeps)

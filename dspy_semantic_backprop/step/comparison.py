@@ -99,17 +99,17 @@ class Comparison:
         """The mean difference, in metric points; 0 of nothing."""
         return float(math.fsum(self.differences) / len(self.pairs)) if self.pairs else 0.0
 
-    @property
+    @functools.cached_property
     def fixes(self) -> tuple[int, ...]:
         """The ids of the examples on which the new program is better."""
         return tuple(pair.example_id for pair in self.pairs if pair.new - pair.old > _SAME)
 
-    @property
+    @functools.cached_property
     def regressions(self) -> tuple[int, ...]:
         """The ids of the examples on which it is worse."""
         return tuple(pair.example_id for pair in self.pairs if pair.old - pair.new > _SAME)
 
-    @property
+    @functools.cached_property
     def graded(self) -> bool:
         """Whether the differences are of more than one size."""
         sizes = np.abs(self.differences)

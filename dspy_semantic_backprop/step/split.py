@@ -64,6 +64,12 @@ def split(
     return Split(valset is not None, learn, decide, fresh, tuple(_warnings(trainset, valset, keys)))
 
 
+def repeated_in(examples: Sequence[Any], others: Sequence[Any]) -> int:
+    """How many examples have the inputs of one of the others."""
+    known = {_key(one) for one in others}
+    return sum(_key(one) in known for one in examples)
+
+
 def _warnings(trainset: Sequence[Any], valset: Sequence[Any] | None, keys: Sequence[str]) -> list[str]:
     name = "trainset" if valset is None else "valset"
     found = []

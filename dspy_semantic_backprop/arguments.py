@@ -12,6 +12,7 @@ from .errors import SetupError
 from .forward.capture import runner
 from .forward.evaluate import brief
 from .lm.prices import longest_answer, price_of
+from .presets import PLACEBOS, Method
 from .run.budget import Budget
 
 T = TypeVar("T")
@@ -185,6 +186,42 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """
     if value not in choices:
         raise SetupError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+
+
+def check_list(name: str, values: Any) -> Sequence[Any]:
+    """Check an argument that is a list of different values, at least one; it is given back.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
+        raise SetupError(f"{name} must be a list with at least one value, not {values!r}")
+    if len({repr(value) for value in values}) < len(values):
+        raise SetupError(f"{name} must be different values, not {values!r}")
+    return values
+
+
+def arms_of(own: Method, arms: Any) -> list[Method]:
+    """The methods to compare: the optimizer's own one, and placebos by name or as they are.
+
+    Args:
+        own: The optimizer's own method.
+        arms: Names and methods; None for all placebos but the own one.
+
+    Raises:
+        SetupError: If one is unknown, or two have one name.
+    """
+    if arms is None:
+        arms = [name for name in PLACEBOS if name != own.name]
+    methods = [own]
+    for arm in check_list("arms", arms):
+        if not isinstance(arm, Method) and (not isinstance(arm, str) or arm not in PLACEBOS):
+            raise SetupError(f"arms: {arm!r} is neither a presets.Method nor one of {', '.join(PLACEBOS)}")
+        methods.append(arm if isinstance(arm, Method) else PLACEBOS[arm]())
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise SetupError(f"arms: every method needs a name of its own, not {', '.join(names)} (the first is your own)")
+    return methods
 
 
 def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:

@@ -1,0 +1,42 @@
+"""What the best possible score is, as far as the scores themselves tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The range of a metric.
+
+    Args:
+        low: The worst score, in metric points.
+        best: The best possible one.
+        known: Whether `best` is known: stated, or 1 where nothing lies outside 0 to 1; else it is the best one seen.
+    """
+
+    low: float
+    best: float
+    known: bool
+
+    @property
+    def width(self) -> float:
+        """The whole range, in metric points; 1 where all that was seen is one score."""
+        return self.best - self.low if self.best > self.low else 1.0
+
+
+def scale_of(scores: Iterable[float], perfect: float | None = None) -> Scale:
+    """The range of a metric that returned these scores.
+
+    Args:
+        scores: In metric points.
+        perfect: The best possible one, where it is known.
+    """
+    seen = list(scores)
+    low, high = min(seen, default=0.0), max(seen, default=1.0)
+    if perfect is not None:
+        return Scale(min(0.0, low), perfect, True)
+    if low >= 0 and high <= 1:
+        return Scale(0.0, 1.0, True)
+    return Scale(min(0.0, low), high, False)
