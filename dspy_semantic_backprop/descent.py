@@ -36,6 +36,7 @@ from .step.doubts import of_scores, of_sizes
 from .step.gate import looks_of
 from .step.leaks import LeakGuard
 from .step.pool import Pool
+from .step.scale import scale_of
 from .step.screen import Screen
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -86,6 +87,7 @@ class Descent(Run):
         self.classes = classes_of({number: self.examples[number] for number in self.split.decide})
         self.records: list[StepRecord] = []
         self.unread: list[int] = []
+        self.doubted = 0
         self.committing = Committing(self, self.pool, self.split, self.examples)
         self.final: Final | None = None
 
@@ -170,6 +172,7 @@ class Descent(Run):
                 raise BudgetSpent(f"the budget of {self.ledger.budget.seconds:g} seconds is nearly spent")
             parent = method.choose_parent([self._standing(one) for one in self.accepted], self.rng)
             chosen = await self._to_learn_from(parent)
+            self._doubt_the_whole()
             if not chosen:
                 return Ending.PERFECT
             learned = await self.proposing.learn(chosen, parent)
@@ -183,6 +186,13 @@ class Descent(Run):
                 return Ending.PERFECT
         return Ending.STEPS
 
+    def _doubt_the_whole(self) -> None:
+        """Say what speaks against the run once the start was run on all that is decided on."""
+        known = self.pool[self.start].outcomes
+        if self.doubted < len(self.split.decide) and all(number in known for number in self.split.decide):
+            for warning in self._doubts([known[number] for number in self.split.decide]):
+                self.warn(warning)
+
     def _doubts(self, outcomes: Sequence[Outcome] | None = None) -> list[str]:
         """What speaks against the run that costs nothing to know: from its sizes, or from the start's outcomes."""
         method, decide, fresh = self.settings.method, len(self.split.decide), len(self.split.fresh)
@@ -190,8 +200,10 @@ class Descent(Run):
             return []
         if outcomes is None:
             return of_sizes(method.gate, method.commit, decide, fresh)
+        kinds = {} if self.doubted else self.evaluator.kinds
+        self.doubted = len(outcomes)
         scores = [outcome.score for outcome in scored(outcomes)]
-        return of_scores((method.gate, method.commit), scores, (decide, fresh), self.evaluator.kinds)
+        return of_scores((method.gate, method.commit), scores, (decide, fresh), kinds)
 
     def _accept(self, candidate: Candidate, parent: Candidate) -> None:
         better = parent == self.incumbent or self.pool.compare(self.incumbent, candidate, self.split.decide).gain > 0
@@ -215,17 +227,17 @@ class Descent(Run):
 
     async def _nothing_to_gain(self) -> bool:
         """Whether the incumbent is right wherever it is decided: then no proposal can be shown to be better."""
-        perfect = getattr(self.settings.method.choose_examples, "perfect", math.inf)
+        perfect = getattr(self.settings.method.choose_examples, "perfect", None)
 
-        def right() -> bool:
-            return all(
-                outcome.score >= perfect for outcome in scored(list(self.pool[self.incumbent].outcomes.values()))
-            )
+        def right(outcomes: Sequence[Outcome]) -> bool:
+            scores = [outcome.score for outcome in scored(outcomes)]
+            scale = scale_of(scores, perfect)
+            return scale.known and all(score >= scale.best for score in scores)
 
-        if not right():
+        # The rest is only run where what is known leaves nothing to gain.
+        if not right(list(self.pool[self.incumbent].outcomes.values())):
             return False
-        await self.pool.outcomes(self.incumbent, self.split.decide)
-        return right()
+        return right(await self.pool.outcomes(self.incumbent, self.split.decide))
 
     def _standing(self, candidate: Candidate) -> Standing:
         outcomes = scored(list(self.pool[candidate].outcomes.values()))

@@ -51,7 +51,7 @@ class SemanticGradientDescent(Teleprompter):
             number, a bool, or `dspy.Prediction(score=..., feedback=...)`.
         gradient_lm: Writes gradients and instructions; None takes DSPy's configured language model.
         steps: How many proposals to make; None: 8, or what `auto` says.
-        auto: "light", "medium" or "heavy": 4, 10 or 24 steps, and unless one is given a budget of three times their calls.
+        auto: "light", "medium" or "heavy": 4, 10 or 24 steps and, unless one is given, a budget of thrice their calls.
         method: The parts of a step; None takes `presets.semantic()`.
         failure_score: The score of an execution in which the program itself failed, in metric points.
         num_threads: How many programs, and how many of our own calls, run at once; None takes DSPy's

@@ -286,7 +286,7 @@ class _Execution:
             if grade.feedback is None and purpose != "final":
                 words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
                 grade = Grade(grade.score, words)
-        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned)
+        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
 
 
 def _title(example_id: int, example: dspy.Example) -> str:

@@ -11,7 +11,7 @@ from dspy.clients import base_lm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent
+from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
 from dspy_semantic_backprop.lm.failures import hide, secrets
 from dspy_semantic_backprop.lm.prices import bound_of, quick
 from dspy_semantic_backprop.testing import Faults
@@ -50,7 +50,7 @@ def test_histories_keep_the_newest_calls_of_a_run_and_all_of_others():
         with dspy.context(lm=lm):
             dspy.Predict("question -> answer")(question="mine")
             mine = base_lm.GLOBAL_HISTORY[-1]
-            optimizer = SemanticGradientDescent(right, steps=0, subscribers=())
+            optimizer = SemanticGradientDescent(right, steps=0, method=presets.published(), subscribers=())
             before = len(base_lm.GLOBAL_HISTORY)
             optimizer.compile(Fan(), trainset=questions(100))
             assert len(server.log) == 301

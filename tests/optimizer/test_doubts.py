@@ -83,7 +83,7 @@ def test_scores_of_mixed_types_are_said_aloud():
         return [good, float(good), {"score": int(good)}, dspy.Prediction(score=good)][number % 4]
 
     result = result_of(metric)
-    assert said(result, "mixed types (Prediction 3 times, bool 3 times, dict 3 times, number 3 times)")
+    assert said(result, "mixed types (Prediction 2 times, bool 1 times, dict 2 times, number 3 times)")
     assert result.score_after == 1.0
     assert not said(result_of(lambda e, p: 1 if p.answer == e.answer else 0.0), "mixed")
 

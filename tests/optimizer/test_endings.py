@@ -87,7 +87,8 @@ def test_time_that_is_up_ends_the_run_at_once(program):
         time.sleep(0.5)
         assert len(server.log) == before
     result = better.detailed_results
-    assert (result.ending.name, result.reason) == ("BUDGET", "the budget of 1.5 seconds is spent")
+    assert result.ending.name == "BUDGET"
+    assert result.reason in ("the budget of 1.5 seconds is spent", "the budget of 1.5 seconds is nearly spent")
 
 
 @pytest.mark.parametrize("kind", [RunStarted, EvaluationStarted, ExampleDone, EvaluationDone, GradientsReady, StepDone])
@@ -360,10 +361,10 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
     kinds = [type(event) for event in events]
     assert kinds.index(Projected) < kinds.index(EvaluationStarted)
     first, second = (event.projection for event in events if isinstance(event, Projected))
-    assert (first.executions, first.calls, first.tokens) == (44, 168, None)
+    assert (first.executions, first.calls, first.tokens) == (38, 150, None)
     assert second.tokens is not None and second.tokens > 0
     assert len(server.log) < first.calls
-    assert str(first) == "projected for 4 steps: about 168 language-model calls, 44 metric calls"
+    assert str(first) == "projected for 4 steps: about 150 language-model calls, 38 metric calls"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_every_ablation_runs_and_is_recorded_by_its_name(name):
     result = better.detailed_results
     assert result.method == name == result.to_dict()["method"]
     backward = result.spent["backward"].calls if "backward" in result.spent else 0
-    assert backward == {"no_gradient": 0, "isolated": 4}.get(name, 2)
+    assert backward == {"no_gradient": 0, "isolated": 8}.get(name, 4)
     assert result.notes.get("asked", 0) + result.notes.get("asked again", 0) == backward
 
 
