@@ -16,7 +16,7 @@ from tests.optimizer.test_compile import Chain, Fan
 from tests.optimizer.test_composing import asked
 from tests.scripted import careful, questions, right, served
 
-SNIPPETS = Path(__file__).with_name("composition.md")
+README = Path(__file__).parents[2] / "README.md"
 
 
 def with_demos(program: Any) -> Any:
@@ -144,7 +144,8 @@ def test_a_compiled_part_of_a_larger_program_stays_frozen_and_is_named(caplog):
 
 
 def test_the_snippets_of_the_readme_run():
-    code = re.findall(r"```python\n(.*?)```", SNIPPETS.read_text(encoding="utf-8"), re.DOTALL)
+    section = README.read_text(encoding="utf-8").partition("## With DSPy's other optimizers")[2].partition("\n## ")[0]
+    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(code) == 3
     examples = questions(7)
     with served(careful) as server:
