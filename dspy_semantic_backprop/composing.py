@@ -36,7 +36,7 @@ from .run.budget import Budget, Spent
 from .run.limits import Limits
 from .running import Run
 from .step.candidate import Candidate, canonical, read
-from .step.leaks import LeakGuard
+from .step.leaks.guard import LeakGuard
 from .step.lessons import Lesson, group_by_predictor
 from .step.screen import Screen
 

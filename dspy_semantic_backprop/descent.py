@@ -32,12 +32,12 @@ from .step.candidate import Candidate, changed, clone, read, write
 from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
-from .step.doubts import of_scores, of_sizes
 from .step.gate import looks_of
-from .step.leaks import LeakGuard
+from .step.leaks.guard import LeakGuard
 from .step.pool import Pool
 from .step.scale import scale_of
 from .step.screen import Screen
+from .step.worth.doubts import of_scores, of_sizes
 
 logger = logging.getLogger("dspy_semantic_backprop")
 

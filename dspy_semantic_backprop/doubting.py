@@ -9,7 +9,7 @@ from .errors import MetricError
 from .forward.evaluate import Outcome, Scored, scored
 from .run.budget import Spent
 from .running import Run
-from .step.doubts import of_regrading
+from .step.worth.doubts import of_regrading
 
 MOST = 8
 """How many predictions are graded again."""

@@ -20,19 +20,19 @@ from .run.budget import Spent
 from .run.preflight import Attempt, Detectable, Noise, Preflight
 from .run.projection import measured
 from .running import Run, Settings, check_runs
-from .step.advice import Measured, advise
 from .step.candidate import Candidate, changed, read
 from .step.choose import wrong
 from .step.comparison import Comparison
-from .step.doubts import of_scores, of_sizes
-from .step.leaks import LeakGuard
-from .step.noise import Flips, flips, lost, luck, reworded, size_of
+from .step.leaks.guard import LeakGuard
 from .step.pool import Pool
-from .step.power import Power
 from .step.race import race
-from .step.reword import THINK, reword
 from .step.scale import Scale, scale_of
 from .step.screen import Screen
+from .step.worth.advice import Measured, advise
+from .step.worth.doubts import of_scores, of_sizes
+from .step.worth.noise import Flips, flips, lost, luck, reworded, size_of
+from .step.worth.power import Power
+from .step.worth.reword import THINK, reword
 
 logger = logging.getLogger("dspy_semantic_backprop")
 

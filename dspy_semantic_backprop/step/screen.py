@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .candidate import Candidate, Parameters
-from .leaks import LeakGuard
+from .leaks.guard import LeakGuard
 from .restraint import Restraint
 from .similar import near_duplicate
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop.step.candidate import Candidate
-from dspy_semantic_backprop.step.leaks import LeakGuard
-from dspy_semantic_backprop.step.sentences import pieces
-from dspy_semantic_backprop.step.words import located, words
+from dspy_semantic_backprop.step.leaks.guard import LeakGuard
+from dspy_semantic_backprop.step.leaks.sentences import pieces
+from dspy_semantic_backprop.step.leaks.words import located, words
 from tests.step.leak_cases import HONEST, LEAKS, RULE
 from tests.step.leak_data import DATA, SHOP
 

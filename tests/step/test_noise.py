@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop.step.commit import Commit
 from dspy_semantic_backprop.step.comparison import Comparison, Pair
 from dspy_semantic_backprop.step.gate import Confident, confident, strict, strictly_better
-from dspy_semantic_backprop.step.noise import flips, lost, luck, reworded, size_of
-from dspy_semantic_backprop.step.power import Power
 from dspy_semantic_backprop.step.scale import scale_of
+from dspy_semantic_backprop.step.worth.noise import flips, lost, luck, reworded, size_of
+from dspy_semantic_backprop.step.worth.power import Power
 
 scores = st.floats(-100, 100)
 runs = st.lists(st.dictionaries(st.integers(0, 9), scores, max_size=8), max_size=5)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .comparison import Comparison
+from ..comparison import Comparison
 
 _SAME = 1e-9
 _SIMULATIONS = 4000

@@ -6,7 +6,7 @@ from typing import Any
 
 import dspy
 
-from ..lm import ask
+from ...lm import ask
 
 THINK = "Think step by step, and check your answer before you give it."
 """What the most common advice says."""

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
-from .commit import Commit, Evidence
-from .comparison import Comparison, Pair
-from .gate import Gate
+from ..commit import Commit, Evidence
+from ..comparison import Comparison, Pair
+from ..gate import Gate
+from ..scale import Scale, scale_of
 from .power import accepts
-from .scale import Scale, scale_of
 
 _MOST = 200
 

@@ -22,8 +22,8 @@ from typing import Any
 import dspy
 import numpy as np
 
+from ..candidate import Candidate
 from .answers import Answers
-from .candidate import Candidate
 from .passages import Passage, leaves, passages
 from .quotations import Quotations, rows_of
 from .sentences import without

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .comparison import Comparison
+from ..comparison import Comparison
 
 Advice = Literal["go", "more examples first", "no headroom", "too noisy"]
 """What to do."""

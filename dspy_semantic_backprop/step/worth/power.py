@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
-from .commit import Commit, Evidence
-from .comparison import Comparison, Pair
-from .gate import Gate, Verdict, looks_of
+from ..commit import Commit, Evidence
+from ..comparison import Comparison, Pair
+from ..gate import Gate, Verdict, looks_of
 
 RUNS = (60, 60, 180)
 """How many runs are simulated: over all gains that are possible, and then over those that matter."""

@@ -1,0 +1,1 @@
+"""What an instruction must not quote: the examples that it is scored on."""
