@@ -77,6 +77,9 @@ class Forecasting(Run):
         self.candidates = CANDIDATES[:candidates]
         self.perfect = perfect
         self.start = read(program)
+        settings.method.restraint.check(self.start)
+        guard = LeakGuard.of([*trainset, *(valset or ())], self.start)
+        self.screen = Screen(self.parameters, settings.method.restraint, guard)
         self.pool = Pool(self.start, self._evaluate)
         self.sample = self.split.decide[-sample:]
         self.tried: dict[str, Candidate] = {}
@@ -135,8 +138,9 @@ class Forecasting(Run):
         """Make the cheap candidates, and race them on the sample."""
         for name in self.candidates:
             texts = await self._texts(name)
-            edits = {key: self.parameters.whole(key, text) for key, text in texts.items() if text.strip()}
-            candidate = self.start.revised(edits)
+            screened = {key: self.screen(key, text, self.start) for key, text in texts.items()}
+            usable = {key: one.text for key, one in screened.items() if not one.refusal}
+            candidate = self.start.revised({key: self.parameters.whole(key, text) for key, text in usable.items()})
             if changed(self.start, candidate) and candidate not in self.pool:
                 self.pool.add(candidate, self.start, 0)
                 self.tried[name] = candidate
@@ -169,8 +173,7 @@ class Forecasting(Run):
         chosen = choose(await self._to_learn_from(), self.rng)
         if not chosen:
             return {}
-        guard = LeakGuard.of([*self.trainset, *self.examples], self.start)
-        proposing = Proposing(self, Screen(self.parameters, self.settings.method.restraint, guard))
+        proposing = Proposing(self, self.screen)
         (texts,) = await proposing.propose(await proposing.learn(chosen, self.start), 0)
         return texts
 

@@ -129,7 +129,6 @@ def one_step() -> Method:
         backward=silent,
         collect=join,
         deliver=the_answers_only,
-        choose_examples=wrong(4),
         name="one_step",
     )
 

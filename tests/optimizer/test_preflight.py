@@ -172,6 +172,24 @@ def test_without_a_valset_the_candidate_is_not_judged_on_what_it_was_made_from()
     assert any("made from" in warning for warning in small.warnings)
 
 
+def test_cheap_candidates_respect_what_every_edit_must():
+    def quoting(prompt):
+        answers = careful(prompt)
+        if "new_instruction" in answers:
+            answers["new_instruction"] += f"\n{VAL[3].question} The answer is: {VAL[3].answer}."
+        return answers
+
+    asked: list[str] = []
+
+    def rule(prompt):
+        asked.append(prompt.instruction)
+        return quoting(prompt)
+
+    found, _ = flown(rule)
+    assert found.recommendation == "go"
+    assert not any(VAL[3].question in instruction for instruction in asked)
+
+
 def test_the_program_is_not_changed():
     program = Chain()
     before = program.dump_state()
