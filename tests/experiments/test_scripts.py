@@ -118,3 +118,15 @@ def test_an_edit_evaluated_downstream_only_is_decided_alike_for_fewer_calls(tmp_
     assert all(row["same_scores"] and row["same_decision"] for row in written["rows"])
     chain = [row["downstream"] / row["full"] for row in written["rows"] if row["program"] == "chain of 6"]
     assert chain == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 1])
+
+
+def test_how_often_luck_is_believed_is_recorded_for_decisions_and_compiles(tmp_path):
+    written = record(run("gate", "--smoke", "--processes", "1", folder=tmp_path))
+    assert written["simulated"] is True
+    scenarios = {row["scenario"] for row in written["rows"]}
+    assert {"decision, no effect", "decision, gain of 10 points", "compile, no effect"} <= scenarios
+    for row in written["rows"]:
+        assert row["runs"] > 0 and 0 <= row["worse"] <= row["accepted"] <= 1
+        low, high = row["interval"]
+        assert low <= row["worse"] <= high
+    assert next(tmp_path.glob("gate-*.png")).stat().st_size > 10_000
