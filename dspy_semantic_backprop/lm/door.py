@@ -135,8 +135,16 @@ def _door_class(cls: Any) -> Any:
                 super().update_history(entry)
                 _forget_the_oldest(self._semantic_ledger.shown, entry)
 
+    if cls.aforward is dspy.BaseLM.aforward:
+        # A language model of the user's own may be synchronous only; our own questions are asynchronous.
+        Door.aforward = _in_a_thread
+
     Door.__module__, Door.__qualname__, Door.__name__ = cls.__module__, cls.__qualname__, cls.__name__
     return Door
+
+
+async def _in_a_thread(door: Any, *args: Any, **kwargs: Any) -> Any:
+    return await asyncio.to_thread(door.forward, *args, **kwargs)
 
 
 def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:

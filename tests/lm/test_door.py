@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
 from dspy_semantic_backprop.lm.failures import hide, secrets
 from dspy_semantic_backprop.lm.prices import bound_of, quick
-from dspy_semantic_backprop.testing import Faults
+from dspy_semantic_backprop.testing import Faults, Prompt
 from tests.optimizer.test_resume import Fan, compiled
 from tests.scripted import careful, questions, right, served
 
@@ -122,3 +122,20 @@ def test_what_a_run_gives_back_can_be_copied_and_pickled():
     for twin in (copy.deepcopy(better), better.deepcopy()):
         assert twin.detailed_results.to_dict() == result.to_dict()
     assert pickle.loads(pickle.dumps(result)).to_dict() == result.to_dict()
+
+
+def test_a_language_model_that_is_synchronous_only_can_be_asked_for_gradients_too():
+    from litellm import ModelResponse
+
+    class Own(dspy.BaseLM):
+        def __init__(self):
+            super().__init__(model="own", model_type="chat", temperature=0.0, max_tokens=100, cache=False)
+
+        def forward(self, prompt=None, messages=None, **kwargs):
+            asked = Prompt.from_messages(messages or [])
+            content = asked.render(careful(asked))
+            return ModelResponse(choices=[{"message": {"role": "assistant", "content": content}}], model="own")
+
+    with dspy.context(lm=Own()):
+        better: Any = SemanticGradientDescent(right, subscribers=()).compile(Fan(), trainset=questions(4))
+    assert better.detailed_results.score_after == 1.0
