@@ -36,7 +36,6 @@ from .run.budget import Budget, Spent
 from .run.limits import Limits
 from .running import Run
 from .step.candidate import Candidate, canonical, read
-from .step.leaks.guard import LeakGuard
 from .step.lessons import Lesson, group_by_predictor
 from .step.screen import Screen
 
@@ -126,8 +125,7 @@ class SemanticProposer:
         self._over = ""
         self._run = Run(self.settings, program)
         start = read(program)
-        self.settings.method.restraint.check(start)
-        self._screen = Screen(self._run.parameters, self.settings.method.restraint, LeakGuard.of(trainset, start))
+        self._screen = Screen.of(self._run.parameters, self.settings.method.restraint, trainset, start)
 
     def metric(
         self, gold: dspy.Example, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None

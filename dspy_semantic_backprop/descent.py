@@ -33,7 +33,6 @@ from .step.choose import Standing
 from .step.comparison import classes_of
 from .step.consider import Decision, Door, Fate
 from .step.gate import looks_of
-from .step.leaks.guard import LeakGuard
 from .step.pool import Pool
 from .step.scale import scale_of
 from .step.screen import Screen
@@ -79,9 +78,8 @@ class Descent(Run):
         self.pool = Pool(self.start, self._evaluate)
         self.train = Pool(self.start, self._evaluate_train) if self.split.separate else self.pool
         self.accepted = [self.start]
-        settings.method.restraint.check(self.start)
-        guard = LeakGuard.of([*trainset, *(valset or ())], self.start)
-        self.screen = Screen(self.parameters, settings.method.restraint, guard)
+        examples = [*trainset, *(valset or ())]
+        self.screen = Screen.of(self.parameters, settings.method.restraint, examples, self.start)
         self.door = Door(self.screen, settings.method.gate, self.pool, self.split.decide)
         self.proposing = Proposing(self, self.screen)
         self.classes = classes_of({number: self.examples[number] for number in self.split.decide})

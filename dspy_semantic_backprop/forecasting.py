@@ -23,7 +23,6 @@ from .running import Run, Settings, check_runs
 from .step.candidate import Candidate, changed, read
 from .step.choose import wrong
 from .step.comparison import Comparison
-from .step.leaks.guard import LeakGuard
 from .step.pool import Pool
 from .step.race import race
 from .step.scale import Scale, scale_of
@@ -77,9 +76,8 @@ class Forecasting(Run):
         self.candidates = CANDIDATES[:candidates]
         self.perfect = perfect
         self.start = read(program)
-        settings.method.restraint.check(self.start)
-        guard = LeakGuard.of([*trainset, *(valset or ())], self.start)
-        self.screen = Screen(self.parameters, settings.method.restraint, guard)
+        told = [*trainset, *(valset or ())]
+        self.screen = Screen.of(self.parameters, settings.method.restraint, told, self.start)
         self.pool = Pool(self.start, self._evaluate)
         self.sample = self.split.decide[-sample:]
         self.tried: dict[str, Candidate] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .candidate import Candidate, Parameters
 from .leaks.guard import LeakGuard
@@ -50,6 +51,22 @@ class Screen:
     failed: dict[str, list[str]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     cleaned: int = 0
+
+    @classmethod
+    def of(cls, parameters: Parameters, restraint: Restraint, examples: Sequence[Any], start: Candidate) -> Screen:
+        """The screen of a run.
+
+        Args:
+            parameters: Where the program's instructions are.
+            restraint: What an edit must respect.
+            examples: What must not be quoted, `dspy.Example` each.
+            start: The instructions that the run starts with.
+
+        Raises:
+            SetupError: If a text that is to be protected stands nowhere.
+        """
+        restraint.check(start)
+        return cls(parameters, restraint, None if restraint.leaks == "allow" else LeakGuard.of(examples, start))
 
     def __call__(self, predictor: str, text: str, parent: Candidate) -> Screened:
         """Screen a text.
