@@ -117,9 +117,8 @@ def test_a_proposal_that_drops_a_protected_text_is_asked_for_once_more_with_the_
         return answers
 
     constraints: list[str] = []
-    program: Any = dspy.Predict(
-        dspy.Signature("question -> answer").with_instructions("Answer. Never use more than ten words.")
-    )
+    program: Any = dspy.Predict("question -> answer")
+    program.signature = program.signature.with_instructions("Answer. Never use more than ten words.")
     restraint = Restraint(protect=["Never use more than ten words."])
     method = replace(presets.semantic(), restraint=restraint)
     result = compiled(program, rule=forgetful, steps=1, method=method).detailed_results
