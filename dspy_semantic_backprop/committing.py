@@ -186,7 +186,7 @@ class Committing:
         others = [entry.candidate for entry in pool if entry.candidate not in (pool.start, incumbent)]
         rivals = [pool.compare(pool.start, one, ids) for one in others]
         # Stopped half-way, the incumbent may owe its place to the moment.
-        whole = all(number in pool[incumbent].outcomes for number in ids)
+        whole = all(number in pool[one].outcomes for one in (pool.start, incumbent) for number in ids)
         looks = 1 if whole else len(looks_of(self.run.settings.method.gate, len(ids)))
         return Evidence(loop, rivals, looks, fresh)
 

@@ -16,7 +16,7 @@ from ..errors import SetupError
 from .comparison import Comparison
 
 LEAST = 8
-"""The fewest examples that are looked at before a verdict."""
+"""The fewest examples before a verdict: where the first look would fall on fewer, only the last one counts."""
 HOPELESS = 0.05
 """A candidate whose chance of being accepted in the end is below this is given up."""
 

@@ -42,7 +42,6 @@ class Screen:
     Attributes:
         failed: Predictor -> the texts that were tried for it and helped nothing, oldest first.
         failures: Predictor -> how many of its edits in a row were refused or rejected.
-        cleaned: How many texts were used without what they quoted.
     """
 
     parameters: Parameters
@@ -50,7 +49,6 @@ class Screen:
     guard: LeakGuard | None = None
     failed: dict[str, list[str]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
-    cleaned: int = 0
 
     @classmethod
     def of(cls, parameters: Parameters, restraint: Restraint, examples: Sequence[Any], start: Candidate) -> Screen:
@@ -122,9 +120,7 @@ class Screen:
             return text
         if self.restraint.leaks == "refuse":
             return None
-        rest = self.guard.cleaned(text, current)
-        self.cleaned += bool(rest)
-        return rest or None
+        return self.guard.cleaned(text, current) or None
 
     def _quotes(self, text: str, current: str) -> str:
         assert self.guard is not None

@@ -94,10 +94,10 @@ def test_a_program_that_no_proposal_helps_has_no_headroom():
     assert "none of" in found.reason and found.headroom == 1.0
 
 
-def test_answers_by_the_toss_of_a_coin_are_no_reason_to_go():
-    # Which of the two it is depends on how the cheap candidates' coins fall.
-    found, _ = flown(slipping(0.5, unteachable), told_to_be_careful())
-    assert found.recommendation in ("too noisy", "no headroom"), found
+def test_answers_by_the_toss_of_a_coin_are_too_noisy():
+    # One thread, so that the coins fall in the same order every time.
+    found, _ = flown(slipping(0.5, unteachable), told_to_be_careful(), num_threads=1)
+    assert found.recommendation == "too noisy", found
     assert found.noise.rate > 0.35
 
 
