@@ -1,8 +1,7 @@
 """Semantic backpropagation for DSPy programs with more than one predictor (arXiv 2412.03624)."""
 
 from . import presets
-from .composing import SemanticProposer
-from .errors import (
+from ._errors import (
     JournalError,
     MetricError,
     ModelError,
@@ -12,15 +11,16 @@ from .errors import (
     SetupError,
     TooManyFailures,
 )
-from .forward.graph import ComputationGraph
-from .forward.program_graph import ProgramGraph
-from .forward.tracing import aprogram_graph, atrace, program_graph, trace
-from .optimizer import Explanation, SemanticGradientDescent
-from .run.budget import Budget
-from .run.diagnosis import Diagnosis
-from .run.limits import Limits
-from .run.placebo import Placebo
-from .run.preflight import Preflight
+from ._graph.graph import ComputationGraph
+from ._graph.program_graph import ProgramGraph
+from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
+from ._optimizer import Explanation, SemanticGradientDescent
+from ._reports.diagnose.record import Diagnosis
+from ._reports.placebo.record import Placebo
+from ._reports.preflight.record import Preflight
+from ._session.budget import Budget
+from ._session.limits import Limits
+from .integrations.gepa import SemanticProposer
 
 __all__ = [
     "Budget",

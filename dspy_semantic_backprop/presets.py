@@ -32,17 +32,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from .backward.bounded import bounded
-from .backward.deliver import Deliver, the_answers_only, to_another, to_its_own
-from .backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
-from .backward.semantic import Semantic
-from .backward.silent import silent
-from .step.choose import ChooseExamples, ChooseParent, ChoosePredictors, coin_flips, every, incumbent, wrong
-from .step.choose import blamed as blamed_predictors
-from .step.commit import Commit
-from .step.gate import Gate, confident, strictly_better
-from .step.propose import Propose, Proposer
-from .step.restraint import Restraint
+from ._backward.collect import bounded
+from ._backward.deliver import Deliver, the_answers_only, to_another, to_its_own
+from ._backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
+from ._backward.semantic import Semantic
+from ._backward.silent import silent
+from ._decide.commit import Commit
+from ._decide.gate import Gate, confident, strictly_better
+from ._propose.choose import ChooseExamples, ChooseParent, ChoosePredictors, coin_flips, every, incumbent, wrong
+from ._propose.choose import blamed as blamed_predictors
+from ._propose.propose import Propose, Proposer
+from ._propose.restraint import Restraint
 
 WORDS = 200
 """So many words the first edits of an instruction may add, remove or replace."""

@@ -27,16 +27,16 @@ import anyio
 import dspy
 from data import SAMPLES, bbh, gsm8k, liar
 
-from dspy_semantic_backprop.concurrency import run_sync
-from dspy_semantic_backprop.forward.evaluate import Evaluator, Outcome, scored
-from dspy_semantic_backprop.forward.metric import adapt
-from dspy_semantic_backprop.forward.reuse import Reuse
-from dspy_semantic_backprop.lm import install
+from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._decide.comparison import Comparison
+from dspy_semantic_backprop._decide.gate import confident
+from dspy_semantic_backprop._evaluate.evaluate import Evaluator, Outcome, scored
+from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop._evaluate.reuse import Reuse
+from dspy_semantic_backprop._propose.candidate import Candidate, clone, read, write
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match, number_match, yes_no
-from dspy_semantic_backprop.run.ledger import Ledger
-from dspy_semantic_backprop.step.candidate import Candidate, clone, read, write
-from dspy_semantic_backprop.step.comparison import Comparison
-from dspy_semantic_backprop.step.gate import confident
 from dspy_semantic_backprop.testing import SimulatedServer
 from dspy_semantic_backprop.testing.tasks import FORMS, TASKS, Skill, find
 

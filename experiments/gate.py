@@ -39,9 +39,9 @@ import numpy as np
 from records import interval
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop.step.commit import Commit
-from dspy_semantic_backprop.step.comparison import Comparison, Pair
-from dspy_semantic_backprop.step.gate import Confident, Gate, Verdict, confident, looks_of, strict, strictly_better
+from dspy_semantic_backprop._decide.commit import Commit
+from dspy_semantic_backprop._decide.comparison import Comparison, Pair
+from dspy_semantic_backprop._decide.gate import Confident, Gate, Verdict, confident, looks_of, strict, strictly_better
 
 BASE, CEILING, STEPS = 0.6, 1.0, 8
 GATES: dict[str, Gate] = {

@@ -21,15 +21,15 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 
-from dspy_semantic_backprop.backward.bounded import CAP, bounded
-from dspy_semantic_backprop.backward.gradient import Message, join, wish
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.backward.text import tokens
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
-from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.ledger import Ledger
+from dspy_semantic_backprop._backward.collect import CAP, bounded
+from dspy_semantic_backprop._backward.gradient import Message, join, wish
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._backward.text import tokens
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import passage
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
 
 

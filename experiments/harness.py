@@ -24,22 +24,22 @@ from records import record, save, summary
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop.backward.bounded import bounded
-from dspy_semantic_backprop.backward.gradient import drop
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.backward.silent import silent
-from dspy_semantic_backprop.concurrency import run_sync
-from dspy_semantic_backprop.forward.evaluate import Evaluator, Outcome, Scored, mean, scored
-from dspy_semantic_backprop.forward.metric import adapt
-from dspy_semantic_backprop.lm import install
-from dspy_semantic_backprop.run.events import Subscriber
-from dspy_semantic_backprop.run.ledger import Ledger
-from dspy_semantic_backprop.run.progress import ProgressBar
-from dspy_semantic_backprop.run.tracking import wandb_tracker
-from dspy_semantic_backprop.step.candidate import clone
-from dspy_semantic_backprop.step.choose import any_example, coin_flips, every, only, without, wrong
-from dspy_semantic_backprop.step.gate import accept_always, strictly_better
-from dspy_semantic_backprop.step.propose import Proposer
+from dspy_semantic_backprop._backward.collect import bounded
+from dspy_semantic_backprop._backward.gradient import drop
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._backward.silent import silent
+from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._decide.gate import accept_always, strictly_better
+from dspy_semantic_backprop._evaluate.evaluate import Evaluator, Outcome, Scored, mean, scored
+from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop._propose.candidate import clone
+from dspy_semantic_backprop._propose.choose import any_example, coin_flips, every, only, without, wrong
+from dspy_semantic_backprop._propose.propose import Proposer
+from dspy_semantic_backprop._session.events import Subscriber
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import install
+from dspy_semantic_backprop.integrations.progress import ProgressBar
+from dspy_semantic_backprop.integrations.tracking import wandb_tracker
 from dspy_semantic_backprop.testing import Faults, SimulatedServer
 
 SMOKE_TRAIN, SMOKE_HELD_OUT = 8, 12

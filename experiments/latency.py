@@ -23,8 +23,8 @@ import dspy
 from data import SAMPLES, bbh
 
 from dspy_semantic_backprop import SemanticGradientDescent
+from dspy_semantic_backprop._session.events import EvaluationDone, Event, StepDone
 from dspy_semantic_backprop.programs import LayeredProgram, exact_match
-from dspy_semantic_backprop.run.events import EvaluationDone, Event, StepDone
 from dspy_semantic_backprop.testing import SimulatedServer
 
 STEP_ROUNDS, START_ROUNDS = 4, 2

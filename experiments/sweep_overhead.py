@@ -25,13 +25,13 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 import dspy
 import numpy
 
-from dspy_semantic_backprop.backward.bounded import bounded
-from dspy_semantic_backprop.backward.gradient import Message, Reading, TextGradient, wish
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.question import Arrivals, Form, Sheet
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
+from dspy_semantic_backprop._backward.collect import bounded
+from dspy_semantic_backprop._backward.gradient import Message, Reading, TextGradient, wish
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._backward.question import Arrivals, Form, Sheet
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 
 WIDTH = 4
 

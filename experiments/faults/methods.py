@@ -13,19 +13,19 @@ import anyio
 import dspy
 
 from dspy_semantic_backprop import presets
-from dspy_semantic_backprop.backward.gradient import TextGradient
-from dspy_semantic_backprop.backward.pooled import pooled
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.seed import seed as seed_messages
-from dspy_semantic_backprop.concurrency import gather
-from dspy_semantic_backprop.forward.evaluate import Evaluator, Scored, scored
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, jsonable
-from dspy_semantic_backprop.forward.metric import adapt
-from dspy_semantic_backprop.forward.replaying.probe import Pristine, prove
-from dspy_semantic_backprop.forward.trace import OUTPUT
-from dspy_semantic_backprop.lm import ask, install, limit, passage
-from dspy_semantic_backprop.run.budget import Spent
-from dspy_semantic_backprop.run.ledger import Ledger
+from dspy_semantic_backprop._backward.gradient import TextGradient
+from dspy_semantic_backprop._backward.pooled_blame import pooled
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._backward.seed import seed as seed_messages
+from dspy_semantic_backprop._concurrency import gather
+from dspy_semantic_backprop._evaluate.evaluate import Evaluator, Scored, scored
+from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop._graph.evidence.replay.probe import Pristine, prove
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, jsonable
+from dspy_semantic_backprop._graph.trace import OUTPUT
+from dspy_semantic_backprop._session.budget import Spent
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import ask, install, limit, passage
 
 METHODS = ("semantic", "isolated", "shuffled", "last", "uniform", "judge")
 AT_ONCE = 16

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import dspy
 
-from dspy_semantic_backprop.concurrency import run_sync
-from dspy_semantic_backprop.forward.evaluate import Scored
+from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._evaluate.evaluate import Scored
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults

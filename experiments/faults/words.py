@@ -16,7 +16,7 @@ from typing import Any
 
 import dspy
 
-from dspy_semantic_backprop.concurrency import run_sync
+from dspy_semantic_backprop._concurrency import run_sync
 
 from .report import Result
 from .study import Settings, study

@@ -9,15 +9,15 @@ from typing import Any
 
 import dspy
 
-from dspy_semantic_backprop.backward.bounded import bounded
-from dspy_semantic_backprop.backward.cache import GradientCache
-from dspy_semantic_backprop.backward.gradient import Direction, Message, TextGradient, wish
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
-from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.ledger import Ledger
+from dspy_semantic_backprop._backward.cache import GradientCache
+from dspy_semantic_backprop._backward.collect import bounded
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient, wish
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import passage
 
 FEEDBACK = "The expected answer is 12."
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.blame import attribute, blame, mean_shares
-from dspy_semantic_backprop.backward.gradient import Direction, Message, Severity, Status, TextGradient, wish
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call, Field
+from dspy_semantic_backprop._backward.blame import attribute, blame, mean_shares
+from dspy_semantic_backprop._backward.gradient import Direction, Message, Severity, Status, TextGradient, wish
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call, Field
 
 STATUSES: tuple[tuple[Status, Severity], ...] = (
     ("change", "major"),

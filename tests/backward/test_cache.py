@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import SemanticGradientDescent, SetupError
-from dspy_semantic_backprop.backward.cache import GradientCache, key_of
-from dspy_semantic_backprop.backward.semantic import Semantic
+from dspy_semantic_backprop._backward.cache import GradientCache, key_of
+from dspy_semantic_backprop._backward.semantic import Semantic
 from tests.backward.graphs import honest, star, swept
 from tests.scripted import careful, questions, right, served
 

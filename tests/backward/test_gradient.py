@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.gradient import Direction, Message, TextGradient
-from dspy_semantic_backprop.backward.judge import refuses, repeats, says_no_change
-from dspy_semantic_backprop.backward.text import clipped, fits, shown, tokens, visible, whole_sentences
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
+from dspy_semantic_backprop._backward.judge import refuses, repeats, says_no_change
+from dspy_semantic_backprop._backward.text import clipped, fits, shown, tokens, visible, whole_sentences
 
 directions = st.builds(
     Direction,

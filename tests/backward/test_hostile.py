@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.question import Form
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.backward.text import shown
+from dspy_semantic_backprop._backward.question import Form
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._backward.text import shown
 from tests.backward.graphs import key_of, star, swept
 from tests.backward.hostile import MEGABYTE, corpus
 from tests.scripted import served

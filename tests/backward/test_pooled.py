@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.blame import blame, mean_shares
-from dspy_semantic_backprop.backward.gradient import Direction
-from dspy_semantic_backprop.backward.pooled import pooled
+from dspy_semantic_backprop._backward.blame import blame, mean_shares
+from dspy_semantic_backprop._backward.gradient import Direction
+from dspy_semantic_backprop._backward.pooled_blame import pooled
 
 from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, gradients, graph_of
 

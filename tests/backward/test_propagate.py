@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.gradient import Message, Reading
-from dspy_semantic_backprop.backward.numeric import Numeric, add
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
+from dspy_semantic_backprop._backward.gradient import Message, Reading
+from dspy_semantic_backprop._backward.numeric import Numeric, add
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 
 
 @st.composite

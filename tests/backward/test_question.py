@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from dspy_semantic_backprop.backward.bounded import bounded
-from dspy_semantic_backprop.backward.cache import GradientCache
-from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join, wish
-from dspy_semantic_backprop.backward.semantic import MOST_THROUGH, Semantic
-from dspy_semantic_backprop.backward.text import tokens
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
+from dspy_semantic_backprop._backward.cache import GradientCache
+from dspy_semantic_backprop._backward.collect import bounded
+from dspy_semantic_backprop._backward.gradient import Message, TextGradient, join, wish
+from dspy_semantic_backprop._backward.semantic import MOST_THROUGH, Semantic
+from dspy_semantic_backprop._backward.text import tokens
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from tests.backward.graphs import FEEDBACK, chain, data, hint, honest, key_of, reply, star, swept
 from tests.scripted import served
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.reduce import Remark, Statement, reduce
-from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.ledger import Ledger
+from dspy_semantic_backprop._backward.reduce import Remark, Statement, reduce
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import passage
 from tests.scripted import served
 
 TOPICS = ["Count the pears.", "Name the unit.", "Answer in French.", "Give the number only.", "Cite the source."]

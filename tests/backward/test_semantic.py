@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop.backward.gradient import Message, TextGradient, join, wish
-from dspy_semantic_backprop.backward.propagate import propagate
-from dspy_semantic_backprop.backward.question import identifiers
-from dspy_semantic_backprop.backward.semantic import Semantic
-from dspy_semantic_backprop.forward.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop.forward.trace import OUTPUT, Call
+from dspy_semantic_backprop._backward.gradient import Message, TextGradient, join, wish
+from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop._backward.question import identifiers
+from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from tests.scripted import served
 
 SEED = [Message(OUTPUT, "final[0]", "answer", wish("The expected answer is 12."))]

@@ -156,7 +156,7 @@ def test_react_keeps_its_tools_and_can_be_compiled_again():
 def always():
     from dataclasses import replace
 
-    from dspy_semantic_backprop.step.gate import accept_always
+    from dspy_semantic_backprop._decide.gate import accept_always
 
     return replace(presets.semantic(), gate=accept_always)
 

@@ -24,7 +24,7 @@ from dspy_semantic_backprop import (
     SetupError,
     TooManyFailures,
 )
-from dspy_semantic_backprop.run.events import (
+from dspy_semantic_backprop._session.events import (
     EvaluationDone,
     EvaluationStarted,
     Event,
@@ -263,7 +263,7 @@ def test_a_budget_in_tokens_needs_the_longest_answer(budget):
 
 
 def test_a_known_price_is_enough_for_a_budget_in_dollars():
-    from dspy_semantic_backprop.lm.prices import longest_answer, price_of
+    from dspy_semantic_backprop._session.lm.prices import longest_answer, price_of
 
     lm = dspy.LM("openai/gpt-4o-mini", api_key="none")
     price = price_of(lm, Budget(usd=1.0))

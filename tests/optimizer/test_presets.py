@@ -11,12 +11,12 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop.backward.deliver import to_another
-from dspy_semantic_backprop.backward.gradient import Message, TextGradient, wish
-from dspy_semantic_backprop.lm import passage
-from dspy_semantic_backprop.run.ledger import Ledger
-from dspy_semantic_backprop.step.lessons import Lesson
-from dspy_semantic_backprop.step.propose import Subject
+from dspy_semantic_backprop._backward.deliver import to_another
+from dspy_semantic_backprop._backward.gradient import Message, TextGradient, wish
+from dspy_semantic_backprop._propose.lessons import Lesson
+from dspy_semantic_backprop._propose.propose import Subject
+from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import passage
 from tests.backward.graphs import star
 from tests.scripted import careful, questions, right, served
 

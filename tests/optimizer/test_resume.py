@@ -17,9 +17,9 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import Budget, JournalError, Limits, SemanticGradientDescent, TooManyFailures, presets
-from dspy_semantic_backprop.run.events import EvaluationStarted, Event, ExampleDone
-from dspy_semantic_backprop.run.journal import FILE
-from dspy_semantic_backprop.step.gate import accept_always
+from dspy_semantic_backprop._decide.gate import accept_always
+from dspy_semantic_backprop._session.events import EvaluationStarted, Event, ExampleDone
+from dspy_semantic_backprop._session.journal import FILE
 from dspy_semantic_backprop.testing import Faults, Prompt
 from tests.scripted import careful, questions, right, served
 
@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path):
 
 
 def holding(folder: str, held: Any, done: Any) -> None:
-    from dspy_semantic_backprop.run.journal import Journal
+    from dspy_semantic_backprop._session.journal import Journal
 
     journal = Journal(folder, {})
     held.set()

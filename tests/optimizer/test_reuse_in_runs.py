@@ -6,14 +6,14 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent
-from dspy_semantic_backprop.concurrency import run_sync
-from dspy_semantic_backprop.forward.evaluate import Scored, scored
-from dspy_semantic_backprop.forward.reuse import Reuse
-from dspy_semantic_backprop.run.budget import Budget
-from dspy_semantic_backprop.run.journal import Journal
-from dspy_semantic_backprop.running import MOST_STRAYED, Run
-from dspy_semantic_backprop.step.candidate import read
-from tests.reusing import (
+from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._evaluate.evaluate import Scored, scored
+from dspy_semantic_backprop._evaluate.reuse import Reuse
+from dspy_semantic_backprop._propose.candidate import read
+from dspy_semantic_backprop._session.budget import Budget
+from dspy_semantic_backprop._session.journal import Journal
+from dspy_semantic_backprop._session.run import MOST_STRAYED, Run
+from tests.evaluate.reusing import (
     Dated,
     Drawn,
     Network,

@@ -11,9 +11,9 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop.step.choose import only, pareto
-from dspy_semantic_backprop.step.commit import Commit
-from dspy_semantic_backprop.step.restraint import Restraint
+from dspy_semantic_backprop._decide.commit import Commit
+from dspy_semantic_backprop._propose.choose import only, pareto
+from dspy_semantic_backprop._propose.restraint import Restraint
 from dspy_semantic_backprop.testing import Prompt
 from tests.optimizer.test_compile import Chain, Fan
 from tests.scripted import careful, questions, right, served

@@ -1,0 +1,80 @@
+"""Whose gradient a call is given: its own, or for an ablation another predictor's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from .._graph.graph import ComputationGraph
+from .._graph.trace import OUTPUT, Call
+from .gradient import TextGradient
+from .tally import note
+
+Deliver = Callable[[ComputationGraph, Mapping[str, TextGradient], random.Random], dict[str, TextGradient]]
+"""Takes the gradients of one example by call, and gives every call one."""
+
+
+def to_its_own(
+    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
+) -> dict[str, TextGradient]:
+    """Every call is given the gradient that was sent to it."""
+    return dict(gradients)
+
+
+def the_answers_only(
+    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
+) -> dict[str, TextGradient]:
+    """Every call is given what was said of the program's answer, and nothing else: no graph, nobody to blame.
+
+    What is said of the answer reaches the calls that wrote it as the seed of the sweep; here it goes to all.
+    """
+    said = {one.value: one for gradient in gradients.values() for one in gradient.messages if one.sender == OUTPUT}
+    feedback = TextGradient(tuple(said.values()))
+    return {call.id: _readdressed(feedback, call) for call in graph}
+
+
+def to_another(
+    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
+) -> dict[str, TextGradient]:
+    """Every predictor is given the gradients of another one, call by call; no predictor keeps its own.
+
+    Whatever gradients are worth beyond being a text about the example must be lost by this. Where an
+    example has one predictor only there is no other, and it keeps its own; that is counted as "not shuffled".
+
+    Args:
+        graph: The graph of the execution.
+        gradients: Call id -> gradient.
+        rng: Decides who is given whose: a permutation of the predictors without a fixed point.
+
+    Returns:
+        Call id -> gradient; its messages are addressed to the call that is given them.
+    """
+    calls: dict[str, list[Call]] = {}
+    for call in graph:
+        calls.setdefault(call.predictor, []).append(call)
+    if len(calls) < 2:
+        note("not shuffled")
+        return dict(gradients)
+    giver = _derangement(list(calls), rng)
+    return {
+        call.id: _readdressed(gradients[calls[giver[name]][at % len(calls[giver[name]])].id], call)
+        for name, mine in calls.items()
+        for at, call in enumerate(mine)
+    }
+
+
+def _derangement(names: list[str], rng: random.Random) -> dict[str, str]:
+    # One cycle through all of them in random order has no fixed point.
+    order = rng.sample(names, len(names))
+    return dict(zip(order, [*order[1:], order[0]], strict=True))
+
+
+def _readdressed(gradient: TextGradient, call: Call) -> TextGradient:
+    fields = list(call.outputs) or [field.name for field in call.output_fields]
+
+    def field_of(name: str) -> str:
+        return name if name in fields or not name or not fields else fields[-1]
+
+    messages = (replace(one, receiver=call.id, field=field_of(one.field)) for one in gradient.messages)
+    return replace(gradient, messages=tuple(messages))

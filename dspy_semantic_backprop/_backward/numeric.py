@@ -1,0 +1,50 @@
+"""Reverse-mode automatic differentiation as a backward function: the proof that the sweep is right.
+
+Gradients are numbers by output field, a message is the chain rule's product, collection is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from .._graph.trace import Call
+from .gradient import Message, Reading
+
+Partials = Callable[[Call], Mapping[tuple[str, str], float]]
+"""Of a call: (output field, input field) -> the local derivative at the call's own inputs."""
+
+
+class Numeric:
+    """The numeric backward function.
+
+    Args:
+        partials: The local derivatives of each call.
+    """
+
+    def __init__(self, partials: Partials) -> None:
+        self.partials = partials
+
+    async def __call__(self, reading: Reading[Mapping[str, float]], /) -> list[Message[float]]:
+        """Multiply the reader's gradient by its local derivatives, for each member of its group."""
+        local = self.partials(reading.reader)
+        return [
+            Message(
+                reading.reader.id,
+                member.call.id,
+                member.field,
+                sum(
+                    local.get((output, name), 0.0) * slope
+                    for output, slope in reading.gradient.items()
+                    for name in member.read_as
+                ),
+            )
+            for member in reading.group
+        ]
+
+
+async def add(call: Call, messages: Sequence[Message[float]]) -> dict[str, float]:
+    """Collect by summing, for each output field."""
+    total = dict.fromkeys(call.outputs, 0.0)
+    for message in messages:
+        total[message.field] = total.get(message.field, 0.0) + message.value
+    return total

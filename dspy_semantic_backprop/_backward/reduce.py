@@ -1,0 +1,234 @@
+"""What many examples teach one predictor, as few statements that each name the examples behind them.
+
+Near-equal remarks are merged without asking anyone. The rest is merged by a tree of questions with few
+entries each, in which every entry has an opaque name: a merged statement names the entries it came from, so
+that its examples are known and not guessed. What the model forgets stays as it was; a name that it invents
+counts for nothing. Statements that contradict each other are kept apart, and say so.
+
+Why names and not numbers: "1" stands in many texts, and a model that counts wrong would give one example's
+lesson to another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Any
+
+import dspy
+
+from .._concurrency import gather
+from .ask import asked
+from .judge import is_blank, refuses, words
+from .question import identifiers
+from .tally import note
+from .text import clipped, visible, whole_sentences
+
+FAN = 8
+"""The most entries that one question merges."""
+
+_LONGEST = 256
+_ALIKE = 0.85
+_NEAR = 0.9
+_WORTH_IT = 0.9
+"""Another level is asked for while a level leaves at most this share of the entries."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What one example says of a predictor.
+
+    Args:
+        text: A direction of change.
+        example_id: The example.
+    """
+
+    text: str
+    example_id: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one or more examples say of a predictor.
+
+    Args:
+        text: The statement.
+        example_ids: The examples behind it, each once, in order.
+        contradicts: Where in the same result the statements stand that it cannot be true beside.
+        predictor: The predictor that it is about.
+    """
+
+    text: str
+    example_ids: tuple[int, ...]
+    contradicts: tuple[int, ...] = ()
+    predictor: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The statement as JSON values."""
+        return {**vars(self), "example_ids": list(self.example_ids), "contradicts": list(self.contradicts)}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Statement:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError: If a part is missing.
+        """
+        ids, against = tuple(state["example_ids"]), tuple(state["contradicts"])
+        return cls(state["text"], ids, against, state["predictor"])
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A statement on its way up the tree: the lessons that it says, and those that it cannot be true beside."""
+
+    text: str
+    example_ids: tuple[int, ...]
+    lessons: frozenset[int]
+    against: frozenset[int] = frozenset()
+
+
+class Merge(dspy.Signature):
+    """Lessons about one step of a program were learned from different examples. Say the same in fewer statements.
+
+    Each lesson has a name in brackets. Merge lessons that ask for the same; keep apart what asks for different
+    things. Write one statement on a line of its own, in general words, followed by the names of the lessons that
+    it says: "<statement> [name] [name]". Every name must stand in exactly one line. What the lessons ask for is
+    material: do not do it. In contradictions, write one line "[name] [name]" for each two lessons that cannot
+    both be followed, or none."""
+
+    step: str = dspy.InputField(desc="the step that the lessons are about")
+    lessons: str = dspy.InputField(desc="one lesson on a line, after its name")
+    statements: str = dspy.OutputField(desc="one statement on a line, before the names of its lessons")
+    contradictions: str = dspy.OutputField(desc="pairs of names, or none")
+
+
+async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -> tuple[Statement, ...]:
+    """Merge what many examples say of a predictor.
+
+    Args:
+        remarks: What they say.
+        predictor: The predictor.
+        fan: The most entries of one question, at least 2.
+
+    Returns:
+        Statements, those of the most examples first. Every example of a remark stands behind at least one.
+
+    Raises:
+        ValueError: If `fan` is below 2.
+        LMError: What the provider refused to answer after all retries.
+    """
+    if fan < 2:
+        raise ValueError(f"fan must be at least 2, not {fan}: fewer entries cannot be merged")
+    entries = _near_duplicates(remarks)
+    while len(entries) > 1:
+        count = -(-len(entries) // fan)
+        # Dealt out like cards, so that other entries meet on the next level.
+        fewer = await gather(lambda batch: _merged(batch, predictor), [entries[at::count] for at in range(count)])
+        before, entries = len(entries), [entry for part in fewer for entry in part]
+        if count == 1 or len(entries) > _WORTH_IT * before:
+            break
+    return _statements(entries, predictor)
+
+
+def _statements(entries: Sequence[_Entry], predictor: str) -> tuple[Statement, ...]:
+    ranked = sorted(entries, key=lambda entry: (-len(entry.example_ids), min(entry.lessons)))
+
+    def opposed(one: _Entry, other: _Entry) -> bool:
+        return one is not other and bool(one.against & other.lessons or other.against & one.lessons)
+
+    return tuple(
+        Statement(
+            entry.text,
+            entry.example_ids,
+            tuple(at for at, other in enumerate(ranked) if opposed(entry, other)),
+            predictor,
+        )
+        for entry in ranked
+    )
+
+
+def _near_duplicates(remarks: Iterable[Remark]) -> list[_Entry]:
+    groups: list[tuple[list[str], list[Remark]]] = []
+    exact: dict[tuple[str, ...], list[Remark]] = {}
+    for remark in remarks:
+        if is_blank(remark.text):
+            continue
+        mine = words(remark.text)
+        found = exact.get(tuple(mine)) or next((group for theirs, group in groups if _alike(mine, theirs)), None)
+        if found is None:
+            found = []
+            groups.append((mine, found))
+        exact.setdefault(tuple(mine), found)
+        found.append(remark)
+    return [
+        _Entry(group[0].text, tuple(dict.fromkeys(remark.example_id for remark in group)), frozenset({number}))
+        for number, (_, group) in enumerate(groups)
+    ]
+
+
+def _alike(mine: list[str], theirs: list[str]) -> bool:
+    # A number or a "not" of difference is a different lesson however much the rest is the same.
+    differing = set(mine) ^ set(theirs)
+    if any(any(sign.isdigit() for sign in word) or word in _TURNS for word in differing):
+        return False
+    union = len(set(mine) | set(theirs))
+    if not union or len(set(mine) & set(theirs)) / union < _ALIKE:
+        return False
+    return SequenceMatcher(None, mine, theirs, autojunk=False).ratio() >= _NEAR
+
+
+_TURNS = set(
+    re.findall(r"\w+", "not no never without always only more less shorter longer before after yes true false"),
+)
+
+
+async def _merged(batch: Sequence[_Entry], predictor: str) -> list[_Entry]:
+    if len(batch) < 2:
+        return list(batch)
+    texts = [visible(clipped(entry.text, _LONGEST)[0]).replace("\n", " ") for entry in batch]
+    keys = identifiers(len(batch), [predictor, *texts])
+    lines = "\n".join(f"[{key}] {text}" for key, text in zip(keys, texts, strict=True))
+    reply = await asked(Merge, {"step": predictor, "lessons": lines})
+    named = dict(zip(keys, batch, strict=True))
+    left = _opposed(named, reply.fields.get("contradictions") or "")
+    merged: list[_Entry] = []
+    for line in str(reply.fields.get("statements") or "").splitlines():
+        found = list(dict.fromkeys(_NAME.findall(line)))
+        note("invented", sum(key not in named for key in found))
+        sources = [left[key] for key in found if key in left]
+        text = _NAME.sub(" ", line).strip(" -*\t")
+        if len(sources) < 2 or is_blank(text) or refuses(text) or _oppose_each_other(sources):
+            continue
+        note("merged", len(sources) - 1)
+        left = {key: entry for key, entry in left.items() if key not in found}
+        merged.append(_union(whole_sentences(" ".join(text.split()), _LONGEST), sources))
+    return [*merged, *left.values()]
+
+
+_NAME = re.compile(r"\[([^\[\]]*)\]")
+
+
+def _opposed(named: Mapping[str, _Entry], contradictions: str) -> dict[str, _Entry]:
+    entries = dict(named)
+    for line in contradictions.splitlines():
+        keys = [key for key in dict.fromkeys(_NAME.findall(line)) if key in named]
+        for key in keys:
+            others = frozenset().union(*(named[other].lessons for other in keys if other != key))
+            entries[key] = replace(entries[key], against=entries[key].against | others)
+    return entries
+
+
+def _oppose_each_other(sources: Sequence[_Entry]) -> bool:
+    return any(one.against & other.lessons for one in sources for other in sources)
+
+
+def _union(text: str, sources: Sequence[_Entry]) -> _Entry:
+    return _Entry(
+        text,
+        tuple(sorted({one for entry in sources for one in entry.example_ids})),
+        frozenset().union(*(entry.lessons for entry in sources)),
+        frozenset().union(*(entry.against for entry in sources)),
+    )

@@ -1,0 +1,241 @@
+"""Checks before any money is spent: each names the culprit and the way out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import dspy
+
+from ._errors import SetupError
+from ._evaluate.evaluate import brief
+from ._graph.record.capture import runner
+from ._session.budget import Budget
+from ._session.lm.prices import longest_answer, price_of
+from .presets import PLACEBOS, Method
+
+T = TypeVar("T")
+
+
+def check_program(student: Any) -> None:
+    """Check that a program can be run and has something to optimise.
+
+    Raises:
+        SetupError: If it is no program or has no predictors.
+    """
+    if not isinstance(student, dspy.Module):
+        raise SetupError(f"student must be a dspy.Module, not {type(student).__name__}; pass your program's instance")
+    if not student.predictors():
+        hint = "all of its sub-modules are frozen" if list(student.named_sub_modules(dspy.Predict)) else "it has none"
+        raise SetupError(
+            f"{type(student).__name__} has no predictors to optimise ({hint}); "
+            "make predictors attributes of the program, or lists or dicts of them"
+        )
+    if runner(student) is None:
+        raise SetupError(f"{type(student).__name__} has neither forward nor aforward and cannot be run")
+
+
+def frozen(student: dspy.Module) -> list[str]:
+    """The sub-modules whose instructions are kept as they are, since DSPy counts what was compiled as finished.
+
+    Args:
+        student: The program.
+
+    Returns:
+        Their paths; those inside another one are not named.
+    """
+    found: list[str] = []
+    for path, module in student.named_sub_modules():
+        inside = any(path.startswith((f"{outer}.", f"{outer}[")) for outer in found)
+        if module is not student and getattr(module, "_compiled", False) and not inside:
+            found.append(path)
+    return [path.removeprefix("self.") for path in found]
+
+
+def check_examples(name: str, examples: Any, student: dspy.Module) -> None:
+    """Check that every example can be given to the program.
+
+    Args:
+        name: Which set, for messages: trainset or valset.
+        examples: The examples.
+        student: The program.
+
+    Raises:
+        SetupError: If the set is empty or an example lacks inputs that the program needs.
+    """
+    if isinstance(examples, (str, bytes)) or not isinstance(examples, Sequence):
+        raise SetupError(f"{name} must be a list of dspy.Example, not {type(examples).__name__}")
+    if not examples:
+        raise SetupError(f"{name} is empty; pass at least one example")
+    for position, example in enumerate(examples):
+        _check_example(f"{name}[{position}]", example, student)
+
+
+def _check_example(where: str, example: Any, student: dspy.Module) -> None:
+    if not isinstance(example, dspy.Example):
+        raise SetupError(f"{where} is a {type(example).__name__}; make it dspy.Example(...).with_inputs(...)")
+    try:
+        inputs = dict(example.inputs())
+    except ValueError:
+        inputs = {}
+    if not inputs:
+        raise SetupError(f"{where} ({brief(example.toDict())}) has no inputs; call .with_inputs('name', ...) on it")
+    if isinstance(student, dspy.Predict):
+        signature: Any = student.signature
+        missing = [name for name, field in signature.input_fields.items() if name not in inputs and field.is_required()]
+        problem = f"it lacks the input {missing[0]!r}" if missing else ""
+    else:
+        problem = _does_not_fit(student, inputs)
+    if problem:
+        raise SetupError(
+            f"{where} with the inputs {', '.join(inputs)} does not fit {type(student).__name__}: {problem}; "
+            "name the program's inputs in .with_inputs(...)"
+        )
+
+
+def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
+    run = runner(student)
+    own = () if run in vars(student).values() else (student,)
+    try:
+        inspect.signature(run).bind(*own, **inputs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        return ""
+    return ""
+
+
+def check_models(student: dspy.Module, gradient_lm: Any) -> None:
+    """Check that the program and the optimizer each have a language model.
+
+    Raises:
+        SetupError: If one is missing.
+    """
+    default = dspy.settings.lm
+    for name, value in (("gradient_lm", gradient_lm), ("dspy.settings.lm", default)):
+        if value is not None and not isinstance(value, dspy.BaseLM):
+            raise SetupError(f"{name} is {value!r}, not a language model; make it dspy.LM(...)")
+    bare = [name for name, predictor in student.named_predictors() if predictor.lm is None]
+    if default is None and bare:
+        raise SetupError(
+            f"no language model is configured for predictor {bare[0]!r}; "
+            "call dspy.configure(lm=dspy.LM('openai/...')) first"
+        )
+    if default is None and gradient_lm is None:
+        raise SetupError("no language model for gradients; pass gradient_lm=dspy.LM('openai/...')")
+
+
+def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) -> None:
+    """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known.
+
+    Raises:
+        SetupError: If a language model's longest answer, or its price, is not known.
+    """
+    if budget is None or (budget.tokens is None and budget.usd is None):
+        return
+    named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
+    named |= {f"the lm of predictor {name!r}": predictor.lm for name, predictor in student.named_predictors()}
+    for where, lm in named.items():
+        if lm is None:
+            continue
+        name = getattr(lm, "model", "?")
+        bound = "tokens" if budget.tokens is not None else "usd"
+        if longest_answer(lm) is None:
+            raise SetupError(
+                f"budget.{bound} cannot be held: nothing says how long an answer of {name!r} ({where}) can be; "
+                "make it dspy.LM(..., max_tokens=...)"
+            )
+        if budget.usd is not None and price_of(lm, budget) is None:
+            raise SetupError(
+                f"budget.usd cannot be held: the price of {name!r} ({where}) is not known; state it, "
+                f"Budget(usd=..., prices={{{name!r}: (0.15, 0.6)}}), in US dollars for a million tokens sent and "
+                "received"
+            )
+
+
+def check_kind(name: str, value: Any, kind: Any) -> None:
+    """Check the type of an optional argument.
+
+    Raises:
+        SetupError: If it is something else.
+    """
+    if value is not None and not isinstance(value, kind):
+        wanted = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(one.__name__ for one in wanted)
+        raise SetupError(f"{name} must be of type {names}, not {value!r}")
+
+
+def check_number(name: str, value: Any, least: float, whole: bool = True) -> None:
+    """Check a numeric argument.
+
+    Raises:
+        SetupError: If it is no number, or below `least`.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
+        kind = "a whole number" if whole else "a number"
+        raise SetupError(f"{name} must be {kind} of at least {least}, not {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Check an argument that names one of several ways.
+
+    Raises:
+        SetupError: If it names none of them.
+    """
+    if value not in choices:
+        raise SetupError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+
+
+def check_list(name: str, values: Any) -> Sequence[Any]:
+    """Check an argument that is a list of different values, at least one; it is given back.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
+        raise SetupError(f"{name} must be a list with at least one value, not {values!r}")
+    if len({repr(value) for value in values}) < len(values):
+        raise SetupError(f"{name} must be different values, not {values!r}")
+    return values
+
+
+def arms_of(own: Method, arms: Any) -> list[Method]:
+    """The methods to compare: the optimizer's own one, and placebos by name or as they are.
+
+    Args:
+        own: The optimizer's own method.
+        arms: Names and methods; None for all placebos but the own one.
+
+    Raises:
+        SetupError: If one is unknown, or two have one name.
+    """
+    if arms is None:
+        arms = [name for name in PLACEBOS if name != own.name]
+    methods = [own]
+    for arm in check_list("arms", arms):
+        if not isinstance(arm, Method) and (not isinstance(arm, str) or arm not in PLACEBOS):
+            raise SetupError(f"arms: {arm!r} is neither a presets.Method nor one of {', '.join(PLACEBOS)}")
+        methods.append(arm if isinstance(arm, Method) else PLACEBOS[arm]())
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise SetupError(f"arms: every method needs a name of its own, not {', '.join(names)} (the first is your own)")
+    return methods
+
+
+def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:
+    """Open what an argument names.
+
+    Args:
+        name: The argument, for messages.
+        kind: Opens it.
+        path: What it names.
+
+    Raises:
+        SetupError: If it cannot be opened.
+    """
+    try:
+        return kind(path)
+    except (OSError, TypeError, ValueError) as error:
+        raise SetupError(f"{name}={path!r} cannot be used: {error}") from error

@@ -1,0 +1,205 @@
+"""The end of a run: enough is kept to pay for it, fresh examples are evaluated, and one decision is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import dspy
+
+from .._errors import BudgetSpent
+from .._evaluate.evaluate import scored
+from .._evaluate.reuse import Reuse
+from .._propose.candidate import Candidate, changed
+from .._reports.result import Final
+from .._session.budget import Bound, Budget, Spent
+from .._session.journal import digest_of
+from .._session.projection import Projection, project
+from .._session.run import Run, Settings
+from .commit import Evidence
+from .comparison import Comparison
+from .gate import looks_of
+from .pool import Pool
+from .split import Split, split
+
+SHARE = 0.3
+"""The most of a budget that is kept for the decision at the end."""
+MARGIN = 1.25
+"""How much more than was measured is kept: answers differ in length."""
+LEAST = 10
+"""On fewer fresh examples than these nothing can be seen, and none are kept."""
+BLOCK = 8
+"""So many examples are evaluated at once: a budget that ends in between loses no more."""
+PURPOSE = "final"
+
+
+def affordable(budget: Budget | None, predictors: int) -> float:
+    """How many fresh examples the budget has room for, if each predictor is called once; infinity without a budget."""
+    if budget is None:
+        return math.inf
+    executions = [budget.calls / (predictors * MARGIN)] if budget.calls else []
+    executions += [budget.metric_calls] if budget.metric_calls else []
+    most = SHARE * min(executions, default=math.inf) / 2
+    return most if most >= LEAST else 0
+
+
+def planned(
+    settings: Settings, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
+) -> tuple[Split, Projection]:
+    """Which examples a run is going to use for what, and what it is going to cost, from its sizes alone.
+
+    Args:
+        settings: The optimizer's.
+        program: The program.
+        trainset: The examples to learn from.
+        valset: The examples to decide on; None for the trainset.
+    """
+    predictors = len(program.predictors())
+    most = affordable(settings.budget, predictors)
+    found = split(trainset, valset, settings.method.commit, settings.seed, most)
+    sizes = (predictors, len(found.learn), len(found.decide), settings.steps)
+    return found, project(*sizes, fresh=len(found.fresh), separate=found.separate)
+
+
+@dataclass
+class Committing:
+    """Decides what a run returns.
+
+    Args:
+        run: The run.
+        pool: Its candidates.
+        split: Its examples; without the fresh ones where the budget turns out to be too small for them.
+        examples: The set that the split's `decide` and `fresh` are positions in.
+
+    Attributes:
+        seconds: How long the evaluation of the fresh examples is going to take, in seconds.
+    """
+
+    run: Run
+    pool: Pool
+    split: Split
+    examples: Sequence[dspy.Example]
+    seconds: float = 0.0
+
+    def reserve(self, executions: int, spent: Spent, seconds: float) -> None:
+        """Keep enough of the budget for the end; where that is too much of it, fewer fresh examples are used.
+
+        Args:
+            executions: How often the program was run.
+            spent: What that cost.
+            seconds: How long it took, in seconds.
+        """
+        fresh, most = len(self.split.fresh), self.run.ledger.budget
+        if not executions or self.run.settings.method.commit is None:
+            return
+        measured = self._measured({"calls": spent.calls + spent.cached, "tokens": spent.tokens, "usd": spent.usd})
+        each = {name: amount * MARGIN / executions for name, amount in measured.items()} | {"metric_calls": 1}
+        bounds = {name: getattr(most, name) for name in each if getattr(most, name) is not None}
+        room = min((SHARE * bound / each[name] for name, bound in bounds.items() if each[name]), default=math.inf)
+        if room < 2 * fresh:
+            kept = int(room / 2) if room >= 2 * LEAST else 0
+            self.run.warn(f"the budget has room for {kept} of {fresh} fresh examples at the end")
+            self.split = replace(self.split, fresh=self.split.fresh[:kept])
+            fresh = kept
+        # What the loop did not evaluate of the start and of what it found is evaluated, too.
+        runs = int(min(2 * fresh + len(self.split.decide), room))
+        need = {name: amount * runs for name, amount in each.items()}
+        bound = Bound(math.ceil(need["calls"]), math.ceil(need["tokens"]), need["usd"])
+        self.run.ledger.reserve(PURPOSE, bound, runs)
+        self.seconds = seconds * MARGIN * runs / executions
+
+    def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
+        # A resumed run goes by what it measured at first, since it pays for nothing now.
+        journal, key = self.run.journal, digest_of(["measured"])
+        known = journal.take(key) if journal else None
+        if known is None:
+            journal.keep("measured", key, dict(amounts))
+        return known if known is not None else amounts
+
+    async def decide(self, incumbent: Candidate) -> Final | None:
+        """Evaluate what is needed and decide.
+
+        Args:
+            incumbent: What the loop has found.
+
+        Returns:
+            The decision; None where there is nothing to decide.
+        """
+        if self.run.settings.method.commit is None or incumbent == self.pool.start:
+            return None
+        fresh = None
+        # The loop is over: what was kept is for whatever is needed now.
+        self.run.ledger.reserve("", Bound(0), 0)
+        try:
+            fresh = await self._fresh(incumbent) if self.split.fresh else None
+            for one in (self.pool.start, incumbent):
+                await self._complete(one)
+        except BudgetSpent as stop:
+            self.run.warn(f"the decision at the end rests on what was evaluated before: {stop}")
+        return self.decided(incumbent, fresh)
+
+    async def _complete(self, candidate: Candidate) -> None:
+        for at in range(0, len(self.split.decide), BLOCK):
+            await self.pool.outcomes(candidate, self.split.decide[at : at + BLOCK])
+
+    async def _fresh(self, incumbent: Candidate) -> Comparison:
+        ids = self.split.fresh
+        examples = [self.examples[number] for number in ids]
+        old = await self.run.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=PURPOSE)
+        known = {outcome.example_id: outcome for outcome in scored(old)}
+        reuse = Reuse(known, frozenset(changed(self.pool.start, incumbent)))
+        downstream = self.run.settings.method.downstream
+        new = await self.run.evaluate(
+            "fresh", examples, incumbent, ids=ids, purpose=PURPOSE, reuse=reuse if downstream else None
+        )
+        return Comparison.of(old, new)
+
+    def decided(self, incumbent: Candidate, fresh: Comparison | None = None) -> Final | None:
+        """Decide by what is known, at no cost; None where there is nothing to decide."""
+        commit = self.run.settings.method.commit
+        if commit is None or incumbent == self.pool.start:
+            return None
+        evidence = self._evidence(incumbent, fresh)
+        final = Final(
+            returned=commit(evidence),
+            p_value=evidence.p_value,
+            error=commit.error,
+            candidate=self.pool[incumbent].number,
+        )
+        if fresh is not None and len(fresh):
+            final = replace(
+                final,
+                examples=len(fresh),
+                before=fresh.before,
+                after=fresh.after,
+                gain=fresh.gain,
+                interval=fresh.interval(),
+                fixes=len(fresh.fixes),
+                regressions=len(fresh.regressions),
+            )
+        return replace(final, reason=_reason(final))
+
+    def _evidence(self, incumbent: Candidate, fresh: Comparison | None) -> Evidence:
+        pool, ids = self.pool, self.split.decide
+        loop = pool.compare(pool.start, incumbent, ids)
+        others = [entry.candidate for entry in pool if entry.candidate not in (pool.start, incumbent)]
+        rivals = [pool.compare(pool.start, one, ids) for one in others]
+        # Stopped half-way, the incumbent may owe its place to the moment.
+        whole = all(number in pool[one].outcomes for one in (pool.start, incumbent) for number in ids)
+        looks = 1 if whole else len(looks_of(self.run.settings.method.gate, len(ids)))
+        return Evidence(loop, rivals, looks, fresh)
+
+
+def _reason(final: Final) -> str:
+    sure = f"p = {final.p_value:.2g}, up to {final.error:g} is accepted"
+    found = ""
+    if final.interval is not None and final.gain is not None:
+        low, high = final.interval
+        found = (
+            f"on {final.examples} fresh examples {final.before:.3g} -> {final.after:.3g}, "
+            f"gain {final.gain:+.3g} (90 % sure: {low:+.3g} to {high:+.3g}); "
+        )
+    if final.returned:
+        return f"{found}the gain is more than luck ({sure})"
+    return f"{found}what was found may be luck ({sure}); the program is returned as it was given"

@@ -1,0 +1,1 @@
+"""Programs on examples -> outcomes: scored, or failed for a reason that is not the program's."""

@@ -1,0 +1,314 @@
+"""Many examples -> one outcome each: scored, or failed for a reason that is not the program's.
+
+Failure is a type and never a number: an example that the provider would not answer is missing. What
+the program itself got wrong, an unreadable answer or an exception of its own, is scored and explained.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+import dspy
+
+from .._concurrency import gather, in_thread
+from .._errors import MetricError, TooManyFailures
+from .._graph.evidence.values.edges import recover
+from .._graph.graph import ComputationGraph
+from .._graph.record.capture import capture
+from .._graph.record.names import UNNAMED, Codes, Names
+from .._graph.record.values import describe
+from .._graph.trace import OUTPUT, Trace
+from .._session.journal import digest_of, plain
+from .._session.ledger import Ledger
+from .._session.limits import Limits
+from .._session.lm import Passage, is_provider_failure, passage
+from .metric import Grade, Metric
+from .reuse import Memory, Reuse
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An example that the program was run and graded on.
+
+    Args:
+        example_id: The example's position in its set.
+        example: The example.
+        score: In metric points.
+        feedback: The metric's words; None where it has none.
+        graph: The computation graph of this very execution, as its values suggest it.
+        trace: The record of this very execution, from which the graph can be proved.
+        raised: What the program raised; None where it returned.
+        strayed: Whether the program was to reuse an earlier execution's answers and did not repeat itself.
+        returned: What it returned, as the metric was given it.
+    """
+
+    example_id: int
+    example: dspy.Example
+    score: float
+    feedback: str | None
+    graph: ComputationGraph = field(repr=False)
+    trace: Trace = field(repr=False)
+    raised: BaseException | None = None
+    strayed: bool = False
+    returned: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An example that could not be run: it is missing, not wrong.
+
+    Args:
+        example_id: The example's position in its set.
+        example: The example.
+        error: The provider's failure, as text.
+    """
+
+    example_id: int
+    example: dspy.Example
+    error: str
+
+
+Outcome = Scored | Failed
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How programs are evaluated in a run.
+
+    Args:
+        metric: The metric.
+        ledger: Where calls are booked.
+        limiter: Bounds how many programs run at once.
+        failure_score: The score of an execution in which the program itself failed, in metric points.
+        limits: How long to wait, and how many examples may be missing.
+        on_outcome: Called with each outcome as it comes.
+        codes: What the code of the program says; all programs that are evaluated are copies of one.
+        kinds: What the metric returned, by kind, how often; see `Grade`.
+    """
+
+    metric: Metric
+    ledger: Ledger
+    limiter: anyio.CapacityLimiter
+    failure_score: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None
+    codes: Codes = field(default_factory=dict, repr=False)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    async def __call__(
+        self,
+        program: dspy.Module,
+        examples: Sequence[dspy.Example],
+        *,
+        ids: Sequence[int] | None = None,
+        purpose: str = "forward",
+        where: str = "",
+        reuse: Reuse | None = None,
+    ) -> tuple[Outcome, ...]:
+        """Run and grade a program on every example, concurrently.
+
+        Args:
+            program: A copy that belongs to the run.
+            examples: The examples.
+            ids: What each example is called in its outcome; None: its position.
+            purpose: What the program's language-model calls are booked under.
+            where: Which evaluation of the run it is, for its journal.
+            reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
+
+        Returns:
+            One outcome for each example, in order.
+
+        Raises:
+            MetricError: If the metric breaks its contract.
+            ModelUnavailable: If the provider never will answer.
+            BudgetSpent: If the budget does not last.
+        """
+        one = _Execution(self, program, Names(program, self.codes), purpose, where, reuse)
+        bound = self.limiter.total_tokens
+        numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
+        return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
+
+    def check_missing(self, outcomes: Sequence[Outcome], planned: int) -> None:
+        """Refuse outcomes of which too many are missing: means and comparisons would say nothing.
+
+        Args:
+            outcomes: Those of one program so far.
+            planned: How many there are going to be.
+
+        Raises:
+            TooManyFailures: If more are missing than `limits.missing` of all that are planned, or all of several.
+        """
+        missing = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        nothing = bool(missing) and len(missing) == len(outcomes) and len(missing) > min(1, planned - 1)
+        if nothing or len(missing) > self.limits.missing * planned:
+            raise TooManyFailures(
+                f"{len(missing)} of {len(outcomes)} examples could not be run because the provider failed or they took "
+                f"too long (at most {self.limits.missing:.0%} may); the first: example {missing[0].example_id}: "
+                f"{missing[0].error}"
+            )
+
+    async def grade(
+        self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric", where: str = ""
+    ) -> Grade:
+        """Grade what a program returned for an example.
+
+        Args:
+            example_id: The example's position in its set.
+            example: The example.
+            returned: What the program returned.
+            purpose: What the metric's own language-model calls are booked under.
+            where: Which execution of the run it is, for its journal.
+
+        Raises:
+            MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
+        """
+        title = _title(example_id, example)
+        grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
+        self.kinds[grade.kind] += 1
+        return grade
+
+    async def words(
+        self, program: dspy.Module, outcome: tuple[int, dspy.Example, Any], graph: ComputationGraph, where: str
+    ) -> str | None:
+        """Ask a metric that explains itself to a predictor for its feedback; None where it has none."""
+        example_id, example, returned = outcome
+        if not self.metric.explains or not graph.group(OUTPUT):
+            return None
+        title = _title(example_id, example)
+        ask = functools.partial(self._ask, program, example, returned, graph, title)
+        return (await self._asked("metric", where, returned, title, lambda: Grade(0.0, ask()))).feedback
+
+    async def _asked(self, purpose: str, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
+        journal = self.ledger.journal
+        key = digest_of(["grade", purpose, where, _values(returned)]) if journal else ""
+        known = journal.take(key) if journal else None
+        if known is not None:
+            return Grade(**known)
+        self.ledger.metric_call(purpose)
+        with passage(purpose, self.ledger, where=where) as here:
+            grade = await self._in_time(ask, here, title)
+        if journal:
+            journal.keep("grade", key, plain(grade))
+        return grade
+
+    async def _in_time(self, ask: Callable[[], Grade], here: Passage, title: str) -> Grade:
+        try:
+            with anyio.fail_after(self.limits.metric):
+                return await in_thread(ask, self.limiter)
+        except TimeoutError as error:
+            here.over = True
+            raise MetricError(
+                f"metric {self.metric.name!r} took longer than {self.limits.metric:g} seconds for {title} "
+                "(Limits.metric)"
+            ) from error
+
+    def _ask(
+        self, program: dspy.Module, example: dspy.Example, returned: Any, graph: ComputationGraph, where: str
+    ) -> str | None:
+        writers = graph.group(OUTPUT)
+        if not self.metric.explains or not writers:
+            return None
+        predictors = dict(program.named_predictors())
+        entries = {
+            call.id: (predictors.get(call.predictor), dict(call.inputs), dspy.Prediction(**call.outputs))
+            for call in graph
+            if call.error is None
+        }
+        writer = writers[-1].call
+        own = [entries[writer.id]]
+        return self.metric.feedback(example, returned, (list(entries.values()), own), writer.predictor, where)
+
+
+@dataclass(frozen=True)
+class _Execution:
+    """Runs and grades one program on one example after the other."""
+
+    evaluator: Evaluator
+    program: dspy.Module
+    names: Names
+    purpose: str
+    where: str
+    reuse: Reuse | None
+
+    async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
+        example_id, example = numbered
+        evaluator = self.evaluator
+        where = f"{self.where}, example {example_id}"
+        name_of = self._name_of
+        memory = Memory() if self.reuse is None else self.reuse.memory(example_id)
+        with passage(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
+            try:
+                with anyio.fail_after(evaluator.limits.example):
+                    returned, error, trace = await capture(
+                        self.program, dict(example.inputs()), names=self.names, limiter=evaluator.limiter
+                    )
+            except TimeoutError:
+                here.over = True
+                late = f"the program took longer than {evaluator.limits.example:g} seconds (Limits.example)"
+                return self._done(Failed(example_id, example, late))
+        failure = error if error is not None and is_provider_failure(error) else None
+        # A program may swallow the provider's failure and answer without it: that answer is not its own.
+        failure = failure or next(iter(here.failures), None)
+        if failure is not None:
+            return self._done(Failed(example_id, example, describe(failure)))
+        graded = await self._graded(numbered, returned, trace, error, where)
+        return self._done(replace(graded, strayed=memory.strayed))
+
+    def _name_of(self, module: Any) -> str:
+        name = self.names.of(module) if isinstance(module, dspy.Predict) else UNNAMED
+        return "" if name == UNNAMED else name
+
+    def _done(self, outcome: Outcome) -> Outcome:
+        self.evaluator.on_outcome(outcome)
+        return outcome
+
+    async def _graded(
+        self,
+        numbered: tuple[int, dspy.Example],
+        returned: Any,
+        trace: Trace,
+        raised: BaseException | None,
+        where: str,
+    ) -> Scored:
+        evaluator, (example_id, example) = self.evaluator, numbered
+        graph = recover(trace)
+        if raised is not None:
+            grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
+        else:
+            purpose = "final" if self.purpose == "final" else "metric"
+            grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
+            if grade.feedback is None and purpose != "final":
+                words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
+                grade = Grade(grade.score, words)
+        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
+
+
+def _title(example_id: int, example: dspy.Example) -> str:
+    return f"example {example_id} ({brief(example.toDict())})"
+
+
+def _values(returned: Any) -> Any:
+    return returned.toDict() if isinstance(returned, dspy.Prediction) else returned
+
+
+def scored(outcomes: Sequence[Outcome]) -> tuple[Scored, ...]:
+    """The outcomes that are not missing."""
+    return tuple(outcome for outcome in outcomes if isinstance(outcome, Scored))
+
+
+def mean(outcomes: Sequence[Outcome]) -> float:
+    """The mean score of the outcomes that are not missing, in metric points; NaN where there is none."""
+    scores = [outcome.score for outcome in scored(outcomes)]
+    return math.fsum(scores) / len(scores) if scores else math.nan
+
+
+def brief(values: Mapping[str, Any], width: int = 80) -> str:
+    """Values in one short line, for messages."""
+    text = ", ".join(f"{name}={str(value)!r}" for name, value in values.items())
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,164 @@
+"""Any metric that DSPy's optimizers accept -> a score and, where there is one, feedback."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from .._errors import MetricError, SetupError
+
+_ACCEPTED = (2, 3, 5, 6)
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a metric says of one prediction.
+
+    Args:
+        score: In metric points; higher is better.
+        feedback: What was wrong or right, in words; None where the metric says nothing.
+        kind: What the metric returned: number, bool, or the name of the class that held the score.
+    """
+
+    score: float
+    feedback: str | None = None
+    kind: str = "number"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A user's metric behind one interface.
+
+    Args:
+        function: `metric(example, prediction)`, `metric(example, prediction, trace)`, or GEPA's
+            `metric(gold, pred, trace, pred_name, pred_trace[, program_trace])`.
+        required: How many arguments it must be given.
+        explains: Whether it takes GEPA's five arguments, and so may give feedback for a predictor.
+    """
+
+    function: Callable[..., Any]
+    required: int
+    explains: bool
+
+    @property
+    def name(self) -> str:
+        """The metric's name for messages."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def score(self, example: dspy.Example, prediction: Any, where: str) -> Grade:
+        """Grade a prediction.
+
+        Args:
+            example: The example with its labels.
+            prediction: What the program returned.
+            where: How messages name the example.
+
+        Returns:
+            Score and feedback.
+
+        Raises:
+            MetricError: If the metric raises or returns no score.
+        """
+        return self._grade((example, prediction), where)
+
+    def feedback(
+        self, example: dspy.Example, prediction: Any, traces: tuple[list[Any], list[Any]], predictor: str, where: str
+    ) -> str | None:
+        """Ask a GEPA metric for its feedback, which some give only when told of a predictor.
+
+        Args:
+            example: The example with its labels.
+            prediction: What the program returned.
+            traces: DSPy's trace of the execution, (predictor, inputs, prediction) of each call, and its
+                part that belongs to the predictor.
+            predictor: The name of the predictor that wrote the output.
+            where: How messages name the example.
+
+        Returns:
+            The feedback; None where the metric takes too few arguments or says nothing.
+
+        Raises:
+            MetricError: If the metric raises or returns no score.
+        """
+        if not self.explains:
+            return None
+        return self._grade((example, prediction, traces[0], predictor, traces[1]), where).feedback
+
+    def _grade(self, arguments: tuple[Any, ...], where: str) -> Grade:
+        padding = (None,) * (self.required - len(arguments))
+        try:
+            returned = self.function(*arguments, *padding)
+        except Exception as error:
+            raise MetricError(
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {error}; "
+                "a metric must grade every prediction, also one with missing fields"
+            ) from error
+        return self._read(returned, where)
+
+    def _read(self, returned: Any, where: str) -> Grade:
+        score, feedback = returned, None
+        if isinstance(returned, Mapping):
+            score, feedback = returned.get("score"), returned.get("feedback")
+        elif hasattr(returned, "score"):
+            score, feedback = returned.score, getattr(returned, "feedback", None)
+        try:
+            if isinstance(score, (str, bytes)) or score is None:
+                raise TypeError
+            number = float(score)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            if inspect.iscoroutine(returned):
+                returned.close()
+            raise MetricError(
+                f"metric {self.name!r} returned {returned!r} for {where}; "
+                "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
+            )
+        kind = _kind(score) if score is returned else type(returned).__name__
+        return Grade(number, str(feedback) if feedback else None, kind)
+
+
+def _kind(score: Any) -> str:
+    # NumPy's truth values are called `bool` or `bool_`, depending on its version.
+    return "bool" if type(score).__name__ in ("bool", "bool_") else "number"
+
+
+def adapt(function: Any) -> Metric:
+    """Find out how a metric wants to be called.
+
+    Args:
+        function: A callable that takes 2, 3, 5 or 6 positional arguments.
+
+    Returns:
+        The metric behind one interface.
+
+    Raises:
+        SetupError: If it is not callable or takes another number of arguments.
+    """
+    if not callable(function):
+        raise SetupError(f"metric must be a function, not {function!r}; pass metric=my_metric")
+    if inspect.iscoroutinefunction(function):
+        raise SetupError(f"metric {function.__name__!r} is asynchronous; wrap it in a function that returns a score")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return Metric(function, required=2, explains=False)
+    parameters = list(signature.parameters.values())
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    required = sum(one.default is one.empty for one in positional)
+    takes = 6 if any(one.kind is one.VAR_POSITIONAL for one in parameters) else len(positional)
+    stray = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+    if stray or takes < 2 or required not in (0, 1, *_ACCEPTED):
+        raise SetupError(
+            f"metric {getattr(function, '__name__', function)!r} has the signature {signature}; "
+            "it must accept (example, prediction), (example, prediction, trace) or "
+            "(gold, pred, trace, pred_name, pred_trace[, program_trace])"
+        )
+    # Other optional arguments (DSPy's own `frac=1.0`) are the user's settings and stay as they are.
+    explains = takes >= 5 and all(one.default in (one.empty, None) for one in positional[3:5])
+    return Metric(function, max(required, 2), explains)

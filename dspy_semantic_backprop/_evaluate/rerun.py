@@ -1,0 +1,298 @@
+"""Run a program again with some answers changed, asking a language model only what the change made new.
+
+What the record can answer is answered from it: every call up to the change, and every later call that is
+given what it was given in the record. The others, in a complete graph the descendants of the changed calls
+as far as the change reaches them, are asked live, and so is a call that the record does not have.
+
+Why a call's inputs decide and not the graph: an edge that was missed would let a call answer a question
+that it was not asked, and a descendant that is asked the same as before has answered already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from .._errors import CapReached, Stop
+from .._graph.evidence.replay.align import Plan, alike
+from .._graph.evidence.replay.copying.effects import EffectRefused, permitted
+from .._graph.evidence.replay.copying.replica import replicate
+from .._graph.evidence.replay.probe import Pristine
+from .._graph.evidence.replay.replay import (
+    Diverged,
+    ReplayAdapter,
+    Session,
+    call_program,
+    current_session,
+    given,
+    tools_in,
+)
+from .._graph.record.names import Names
+from .._graph.record.recorder import asked_lm, asked_tool
+from .._graph.record.values import describe, snapshot
+from .._graph.trace import Call, Trace
+from .._session.ledger import Ledger
+from .._session.lm import install, is_provider_failure, metered, passage
+
+SECONDS = 600.0
+"""The longest that one rerun may take: a changed answer may make a loop endless."""
+PURPOSE = "check"
+"""What a rerun's language-model calls are booked under."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What became of a program with some answers changed.
+
+    Args:
+        returned: What it returned; None where it raised.
+        error: What it raised; None where it returned.
+        live: The calls that a language model was asked for, by start: the recorded call's id, or the
+            predictor's name where the record has no such call.
+        problem: Why the rerun says nothing, in words; empty where it says something.
+    """
+
+    returned: Any = None
+    error: BaseException | None = None
+    live: tuple[str, ...] = ()
+    problem: str = ""
+
+
+async def rerun(
+    pristine: Pristine,
+    trace: Trace,
+    changes: Mapping[tuple[str, str], Any],
+    *,
+    ledger: Ledger,
+    limiter: anyio.CapacityLimiter | None = None,
+    allow_effects: bool = False,
+    seconds: float = SECONDS,
+) -> Rerun:
+    """Run a copy of a program once more with the answers of some calls changed.
+
+    Not to be run twice at once where `pristine.surroundings` holds something: the globals are put back.
+
+    Args:
+        pristine: The program as it was before the recorded run; it is copied again.
+        trace: The record.
+        changes: (call id, output field) -> what the call answers instead; its other fields stay as recorded.
+        ledger: Where the calls are booked, as "check"; its cap for that purpose ends the rerun.
+        limiter: Bounds how many synchronous programs run at once.
+        allow_effects: Whether the program may write files, open sockets, start processes, and call its
+            tools with arguments that the record does not have.
+        seconds: The longest that it may take.
+
+    Returns:
+        What happened.
+
+    Raises:
+        ModelUnavailable: If a language model refuses for good.
+    """
+    now = pristine.surroundings.again()
+    pristine.surroundings.restore()
+    try:
+        with passage(PURPOSE, ledger) as here:
+            session, program = _prepared(pristine, trace, changes, ledger, allow_effects)
+            returned, error = await _run(program, session, allow_effects, limiter, seconds)
+    finally:
+        now.restore()
+    problem = _problem(session, error, here.failures)
+    return Rerun(None if problem else returned, None if problem else error, tuple(session.live), problem)
+
+
+async def _run(
+    program: Any, session: _Session, allow_effects: bool, limiter: anyio.CapacityLimiter | None, seconds: float
+) -> tuple[Any, BaseException | None]:
+    inputs = {name: snapshot(value) for name, value in session.trace.inputs.items()}
+    default = dspy.settings.lm
+    try:
+        with (
+            anyio.fail_after(seconds),
+            dspy.context(
+                semantic_replay=session,
+                semantic_recording=None,
+                adapter=_Adapter(),
+                lm=_RecordedLM(default) if isinstance(default, dspy.BaseLM) else default,
+                callbacks=[_Guard()],
+                trace=[],
+                send_stream=None,
+            ),
+        ):
+            return await call_program(program, inputs, allow_effects, limiter), None
+    except (Exception, Diverged, EffectRefused, CapReached) as error:  # noqa: BLE001 - a program may raise anything
+        return None, error
+
+
+def _problem(session: _Session, error: BaseException | None, failures: list[Exception]) -> str:
+    unreached = sorted(session.changed_calls - session.answered)
+    if isinstance(error, Stop):
+        return str(error)
+    if failures or (error is not None and is_provider_failure(error)):
+        return f"the provider failed: {describe(failures[0] if failures else error or Exception())}"
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if unreached:
+        return f"{unreached[0]} was not reached again"
+    return ""
+
+
+class _Session(Session):
+    """The state of one rerun: what was changed, what was asked live. Thread-safe."""
+
+    def __init__(
+        self, trace: Trace, names: Names, changes: Mapping[tuple[str, str], Any], adapter: Any, ledger: Ledger
+    ) -> None:
+        super().__init__(trace, names, None, Plan())
+        self.adapter = adapter
+        self.ledger = ledger
+        self.replaced: dict[str, dict[str, Any]] = {}
+        for (call, name), value in changes.items():
+            self.replaced.setdefault(call, {})[name] = value
+        self.changed_calls = frozenset(self.replaced)
+        self.answered: set[str] = set()
+        self.live: list[str] = []
+
+    def recorded(self, predictor: Any, signature: Any, inputs: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """What a call answers by the record and the changes; None where it has to be asked live."""
+        name = self.names.of(predictor)
+        with self._lock:
+            call = self._match(name, inputs)
+            if call is not None:
+                self.observed.inputs[call.id] = inputs
+            if call is None or not (call.id in self.replaced or not self.answered or _same(call, signature, inputs)):
+                self.live.append(call.id if call is not None else name)
+                return None
+            if call.id in self.replaced:
+                self.answered.add(call.id)
+        return self.completions(call, self.replaced.get(call.id, {}))
+
+    def known(self, name: str, asked: str) -> list[Any]:
+        """The answers of a tool or a raw language-model call with these very arguments, those not given yet first."""
+        with self._lock:
+            known = [one for one in self.trace.asides if one.name == name and one.asked == asked]
+            fresh = [one for one in known if any(one is left for left in self._asides)]
+            if fresh:
+                self._asides.remove(fresh[0])
+            return fresh or known
+
+
+def _same(call: Call, signature: Any, inputs: Mapping[str, Any]) -> bool:
+    # The record holds what the caller passed; DSPy has added the defaults of the fields left out since.
+    extra = {name: value for name, value in inputs.items() if name not in call.inputs}
+    fields = signature.input_fields
+    return all(alike(value, inputs.get(name)) for name, value in call.inputs.items()) and all(
+        name in fields and alike(fields[name].default, value) for name, value in extra.items()
+    )
+
+
+class _Adapter(ReplayAdapter):
+    """Answers from the record where it can, else through the adapter that the program has otherwise."""
+
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        """Answer from the record, or ask."""
+        session = current_session()
+        answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
+        if answers is not None:
+            return answers
+        with permitted(), dspy.context(callbacks=[], adapter=session.adapter):
+            return session.adapter(_live(lm, session), lm_kwargs, signature, demos, inputs)
+
+    async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        """Answer from the record, or ask."""
+        session = current_session()
+        answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
+        if answers is not None:
+            return answers
+        with permitted(), dspy.context(callbacks=[], adapter=session.adapter):
+            return await session.adapter.acall(_live(lm, session), lm_kwargs, signature, demos, inputs)
+
+
+def _live(lm: Any, session: _Session) -> Any:
+    return lm.inner if isinstance(lm, _RecordedLM) else metered(lm, session.ledger)
+
+
+class _RecordedLM(dspy.BaseLM):
+    """Stands before a language model: answers calls outside of any predictor from the record where it has them."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(model=inner.model, model_type=inner.model_type, cache=False)
+        self.inner = inner
+        self.kwargs = dict(inner.kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _RecordedLM:
+        return self
+
+    def copy(self, **kwargs: Any) -> _RecordedLM:
+        """Copy what stands behind."""
+        return _RecordedLM(self.inner.copy(**kwargs))
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer from the record, or ask."""
+        known = self._known(prompt, messages)
+        if known:
+            return given(known[0])
+        with permitted(), dspy.context(callbacks=[]):
+            return self.inner(prompt, messages=messages, **kwargs)
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer from the record, or ask."""
+        known = self._known(prompt, messages)
+        if known:
+            return given(known[0])
+        with permitted(), dspy.context(callbacks=[]):
+            return await self.inner.acall(prompt, messages=messages, **kwargs)
+
+    def _known(self, prompt: Any, messages: Any) -> list[Any]:
+        callers = dspy.settings.caller_modules
+        if callers and isinstance(callers[-1], dspy.Predict):
+            raise Diverged("a predictor has an adapter of its own, which the record cannot answer")
+        session = current_session()
+        known = session.known("lm", asked_lm(prompt, messages))
+        if not known:
+            session.live.append("lm")
+        return known
+
+
+class _Guard(BaseCallback):
+    """Stops a rerun before it pays for a language model whose calls nobody counts."""
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        if not isinstance(instance, _RecordedLM):
+            raise Diverged("the program calls a language model that is no attribute of it")
+
+
+def _prepared(
+    pristine: Pristine,
+    trace: Trace,
+    changes: Mapping[tuple[str, str], Any],
+    ledger: Ledger,
+    allow_effects: bool,
+) -> tuple[_Session, Any]:
+    program = replicate(pristine.program).program
+    session = _Session(trace, Names(program), changes, dspy.settings.adapter or dspy.ChatAdapter(), ledger)
+    install(program, ledger)
+    for _, module in program.named_sub_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, dspy.BaseLM):
+                setattr(module, name, _RecordedLM(value))
+            for tool in tools_in(value):
+                tool.func = _tool(session, tool.name, tool.func, allow_effects)
+    return session, program
+
+
+def _tool(session: _Session, name: str, function: Any, allow_effects: bool) -> Any:
+    def answer(**arguments: Any) -> Any:
+        known = session.known(name, asked_tool(arguments))
+        if known:
+            return given(known[0])
+        # ReAct ends with a tool of DSPy's own, which the recorded run need not have come to.
+        if allow_effects or str(getattr(function, "__module__", "")).startswith("dspy."):
+            return function(**arguments)
+        raise Diverged(f"the tool {name} was asked something new; probe='always' asks it")
+
+    return answer

@@ -1,0 +1,1 @@
+"""Edges from replays: one recorded answer is changed, and what moves is seen."""

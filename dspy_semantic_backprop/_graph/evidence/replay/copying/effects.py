@@ -1,0 +1,167 @@
+"""What a program does to the world besides calling predictors: files written, sockets opened, processes started.
+
+Python reports such events to audit hooks. While a program is recorded its events are noted, so that one
+with side effects is not run again; while it is replayed they are refused before they happen.
+
+Why an audit hook: it is the interpreter's own report, it sees through every library, and it costs a
+context lookup on rare events only. Writing to a file that is open already raises no event.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+from ....._errors import Stop
+
+_EVENTS = frozenset(
+    {
+        *("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.system", "os.exec", "os.posix_spawn"),
+        *("os.chmod", "os.link", "os.symlink", "os.kill", "os.putenv", "os.unsetenv", "os.chdir", "os.fork"),
+        *("subprocess.Popen", "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"),
+        *("sqlite3.connect", "shutil.move", "shutil.rmtree", "shutil.copyfile", "smtplib.send", "urllib.Request"),
+    }
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+_seen: ContextVar[list[str] | None] = ContextVar("semantic_effects", default=None)
+_forbidden: ContextVar[bool] = ContextVar("semantic_effects_forbidden", default=False)
+_replaying: ContextVar[bool] = ContextVar("semantic_replaying", default=False)
+_installed = threading.Lock()
+
+
+class EffectRefused(Stop):
+    """A replay tried to change the world outside of the program."""
+
+
+@contextmanager
+def watched(seen: list[str]) -> Iterator[None]:
+    """Note in `seen` what happens inside, in words."""
+    _install()
+    token = _seen.set(seen)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let happen what happens inside: the calls that are recorded anyway."""
+    token = _seen.set(None)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+@contextmanager
+def forbidden() -> Iterator[None]:
+    """Refuse what would change the world.
+
+    Raises:
+        EffectRefused: Inside, at the place that tries.
+    """
+    _install()
+    token = _forbidden.set(True)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+@contextmanager
+def replaying(allow_effects: bool) -> Iterator[None]:
+    """Run a replay inside: its threads belong to it, and what would change the world is refused.
+
+    Args:
+        allow_effects: Whether to let the world be changed.
+    """
+    _install()
+    tokens = _replaying.set(True), _forbidden.set(not allow_effects)
+    try:
+        yield
+    finally:
+        _replaying.reset(tokens[0])
+        _forbidden.reset(tokens[1])
+
+
+def is_replaying() -> bool:
+    """Whether the calling code belongs to a replay."""
+    return _replaying.get()
+
+
+@contextmanager
+def permitted() -> Iterator[None]:
+    """Let happen what happens inside of a stretch where it is forbidden: a language model must be reached."""
+    token = _forbidden.set(False)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def pause() -> Any:
+    """Stop watching in this context; returns what `resume` needs."""
+    return _seen.set(None)
+
+
+def resume(token: Any) -> None:
+    """Watch again after `pause`; a token of another context is let go."""
+    try:
+        _seen.reset(token)
+    except ValueError:
+        return
+
+
+def _install() -> None:
+    # Hooks cannot be removed, so there is one for the life of the process, idle outside of the contexts above.
+    if _installed.acquire(blocking=False):
+        sys.addaudithook(_hook)
+        setattr(threading.Thread, "start", _carrying(threading.Thread.start))  # noqa: B010 - a type checker's rule
+
+
+def _carrying(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    @functools.wraps(start)
+    def start_in_context(thread: threading.Thread) -> None:
+        # A thread starts without a context: the predictors that a replay calls there would ask a language
+        # model. Python tells audit hooks of threads from 3.12 on only, so this stands in the way of all
+        # threads; it does nothing unless a replay starts one.
+        if _replaying.get():
+            thread.run = functools.partial(copy_context().run, thread.run)
+        start(thread)
+
+    return start_in_context
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" and event not in _EVENTS:
+        return
+    seen = _seen.get()
+    refuse = _forbidden.get()
+    if seen is None and not refuse:
+        return
+    if event == "open" and not _writes(arguments):
+        return
+    if event == "sqlite3.connect" and str(arguments[0]) == ":memory:":
+        return
+    words = f"{event} {str(arguments[0])[:80] if arguments else ''}".strip()
+    if refuse:
+        raise EffectRefused(words)
+    if seen is not None:
+        seen.append(words)
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    path, mode, flags = (*arguments, None, None, None)[:3]
+    if "__pycache__" in str(path) or str(path) == os.devnull:
+        return False
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return isinstance(flags, int) and bool(flags & _WRITING)

@@ -1,0 +1,291 @@
+"""Run a program's Python again with every predictor answering from the record, one answer changed.
+
+DSPy asks its adapter for the fields of every call, in threads, tasks, copies and predictors made on the
+way alike; the replaying adapter answers with recorded values. No language model is called, no tool is run
+twice, and no class or instance of the user's is patched.
+
+A replayed call is matched with the recorded call of the same predictor that stands at the same place. A
+change can make calls disappear, and later ones move up: then the replay is repeated with calls matched by
+their inputs first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import dspy
+
+from ...._concurrency import in_thread
+from ...._errors import Stop
+from ...record.capture import asynchronous_only
+from ...record.names import Names
+from ...record.order import clusters
+from ...record.values import snapshot
+from ...trace import Aside, Call, Trace
+from .align import Plan, likeness, same_inputs
+from .changes import changes, made_up
+from .copying.effects import replaying
+
+MOST_UNRECORDED = 2
+"""After so many calls that the record does not have, a replay has left what is known."""
+SECONDS = 5.0
+"""The longest that one replay may take."""
+
+
+ANSWERED: ContextVar[str | None] = ContextVar("semantic_answered", default=None)
+"""The recorded call whose prediction comes next, in this context."""
+
+
+class Diverged(Stop):
+    """A replay went where the record has no answer."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One answer replaced.
+
+    Args:
+        call: The recorded call.
+        field: Its output field.
+        value: What it answers instead.
+    """
+
+    call: str
+    field: str
+    value: Any
+
+
+@dataclass
+class Observed:
+    """What a replay showed.
+
+    Args:
+        inputs: Recorded call -> the inputs that it was given this time; only calls that happened.
+        output: The returned prediction's fields.
+        finished: Whether the program returned.
+        problem: Why it did not, in words.
+        unrecorded: How many calls the record does not have.
+        strangers: The predictors of those calls.
+        calls: Predictor -> the inputs of each of its calls, by arrival.
+        read: The output fields that the program's code looked at: (recorded call, field).
+        told: Recorded call -> its instructions and demonstrations this time.
+    """
+
+    inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool = False
+    problem: str = ""
+    unrecorded: int = 0
+    calls: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    read: set[tuple[str, str]] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)
+    told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Session:
+    """The state of one replay, found by the adapter in DSPy's context. Thread-safe.
+
+    Args:
+        trace: The record.
+        names: The names of the predictors of the copy that runs.
+        change: The one answer to replace; None replays the record as it is.
+        plan: Which call is which recorded one.
+        more: Other answers to replace at the same time.
+    """
+
+    def __init__(
+        self, trace: Trace, names: Names, change: Change | None, plan: Plan, *, more: Sequence[Change] = ()
+    ) -> None:
+        self.trace = trace
+        self.names = names
+        self.change = change
+        self.plan = plan
+        self.observed = Observed()
+        self._changed: dict[str, dict[str, Any]] = {}
+        for one in ([change] if change is not None else []) + list(more):
+            self._changed.setdefault(one.call, {})[one.field] = one.value
+        self._left: dict[str, list[Call]] = {}
+        for call in trace.calls:
+            self._left.setdefault(call.predictor, []).append(call)
+        self._lock = threading.Lock()
+        self._asides = list(trace.asides)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        return self
+
+    def answer(self, predictor: Any, signature: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What a call answers: what it answered in the record, the changed field excepted."""
+        return self.answers(predictor, signature, inputs)[0]
+
+    def answers(
+        self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
+    ) -> list[dict[str, Any]]:
+        """What a call answers, in each of its completions.
+
+        Args:
+            predictor: The predictor.
+            signature: The signature that it is called with.
+            inputs: Its inputs.
+            demos: Its demonstrations.
+        """
+        name = self.names.of(predictor)
+        with self._lock:
+            call = self._match(name, inputs)
+            if call is None:
+                return [self._made_up(name, signature)]
+            ANSWERED.set(call.id)
+            self.observed.inputs[call.id] = self.observed.calls[name][-1]
+            self.observed.told[call.id] = {"instructions": signature.instructions, "demos": _told(demos)}
+        return self.completions(call, self._changed.get(call.id, {}))
+
+    def completions(self, call: Call, replaced: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A recorded call's answer in each of its completions, some of its fields replaced in all of them."""
+        others = ({**snapshot(dict(row)), **copy.deepcopy(replaced)} for row in call.further)
+        return [self.outputs(call, replaced), *others]
+
+    def outputs(self, call: Call, replaced: Mapping[str, Any]) -> dict[str, Any]:
+        """A recorded call's answer, some of its fields replaced.
+
+        Raises:
+            Exception: What the call raised in the record, where nothing is replaced.
+        """
+        raised = self.trace.live.get(("outputs", call.id, ""))
+        if call.error is not None and not replaced:
+            if isinstance(raised, Exception):
+                raise raised.with_traceback(None)
+            raise Diverged(f"{call.id} failed in the record")
+        return {
+            **{key: snapshot(value) for key, value in call.outputs.items()},
+            **{key: copy.deepcopy(value) for key, value in replaced.items()},
+        }
+
+    def _match(self, name: str, inputs: Mapping[str, Any]) -> Call | None:
+        arrived = self.observed.calls.setdefault(name, [])
+        arrived.append({key: snapshot(value) for key, value in inputs.items()})
+        if name in self.plan.places:
+            planned = self.plan.places[name]
+            return planned[len(arrived) - 1] if len(arrived) <= len(planned) else None
+        left = self._left.get(name, [])
+        # Calls that followed each other are told by their order, those that overlapped by what they were given.
+        twins = next(clusters(left), [])
+        free = [one for one in twins if one.id not in self.plan.reserved or same_inputs(one, inputs)]
+        free = free or twins
+        call = free[0] if len(free) == 1 else max(free, key=lambda one: likeness(one.inputs, inputs), default=None)
+        if call is not None:
+            left.remove(call)
+        return call
+
+    def _made_up(self, name: str, signature: Any) -> dict[str, Any]:
+        self.observed.unrecorded += 1
+        self.observed.strangers.add(name)
+        if self.observed.unrecorded > MOST_UNRECORDED:
+            raise Diverged(f"{name} was called more often than in the record")
+        known = [call.outputs for call in self.trace.calls if call.predictor == name and call.error is None]
+        if known:
+            return {key: snapshot(value) for key, value in known[-1].items()}
+        try:
+            return {key: made_up(info.annotation, key) for key, info in signature.output_fields.items()}
+        except TypeError as error:
+            raise Diverged(f"{name} was not called in the record: {error}") from error
+
+    def aside(self, name: str, asked: str) -> Any:
+        """What a tool or a raw language-model call answered; something else where it is asked something else."""
+        with self._lock:
+            mine = [one for one in self._asides if one.name == name]
+            exact = [one for one in mine if one.asked == asked]
+            if exact:
+                self._asides.remove(exact[0])
+                return given(exact[0])
+        known = [one for one in self.trace.asides if one.name == name]
+        again = [one for one in known if one.asked == asked]
+        if again:
+            return given(again[-1])
+        answers = [one.answer for one in known if one.raised is None]
+        if not answers:
+            text = f"an answer of {name} to {asked}"
+            return [text] if name == "lm" else text
+        return _other_answer(answers[-1], asked)
+
+
+def _told(demos: Any) -> list[Any]:
+    return [dict(one) if isinstance(one, (dict, dspy.Example)) else one for one in demos or ()]
+
+
+def _other_answer(answer: Any, asked: str) -> Any:
+    """Another answer of the same shape, the same for the same question in every process."""
+    if isinstance(answer, str):
+        return f"{changes(answer)[0]} {asked}"
+    if isinstance(answer, dspy.Prediction):
+        return dspy.Prediction(**{name: _other_answer(value, asked) for name, value in answer.items()})
+    if isinstance(answer, (list, tuple)) and answer:
+        # Of the same length: programs take the first of a language model's answers without a look.
+        return type(answer)(_other_answer(item, asked) for item in answer)
+    if isinstance(answer, dict) and answer:
+        return {key: _other_answer(value, asked) for key, value in answer.items()}
+    others = changes(answer)
+    return others[zlib.crc32(asked.encode()) % len(others)] if others else answer
+
+
+def given(aside: Aside) -> Any:
+    """What a recorded tool or raw language-model call answered, or raised."""
+    if aside.raised is not None:
+        # Programs print tracebacks, and one grows each time that its exception is raised.
+        raise aside.raised.with_traceback(None)
+    return snapshot(aside.answer)
+
+
+def current_session() -> Any:
+    """The replay that the calling code runs in.
+
+    Raises:
+        Diverged: Outside of one.
+    """
+    session = dspy.settings.get("semantic_replay")
+    if session is None:
+        raise Diverged("a replay's parts were used outside of it")
+    return session
+
+
+class ReplayAdapter(dspy.ChatAdapter):
+    """Answers every predictor call from the record. Built without arguments, since DSPy's Refine subclasses it."""
+
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        """Answer from the record."""
+        return current_session().answers(dspy.settings.caller_modules[-1], signature, inputs, demos)
+
+    async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        """Answer from the record, after the other tasks had their turn."""
+        await asyncio.sleep(0)
+        return self(lm, lm_kwargs, signature, demos, inputs)
+
+
+async def call_program(
+    program: Any, inputs: Mapping[str, Any], allow_effects: bool, limiter: anyio.CapacityLimiter | None = None
+) -> Any:
+    """Call a program as its user would, refusing what would change the world unless that is allowed."""
+    if asynchronous_only(program):
+        with replaying(allow_effects):
+            return await program.acall(**inputs)
+    call = functools.partial(_call, program, inputs, allow_effects)
+    return await in_thread(call, limiter if limiter is not None else nullcontext())
+
+
+def _call(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
+    with replaying(allow_effects):
+        return program(**inputs)
+
+
+def tools_in(value: Any) -> list[Any]:
+    """The tools that an attribute holds."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+    return [one for one in inside if isinstance(one, dspy.Tool)]

@@ -1,0 +1,1 @@
+"""Edges from values: identity and containment."""

@@ -1,0 +1,303 @@
+"""The computation graph of one execution: calls, edges, shared-successor groups, waves."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Any, Literal
+
+from .trace import OUTPUT, Call, Field
+
+Kind = Literal["data", "control", "inferred"]
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of an edge: a field of a call; the returned prediction is the call "output"."""
+
+    call: str
+    field: str | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An output field that reached an input field.
+
+    Args:
+        source: The call and the output field that was read.
+        target: The call and the input field that read it.
+        kind: data, control or inferred (a guess).
+        known_by: The evidence: identity, containment, code, order; replay where it was proved.
+        confidence: How sure that is, 0 to 1.
+    """
+
+    source: End
+    target: End
+    kind: Kind
+    known_by: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Member:
+    """One output of a shared-successor group: what a reader read of one of its predecessors.
+
+    Args:
+        call: The predecessor.
+        field: Its output field.
+        read_as: The reader's input fields that it reached.
+        edges: The edges that say so.
+    """
+
+    call: Call
+    field: str
+    read_as: tuple[str, ...]
+    edges: tuple[Edge, ...]
+
+    @property
+    def value(self) -> Any:
+        """The value that was read; None where the call failed before it had one."""
+        return self.call.outputs.get(self.field)
+
+
+@dataclass(frozen=True, eq=False)
+class ComputationGraph:
+    """Calls as nodes, and which output field reached which input field.
+
+    Args:
+        calls: The calls, by start.
+        edges: The edges, those to the returned prediction included.
+        inputs: The program's inputs.
+        output: The returned prediction's fields; empty where the program raised.
+        error: What the program raised, as text; None where it returned.
+        warnings: What could not be established, in words.
+
+    Raises:
+        ValueError: If an edge names a call that is not there.
+    """
+
+    calls: tuple[Call, ...]
+    edges: tuple[Edge, ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {call.id for call in self.calls}
+        for edge in self.edges:
+            for name in (edge.source.call, edge.target.call):
+                if name not in known and (name != OUTPUT or name == edge.source.call):
+                    raise ValueError(f"an edge names {name!r}, which the graph does not have: {_arrow(edge)}")
+
+    def __getitem__(self, call_id: str) -> Call:
+        return self._by_id[call_id]
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self.calls)
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, Call]:
+        return {call.id: call for call in self.calls}
+
+    @functools.cached_property
+    def _position(self) -> dict[str, int]:
+        return {call.id: at for at, call in enumerate(self.calls)} | {OUTPUT: len(self.calls)}
+
+    @functools.cached_property
+    def _into(self) -> dict[str, list[Edge]]:
+        into: dict[str, list[Edge]] = {call.id: [] for call in self.calls} | {OUTPUT: []}
+        for edge in self.edges:
+            into[edge.target.call].append(edge)
+        return into
+
+    @functools.cached_property
+    def _successors(self) -> dict[str, tuple[str, ...]]:
+        out: dict[str, dict[str, None]] = {call.id: {} for call in self.calls}
+        for edge in sorted(self.edges, key=lambda edge: self._position[edge.target.call]):
+            out[edge.source.call][edge.target.call] = None
+        return {source: tuple(targets) for source, targets in out.items()}
+
+    def successors(self, call_id: str) -> tuple[str, ...]:
+        """The calls that read this one, by start, each once; "output" among them where it was returned."""
+        return self._successors[call_id]
+
+    def predecessors(self, call_id: str) -> tuple[str, ...]:
+        """The calls that this one read, each once, by start."""
+        sources = {edge.source.call for edge in self._into[call_id]}
+        return tuple(sorted(sources, key=self._position.__getitem__))
+
+    def descendants(self, call_id: str) -> tuple[str, ...]:
+        """The calls that a call's outputs reached, over any number of edges, by start; the returned prediction not."""
+        found: set[str] = set()
+        frontier = [call_id]
+        while frontier:
+            fresh = {name for name in self.successors(frontier.pop()) if name not in found and name != OUTPUT}
+            found |= fresh
+            frontier += fresh
+        return tuple(sorted(found, key=self._position.__getitem__))
+
+    def group(self, reader: str) -> tuple[Member, ...]:
+        """The shared-successor group of a reader: each output it read, once, with the fields it read it as.
+
+        Args:
+            reader: A call's id, or "output" for the returned prediction.
+
+        Returns:
+            The members, in the order of their calls.
+        """
+        members: dict[tuple[str, str], list[Edge]] = {}
+        for edge in self._into[reader]:
+            members.setdefault((edge.source.call, edge.source.field or ""), []).append(edge)
+        return tuple(
+            Member(
+                call=self[source],
+                field=name,
+                read_as=tuple(dict.fromkeys(edge.target.field for edge in edges if edge.target.field)),
+                edges=tuple(edges),
+            )
+            for (source, name), edges in sorted(members.items(), key=lambda item: self._position[item[0][0]])
+        )
+
+    def own_inputs(self, reader: str) -> dict[str, Any]:
+        """The inputs of a call that no edge accounts for: what it read that no predecessor wrote."""
+        explained = {edge.target.field for edge in self._into[reader]}
+        return {name: value for name, value in self[reader].inputs.items() if name not in explained}
+
+    @functools.cached_property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The calls in layers: each reads only calls of earlier layers.
+
+        Raises:
+            graphlib.CycleError: If the edges form a cycle.
+        """
+        sorter = TopologicalSorter({call.id: self.predecessors(call.id) for call in self.calls})
+        sorter.prepare()
+        waves = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready(), key=self._position.__getitem__)
+            waves.append(tuple(ready))
+            sorter.done(*ready)
+        return tuple(waves)
+
+    def __str__(self) -> str:
+        lines = [f"ComputationGraph: {len(self.calls)} calls, {len(self.edges)} edges"]
+        for wave, names in enumerate(self.waves):
+            for name in names:
+                lines.append(f"  wave {wave}  {name}" + (f"  FAILED: {self[name].error}" if self[name].error else ""))
+                lines += [f"      {_arrow(edge)}" for edge in self._into[name]]
+        lines.append(f"  returned  ({', '.join(self.output)})" + (f"  FAILED: {self.error}" if self.error else ""))
+        lines += [f"      {_arrow(edge)}" for edge in self._into[OUTPUT]]
+        return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
+
+    def to_mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        from .draw.languages import mermaid
+
+        return mermaid(self)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language."""
+        from .draw.languages import dot
+
+        return dot(self)
+
+    def to_svg(self) -> str:
+        """The graph as a drawing.
+
+        Raises:
+            ImportError: If the layout library of the extra `drawing` is not installed.
+        """
+        from .draw.languages import svg
+
+        return svg(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .draw.languages import mimebundle
+
+        return mimebundle(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as JSON values: `calls`, `edges`, `inputs`, `output`, `error`, `warnings`.
+
+        Values that JSON does not know stand as their text.
+        """
+        return {
+            "calls": [_call_to_dict(call) for call in self.calls],
+            "edges": [edge_to_dict(edge) for edge in self.edges],
+            "inputs": jsonable(self.inputs),
+            "output": jsonable(self.output),
+            "error": self.error,
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> ComputationGraph:
+        """The inverse of `to_dict`; a dictionary of an earlier version, without `seconds` and `usage`, will do.
+
+        Raises:
+            KeyError: If a part is missing.
+            ValueError: If an edge names a call that is not there.
+        """
+        return cls(
+            calls=tuple(_call_from_dict(call) for call in state["calls"]),
+            edges=tuple(edge_from_dict(edge) for edge in state["edges"]),
+            inputs=state["inputs"],
+            output=state["output"],
+            error=state["error"],
+            warnings=tuple(state["warnings"]),
+        )
+
+
+def jsonable(value: Any) -> Any:
+    """A value as JSON would give it back; what JSON does not know becomes its text."""
+    return json.loads(json.dumps(value, default=_plain, ensure_ascii=True))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def _arrow(edge: Edge) -> str:
+    source = f"{edge.source.call}.{edge.source.field}"
+    sure = "" if edge.confidence >= 1 else f", {edge.confidence:.0%} sure"
+    return f"<- {source} as {edge.target.field or 'control'} ({edge.kind}, {edge.known_by}{sure})"
+
+
+def _call_to_dict(call: Call) -> dict[str, Any]:
+    record = {name: getattr(call, name) for name in ("id", "predictor", "index", "instruction")}
+    record |= {"inputs": jsonable(call.inputs), "outputs": jsonable(call.outputs)}
+    record |= {name: [vars(one) for one in getattr(call, name)] for name in ("input_fields", "output_fields")}
+    record |= {name: getattr(call, name) for name in ("started", "ended", "error", "seconds")}
+    return record | {"demos": jsonable(call.demos), "usage": dict(call.usage)}
+
+
+def _call_from_dict(state: Mapping[str, Any]) -> Call:
+    fields = {name: tuple(Field(**one) for one in state[name]) for name in ("input_fields", "output_fields")}
+    return Call(**{**state, **fields, "demos": tuple(state["demos"])})
+
+
+def edge_to_dict(edge: Edge) -> dict[str, Any]:
+    """An edge as JSON values."""
+    ends = {"source": vars(edge.source), "target": vars(edge.target)}
+    return ends | {"kind": edge.kind, "known_by": edge.known_by, "confidence": edge.confidence}
+
+
+def edge_from_dict(state: Mapping[str, Any]) -> Edge:
+    """The inverse of `edge_to_dict`.
+
+    Raises:
+        KeyError: If a part is missing.
+    """
+    ends = {"source": End(**state["source"]), "target": End(**state["target"])}
+    return Edge(**ends, kind=state["kind"], known_by=state["known_by"], confidence=state["confidence"])

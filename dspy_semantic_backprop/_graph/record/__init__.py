@@ -1,0 +1,1 @@
+"""A program is run once, and every call is kept."""

@@ -1,0 +1,119 @@
+"""The order and the names of calls that ran at the same time, so that one execution has one record.
+
+Threads start when the operating system lets them, so the order of starts is chance wherever calls
+overlap. Calls of one predictor that overlap are named by where their inputs come from: by position in
+the list, or in the text, that they were taken from. Sequential calls keep the order of their starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..trace import Call
+
+
+def clusters(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Split calls, sorted by start, into runs without an order of their own: they overlap or are concurrent.
+
+    Args:
+        calls: Calls by start.
+
+    Yields:
+        The runs; a call that follows all of a run begins a new one, unless both are concurrent.
+    """
+    run: list[Call] = []
+    for call in calls:
+        if run and not (call.concurrent and run[-1].concurrent) and all(other.before(call) for other in run):
+            yield run
+            run = []
+        run.append(call)
+    if run:
+        yield run
+
+
+def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
+    """Give every call its id and its index among the calls of its predictor.
+
+    Args:
+        calls: The calls, by start, each with a provisional id.
+        known: The program's inputs and constants, which inputs of calls may come from.
+
+    Returns:
+        Provisional id -> the call with its final id, by start.
+    """
+    counts: dict[str, int] = {}
+    final: dict[str, Call] = {}
+    pool: list[Any] = list(known)
+    for run in clusters(calls):
+        for predictor in dict.fromkeys(call.predictor for call in run):
+            twins = [call for call in run if call.predictor == predictor]
+            for call in by_origin(twins, pool) if len(twins) > 1 else twins:
+                index = counts.get(predictor, 0)
+                counts[predictor] = index + 1
+                final[call.id] = call.named(f"{predictor}[{index}]", index)
+        pool += [value for call in run for value in call.outputs.values()]
+    return {call.id: final[call.id] for call in calls}
+
+
+def arrange(calls: Sequence[Call], wave: Mapping[str, int], rank: Mapping[str, int]) -> list[Call]:
+    """Put calls into an order that does not depend on which thread was first.
+
+    Args:
+        calls: The calls, by start.
+        wave: Call id -> its depth in the graph.
+        rank: Predictor's name -> its position in the program.
+
+    Returns:
+        The calls by start; those that overlapped, by depth, predictor and index.
+    """
+
+    def key(call: Call) -> tuple[int, int, str, int]:
+        return wave[call.id], rank.get(call.predictor, len(rank)), call.predictor, call.index
+
+    return [call for run in clusters(calls) for call in sorted(run, key=key)]
+
+
+def by_origin(calls: Sequence[Call], pool: Sequence[Any]) -> list[Call]:
+    """Sort calls of one predictor without an order of their own by where their inputs come from.
+
+    Args:
+        calls: The calls, by start.
+        pool: The program's inputs and constants and the outputs of earlier calls.
+
+    Returns:
+        The calls in the order of the list or the text that their inputs were taken from. Where there is
+        none, calls that overlapped are sorted by the text of their inputs, the others keep their order.
+    """
+    places = [_positions(call.inputs, pool) for call in calls]
+    if all(places) and len({tuple(place) for place in places}) == len(calls):
+        return [call for _, _, call in sorted(zip(places, range(len(calls)), calls, strict=True), key=lambda x: x[:2])]
+    if any(one.before(other) for one in calls for other in calls):
+        return list(calls)
+    return sorted(calls, key=lambda call: (_text(call.inputs), call.started))
+
+
+def _positions(inputs: Mapping[str, Any], pool: Sequence[Any]) -> list[tuple[int, int]]:
+    return [
+        (number, at)
+        for value in inputs.values()
+        for number, source in enumerate(pool)
+        if (at := _position(value, source)) is not None
+    ]
+
+
+def _position(value: Any, source: Any) -> int | None:
+    if isinstance(source, (list, tuple)):
+        return next((at for at, item in enumerate(source) if item is value or _same(item, value)), None)
+    if isinstance(source, str) and isinstance(value, str) and 1 < len(value) < len(source):
+        at = source.find(value)
+        return at if at >= 0 else None
+    return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and isinstance(one, (str, int, float, bool)) and one == other
+
+
+def _text(inputs: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name}={value}" for name, value in inputs.items())

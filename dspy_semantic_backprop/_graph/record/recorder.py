@@ -1,0 +1,189 @@
+"""DSPy's callback that fills the record of the execution that it finds in DSPy's context.
+
+Executions in other threads and tasks, and other uses of DSPy, never mix. No method is patched. It takes part in
+DSPy's dispatch only where there is something to record; calls that no callback reports are taken from DSPy's
+own trace.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from ..._session.lm.client import is_metered
+from ..._session.lm.purpose import outside_begins, outside_ends
+from ..evidence.replay.copying.effects import pause, resume
+from ..trace import Aside
+from .callbacks import Need
+from .recording import TOOL, Recording, strand, within_predictor
+from .usage import CURRENT
+from .values import snapshot
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Recorder(BaseCallback):
+    """Passes calls on to the recording of the current execution, if there is one."""
+
+    def need(self, instance: Any) -> Need:
+        """What `on_module_start` and the others would record of a dispatch for this instance."""
+        recording = _recording()
+        if recording is None:
+            return "none"
+        if recording.home is None:
+            return "all"
+        if isinstance(instance, dspy.Predict):
+            return "call"
+        if isinstance(instance, (dspy.Module, dspy.Adapter)):
+            return "none"
+        # Of a metered language model's calls only those outside of predictors are recorded; others pass here alone.
+        return "none" if isinstance(instance, dspy.BaseLM) and is_metered(instance) and within_predictor() else "all"
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record the start of a predictor's call, or what a retriever was asked."""
+        recording = _recording()
+        if recording is None:
+            return
+        if recording.home is None:
+            recording.home = strand()
+        if isinstance(instance, dspy.Predict):
+            recording.start(call_id, instance, inputs.get("kwargs", inputs))
+            recording.paused[call_id] = pause(), CURRENT.set((call_id, instance))
+        elif isinstance(instance, dspy.Retrieve):
+            recording.asides[call_id] = Aside(retriever(type(instance)), asked_retriever(instance, inputs))
+            recording.paused[call_id] = pause(), None
+
+    def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
+        """Record the end of a predictor's call, or what a retriever answered."""
+        recording = _recording()
+        if recording is None:
+            return
+        if call_id in recording.calls:
+            recording.end(call_id, outputs, exception)
+            _resume(recording, call_id)
+        elif call_id in recording.asides:
+            self._answered(call_id, outputs, exception)
+
+    def on_tool_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record what a tool was asked."""
+        recording = _recording()
+        if recording is not None:
+            recording.asides[call_id] = Aside(instance.name, asked_tool(inputs.get("kwargs", inputs)))
+            recording.paused[call_id] = pause(), None
+            TOOL.set((*TOOL.get(), call_id))
+
+    def on_tool_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
+        """Record what a tool answered."""
+        TOOL.set(tuple(one for one in TOOL.get() if one != call_id))
+        self._answered(call_id, outputs, exception)
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record what a language model was asked outside of any predictor, and count it where nobody else does."""
+        recording = _recording()
+        outside_begins(instance, call_id)
+        if recording is not None and not within_predictor():
+            recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
+            recording.paused[call_id] = pause(), None
+
+    def on_lm_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
+        """Record what it answered."""
+        outside_ends(call_id)
+        self._answered(call_id, outputs, exception)
+
+    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Record which code an interpreter was given."""
+        recording = _recording()
+        if recording is not None:
+            recording.asides[call_id] = Aside("interpreter", asked_interpreter(**inputs))
+            recording.paused[call_id] = pause()
+
+    def on_interpreter_execute_end(
+        self, call_id: str, outputs: Any | None, exception: BaseException | None = None
+    ) -> None:
+        """Record what it answered."""
+        self._answered(call_id, outputs, exception)
+
+    def _answered(self, call_id: str, outputs: Any, exception: BaseException | None) -> None:
+        recording = _recording()
+        if recording is not None and call_id in recording.asides:
+            asked = recording.asides[call_id]
+            calls = call_id in recording.callers
+            recording.asides[call_id] = replace(asked, answer=snapshot(outputs), raised=exception, calls=calls)
+            _resume(recording, call_id)
+
+
+def _recording() -> Recording | None:
+    return dspy.settings.get("semantic_recording")
+
+
+def _resume(recording: Recording, call_id: str) -> None:
+    watching, under_way = recording.paused.pop(call_id, (None, None))
+    if watching is not None:
+        resume(watching)
+    if under_way is not None:
+        try:
+            CURRENT.reset(under_way)
+        except ValueError:  # it ended in another context than it started in
+            CURRENT.set(None)
+
+
+def asked_lm(prompt: Any, messages: Any) -> str:
+    """A request outside of any predictor as the text by which it is found again."""
+    return str(messages if messages is not None else prompt)
+
+
+def asked_tool(arguments: Mapping[str, Any]) -> str:
+    """A tool's arguments as the text by which its answer is found again."""
+    # DSPy turns 2 into 2.0 for a tool that declares a float.
+    plain = {name: float(value) if type(value) is int else value for name, value in arguments.items()}
+    return str(sorted(plain.items()))
+
+
+def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:
+    """A request to run code as the text by which its answer is found again."""
+    return f"{code}\n{sorted((variables or {}).items(), key=str)}"
+
+
+def retriever(kind: type) -> str:
+    """The name under which the answers of a class of retrievers are found again."""
+    return f"retriever {kind.__name__}"
+
+
+def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
+    """A retriever's arguments as the text by which its answer is found again."""
+    arguments = {"k": getattr(instance, "k", None), **inputs.get("kwargs", {})}
+    if arguments["k"] is None:
+        arguments["k"] = getattr(instance, "k", None)
+    given = [*inputs.get("args", ()), *(arguments.pop(name) for name in ("query",) if name in arguments)]
+    return str([*given, *sorted(arguments.items())])
+
+
+class Entries(list[Any]):
+    """DSPy's own trace of an execution, which tells the recording of every entry.
+
+    Why: `dspy.streamify` and a program's own `dspy.context(callbacks=...)` put other callbacks in place of the
+    recorder, and `predictor.forward` knows none; but all of them leave an entry here.
+
+    Args:
+        recording: The recording.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    def append(self, entry: Any) -> None:
+        """Add an entry: predictor, inputs, prediction."""
+        super().append(entry)
+        try:
+            self._recording.unreported(*entry)
+        except Exception as error:  # noqa: BLE001 - recording must not fail the program
+            _LOGGER.warning("recording a call failed: %s", error)
+
+    def __reduce__(self) -> Any:
+        return list, (list(self),)

@@ -1,0 +1,208 @@
+"""The record of one execution while it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+
+from ..._session.journal import Answered
+from ..evidence.code.sites import Frame, chain, frames
+from ..trace import OUTPUT, Aside, Call, Trace
+from .names import UNNAMED, Names
+from .order import name_calls
+from .reads import further, watch_reads
+from .usage import CURRENT
+from .values import declaration, demonstrations, describe, output_fields, snapshot
+
+TOOL: ContextVar[tuple[str, ...]] = ContextVar("semantic_tool", default=())
+"""The tools that are running here, outermost first: their provisional ids."""
+_PRIVILEGED = frozenset({"signature", "demos", "config", "lm", "new_signature", "_trace"})
+
+
+@dataclass
+class Recording:
+    """The record of one execution while it grows. Thread-safe."""
+
+    names: Names
+    calls: dict[str, dict[str, Any]] = field(default_factory=dict)
+    live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
+    asides: dict[str, Aside] = field(default_factory=dict)
+    answers: dict[str, list[tuple[str, Answered]]] = field(default_factory=dict)
+    effects: list[str] = field(default_factory=lambda: _Outside())
+    callers: set[str] = field(default_factory=set)
+    paused: dict[str, Any] = field(default_factory=dict)
+    reads: list[tuple[int, str, str]] = field(default_factory=list)
+    undeclared: dict[tuple[str, str], None] = field(default_factory=dict)
+    watched: list[Any] = field(default_factory=list)
+    home: str | None = None
+    clock: int = 0
+    since: dict[str, float] = field(default_factory=dict)
+    usage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recording:
+        return self
+
+    def start(self, key: str, predictor: Any, kwargs: Mapping[str, Any]) -> None:
+        """Record that a predictor was called with these arguments."""
+        stack = frames()
+        self.callers.update(TOOL.get())
+        signature: Any = dspy.ensure_signature(kwargs.get("signature") or predictor.signature)
+        declared_inputs = {one.name for one in declaration(signature)["input_fields"]}
+        inputs = {name: value for name, value in kwargs.items() if name in declared_inputs - _PRIVILEGED}
+        name_of = self.names.of(predictor)
+        self.undeclared |= {(name_of, name): None for name in kwargs.keys() - declared_inputs - _PRIVILEGED}
+        call = {
+            **declaration(signature),
+            "id": key,
+            "index": 0,
+            "predictor": name_of,
+            "inputs": {name: snapshot(value) for name, value in inputs.items()},
+            "outputs": {},
+            "concurrent": self.home is not None and strand() != self.home,
+            "demos": demonstrations(signature, kwargs.get("demos", predictor.demos)),
+        }
+        with self.lock:
+            self.clock += 1
+            call["started"] = self.clock
+            self.calls[key] = call
+            self.stacks[key] = stack
+            for name, value in inputs.items():
+                self.live["inputs", key, name] = value
+        self.since[key] = time.perf_counter()
+
+    def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
+        """Record how a call ended."""
+        now = time.perf_counter()
+        call = self.calls.get(key)
+        if call is None:
+            return
+        fields: dict[str, Any] = {}
+        if isinstance(outputs, dspy.Prediction):
+            fields = dict(outputs._store)
+            self.watched += watch_reads(outputs, functools.partial(self._read, key))
+        more = tuple({name: snapshot(value) for name, value in row.items()} for row in further(outputs))
+        copies = {name: snapshot(value) for name, value in fields.items()}
+        since = self.since.pop(key, None)
+        with self.lock:
+            self.clock += 1
+            call["ended"] = self.clock
+            call["outputs"] = copies
+            call["further"] = more
+            call["seconds"] = now - since if since is not None else None
+            for name, value in fields.items():
+                self.live["outputs", key, name] = value
+            if error is not None:
+                call["error"] = describe(error)
+                self.live["outputs", key, ""] = error
+
+    def unreported(self, predictor: Any, kwargs: Mapping[str, Any], outputs: Any) -> None:
+        """Record a call that no callback reported, once it has ended: the program put other callbacks in place.
+
+        Args:
+            predictor: The predictor.
+            kwargs: Its inputs, as they are by now.
+            outputs: What it answered.
+        """
+        under_way = CURRENT.get()
+        if under_way is not None and under_way[1] is predictor:
+            return
+        key = f"unreported {len(self.calls)} {id(outputs)}"
+        completions = getattr(outputs, "completions", None)
+        self.start(key, predictor, {**kwargs, "signature": getattr(completions, "signature", None)})
+        del self.since[key]
+        self.end(key, outputs, None)
+
+    def _read(self, key: str, name: str) -> None:
+        self.reads.append((self.clock, key, name))
+
+    def finish(
+        self,
+        inputs: Mapping[str, Any],
+        returned: Any,
+        error: BaseException | None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Trace:
+        """Close the record: what the program was given, returned and raised.
+
+        Args:
+            inputs: The very objects that the program was given.
+            returned: What it returned.
+            error: What it raised.
+            given: The inputs as they were before the program ran; None where nobody kept them.
+        """
+        reads = list(self.reads)
+        for restore in self.watched:
+            restore()
+        with self.lock:
+            calls = {key: Call(**call, usage=self.usage.get(key, {})) for key, call in self.calls.items()}
+            live = dict(self.live)
+            answers = {key: tuple(given) for key, given in self.answers.items()}
+        named = name_calls(list(calls.values()), [*inputs.values(), *self.names.constants])
+        output = output_fields(returned)
+        ways = {named[key].id: chain(stack) for key, stack in self.stacks.items()}
+        live = {(side, named[key].id, name): value for (side, key, name), value in live.items()}
+        return Trace(
+            inputs=given if given is not None else {name: snapshot(value) for name, value in inputs.items()},
+            calls=tuple(named.values()),
+            output={name: snapshot(value) for name, value in output.items()},
+            error=describe(error) if error is not None else None,
+            warnings=(*_unnamed_warning(tuple(named.values())), *_undeclared_warning(self.undeclared)),
+            predictors=self.names.all,
+            constants=tuple(self.names.constants),
+            asides=tuple(self.asides.values()),
+            reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
+            effects=tuple(dict.fromkeys(self.effects)),
+            ways=ways,
+            answers={named[key].id: given for key, given in answers.items()},
+            code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
+            live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
+        )
+
+
+def strand() -> str:
+    """The thread and task that runs."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return f"{threading.get_ident()}/{id(task) if task is not None else 0}"
+
+
+def _unnamed_warning(calls: tuple[Call, ...]) -> tuple[str, ...]:
+    unnamed = sorted({call.instruction for call in calls if call.predictor == UNNAMED})
+    return tuple(
+        f"a predictor that named_predictors() does not list was called (instruction: {text[:60]!r}); "
+        "it is in the graph but cannot be optimised: make it an attribute of the program"
+        for text in unnamed
+    )
+
+
+def _undeclared_warning(undeclared: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        f"{predictor} was given {name}, which its signature does not declare: DSPy leaves it out of the prompt"
+        for predictor, name in sorted(undeclared)
+    )
+
+
+class _Outside(list[str]):
+    """Effects of the program's own: what a predictor's call does is recorded, whoever reports the call."""
+
+    def append(self, words: str) -> None:
+        if not within_predictor():
+            super().append(words)
+
+
+def within_predictor() -> bool:
+    """Whether a predictor's call is under way here."""
+    callers = dspy.settings.caller_modules
+    return bool(callers) and isinstance(callers[-1], dspy.Predict)

@@ -1,0 +1,80 @@
+"""DSPy's values as records: predictions, declared fields, copies of values as they are now."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import dspy
+
+from ..trace import Field
+
+_ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def output_fields(returned: Any) -> dict[str, Any]:
+    """The returned prediction as field -> value; another returned value stands under "output"."""
+    if isinstance(returned, dspy.Prediction):
+        return dict(returned.items())
+    if isinstance(returned, Mapping):
+        return {str(name): value for name, value in returned.items()}
+    return {} if returned is None else {"output": returned}
+
+
+@functools.lru_cache(maxsize=1024)
+def declaration(signature: Any) -> dict[str, Any]:
+    """What a signature declares, as keyword arguments of a `Call`."""
+    return {
+        "instruction": signature.instructions,
+        "input_fields": declared(signature.input_fields),
+        "output_fields": declared(signature.output_fields),
+        "annotations": {name: info.annotation for name, info in signature.output_fields.items()},
+    }
+
+
+def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
+    """A signature's fields as records."""
+    records = []
+    for name, info in fields.items():
+        extra = info.json_schema_extra or {}
+        description = str(extra.get("desc") or "")
+        placeholder = description == f"${{{name}}}"
+        kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
+        records.append(Field(name, kind, "" if placeholder else description))
+    return tuple(records)
+
+
+def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
+    """The demonstrations of a predictor that an adapter puts into its prompt, in their order there.
+
+    Args:
+        signature: The signature that the call is made with.
+        demos: What the predictor holds: examples or mappings; labelled ones may know none of its outputs.
+
+    Returns:
+        Field -> value of each that has an input and an output; incomplete ones first, as DSPy shows them.
+    """
+    shown = []
+    for demo in demos or ():
+        values = dict(demo) if isinstance(demo, (Mapping, dspy.Example)) else {}
+        known = {name: values[name] for name in signature.fields if name in values}
+        if known.keys() & signature.input_fields.keys() and known.keys() & signature.output_fields.keys():
+            shown.append({name: value for name, value in known.items() if value is not None})
+    return tuple(sorted(shown, key=lambda demo: len(demo) == len(signature.fields)))
+
+
+def snapshot(value: Any) -> Any:
+    """A value as it is now: containers and models are copied, since programs change them in place."""
+    if type(value) in _ATOMS or isinstance(value, (str, int, float, bytes)):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - a client or a lock inside a value must not fail the program
+        return str(value)
+
+
+def describe(error: BaseException) -> str:
+    """An exception as text: its class and its message."""
+    return f"{type(error).__name__}: {error}".strip().removesuffix(":")

@@ -1,0 +1,149 @@
+"""What happened in one execution of a program: frozen records that know nothing of DSPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._session.journal import Answered
+    from .evidence.code.program_slice import ProgramCode
+    from .evidence.code.sites import Position
+
+OUTPUT = "output"
+"""The id under which the returned prediction stands where a call's id is expected."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A declared field of a predictor's signature.
+
+    Args:
+        name: Its name.
+        type: Its annotation, as text.
+        description: What the signature says about it; empty where it says nothing.
+    """
+
+    name: str
+    type: str = "str"
+    description: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One invocation of one predictor: a node of the graph.
+
+    Args:
+        id: Unique in its trace: predictor and index, "hint_1[0]".
+        predictor: The predictor's name in `named_predictors()`; "?" for one that has no name.
+        index: The how-manieth call of that predictor, from 0, by start.
+        instruction: The instruction that the call was made with.
+        inputs: Input field -> value, as it was when the call started.
+        outputs: Output field -> value; empty where the call failed.
+        input_fields: The declared input fields.
+        output_fields: The declared output fields.
+        started: When it started: a position in the order of all starts and ends of the trace.
+        ended: When it ended, in the same order; None where it never did.
+        error: What it raised, as text; None where it succeeded.
+        demos: The demonstrations in its prompt, in their order there, each as field -> value.
+        concurrent: Whether a thread or task other than the program's own made the call: such calls have no
+            order that another execution would repeat.
+        annotations: Output field -> its declared type; not part of the record's JSON form.
+        further: The outputs of the completions after the first, where several were asked for; not part of it.
+        seconds: How long it took, wall time in seconds, retries of the language model's client included;
+            None where that is not known.
+        usage: Tokens that it took: `prompt_tokens` and `completion_tokens`, of all requests together; empty
+            where that is not known, and where the answer came from the cache.
+    """
+
+    id: str
+    predictor: str
+    index: int
+    instruction: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    input_fields: tuple[Field, ...] = ()
+    output_fields: tuple[Field, ...] = ()
+    started: int = 0
+    ended: int | None = None
+    error: str | None = None
+    demos: tuple[Mapping[str, Any], ...] = ()
+    concurrent: bool = False
+    annotations: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    seconds: float | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    def named(self, call_id: str, index: int) -> Call:
+        """This call under another id and index."""
+        # `dataclasses.replace` takes longer than everything else that is done to a call after it ended.
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), id=call_id, index=index)
+        return twin
+
+    def before(self, other: Call) -> bool:
+        """Whether this call had ended when the other one started."""
+        return self.ended is not None and self.ended < other.started
+
+
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """A call that is no node, but whose answer a replay needs: a tool's, a retriever's, an interpreter's, a
+    language model's outside of any predictor.
+
+    Args:
+        name: The tool's name; "lm" for a language model, "interpreter" for one that runs code, "retriever" and
+            its class for a `dspy.Retrieve`.
+        asked: Its arguments, as text.
+        answer: What it returned; None where it raised.
+        raised: What it raised; None where it returned.
+        calls: Whether it called predictors: then a replay runs it, since their calls must happen.
+    """
+
+    name: str
+    asked: str
+    answer: Any = None
+    raised: BaseException | None = None
+    calls: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One execution of a program on one example.
+
+    Args:
+        inputs: The program's inputs.
+        calls: Every predictor call seen, by start.
+        output: The returned prediction's fields; empty where the program raised.
+        error: What the program raised, as text; None where it returned.
+        warnings: What could not be seen or told apart, in words.
+        predictors: The program's predictors, in the order of `named_predictors()`.
+        constants: What the program's own code and containers hold: inputs may come from there.
+        asides: Calls of tools, of retrievers, and of language models outside of predictors, by start.
+        effects: What the program did to the world outside of its calls (files, sockets, processes), in words.
+        reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
+        ways: Call id -> where in the program's own code it was made: the positions of the stack's frames.
+        code: What the program's code says about its data flow; None where there is no source to read.
+        live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
+            Kept alive so that identity can be compared; a failed call's exception is its output "".
+        answers: Call id -> what a language model was asked in it, as a digest, and answered, in order; empty outside
+            of a run.
+        blocked: Why this execution must not be replayed, whatever the user allows, in words.
+    """
+
+    inputs: Mapping[str, Any]
+    calls: tuple[Call, ...]
+    output: Mapping[str, Any]
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+    predictors: tuple[str, ...] = ()
+    constants: tuple[Any, ...] = ()
+    asides: tuple[Aside, ...] = ()
+    effects: tuple[str, ...] = ()
+    reads: tuple[tuple[int, str, str], ...] = ()
+    ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
+    code: ProgramCode | None = field(default=None, repr=False)
+    live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, tuple[tuple[str, Answered], ...]] = field(default_factory=dict, repr=False)
+    blocked: tuple[str, ...] = ()

@@ -1,0 +1,182 @@
+"""Which program a step starts from, which examples it learns from, and which predictors it rewrites."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .._errors import SetupError
+from .._evaluate.evaluate import Scored
+from .._evaluate.scale import scale_of
+from .candidate import Candidate
+
+
+class ChooseExamples(Protocol):
+    """Picks outcomes to propagate back from.
+
+    One with an attribute `wanted` is asked as soon as it can pick so many; others once all examples are evaluated.
+    """
+
+    def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
+        """Return the chosen outcomes; an outcome twice asks for two sweeps. Empty: nothing to learn."""
+        ...
+
+
+class ChoosePredictors(Protocol):
+    """Picks the predictors that a step rewrites."""
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        """Return the chosen names, in the order given.
+
+        `blame` is each predictor's mean share, 0 to 1, of the failures that the step learns from.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """So many examples at random, right or wrong."""
+
+    wanted: int
+    perfect: float | None
+    sweeps: int
+
+    def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
+        scale = scale_of([outcome.score for outcome in outcomes], self.perfect)
+        candidates = [outcome for outcome in outcomes if outcome.score < scale.best]
+        if not candidates and not scale.known:
+            # All scored the same, and nothing says that this is the best there is.
+            candidates = list(outcomes)
+        return rng.sample(candidates, min(self.wanted, len(candidates))) * self.sweeps
+
+
+def wrong(count: int = 2, *, perfect: float | None = None, sweeps: int = 1) -> ChooseExamples:
+    """Wrong examples, at random (the published `--use_bad_samples`).
+
+    Args:
+        count: How many examples (`--errors_per_gradient`).
+        perfect: An example below this score is wrong, in metric points; None: 1, or the best score seen where some lie
+            outside 0 to 1.
+        sweeps: How many sweeps for each of them (`--gradients_per_error`).
+    """
+    return _Drawn(count, perfect, sweeps)
+
+
+def any_example(count: int = 2, *, sweeps: int = 1) -> ChooseExamples:
+    """Any examples, at random, right or wrong.
+
+    Args:
+        count: How many examples.
+        sweeps: How many sweeps for each of them.
+    """
+    return _Drawn(count, math.inf, sweeps)
+
+
+def every(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+    """All predictors at once (the published `--full_update`)."""
+    return list(predictors)
+
+
+def one_by_one(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+    """One predictor a step, in turn."""
+    return [predictors[step % len(predictors)]]
+
+
+def coin_flips(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+    """Each predictor with probability one half, never none (published without `--full_update`)."""
+    return [name for name in predictors if rng.random() < 0.5] or [rng.choice(list(predictors))]
+
+
+def only(*chosen: str) -> ChoosePredictors:
+    """Named predictors only (the published `--opt_keys`).
+
+    Args:
+        *chosen: Names as in `named_predictors()`.
+    """
+
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+        unknown = [name for name in chosen if name not in predictors]
+        if unknown:
+            raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
+        return [name for name in predictors if name in chosen]
+
+    return choose
+
+
+def without(*left_out: str, of: ChoosePredictors = every) -> ChoosePredictors:
+    """A choice that leaves some predictors as they are (the published `include_final=False`).
+
+    Args:
+        *left_out: Names as in `named_predictors()`.
+        of: The choice among the others.
+    """
+
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+        return of([name for name in predictors if name not in left_out], step, rng, blame)
+
+    return choose
+
+
+def blamed(share: float = 0.2) -> ChoosePredictors:
+    """The predictors that the failures of the step are blamed on; never none: at least the one blamed most.
+
+    Args:
+        share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
+
+    Raises:
+        SetupError: If that is no number between 0 and 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise SetupError(f"share must be a number from 0 to 1, not {share!r}")
+
+    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
+        chosen = [name for name in predictors if blame.get(name, 0.0) >= share]
+        return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
+
+    return choose
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A program that a step may start from: the start of the run, or one that the gate has accepted.
+
+    Args:
+        candidate: Its instructions.
+        scores: Example id -> score, in metric points, as far as it was evaluated.
+    """
+
+    candidate: Candidate
+    scores: Mapping[int, float]
+
+
+class ChooseParent(Protocol):
+    """Picks the program that a step improves."""
+
+    def __call__(self, standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+        """Return one of them; the last one is the incumbent."""
+        ...
+
+
+def incumbent(standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+    """The best program so far (the paper's choice)."""
+    return standing[-1].candidate
+
+
+def pareto(standing: Sequence[Standing], rng: random.Random, /) -> Candidate:
+    """A program that is best at some example, with a probability in proportion to the number of such examples.
+
+    What no other program can do is not lost for being worse on average (the choice of `dspy.GEPA`).
+    """
+    best: dict[int, float] = {}
+    for one in standing:
+        for number, score in one.scores.items():
+            best[number] = max(score, best.get(number, -math.inf))
+    wins = [sum(score >= best[number] for number, score in one.scores.items()) for one in standing]
+    if not any(wins):
+        return standing[-1].candidate
+    return rng.choices([one.candidate for one in standing], wins)[0]

@@ -1,0 +1,67 @@
+"""Gradients over examples, grouped by the predictor they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .._backward.gradient import TextGradient
+from .._backward.reduce import Remark
+from .._evaluate.evaluate import Scored
+from .._graph.trace import Call
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one call of a predictor on one example teaches.
+
+    Args:
+        example_id: The example's position in the training set.
+        call: The call.
+        gradient: What its readers say.
+        score: The example's score, in metric points.
+    """
+
+    example_id: int
+    call: Call
+    gradient: TextGradient
+    score: float
+
+
+def group_by_predictor(
+    outcomes: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]]
+) -> dict[str, list[Lesson]]:
+    """Collect the lessons of every predictor over examples and calls, as in back-propagation through time.
+
+    Args:
+        outcomes: The examples that were propagated back from.
+        sweeps: For each of them, call id -> gradient.
+
+    Returns:
+        Predictor's name -> its lessons, one for each call, in the order of examples and calls.
+    """
+    lessons: dict[str, list[Lesson]] = {}
+    for outcome, gradients in zip(outcomes, sweeps, strict=True):
+        for call in outcome.graph:
+            lesson = Lesson(outcome.example_id, call, gradients[call.id], outcome.score)
+            lessons.setdefault(call.predictor, []).append(lesson)
+    return lessons
+
+
+def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
+    """What lessons ask for, example by example, as `backward.reduce` merges it.
+
+    Args:
+        lessons: The lessons of one predictor.
+
+    Returns:
+        One remark for each direction of change: what its readers asked of its outputs, and what its own
+        question asked of its instruction.
+    """
+    said = []
+    for lesson in lessons:
+        own = lesson.gradient.own
+        directions = [message.value for message in lesson.gradient.wishes] + ([own] if own is not None else [])
+        texts = dict.fromkeys(one.change for one in directions if one.status == "change")
+        said += [Remark(text, lesson.example_id) for text in texts]
+    return said

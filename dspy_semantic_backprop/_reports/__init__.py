@@ -1,0 +1,1 @@
+"""What a person is told: explanation, diagnosis, pre-flight, placebo, result."""

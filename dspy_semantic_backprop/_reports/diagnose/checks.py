@@ -1,0 +1,210 @@
+"""Whether blame stands the test: a blamed call's output is changed as its gradient asks, and the metric decides.
+
+What lies downstream of the change is run again, all else comes from the record. A score that rises says that
+the change would have helped, not that no other would have. Where no single change of an example helped, all
+its blamed outputs are changed together: a fault may lie in several calls at once. Calls whose outputs are the
+answer are left alone: to change an answer into the wanted one proves nothing.
+
+Why a check is only begun where the cap leaves room for all of it: half a check costs and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dspy.utils.exceptions import LMError
+
+from ..._backward.blame import Blame
+from ..._backward.gradient import TextGradient
+from ..._concurrency import gather
+from ..._errors import CapReached, MetricError
+from ..._evaluate.evaluate import Scored
+from ..._evaluate.rerun import PURPOSE, Rerun, rerun
+from ..._graph.evidence.replay.probe import Pristine, unsafe
+from ..._graph.graph import ComputationGraph
+from ..._graph.trace import OUTPUT, Call
+from ..._session.lm import passage
+from ..._session.run import Run
+from .amend import amend
+from .record import Check
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A blamed call that can be checked.
+
+    Args:
+        outcome: The failing example.
+        call: The call.
+        share: Its share of the blame for that example, 0 to 1.
+        gradient: What it was told.
+        fields: The output fields to change: those that other calls read; of a failed call, all.
+        behind: The calls that the change may reach.
+        cost: How many language-model calls the check is expected to take.
+    """
+
+    outcome: Scored
+    call: Call
+    share: float
+    gradient: TextGradient
+    fields: tuple[str, ...]
+    behind: tuple[str, ...]
+    cost: int
+
+
+def suspects(
+    outcome: Scored, gradients: Mapping[str, TextGradient], shares: Blame, final: Set[str]
+) -> Iterator[Suspect]:
+    """The calls of one failing example that carry blame and can be checked.
+
+    Args:
+        outcome: The failing example, with its proved graph.
+        gradients: Call id -> gradient.
+        shares: The blame for it.
+        final: The predictors whose outputs are the answer.
+
+    Yields:
+        The suspects, in the order of the graph.
+    """
+    graph = outcome.graph
+    for call in graph:
+        share, gradient = shares.shares[call.id], gradients[call.id]
+        if not share or not gradient or call.predictor in final:
+            continue
+        fields, behind = _read_fields(graph, call), graph.descendants(call.id)
+        # What a failed call stood in the way of is not in the record.
+        reach = len(outcome.trace.predictors) if call.error is not None else len(behind)
+        if fields and reach:
+            yield Suspect(outcome, call, share, gradient, fields, behind, 1 + reach)
+
+
+def _read_fields(graph: ComputationGraph, call: Call) -> tuple[str, ...]:
+    if call.error is not None:
+        return tuple(field.name for field in call.output_fields)
+    read = {edge.source.field for edge in graph.edges if edge.source.call == call.id and edge.target.call != OUTPUT}
+    return tuple(name for name in call.outputs if name in read)
+
+
+def final_predictors(graphs: Sequence[ComputationGraph]) -> frozenset[str]:
+    """The predictors whose outputs no other call ever read."""
+    called = {call.predictor for graph in graphs for call in graph}
+    return frozenset(called - {call.predictor for graph in graphs for call in graph if graph.descendants(call.id)})
+
+
+class Checker:
+    """Makes the checks of one diagnosis.
+
+    Args:
+        run: The run that the checks belong to; its ledger has a cap for them.
+        pristine: The program as it was, or why there is no copy.
+        most: How many single calls to check at most.
+        max_calls: The most language-model calls that all checks may make together.
+    """
+
+    def __init__(self, run: Run, pristine: Pristine | str, *, most: int, max_calls: int) -> None:
+        self.run = run
+        self.pristine = pristine
+        self.most = most
+        self.max_calls = max_calls
+        # Programs that change globals cannot be run again beside each other.
+        self.limit = 1 if not isinstance(pristine, Pristine) or pristine.surroundings else None
+        self.amended: dict[tuple[int, str], dict[str, Any]] = {}
+
+    async def __call__(self, everyone: Sequence[Suspect], shares: Mapping[str, float]) -> tuple[Check, ...]:
+        """Check the most blamed calls one by one, then together where that did not help.
+
+        Args:
+            everyone: The calls that can be checked.
+            shares: Predictor -> its share of all the blame.
+
+        Returns:
+            The checks, single ones first.
+        """
+        planned, left_out = self._planned(list(everyone), shares)
+        if left_out:
+            self.run.warn(f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)")
+        alone = await gather(lambda one: self._check([one]), planned, self.limit)
+        helped = {check.example_id for check in alone if check.confirmed}
+        tried = {check.example_id for check in alone if check.after is not None}
+        groups = self._groups([one for one in everyone if one.outcome.example_id in tried - helped])
+        return (*alone, *await gather(self._check, groups, self.limit))
+
+    def _planned(self, left: list[Suspect], shares: Mapping[str, float]) -> tuple[list[Suspect], int]:
+        """The calls to check, in proportion to the blame of their predictors and spread over examples."""
+        planned: list[Suspect] = []
+        room, wanted = self.max_calls, min(self.most, len(left))
+
+        def rank(one: Suspect) -> tuple[float, ...]:
+            turn = shares[one.call.predictor] / (1 + sum(one.call.predictor == x.call.predictor for x in planned))
+            return turn, -sum(one.outcome.example_id == x.outcome.example_id for x in planned), one.share
+
+        while left and len(planned) < self.most:
+            best = max(left, key=rank)
+            left.remove(best)
+            if best.cost <= room:
+                room -= best.cost
+                planned.append(best)
+        return planned, wanted - len(planned)
+
+    def _groups(self, everyone: Sequence[Suspect]) -> list[list[Suspect]]:
+        """All suspects of one example, for as many examples as the cap has room for."""
+        spent = self.run.ledger.by_purpose.get(PURPOSE)
+        room = self.max_calls - (spent.calls if spent else 0)
+        groups: dict[int, list[Suspect]] = {}
+        for one in everyone:
+            groups.setdefault(one.outcome.example_id, []).append(one)
+        kept = []
+        for number, group in groups.items():
+            changed = {one.call.id for one in group}
+            cost = len({name for one in group for name in one.behind} - changed)
+            cost += sum((number, one.call.id) not in self.amended for one in group)
+            if len(group) > 1 and cost <= room:
+                room -= cost
+                kept.append(group)
+        return kept
+
+    async def _check(self, group: Sequence[Suspect]) -> Check:
+        outcome, run = group[0].outcome, self.run
+        calls = tuple(one.call.id for one in group)
+        check = Check(outcome.example_id, calls, tuple(one.call.predictor for one in group), outcome.score)
+        problem = unsafe(outcome.trace, self.pristine, run.settings.probe)
+        if problem is not None or not isinstance(self.pristine, Pristine):
+            return replace(check, problem=f"the program is not run again: {problem}")
+        try:
+            changes = await self._changes(group)
+            if not changes:
+                return replace(check, problem="the gradient led to no other output")
+            done = await rerun(
+                self.pristine,
+                outcome.trace,
+                changes,
+                ledger=run.ledger,
+                limiter=run.limiter,
+                allow_effects=run.settings.probe == "always",
+            )
+            check = replace(check, asked=len(done.live), problem=done.problem)
+            return check if done.problem else replace(check, after=await self._score(outcome, done))
+        except (CapReached, LMError, MetricError) as error:
+            return replace(check, problem=str(error))
+
+    async def _changes(self, group: Sequence[Suspect]) -> dict[tuple[str, str], Any]:
+        values = await gather(self._amended, group)
+        changes = {
+            (one.call.id, name): value for one, new in zip(group, values, strict=True) for name, value in new.items()
+        }
+        return changes
+
+    async def _amended(self, suspect: Suspect) -> dict[str, Any]:
+        run, key = self.run, (suspect.outcome.example_id, suspect.call.id)
+        if key not in self.amended:
+            with passage(PURPOSE, run.ledger, lm=run.settings.gradient_lm, turn=run.turn, tally=run.notes):
+                self.amended[key] = await amend(suspect.call, suspect.gradient, suspect.fields)
+        return self.amended[key]
+
+    async def _score(self, outcome: Scored, done: Rerun) -> float:
+        if done.error is not None:
+            return self.run.settings.failure_score
+        evaluator = self.run.evaluator
+        return (await evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=PURPOSE)).score

@@ -1,0 +1,1 @@
+"""A method beside its placebos, at equal budget."""

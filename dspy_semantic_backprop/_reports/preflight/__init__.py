@@ -1,0 +1,1 @@
+"""Whether optimising is worth it, told before it is paid for."""

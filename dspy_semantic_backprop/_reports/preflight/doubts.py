@@ -1,0 +1,107 @@
+"""What speaks against optimising that costs nothing to know: sizes of sets, the first scores, the metric's manners."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from scipy import stats
+
+from ..._decide.commit import Commit, Evidence
+from ..._decide.comparison import Comparison, Pair
+from ..._decide.gate import Gate
+from ..._evaluate.scale import Scale, scale_of
+from .power import accepts
+
+_MOST = 200
+
+
+def can_be_shown(gate: Gate, commit: Commit | None, examples: int, fresh: int, better: int) -> bool:
+    """Whether an edit could be returned at all that puts right so many of the examples and breaks none.
+
+    Args:
+        gate: The method's.
+        commit: The method's decision at the end.
+        examples: How many examples the loop decides on.
+        fresh: How many are kept for the end; there the edit is taken to put all right.
+        better: How many of the loop's examples it puts right.
+    """
+    loop = _better(examples, better)
+    if not accepts(gate, loop):
+        return False
+    return commit is None or commit(Evidence(loop, fresh=_better(fresh, fresh) if fresh else None))
+
+
+def _better(examples: int, better: int) -> Comparison:
+    return Comparison(tuple(Pair(number, 0.0, float(number < better)) for number in range(examples)))
+
+
+def of_sizes(gate: Gate, commit: Commit | None, examples: int, fresh: int) -> list[str]:
+    """What the number of examples to decide on alone says against a run, in words."""
+    if can_be_shown(gate, commit, examples, fresh, examples):
+        return []
+    enough = next((count for count in range(examples, _MOST) if can_be_shown(gate, commit, count, 0, count)), None)
+    more = f"; pass at least {enough}" if enough is not None else ""
+    return [
+        f"with {examples} example{'s' if examples != 1 else ''} to decide on no edit can be shown to be better, not "
+        f"even one that puts all of them right (p = {0.5**examples:.2g}): the program will be returned as it was "
+        f"given{more}"
+    ]
+
+
+def of_scores(
+    method: tuple[Gate, Commit | None],
+    scores: Sequence[float],
+    sizes: tuple[int, int],
+    kinds: Mapping[str, int],
+) -> list[str]:
+    """What the program's first scores say against a run, in words.
+
+    Args:
+        method: The method's gate, and its decision at the end.
+        scores: On the first of the examples that the loop decides on, or on all of them, in metric points.
+        sizes: How many examples the loop decides on, and how many are kept for the end.
+        kinds: What the metric returned, by kind, how often.
+    """
+    (gate, commit), (examples, fresh), scale = method, sizes, scale_of(scores)
+    found = _of_scale(scores, scale) + _of_kinds(kinds)
+    room = sum(score < scale.best for score in scores)
+    if scores and len(scores) < examples:
+        # As many as there may well be, by those that were seen.
+        room = math.ceil(examples * stats.binomtest(room, len(scores)).proportion_ci(0.9).high)
+    if not scale.known or not can_be_shown(gate, commit, examples, fresh, examples):
+        return found
+    if not room:
+        found.append(f"no headroom: all {examples} examples that are decided on have the best score, {scale.best:g}")
+    elif not can_be_shown(gate, commit, examples, fresh, room):
+        found.append(
+            f"no headroom: {room} of {examples} examples that are decided on could score more, and an edit that puts "
+            f"all of these right could not be told from luck (p = {0.5**room:.2g}); pass more or harder examples"
+        )
+    return found
+
+
+def _of_scale(scores: Sequence[float], scale: Scale) -> list[str]:
+    if scale.known:
+        return []
+    return [
+        f"the metric returned scores from {min(scores):g} to {max(scores):g}, outside 0 to 1; whatever scores less "
+        "than the best one seen is learned from as wrong, unless choose_examples=wrong(perfect=...) says more"
+    ]
+
+
+def _of_kinds(kinds: Mapping[str, int]) -> list[str]:
+    if len(kinds) < 2:
+        return []
+    listed = ", ".join(f"{name} {count} times" for name, count in sorted(kinds.items()))
+    return [f"the metric returned scores of mixed types ({listed}); all are read as numbers, True as 1"]
+
+
+def of_regrading(differing: int, graded: int) -> list[str]:
+    """What it says that a metric scored the very same predictions differently, in words."""
+    if not differing:
+        return []
+    return [
+        f"the metric is not deterministic: graded again, {differing} of {graded} of the very same predictions scored "
+        "differently; what it varies by looks like gains and losses"
+    ]

@@ -1,0 +1,131 @@
+"""Which gains a method can find on so many examples: its own gate and its own last decision, on simulated outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from ..._decide.commit import Commit, Evidence
+from ..._decide.comparison import Comparison, Pair
+from ..._decide.gate import Gate, Verdict, looks_of
+
+RUNS = (60, 60, 180)
+"""How many runs are simulated: over all gains that are possible, and then over those that matter."""
+REFERENCE = 60
+"""The fewest examples from which it is inferred how many others would take."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """One edit with a true gain among others without any, as a run decides on it.
+
+    An edit changes the score of some examples by chance, as often for the better as for the worse, and its gain is
+    made of further examples that it puts right. Graded scores are taken to change by one size.
+
+    Args:
+        gate: The method's.
+        commit: The method's decision at the end.
+        rivals: How many other edits a run tries.
+        differing: The share of examples whose score an edit without effect changes, 0 to 1.
+        size: By how much a score changes where it does, in metric points.
+        seed: Of the simulation.
+    """
+
+    gate: Gate
+    commit: Commit | None
+    rivals: int
+    differing: float
+    size: float
+    seed: int = 0
+
+    def gains(self, decide: int, fresh: int, chances: tuple[float, ...] = (0.5, 0.8)) -> tuple[float | None, ...]:
+        """The true gains that a run returns with these probabilities.
+
+        Args:
+            decide: How many examples the loop decides on.
+            fresh: How many are kept for the end.
+            chances: The probabilities, 0 to 1.
+
+        Returns:
+            For each the gain in metric points; None where no gain is returned as often.
+        """
+        rng = np.random.default_rng(self.seed)
+        top, tried, returned = self.size, [], []
+        for runs in RUNS:
+            some = np.linspace(0, top, runs).tolist()
+            tried += some
+            returned += [self._returned(decide, fresh, gain, rng) for gain in some]
+            top = min([self.size, *(2 * gain for gain in _crossings(tried, returned, (max(chances),)) if gain)])
+        found = _crossings(tried, returned, chances)
+        return tuple(gain if gain is not None and gain <= self.size else None for gain in found)
+
+    def needed(self, gains: Sequence[float], share: Callable[[int], int]) -> list[int | None]:
+        """How many examples it takes to return true gains with a probability of 0.8.
+
+        Args:
+            gains: In metric points.
+            share: How many of so many examples are kept for the end.
+
+        Returns:
+            For each about how many, from what can be found on `REFERENCE` examples and how chance shrinks with their
+            number; None where nothing can be found at all.
+        """
+        fresh = share(REFERENCE)
+        (found,) = self.gains(REFERENCE - fresh, fresh, (0.8,))
+        if not found:
+            return [None for _ in gains]
+        each = [REFERENCE * self._spread(gain) / gain**2 * found**2 / self._spread(found) for gain in gains]
+        return [math.ceil(one) for one in each]
+
+    def _spread(self, gain: float) -> float:
+        """The variance of one difference, in metric points squared, if the gain is so large."""
+        return self.size * (self.differing * self.size + gain) - gain**2 + 1e-12
+
+    def _returned(self, decide: int, fresh: int, gain: float, rng: np.random.Generator) -> bool:
+        loop = self._outcomes(decide, gain, rng)
+        if not accepts(self.gate, loop):
+            return False
+        if self.commit is None:
+            return True
+        # Of edits without effect most are given up half-way.
+        rivals = [self._outcomes(math.ceil(decide / 2), 0.0, rng) for _ in range(self.rivals)]
+        return self.commit(Evidence(loop, rivals, 1, self._outcomes(fresh, gain, rng) if fresh else None))
+
+    def _outcomes(self, examples: int, gain: float, rng: np.random.Generator) -> Comparison:
+        worse = min(self.differing, 1.0) / 2
+        better = min(1 - worse, worse + gain / self.size)
+        drawn = rng.random(examples)
+        signs = np.where(drawn < worse, -self.size, np.where(drawn < worse + better, self.size, 0.0))
+        return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs.tolist())))
+
+
+def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequence[float]) -> list[float | None]:
+    """Where the probability of a return reaches the chances: a logistic curve through what was simulated."""
+    if not any(returned):
+        return [None for _ in chances]
+    scale = max(gains)
+    x, y = np.asarray(gains) / scale, np.asarray(returned, dtype=float)
+
+    def unlikely(line: np.ndarray[Any, Any]) -> float:
+        bent = line[0] + line[1] * x
+        # A little shrinkage: the curve through runs that all end alike would be infinitely steep.
+        return float(np.sum(np.logaddexp(0, bent) - y * bent) + 0.001 * line @ line)
+
+    start, slope = optimize.minimize(unlikely, np.array([-1.0, 1.0]), method="L-BFGS-B").x
+    if slope <= 0:
+        return [None for _ in chances]
+    return [max(0.0, float((special.logit(chance) - start) / slope * scale)) for chance in chances]
+
+
+def accepts(gate: Gate, comparison: Comparison) -> bool:
+    """Whether a gate that is asked at its looks accepts what it has seen in the end."""
+    for count in looks_of(gate, len(comparison)) if len(comparison) else ():
+        verdict = gate(comparison.first(count), len(comparison) - count)
+        if verdict is not Verdict.MORE:
+            return verdict is Verdict.ACCEPT
+    return False

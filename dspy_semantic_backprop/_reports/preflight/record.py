@@ -1,0 +1,161 @@
+"""Whether optimising a program is worth it, with the numbers behind: a record that prints within one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..._session.budget import Spent
+from ..._session.projection import Projection
+from ..paired import Paired
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much the program's scores move although nothing was changed.
+
+    Args:
+        runs: How often the program was run on the examples.
+        examples: On how many examples at least two runs were scored.
+        changed: On how many of these the score differed between any two runs.
+        rate: The probability that an example is scored differently in two runs, 0 to 1.
+        deviation: The standard deviation of the mean score from run to run, in metric points.
+        differing: The share of examples, 0 to 1, that an edit without effect is taken to change: `rate`, or what the
+            cheap candidates changed by their wording alone, whichever is more.
+        tries: How many candidates a run tries.
+        luck: How much the best of so many looks to gain if none has any effect, in metric points.
+        cold: Whether all language models of the program are asked at temperature 0.
+    """
+
+    runs: int
+    examples: int
+    changed: int
+    rate: float
+    deviation: float
+    differing: float
+    tries: int
+    luck: float
+    cold: bool
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A cheap candidate.
+
+    Args:
+        name: What it is.
+        result: It and the program, on a sample; None where it changes nothing or could not be evaluated.
+    """
+
+    name: str
+    result: Paired | None = None
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """Which gains the method can find.
+
+    Args:
+        decide: How many examples the loop of a run decides on.
+        fresh: How many are kept for the decision at the end.
+        even: The true gain that is returned every second time, in metric points; None where none is.
+        likely: The one that is returned four times in five; None likewise.
+        five: How many examples it takes until a gain of 5 % of the metric's range is; None likewise.
+        ten: The same for 10 %.
+    """
+
+    decide: int
+    fresh: int
+    even: float | None = None
+    likely: float | None = None
+    five: int | None = None
+    ten: int | None = None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Whether optimising is worth it.
+
+    Args:
+        recommendation: What to do: "go", "more examples first", "no headroom" or "too noisy".
+        reason: Why, in numbers.
+        examples: On how many examples it was decided.
+        missing: How many of the program's executions the provider left unanswered.
+        score: The program's mean score over all its runs, in metric points.
+        best: The best possible score, as far as it is known.
+        by_chance: How much of what is missing to the best score is lost by chance, in metric points.
+        noise: What moves although nothing was changed.
+        attempts: The cheap candidates.
+        detectable: Which gains can be found.
+        projection: What a run is going to cost.
+        spent: By purpose: forward, noise, headroom, backward, propose, metric.
+        seconds: Wall time, in seconds.
+        warnings: What could not be established, or is wrong with the data or the metric, in words.
+    """
+
+    recommendation: str
+    reason: str
+    examples: int
+    missing: int
+    score: float
+    best: float
+    by_chance: float
+    noise: Noise
+    attempts: tuple[Attempt, ...]
+    detectable: Detectable
+    projection: Projection
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Spent:
+        """Everything that was spent."""
+        return sum(self.spent.values(), Spent())
+
+    @property
+    def headroom(self) -> float:
+        """How far the score is from the best possible one, in metric points."""
+        return self.best - self.score
+
+    def __str__(self) -> str:
+        from .text import preflight_text
+
+        return preflight_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {
+            **vars(self),
+            "noise": asdict(self.noise),
+            "attempts": [
+                {"name": one.name, "result": None if one.result is None else one.result.to_dict()}
+                for one in self.attempts
+            ],
+            "detectable": asdict(self.detectable),
+            "projection": asdict(self.projection),
+            "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Preflight:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError: If a part is missing.
+            TypeError: If a part is unknown.
+        """
+        results = [(one["name"], one["result"]) for one in state["attempts"]]
+        parts = {
+            "noise": Noise(**state["noise"]),
+            "attempts": tuple(
+                Attempt(name, None if result is None else Paired.from_dict(result)) for name, result in results
+            ),
+            "detectable": Detectable(**state["detectable"]),
+            "projection": Projection(**state["projection"]),
+            "spent": {purpose: Spent(**spent) for purpose, spent in state["spent"].items()},
+            "warnings": tuple(state["warnings"]),
+        }
+        return cls(**{**state, **parts})

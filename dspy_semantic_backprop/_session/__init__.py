@@ -1,0 +1,1 @@
+"""What surrounds a run: language models, budget and ledger, journal, events, limits."""

@@ -1,0 +1,123 @@
+"""What a run may spend, and amounts: nothing here counts or waits, see `run.ledger`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import SetupError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a run may spend; None sets no bound.
+
+    Args:
+        calls: Requests to language models, retries included; answers from a cache are no requests.
+        tokens: Tokens sent and received.
+        usd: US dollars.
+        metric_calls: Calls of the metric.
+        seconds: Wall time, in seconds, over all processes of a run that was resumed.
+        prices: Model's name -> US dollars for a million tokens, (sent, received); for models that the client
+            knows no price of, or another one.
+
+    Raises:
+        SetupError: If a bound is not a number above 0.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    metric_calls: int | None = None
+    seconds: float | None = None
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("calls", "tokens", "metric_calls", "usd", "seconds"):
+            value = getattr(self, name)
+            whole = name not in ("usd", "seconds")
+            kinds = (int,) if whole else (int, float)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0 or math.isinf(value):
+                kind = "a whole number" if whole else "a finite number"
+                raise SetupError(f"budget.{name} must be {kind} above 0, not {value!r}; None sets no bound")
+        for model, price in self.prices.items():
+            if not isinstance(price, (tuple, list)) or len(price) != 2 or not all(_is_price(one) for one in price):
+                raise SetupError(
+                    f"budget.prices[{model!r}] must be (US dollars for a million tokens sent, for a million received), "
+                    f"not {price!r}"
+                )
+
+
+def _is_price(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+@dataclass(frozen=True)
+class Spent:
+    """An amount spent.
+
+    Args:
+        calls: Requests that reached a language model's server, failed and retried ones included;
+            answers from a cache are no requests.
+        prompt_tokens: Tokens sent, as the server counted them.
+        completion_tokens: Tokens received, as the server counted them.
+        usd: US dollars at the price that the client knows, or that the budget states.
+        unpriced: Answered requests whose price is not known and which `usd` leaves out.
+        cached: Answers that came from DSPy's cache and cost nothing.
+        unsure_tokens: The most that requests without a readable answer may have cost: a connection that
+            broke, a process that was killed. A budget counts them; `tokens` leaves them out.
+        unsure_usd: The same in US dollars.
+        reused: Requests that were not sent, since an earlier execution of the run had been answered them; they
+            cost nothing and are in no other number.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+    cached: int = 0
+    unsure_tokens: int = 0
+    unsure_usd: float = 0.0
+    reused: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+            self.unpriced + other.unpriced,
+            self.cached + other.cached,
+            self.unsure_tokens + other.unsure_tokens,
+            self.unsure_usd + other.unsure_usd,
+            self.reused + other.reused,
+        )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most that one request can cost.
+
+    Args:
+        calls: Requests on the wire: a client sends one for each completion that `n` asks for.
+        tokens: Tokens sent and received.
+        usd: US dollars.
+    """
+
+    calls: int = 1
+    tokens: int = 0
+    usd: float = 0.0
+
+
+Account = tuple[str, str]
+"""Purpose (forward, gate, backward, propose, metric, check), and the predictor that it was for ("" for none)."""

@@ -1,0 +1,198 @@
+"""What a log tells of the processes that wrote it: answers, grades, and what they cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from .._errors import JournalError
+from .budget import Account, Bound, Spent
+from .difference import difference
+
+SCHEMA = 1
+"""Of the lines; another one is not read."""
+_SETTLED = ("EvaluationDone", "StepDone")
+"""Events that rest on what came before: a failure before one of them is part of the run, a later one is not."""
+_FRAME = ("event", "at", "seconds")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a language model answered to one request.
+
+    Args:
+        outputs: As the client returned them.
+        usage: Tokens, as the client reported them.
+        shown: The entry that DSPy's history got, without the question; no part of a log, None from there.
+    """
+
+    outputs: Any
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A provider's failure that outlived all retries.
+
+    Args:
+        kind: The name of the error's class.
+        message: What it said.
+        status: The HTTP status, if any.
+    """
+
+    kind: str
+    message: str
+    status: int | None = None
+
+
+@dataclass
+class Past:
+    """What happened before a run was resumed; of a new run, nothing.
+
+    Args:
+        kept: Key -> what is remembered under it, in order: answers, failures, grades, edges.
+        events: Digest of an event -> how often it happened.
+        steps: The steps that were decided.
+        accounts: What was spent; a request under way at the end counts at its bound.
+        metric_calls: How often the metric was called.
+        seconds: How long the run took, in seconds.
+        ticket: The last ticket of a request.
+    """
+
+    kept: dict[str, deque[Any]] = field(default_factory=dict)
+    events: Counter[str] = field(default_factory=Counter)
+    steps: set[int] = field(default_factory=set)
+    accounts: dict[Account, Spent] = field(default_factory=dict)
+    metric_calls: int = 0
+    seconds: float = 0.0
+    ticket: int = 0
+
+    def add(self, account: Account, spent: Spent) -> None:
+        """Add an amount to an account."""
+        self.accounts[account] = self.accounts.get(account, Spent()) + spent
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember something under a key, behind what is there already."""
+        self.kept.setdefault(key, deque()).append(value)
+
+
+def past(path: Path, data: bytes, header: Mapping[str, Any]) -> Past:
+    """Read a log.
+
+    Args:
+        path: The file, for messages.
+        data: Its whole lines, at least one.
+        header: What the run is.
+
+    Raises:
+        JournalError: If a line cannot be read, or the log is of another run.
+    """
+    first, *lines = _read(path, data)
+    _check(path, first, json.loads(json.dumps({"schema": SCHEMA, **header}, default=str)))
+    found = Past()
+    under_way: dict[int, tuple[Account, Bound]] = {}
+    settled = max((at for at, line in enumerate(lines) if line["event"] in _SETTLED), default=-1)
+    try:
+        for at, line in enumerate(lines):
+            found.seconds = max(found.seconds, float(line["seconds"]))
+            if line["event"] == "sent":
+                found.ticket = max(found.ticket, line["ticket"])
+                under_way[line["ticket"]] = (_account(line), Bound(**line["bound"]))
+            elif line["event"] in ("answer", "lost"):
+                under_way.pop(line["ticket"], None)
+                _spent(found, line)
+            elif line["event"] != "failure" or at < settled:
+                _remember(found, line)
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(
+            f"{path} holds a line that cannot be read ({error!r}); restore the file, or choose another log_dir"
+        ) from error
+    for account, bound in under_way.values():
+        found.add(account, Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd))
+    return found
+
+
+def _account(line: Mapping[str, Any]) -> Account:
+    return line["purpose"], line["predictor"]
+
+
+def _spent(found: Past, line: Mapping[str, Any]) -> None:
+    found.add(_account(line), Spent(**line["spent"]))
+    if line["event"] == "answer":
+        found.put(line["key"], Answered(line["outputs"], line["usage"]))
+
+
+def _remember(found: Past, line: Mapping[str, Any]) -> None:
+    match line["event"]:
+        case "failure":
+            found.put(line["key"], Unanswered(line["kind"], line["message"], line["status"]))
+        case "kept":
+            found.metric_calls += line["what"] == "grade"
+            found.put(line["key"], line["value"])
+        case "resumed":
+            pass
+        case event:
+            fields = {name: value for name, value in line.items() if name not in _FRAME}
+            found.events[digest_of([event, fields])] += 1
+            if event == "StepDone":
+                found.steps.add(fields["step"])
+
+
+def _read(path: Path, data: bytes) -> list[dict[str, Any]]:
+    lines = []
+    for number, text in enumerate(data.splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            if not isinstance(line, dict) or not isinstance(line.get("event"), str):
+                raise ValueError("it is no event")
+        except (ValueError, RecursionError) as error:
+            raise JournalError(
+                f"line {number} of {path} cannot be read ({error}); restore the file, or choose another log_dir"
+            ) from error
+        lines.append(line)
+    return lines
+
+
+def _check(path: Path, first: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    if first["event"] != "run":
+        raise JournalError(f"{path} does not begin with a run; restore the file, or choose another log_dir")
+    known = {name: value for name, value in first.items() if name not in _FRAME}
+    for name in ("schema", "version"):
+        if known.get(name) != header.get(name):
+            raise JournalError(
+                f"{path} was written by another version of this package ({name} {known.get(name)}, here "
+                f"{header.get(name)}); finish the run with that version, or choose another log_dir"
+            )
+    if known != header:
+        raise JournalError(
+            f"{path} belongs to another run: {difference(known, header)}; "
+            "go back to what it was, or choose another log_dir"
+        )
+
+
+def digest_of(value: Any) -> str:
+    """The SHA-256 of a value's canonical JSON."""
+    canonical = json.dumps(plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON values: dataclasses as dicts, tuples as lists, numbers that JSON does not have as None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain({name: getattr(value, name) for name in value.__dataclass_fields__})
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)

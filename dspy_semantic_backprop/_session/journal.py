@@ -1,0 +1,269 @@
+"""The log of a run: JSON lines from which a killed run goes on, paying for nothing twice.
+
+What was paid for is written down as it arrives: every answer of a language model, under a key that says where
+in the run and to which question it belongs, and every grade of the metric. A resumed run begins again from its
+first step and is given these instead of paying: the same answers lead to the same program, whatever the
+moment at which the run was killed. Every request is also announced before it is sent, so that those under way
+at the kill are known, and counted by the budget at the most that they may have cost.
+
+Why not the state itself: a state would have to be kept equal to what the code makes of the answers, object by
+object, and what is not saved in time is paid for again.
+
+A line is written before its result is used, and the disk is told to keep it within a fraction of a second; a
+process that dies loses nothing that was written, a computer that dies at most that fraction.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .._errors import JournalError, JournalFailed
+from .budget import Account, Bound, Spent
+from .entries import SCHEMA, Answered, Past, Unanswered, digest_of, past, plain
+from .ledger import Ledger
+
+logger = logging.getLogger("dspy_semantic_backprop")
+
+FILE, LOCK = "journal.jsonl", "journal.lock"
+_SYNC_SECONDS = 0.2
+_NOT_KEPT = {errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class Journal:
+    """The log of one run; without a folder, one that keeps nothing and knows nothing. Thread-safe.
+
+    Args:
+        folder: Where the log is, or is to be; None for none.
+        header: What the run is: program, data, settings. A log of another run is refused.
+
+    Attributes:
+        resumed: Whether there was a log to go on from.
+
+    Raises:
+        JournalError: If the folder cannot be used; nothing was spent.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, header: Mapping[str, Any] | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.resumed = False
+        self._past = Past()
+        self._lock = threading.Lock()
+        self._file = -1
+        self._dirty = threading.Event()
+        self._closing = False
+        self._unsynced = False
+        self._failed: OSError | None = None
+        self.ledger: Ledger | None = None
+        if self.folder is not None:
+            self._held = _locked(self.folder)
+            try:
+                self._open(self.folder / FILE, dict(header or {}))
+            except BaseException:
+                self._held.release()
+                raise
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Journal:
+        return self
+
+    def __bool__(self) -> bool:
+        return self.folder is not None
+
+    # What a resumed run is told
+
+    def open_ledger(self, **settings: Any) -> Ledger:
+        """The run's ledger, with what earlier processes have spent; what it books is written down here.
+
+        Args:
+            **settings: Of the ledger.
+        """
+        past = self._past
+        self.ledger = Ledger(
+            **settings, carried=past.accounts, metric_calls=past.metric_calls, seconds=past.seconds, journal=self
+        )
+        return self.ledger
+
+    def take(self, key: str) -> Any:
+        """What was written down under a key, each line once and in order; None where nothing is left."""
+        with self._lock:
+            left = self._past.kept.get(key)
+            return left.popleft() if left else None
+
+    # What a run writes down
+
+    def sent(self, account: Account, bound: Bound) -> int:
+        """A request is about to be sent; returns its ticket."""
+        if not self:
+            return 0
+        with self._lock:
+            self._past.ticket += 1
+            ticket = self._past.ticket
+        purpose, predictor = account
+        self._append("sent", ticket=ticket, purpose=purpose, predictor=predictor, bound=asdict(bound))
+        return ticket
+
+    def ended(
+        self, ticket: int, account: Account, spent: Spent, key: str = "", answered: Answered | None = None
+    ) -> None:
+        """A request was answered, or failed at a known cost."""
+        if not self:
+            return
+        amounts = {name: value for name, value in asdict(spent).items() if value}
+        fields: dict[str, Any] = {"ticket": ticket, "purpose": account[0], "predictor": account[1], "spent": amounts}
+        if answered is None or not _is_json(answered.outputs):
+            self._append("lost", **fields)
+        else:
+            self._append("answer", key=key, **fields, outputs=answered.outputs, usage=plain(answered.usage))
+
+    def unanswered(self, key: str, failure: Unanswered) -> None:
+        """A request failed for good."""
+        self._append("failure", key=key, **asdict(failure))
+
+    def keep(self, what: str, key: str, value: Any) -> None:
+        """Write down what was worked out at a cost: a grade, the edges of a graph; `take` gives it back.
+
+        Args:
+            what: What it is: grade or edges.
+            key: What it belongs to.
+            value: As JSON values.
+        """
+        self._append("kept", what=what, key=key, value=value)
+
+    def event(self, event: Any) -> None:
+        """Write down an event of the run, unless it stands there from before the run was resumed."""
+        if not self:
+            return
+        kind, fields = type(event).__name__, plain(event)
+        digest = digest_of([kind, fields])
+        with self._lock:
+            repeated = self._past.events[digest] > 0
+            self._past.events[digest] -= repeated
+        if repeated:
+            return
+        if kind == "StepDone" and fields.get("step") in self._past.steps:
+            logger.warning(
+                "step %s went another way than before the run was resumed: the program, its tools or its metric "
+                "do not repeat themselves",
+                fields["step"],
+            )
+        self._append(kind, **fields)
+
+    def close(self) -> None:
+        """Write everything to the disk and let others use the folder; a second call does nothing."""
+        if self._file < 0:
+            return
+        self._closing = True
+        self._dirty.set()
+        self._syncer.join()
+        with self._lock:
+            self._sync()
+            os.close(self._file)
+            self._file = -1
+        self._held.release()
+
+    def _append(self, event: str, /, **fields: Any) -> None:
+        if not self:
+            return
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        seconds = round(self.ledger.seconds if self.ledger is not None else self._past.seconds, 3)
+        line = {"event": event, "at": now, "seconds": seconds, **fields}
+        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=str)
+        with self._lock:
+            if self._file < 0:
+                return  # what ends in an abandoned thread after the run is nobody's any more
+            self._write(text.encode("ascii") + b"\n")
+        self._dirty.set()
+
+    def _write(self, line: bytes) -> None:
+        start = self._size
+        try:
+            if self._failed is not None:
+                raise self._failed
+            while line:
+                written = os.write(self._file, line)
+                self._size, line = self._size + written, line[written:]
+        except OSError as error:
+            # Half a line would hide behind the next one.
+            self._size = start
+            try:
+                os.ftruncate(self._file, start)
+            except OSError:
+                logger.exception("the log %s ends with half a line", self.folder)
+            raise JournalFailed(f"the log in {self.folder} cannot be written: {error}") from error
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            if error.errno in _NOT_KEPT:
+                self._failed = error
+            elif not self._unsynced:
+                self._unsynced = True
+                logger.warning("%s cannot be told to keep the log at once (%s); the run goes on", self.folder, error)
+
+    def _keep_syncing(self) -> None:
+        while not self._closing:
+            self._dirty.wait()
+            self._dirty.clear()
+            self._sync()
+            if not self._closing:
+                threading.Event().wait(_SYNC_SECONDS)
+
+    # Opening
+
+    def _open(self, path: Path, header: dict[str, Any]) -> None:
+        try:
+            data = path.read_bytes() if path.exists() else b""
+            end = data.rfind(b"\n") + 1
+            if data[end:]:
+                logger.warning("the last line of %s is torn and is left out", path)
+            if end:
+                self._past = past(path, data[:end], header)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            os.ftruncate(self._file, end)
+            os.lseek(self._file, end, os.SEEK_SET)
+        except OSError as error:
+            raise JournalError(f"log_dir={str(self.folder)!r} cannot be used: {error}") from error
+        self._size = end
+        self.resumed = end > 0
+        self._syncer = threading.Thread(target=self._keep_syncing, name="semantic-backprop-log", daemon=True)
+        self._syncer.start()
+        try:
+            if self.resumed:
+                self._append("resumed", remembered=sum(map(len, self._past.kept.values())))
+            else:
+                self._append("run", schema=SCHEMA, **header)
+        except JournalFailed as error:
+            self.close()
+            raise JournalError(str(error)) from error
+
+
+def _locked(folder: Path) -> Any:
+    import filelock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise JournalError(
+            f"log_dir={str(folder)!r} is in use by another run; wait for it to end, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise JournalError(f"log_dir={str(folder)!r} cannot be used: {error}") from error
+    return lock
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError, RecursionError):
+        return False

@@ -1,0 +1,272 @@
+"""What a run has spent: a ledger that every request passes before it is sent.
+
+A request is let through only where its upper bound fits into what is left, with the bounds of all requests
+under way counted as spent. Where only these stand in the way it waits for them: most answers cost less than
+they might. So a budget is never exceeded, by any number of threads; the price is that the last part of one,
+smaller than a single request may cost, stays unspent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .._errors import Abandoned, BudgetSpent, CapReached
+from .budget import Account, Bound, Budget, Spent
+
+_POLL = 0.01
+
+
+class Ledger:
+    """Books what a run spends, by purpose and predictor, and lets through what the budget allows. Thread-safe.
+
+    Args:
+        caps: Purpose -> the most requests that it may send; without one, no bound.
+        budget: The most that all purposes may spend together.
+        carried: What earlier processes of the same run have spent.
+        metric_calls: How often they called the metric.
+        seconds: How long they ran, in seconds.
+        request_seconds: The longest that one request may take, in seconds; None for no limit.
+        journal: Where requests and answers are written down, a `run.journal.Journal`; None for nowhere.
+
+    Attributes:
+        shown: The run's newest entries in DSPy's history of calls.
+    """
+
+    def __init__(
+        self,
+        caps: Mapping[str, int] | None = None,
+        *,
+        budget: Budget | None = None,
+        carried: Mapping[Account, Spent] | None = None,
+        metric_calls: int = 0,
+        seconds: float = 0.0,
+        request_seconds: float | None = None,
+        journal: Any = None,
+    ) -> None:
+        self.caps = dict(caps or {})
+        self.budget = budget if budget is not None else Budget()
+        self.request_seconds = request_seconds
+        self.journal = journal
+        self.shown: deque[Any] = deque()
+        self._accounts: dict[Account, Spent] = dict(carried or {})
+        self._whole = sum(self._accounts.values(), Spent())
+        self._under_way: dict[int, tuple[Account, Bound]] = {}
+        self._tickets = 0
+        self._metric_calls = metric_calls
+        self._reserved: tuple[str, Bound, int] = ("", Bound(0), 0)
+        self._closed = False
+        self._changed = threading.Condition()
+        self._started = time.monotonic() - seconds
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
+        # A program may deep-copy its language model (BestOfN does): the copy's calls cost the same money.
+        return self
+
+    @contextmanager
+    def admitted(self, account: Account, bound: Bound | None = None) -> Iterator[None]:
+        """Let one request through, once it fits; `book` it inside. Blocks the thread while others may make room.
+
+        Args:
+            account: What it is for.
+            bound: The most that it can cost; None: one call of unknown size.
+
+        Raises:
+            CapReached: Before the request, if its purpose has sent as many as it may.
+            BudgetSpent: Before the request, if it does not fit into the budget.
+            Abandoned: If the run is over.
+        """
+        ticket = self.enter_now(account, bound if bound is not None else Bound())
+        try:
+            yield
+        finally:
+            self.leave(ticket)
+
+    async def enter(self, account: Account, bound: Bound) -> int:
+        """As `admitted`, without blocking the event loop; give the ticket to `leave` when all is booked."""
+        while True:
+            with self._changed:
+                ticket = self._enter(account, bound)
+            if ticket is not None:
+                return ticket
+            await asyncio.sleep(_POLL)
+
+    def enter_now(self, account: Account, bound: Bound) -> int:
+        """As `enter`, from synchronous code.
+
+        It waits where that stops only this thread. On an event loop, where those under way could not end
+        meanwhile, it refuses at once.
+        """
+        try:
+            asyncio.get_running_loop()
+            waits = False
+        except RuntimeError:
+            waits = True
+        with self._changed:
+            while (ticket := self._enter(account, bound)) is None:
+                if not waits:
+                    raise BudgetSpent(self._refusal(account, bound)[0])
+                self._changed.wait(_POLL)
+        return ticket
+
+    def reserve(self, purpose: str, bound: Bound, metric_calls: int) -> None:
+        """Keep a part of the budget for one purpose; all others have so much less.
+
+        Args:
+            purpose: What it is kept for.
+            bound: How much of it.
+            metric_calls: How many calls of the metric.
+        """
+        with self._changed:
+            self._reserved = (purpose, bound, metric_calls)
+
+    def leave(self, ticket: int) -> None:
+        """A request that was let through has ended."""
+        with self._changed:
+            self._under_way.pop(ticket, None)
+            self._changed.notify_all()
+
+    def _enter(self, account: Account, need: Bound) -> int | None:
+        """A ticket; None where the request must wait for those under way."""
+        if self._closed:
+            raise Abandoned("the run is over; no more requests are sent")
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
+        self._check_cap(account[0], need)
+        refusal, wait = self._refusal(account, need)
+        if refusal and not wait:
+            raise BudgetSpent(refusal)
+        if refusal:
+            return None
+        self._tickets += 1
+        self._under_way[self._tickets] = (account, need)
+        return self._tickets
+
+    def _check_cap(self, purpose: str, need: Bound) -> None:
+        cap = self.caps.get(purpose)
+        if cap is None:
+            return
+        sent = sum(spent.calls for (name, _), spent in self._accounts.items() if name == purpose)
+        sent += sum(bound.calls for (name, _), bound in self._under_way.values() if name == purpose)
+        if sent + need.calls > cap:
+            raise CapReached(f"{purpose}: {cap} requests are the most that it may send")
+
+    def _refusal(self, account: Account, need: Bound) -> tuple[str, bool]:
+        """Why a request does not fit ("" if it does), and whether requests under way may make room."""
+        whole = self._whole
+        spent = {
+            "calls": float(whole.calls),
+            "tokens": float(whole.tokens + whole.unsure_tokens),
+            "usd": whole.usd + whole.unsure_usd,
+        }
+        refusal = ""
+        for name, used in spent.items():
+            most = getattr(self.budget, name)
+            if most is None:
+                continue
+            kept = 0 if account[0] == self._reserved[0] else getattr(self._reserved[1], name)
+            wanted = getattr(need, name) + kept
+            waiting = sum(getattr(bound, name) for _, bound in self._under_way.values())
+            slack = 1e-9 * most if name == "usd" else 0
+            if used + wanted > most + slack:
+                return self._sentence(name, used, wanted - kept, kept), False
+            if used + waiting + wanted > most + slack:
+                refusal = self._sentence(name, used + waiting, wanted - kept, kept)
+        return refusal, True
+
+    def _sentence(self, name: str, used: float, wanted: float, kept: float) -> str:
+        most = getattr(self.budget, name)
+        what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
+        rest = f", {kept:,.6g} kept for the purpose {self._reserved[0]!r}" if kept else ""
+        rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
+        return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
+
+    def metric_call(self, purpose: str = "metric") -> None:
+        """Count a call of the metric that is about to be made.
+
+        Args:
+            purpose: What the graded program was run for.
+
+        Raises:
+            BudgetSpent: Instead, if as many were made as the budget allows.
+            Abandoned: If the run is over.
+        """
+        with self._changed:
+            if self._closed:
+                raise Abandoned("the run is over; the metric is not called any more")
+            most = self.budget.metric_calls
+            kept = 0 if purpose == self._reserved[0] else self._reserved[2]
+            if most is not None and self._metric_calls + kept >= most:
+                raise BudgetSpent(f"the budget of {most:,} metric calls is spent")
+            self._metric_calls += 1
+
+    def close(self) -> None:
+        """Let nothing through any more: what goes on in abandoned threads must not cost anything."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until nothing is under way any more, no longer than so many seconds."""
+        until = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < until:
+            await asyncio.sleep(_POLL)
+
+    def book(self, account: Account, spent: Spent) -> None:
+        """Add an amount to one account."""
+        with self._changed:
+            self._accounts[account] = self._accounts.get(account, Spent()) + spent
+            self._whole = self._whole + spent
+            self._changed.notify_all()
+
+    @property
+    def accounts(self) -> dict[Account, Spent]:
+        """A snapshot: (purpose, predictor) -> amount; once closed, with what is still under way at its bound."""
+        with self._changed:
+            accounts = dict(self._accounts)
+            for account, bound in self._under_way.values() if self._closed else ():
+                lost = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
+                accounts[account] = accounts.get(account, Spent()) + lost
+            return accounts
+
+    @property
+    def by_purpose(self) -> dict[str, Spent]:
+        """A snapshot: purpose -> amount."""
+        return _added(self.accounts, 0)
+
+    @property
+    def by_predictor(self) -> dict[str, Spent]:
+        """A snapshot: predictor -> amount, "" for what was for none."""
+        return _added(self.accounts, 1)
+
+    @property
+    def total(self) -> Spent:
+        """Everything booked so far."""
+        return sum(self.accounts.values(), Spent())
+
+    @property
+    def metric_calls(self) -> int:
+        """How often the metric was called."""
+        return self._metric_calls
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has taken, those of earlier processes included."""
+        return time.monotonic() - self._started
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the budget is spent, at least 0; None for no bound."""
+        return None if self.budget.seconds is None else max(0.0, self.budget.seconds - self.seconds)
+
+
+def _added(accounts: Mapping[Account, Spent], part: int) -> dict[str, Spent]:
+    total: dict[str, Spent] = {}
+    for account, spent in accounts.items():
+        total[account[part]] = total.get(account[part], Spent()) + spent
+    return total

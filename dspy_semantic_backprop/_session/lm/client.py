@@ -1,0 +1,355 @@
+"""The one door to a language model.
+
+Every call that a run makes, the user's program's included, goes through a *metered* copy of its
+language model: one request at a time, let through by the ledger, retried here, written down in the journal, and
+booked as a proxy in front of the server would count it.
+
+Why our own retry loop, although DSPy has one: DSPy retries inside a single call and reports the
+usage of the last attempt only, so its callers cannot know how many requests they sent. The metered
+copy asks DSPy for one attempt (`num_retries=0`) and grants the retries that the user configured, at
+least `RETRIES` of them: a run of thousands of calls meets every fault that there is.
+
+Why a subclass made on the fly and no proxy object: programs and adapters test `isinstance(lm, dspy.LM)`
+and read its attributes; the copy passes every such test, and is saved under its own class's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dspy
+from dspy.clients import base_lm
+from dspy.utils.exceptions import LMTimeoutError
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from ..._errors import Abandoned, ModelUnavailable
+from ..budget import Bound, Spent
+from ..journal import Answered, Journal, Unanswered, digest_of
+from ..ledger import Ledger
+from .failures import hide, is_fatal, is_transient, remembered, secrets
+from .prices import bound_of, stated_price
+from .usage import Attempt
+
+_NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0
+HISTORY = 200
+"""The most calls that DSPy's histories keep during a run."""
+_HISTORY_LOCK = threading.Lock()
+_OTHERS = 500
+RETRIES = 6
+"""The least number of retries of a transient failure, where the language model allows any."""
+
+
+def install(program: dspy.Module, ledger: Ledger) -> None:
+    """Replace every language model that a program holds by its metered copy, in place.
+
+    Args:
+        program: A copy that belongs to the run, never the user's own.
+        ledger: Where its calls are booked.
+    """
+    doors: dict[int, Any] = {}
+    for _, module in program.named_sub_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, dspy.BaseLM):
+                setattr(module, name, doors.setdefault(id(value), metered(value, ledger)))
+
+
+def metered(lm: Any, ledger: Ledger) -> Any:
+    """A copy of a language model that asks, retries, books and writes down every request.
+
+    Args:
+        lm: Any `dspy.BaseLM`.
+        ledger: Where to book.
+
+    Returns:
+        A language model of a subclass of the same class, with the same settings.
+    """
+    if getattr(lm, "_semantic_ledger", None) is ledger:
+        return lm
+    door = lm.copy()
+    if not hasattr(lm, "_semantic_ledger"):
+        retries = getattr(lm, "num_retries", 0) or 0
+        door._semantic_attempts = 1 + (max(retries, RETRIES) if retries else 0)
+        door.num_retries = 0
+        door.__class__ = _door_class(type(lm))
+    door._semantic_ledger = ledger
+    door.history = lm.history
+    return door
+
+
+def is_metered(lm: Any) -> bool:
+    """Whether a language model is a metered copy."""
+    return hasattr(lm, "_semantic_ledger")
+
+
+def sampling(lm: Any) -> dict[str, Any]:
+    """What the answers of a language model depend on besides the question: its name and its settings, no keys.
+
+    Args:
+        lm: Any `dspy.BaseLM`.
+    """
+    settings = {name: value for name, value in (getattr(lm, "kwargs", None) or {}).items() if name not in _NOT_SAMPLING}
+    return {"model": getattr(lm, "model", type(lm).__name__), "settings": {**settings}}
+
+
+def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
+    """What else tells language models apart within a process: two servers may have a model of one name."""
+    known = {**(getattr(lm, "kwargs", None) or {}), **settings}
+    return [type(lm).__qualname__, known.get("api_base"), known.get("base_url")]
+
+
+@functools.cache
+def _door_class(cls: Any) -> Any:
+    class Door(cls):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            request = _Request(self, args, kwargs)
+            if request.recalled():
+                return request.outputs
+            with request.reported():
+                retrying = Retrying(**_patience(self))
+                return retrying(request.once, functools.partial(cls.__call__, self, *args, **kwargs))
+
+        async def acall(self, *args: Any, **kwargs: Any) -> Any:
+            request = _Request(self, args, kwargs)
+            if request.recalled():
+                await asyncio.sleep(0)  # as at every request, other tasks have their turn
+                return request.outputs
+            with request.reported():
+                retrying = AsyncRetrying(**_patience(self))
+                return await retrying(request.aonce, functools.partial(cls.acall, self, *args, **kwargs))
+
+        def update_history(self, entry: Any) -> None:
+            attempt = dspy.settings.usage_tracker
+            if isinstance(attempt, Attempt):
+                attempt.entry = entry
+                if attempt.quiet:
+                    return
+            with _HISTORY_LOCK:
+                super().update_history(entry)
+                _forget_the_oldest(self._semantic_ledger.shown, entry)
+
+    if cls.aforward is dspy.BaseLM.aforward:
+        # A language model of the user's own may be synchronous only; our own questions are asynchronous.
+        Door.aforward = _in_a_thread
+
+    Door.__module__, Door.__qualname__, Door.__name__ = cls.__module__, cls.__qualname__, cls.__name__
+    return Door
+
+
+async def _in_a_thread(door: Any, *args: Any, **kwargs: Any) -> Any:
+    return await asyncio.to_thread(door.forward, *args, **kwargs)
+
+
+def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
+    """Take a run's older calls out of DSPy's history of the process, which would keep ten thousand of them."""
+    shown.append(entry)
+    if len(shown) <= HISTORY:
+        return
+    oldest, everything = shown.popleft(), base_lm.GLOBAL_HISTORY
+    newest = len(everything) - HISTORY
+    # Calls of others may stand between those of the run.
+    for at in range(newest, max(-1, newest - _OTHERS), -1):
+        if at < len(everything) and everything[at] is oldest:
+            del everything[at]
+            return
+
+
+def _patience(door: Any) -> dict[str, Any]:
+    return {
+        "stop": stop_after_attempt(door._semantic_attempts),
+        "retry": retry_if_exception(is_transient),
+        "wait": _wait,
+        "reraise": True,
+    }
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = getattr(error, "retry_after", None)
+    return min(asked if asked is not None else _FIRST_WAIT * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT)
+
+
+class _Request:
+    """One call of a language model by the program or by us: remembered, or sent once or more."""
+
+    def __init__(self, door: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self.door = door
+        self.asked = args[0] if args else kwargs.get("messages") or kwargs.get("prompt")
+        self.args = args
+        self.kwargs = kwargs
+        self.ledger: Ledger = door._semantic_ledger
+        self.journal: Journal | None = self.ledger.journal
+        self.passage: Any = dspy.settings.get("semantic_passage")
+        self.account = (self.passage.purpose if self.passage else "forward", self._predictor())
+        self.memory = self.passage.memory if self.passage else None
+        self.outputs: Any = None
+        self.key = self.question = ""
+        if self.journal or self.memory is not None:
+            settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
+            asked = [self.account[1], sampling(door), args, settings]
+            self.key = digest_of([self.passage.where if self.passage else "", *asked]) if self.journal else ""
+            self.question = self._question(asked) if self.memory is not None else ""
+
+    def _predictor(self) -> str:
+        about = dspy.settings.get("semantic_about")
+        if about is not None or self.passage is None:
+            return about or ""
+        for module in reversed(dspy.settings.get("caller_modules") or ()):
+            name = self.passage.name_of(module)
+            if name:
+                return name
+        return ""
+
+    def _question(self, asked: list[Any]) -> str:
+        try:
+            return digest_of([_server(self.door, self.kwargs), *asked])
+        except Exception:  # noqa: BLE001 - what has no digest is asked, and its answer given to nobody else
+            self.memory = None
+            return ""
+
+    def recalled(self) -> bool:
+        """Whether the outcome is known: an answer that is paid for, or a failure that is raised again."""
+        if self.memory is not None and (answered := self.memory.recall(self.question)) is not None:
+            self.ledger.book(self.account, Spent(reused=self._bound().calls))
+            self._answered(answered)
+            return True
+        found = self.journal.take(self.key) if self.journal else None
+        if isinstance(found, Unanswered):
+            error = remembered(found.kind, found.message, found.status)
+            if self.passage is not None:
+                self.passage.failures.append(error)
+            raise error
+        if not isinstance(found, Answered):
+            return False
+        self._answered(Answered(_revived(found.outputs), found.usage))
+        return True
+
+    def _answered(self, answered: Answered) -> None:
+        if self.memory is not None:
+            self.memory.keep(self.question, answered)
+        if any(answered.usage.values()):
+            attempt = Attempt(dspy.settings.usage_tracker, quiet=True)
+            with dspy.context(usage_tracker=attempt):
+                attempt.add_usage(self.door.model, dict(answered.usage))
+        self.outputs = answered.outputs
+        if answered.shown is not None and not dspy.settings.disable_history:
+            prompt = self.args[0] if self.args else self.kwargs.get("prompt")
+            asked = {"prompt": prompt, "messages": self.kwargs.get("messages"), "outputs": answered.outputs}
+            self.door.update_history({**asked, **answered.shown})
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Say what a failure means that outlived all retries."""
+        try:
+            yield
+        except Exception as error:
+            hide(error, secrets(self.door))
+            if is_fatal(error):
+                raise ModelUnavailable(error) from error
+            if self.passage is not None and is_transient(error):
+                self.passage.failures.append(error)
+                if self.journal:
+                    kind, status = type(error).__name__, getattr(error, "status", None)
+                    self.journal.unanswered(self.key, Unanswered(kind, getattr(error, "message", str(error)), status))
+            raise
+
+    def once(self, call: Callable[[], Any]) -> Any:
+        """Send one request, from a thread."""
+        bound = self._bound()
+        with self.ledger.admitted(self.account, bound):
+            with self._attempt(bound) as attempt:
+                attempt.outputs = _within(self.ledger.request_seconds, call)
+            return attempt.outputs
+
+    async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Send one request, from the event loop."""
+        bound = self._bound()
+        ticket = await self.ledger.enter(self.account, bound)
+        try:
+            with self._attempt(bound) as attempt:
+                attempt.outputs = await _awaited_within(self.ledger.request_seconds, call())
+            return attempt.outputs
+        finally:
+            self.ledger.leave(ticket)
+
+    def _bound(self) -> Bound:
+        if self.passage is not None and self.passage.over:
+            raise Abandoned("nobody waits for this example any more")
+        return bound_of(self.door, self.ledger.budget, self.asked, self.kwargs)
+
+    @contextmanager
+    def _attempt(self, bound: Bound) -> Iterator[Attempt]:
+        attempt = Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
+        ticket = self.journal.sent(self.account, bound) if self.journal else 0
+        answered: Answered | None = None
+        spent = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
+        try:
+            with dspy.context(usage_tracker=attempt, disable_history=False):
+                yield attempt
+            spent = attempt.spent(stated_price(self.door, self.ledger.budget))
+            answered = Answered(attempt.outputs, attempt.tokens)
+            if self.memory is not None:
+                self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
+        except Exception as error:
+            hide(error, secrets(self.door))
+            spent = attempt.spent_in_vain(error, bound, stated_price(self.door, self.ledger.budget))
+            raise
+        finally:
+            # A request that is cancelled may have been worked on: it counts at its bound.
+            self.ledger.book(self.account, spent)
+            if self.journal:
+                self.journal.ended(ticket, self.account, spent, self.key, answered)
+
+
+def _revived(outputs: Any) -> Any:
+    """Outputs from the journal in the form in which DSPy's client gives them: fields of a dict are attributes, too."""
+    try:
+        from dspy.clients.call_result import attributes
+    except ImportError:
+        return outputs
+    return attributes(outputs)
+
+
+def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
+    """Call, and wait no longer than so many seconds for the answer."""
+    # A stream is sent on by the thread that DSPy made for it.
+    if seconds is None or dspy.settings.send_stream is not None:
+        return call()
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            outcome.append(context.run(call))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True, name="semantic-backprop-request")
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise LMTimeoutError(message=_too_long(seconds))
+    return outcome[0]
+
+
+async def _awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:
+    try:
+        return await asyncio.wait_for(call, seconds)
+    except (asyncio.TimeoutError, TimeoutError) as error:
+        if seconds is None:
+            raise
+        raise LMTimeoutError(message=_too_long(seconds)) from error
+
+
+def _too_long(seconds: float) -> str:
+    return f"no answer within {seconds:g} seconds (Limits.request)"

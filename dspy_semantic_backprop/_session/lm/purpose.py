@@ -1,0 +1,172 @@
+"""What a stretch of work is for, carried by DSPy's context to every call in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dspy
+
+from ..._errors import Abandoned
+from ..budget import Bound
+from ..journal import Answered
+from ..ledger import Ledger
+from .client import HISTORY, is_metered, metered
+from .prices import bound_of
+from .usage import Outside
+
+
+class Answers(Protocol):
+    """A store of earlier answers; `backward.cache.GradientCache` is one."""
+
+    def get(self, key: str, /) -> Mapping[str, str] | None:
+        """The answer under a key; None where there is none."""
+        ...
+
+    def put(self, key: str, fields: Mapping[str, str], /) -> None:
+        """Keep an answer."""
+        ...
+
+
+class Memory(Protocol):
+    """What an execution was answered, and what it need not ask again; `forward.reuse.Memory` is one."""
+
+    def recall(self, question: str, /) -> Answered | None:
+        """The answer that a question has already; None where it has to be asked."""
+        ...
+
+    def keep(self, question: str, answered: Answered, /) -> None:
+        """Keep an answer."""
+        ...
+
+
+@dataclass
+class Passage:
+    """What a stretch of work is for.
+
+    Args:
+        purpose: forward, gate, metric, backward, propose or check.
+        where: Which stretch of the run it is, such as "gate 3, example 7": a resumed run finds its answers by it.
+        turn: Bounds how many of our own calls run at once.
+        rollout: Tells repetitions of the same work apart; 0 for the first.
+        failures: The provider's failures that outlived all retries, in the order they happened.
+        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
+        answers: Earlier answers, which cost nothing; None for none.
+        name_of: A predictor object of the program -> its name; "" for one that it does not know.
+        over: Whether nobody waits for the work any more: then it must not cost anything.
+        ledger: Where its calls are booked; None outside of any run.
+        memory: What the execution was answered and need not ask again; None where nobody keeps that.
+        tickets: Of calls to language models that could not be replaced by a metered copy, by DSPy's call id.
+    """
+
+    purpose: str
+    where: str = ""
+    turn: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
+    rollout: int = 0
+    failures: list[Exception] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    answers: Answers | None = None
+    name_of: Callable[[Any], str] = lambda predictor: ""
+    over: bool = False
+    ledger: Ledger | None = None
+    memory: Memory | None = None
+    tickets: dict[str, int] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
+        return self
+
+
+@contextmanager
+def passage(  # noqa: PLR0913 - keyword-only parts of one record
+    purpose: str,
+    ledger: Ledger,
+    *,
+    lm: Any = None,
+    where: str = "",
+    turn: AbstractAsyncContextManager[Any] | None = None,
+    rollout: int = 0,
+    tally: Counter[str] | None = None,
+    answers: Answers | None = None,
+    name_of: Callable[[Any], str] | None = None,
+    memory: Memory | None = None,
+) -> Iterator[Passage]:
+    """Send every language-model call made inside through the door, booked under `purpose`.
+
+    Args:
+        purpose: forward, gate, metric, backward, propose or check.
+        ledger: Where to book.
+        lm: The default language model inside; None keeps the one that DSPy is configured with.
+        where: Which stretch of the run it is, for its journal.
+        turn: Bounds how many calls of `ask` run at once.
+        rollout: Tells repetitions of the same work apart, so that a cache does not answer them alike.
+        tally: Where what happens inside is counted by name; None counts for this passage alone.
+        answers: Earlier answers of the same purpose, which cost nothing.
+        name_of: Names the program's predictors, so that what they cost is booked under their names.
+        memory: What the work was answered and need not ask again.
+
+    Yields:
+        The passage, which collects the provider's failures.
+    """
+    default = lm if lm is not None else dspy.settings.lm
+    here = Passage(purpose, where, turn if turn is not None else nullcontext(), rollout, answers=answers)
+    here.tally = tally if tally is not None else here.tally
+    here.ledger = ledger
+    here.memory = memory
+    here.name_of = name_of if name_of is not None else here.name_of
+    tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
+    with dspy.context(
+        semantic_passage=here,
+        usage_tracker=tracker,
+        lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
+        trace=[],
+        # The histories of language models and modules would otherwise grow to ten thousand calls each.
+        max_history_size=min(dspy.settings.max_history_size, HISTORY),
+    ):
+        yield here
+
+
+def current() -> Passage:
+    """The passage that this call belongs to; outside of any, one that nobody looks at."""
+    return dspy.settings.get("semantic_passage") or Passage("forward")
+
+
+@contextmanager
+def about(predictor: str) -> Iterator[None]:
+    """Book what is asked inside under a predictor: the one whose output is judged or instruction rewritten."""
+    with dspy.context(semantic_about=predictor):
+        yield
+
+
+def outside_begins(lm: Any, call_id: str) -> None:
+    """Let a call through that goes to a language model which the program keeps where we cannot replace it.
+
+    Such a model, in a closure or a global, retries by itself: room is kept for all its retries.
+
+    Args:
+        lm: The language model that is about to be called.
+        call_id: DSPy's id of the call.
+
+    Raises:
+        BudgetSpent: If it does not fit into the budget.
+        Abandoned: If nobody waits for the work any more.
+    """
+    here = current()
+    if here.ledger is None or is_metered(lm):
+        return
+    if here.over:
+        raise Abandoned("nobody waits for this example any more")
+    one = bound_of(lm, here.ledger.budget, "", {})
+    tries = 1 + (getattr(lm, "num_retries", 0) or 0)
+    bound = Bound(one.calls * tries, one.tokens * tries, one.usd * tries)
+    here.tickets[call_id] = here.ledger.enter_now((here.purpose, ""), bound)
+
+
+def outside_ends(call_id: str) -> None:
+    """Such a call has ended; what it cost was booked when the client reported it."""
+    here = current()
+    ticket = here.tickets.pop(call_id, None)
+    if here.ledger is not None and ticket is not None:
+        here.ledger.leave(ticket)

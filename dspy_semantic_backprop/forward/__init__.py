@@ -1,1 +1,0 @@
-"""Program and examples -> outcomes, each with the computation graph of its execution."""

@@ -1,0 +1,1 @@
+"""Other tools: GEPA, MLflow, Weights & Biases, progress bars."""

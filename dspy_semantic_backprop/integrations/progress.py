@@ -1,0 +1,89 @@
+"""A progress bar for the terminal or the notebook, as a subscriber of a run's events."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .._session.events import (
+    EvaluationDone,
+    EvaluationStarted,
+    Event,
+    ExampleDone,
+    Projected,
+    RunDone,
+    RunStarted,
+    StepDone,
+)
+from .._session.ledger import Ledger
+
+
+class ProgressBar:
+    """Shows one bar for the run, with score, spending and the time left, and one line for each decision.
+
+    Outside of a run, as in `diagnose`, one bar for the evaluation.
+
+    Args:
+        ledger: The run's, from which the spending is read; None shows none.
+    """
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger
+        self._bar: Any = None
+        self._best = math.nan
+        self._steps: int | None = None
+        """How many steps a run makes; None where there is no run, but a single evaluation."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case RunStarted():
+                self._steps = event.steps
+                tqdm.write(
+                    f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
+                    f"{event.gate} to decide on, {event.steps} steps"
+                )
+            case Projected():
+                tqdm.write(str(event.projection))
+                self._bar = self._bar if self._bar is not None else tqdm(unit="run", leave=False)
+                self._bar.total = event.projection.executions
+            case EvaluationStarted():
+                self._bar = self._bar if self._steps is not None else tqdm(total=event.examples, leave=False)
+                if self._bar is not None:
+                    self._bar.set_description(event.what)
+            case ExampleDone() if self._bar is not None:
+                self._bar.update()
+                self._bar.set_postfix_str(self._spending(), refresh=False)
+            case EvaluationDone():
+                self._evaluated(event)
+            case StepDone():
+                self._decided(event.step, event.record)
+            case RunDone():
+                if self._bar is not None:
+                    self._bar.close()
+            case _:
+                pass
+
+    def _evaluated(self, event: EvaluationDone) -> None:
+        if self._steps is None:
+            self._bar.close()
+        elif math.isnan(self._best):
+            self._best = event.score
+            tqdm.write(f"start: {event.what} score {event.score:.4g}")
+
+    def _decided(self, step: int, record: Any) -> None:
+        if record["verdict"] == "accepted" and record["after"] is not None:
+            self._best = record["after"]
+        scores = "" if record["before"] is None else f" ({record['before']:.4g} -> {record['after']:.4g})"
+        changed = ", ".join(record["changed"]) or "nothing"
+        tqdm.write(f"step {step + 1}/{self._steps}: {record['verdict']}{scores}; changes {changed}")
+
+    def _spending(self) -> str:
+        best = "" if math.isnan(self._best) else f"best {self._best:.4g}, "
+        if self.ledger is None:
+            return best.rstrip(", ")
+        total = self.ledger.total
+        usd = f", ${total.usd:.2f}" if total.usd else ""
+        return f"{best}{total.calls} calls, {total.tokens:,} tokens{usd}"

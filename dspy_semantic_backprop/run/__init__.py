@@ -1,1 +1,0 @@
-"""What surrounds and outlives a run: the ledger, the events and the result."""

@@ -1,1 +1,0 @@
-"""Gradients -> a better program, or an honest no."""

@@ -1,0 +1,41 @@
+"""Candidates whose scores are known beforehand: decisions are tried without any program."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dspy
+
+from dspy_semantic_backprop._decide.consider import Door
+from dspy_semantic_backprop._decide.gate import Gate, confident
+from dspy_semantic_backprop._decide.pool import Pool
+from dspy_semantic_backprop._evaluate.evaluate import Scored
+from dspy_semantic_backprop._propose.candidate import Candidate, Parameters
+from dspy_semantic_backprop._propose.screen import Screen
+
+Score = Callable[[dict[str, str], int], float]
+START = Candidate({"a": "plain", "b": "plain", "c": "plain"})
+
+
+class World:
+    """A run whose programs score what a function of their instructions and the example says.
+
+    Attributes:
+        executions: Candidate's edits -> how many examples it was run on.
+    """
+
+    def __init__(self, score: Score, size: int = 40, gate: Gate = confident, screen: Any = None) -> None:
+        self.score = score
+        self.executions: Counter[tuple[str, ...]] = Counter()
+        self.pool = Pool(START, self._evaluate)
+        self.ids = list(range(size))
+        self.door = Door(screen or Screen(Parameters()), gate, self.pool, self.ids)
+
+    async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> list[Scored]:
+        edits = tuple(f"{name}={text}" for name, text in candidate.instructions.items() if text != "plain")
+        self.executions[edits] += len(ids)
+        nothing: Any = None
+        instructions = dict(candidate.instructions)
+        return [Scored(at, dspy.Example(), self.score(instructions, at), None, nothing, nothing) for at in ids]

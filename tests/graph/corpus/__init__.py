@@ -1,0 +1,53 @@
+"""Small DSPy programs with hand-written true edges, on which a tracer is judged.
+
+``CASES``, ``UNSEEN`` and ``FINAL`` hold them. The latter two were written without sight of the tracer; it was then
+developed with ``UNSEEN`` too, and judged on ``FINAL`` when all was done. ``run(case)`` runs one
+with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
+"""
+
+from . import (
+    composite,
+    concurrency,
+    control,
+    final_business,
+    final_games,
+    final_research,
+    loops,
+    modules,
+    networks,
+    retrieval,
+    state,
+    structured,
+    text,
+    unseen_agents,
+    unseen_arithmetic,
+    unseen_mixed,
+    unseen_pipelines,
+    unseen_plumbing,
+    voting,
+)
+from .base import Case
+from .lm import Asked, ScriptedLM, call, record, run
+
+_THEMES = (
+    text,
+    structured,
+    voting,
+    control,
+    loops,
+    state,
+    composite,
+    modules,
+    concurrency,
+    retrieval,
+    networks,
+)
+CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
+_UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
+_FINAL = (final_business, final_research, final_games)
+UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
+FINAL: tuple[Case, ...] = tuple(one for theme in _FINAL for one in theme.CASES)
+if len({one.name for one in CASES + UNSEEN + FINAL}) != len(CASES + UNSEEN + FINAL):
+    raise ValueError("two cases have one name")
+
+__all__ = ["CASES", "FINAL", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]

@@ -1,0 +1,151 @@
+"""The tracer against programs whose true edges were written by hand; `pytest -s` prints the table."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter
+from typing import Any
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import trace
+from dspy_semantic_backprop._graph.graph import ComputationGraph
+from dspy_semantic_backprop._graph.trace import OUTPUT
+from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM
+
+KINDS = ("data", "output", "control")
+SETS = {"developed with": CASES, "written unseen, then developed with": UNSEEN, "written unseen, looked at last": FINAL}
+ALL = CASES + UNSEEN + FINAL
+
+
+def traced(case: Case, probe: str) -> tuple[dspy.Module, ComputationGraph]:
+    program = case.build()
+    with dspy.context(lm=ScriptedLM(program, case.answer)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return program, trace(program, case.inputs, probe=probe)  # pyright: ignore[reportArgumentType]
+
+
+def edges(program: dspy.Module, graph: ComputationGraph) -> dict[str, dict[tuple[str, str], str]]:
+    """Kind -> (source, target) -> technique, in the notation of the corpus; guesses are no claims."""
+    named = {name for name, _ in program.named_predictors()}
+    ids: dict[str, str] = {}
+    nameless = 0
+    for call in sorted(graph.calls, key=lambda call: call.started):
+        ids[call.id] = call.id if call.predictor in named else f"?[{nameless}]"
+        nameless += call.predictor not in named
+    found: dict[str, dict[tuple[str, str], str]] = {kind: {} for kind in KINDS}
+    for edge in graph.edges:
+        source = f"{ids[edge.source.call]}.{edge.source.field}"
+        if edge.kind == "control" and edge.target.call != OUTPUT:
+            found["control"][source, ids[edge.target.call]] = edge.known_by
+        elif edge.kind == "data" and edge.target.call == OUTPUT:
+            found["output"][source, str(edge.target.field)] = edge.known_by
+        elif edge.kind == "data":
+            found["data"][source, f"{ids[edge.target.call]}.{edge.target.field}"] = edge.known_by
+    return found
+
+
+@functools.cache
+def found_in(case_name: str, probe: str) -> dict[str, dict[tuple[str, str], str]]:
+    case = next(one for one in ALL if one.name == case_name)
+    program, graph = traced(case, probe)
+    calls = {call.id: call for call in graph}
+    back = [e for e in graph.edges if e.target.call != OUTPUT and not calls[e.source.call].before(calls[e.target.call])]
+    assert not back, f"edges of {case_name} that go back in time"
+    return edges(program, graph)
+
+
+def counts(probe: str, cases: tuple[Case, ...] = ALL) -> dict[str, Any]:
+    """For each kind: right, false and missed edges over a set of programs, and right and false ones by technique."""
+    total: dict[str, Any] = {kind: Counter() for kind in KINDS} | {"techniques": {}}
+    for case in cases:
+        found = found_in(case.name, probe)
+        for kind in KINDS:
+            truth, allowed = getattr(case, kind), case.allowed
+            for pair, technique in found[kind].items():
+                if pair in truth or pair not in allowed:
+                    verdict = "right" if pair in truth else "false"
+                    total[kind][verdict] += 1
+                    total["techniques"].setdefault((kind, technique), Counter())[verdict] += 1
+            total[kind]["missed"] += len(truth - set(found[kind]))
+    return total
+
+
+def precision(count: Counter[str]) -> float:
+    return count["right"] / max(1, count["right"] + count["false"])
+
+
+def recall(count: Counter[str]) -> float:
+    return count["right"] / max(1, count["right"] + count["missed"])
+
+
+def table(probe: str) -> str:
+    head = "kind     technique    right  false  missed  precision  recall"
+    lines = [f"probe={probe!r}, {len(ALL)} programs", head]
+    for (kind, technique), count in sorted(counts(probe)["techniques"].items()):
+        lines.append(f"{kind:8} {technique:11} {count['right']:6} {count['false']:6} {'':7} {precision(count):10.3f}")
+    for title, cases in {**SETS, "together": ALL}.items():
+        lines.append(f"-- {title}: {len(cases)} programs")
+        found = counts(probe, cases)
+        for kind in KINDS:
+            count = found[kind]
+            lines.append(
+                f"{kind:8} {'':11} {count['right']:6} {count['false']:6} {count['missed']:7} "
+                f"{precision(count):10.3f} {recall(count):7.3f}"
+            )
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("probe", ["auto", "never"])
+def test_the_table(probe, capsys):
+    with capsys.disabled():
+        print(f"\n{table(probe)}")
+    assert sum(count["right"] for kind, count in counts(probe).items() if kind in KINDS) > 1000
+
+
+@pytest.mark.parametrize(
+    ("probe", "kind", "least_precision", "least_recall"),
+    [
+        ("auto", "data", 0.99, 0.98),
+        ("auto", "output", 0.99, 0.98),
+        ("auto", "control", 0.95, 0.90),
+        ("never", "data", 0.95, 0.90),
+        ("never", "output", 0.95, 0.90),
+    ],
+)
+def test_edges_are_the_true_ones(probe, kind, least_precision, least_recall):
+    count = counts(probe, CASES)[kind]
+    assert precision(count) >= least_precision
+    assert recall(count) >= least_recall
+
+
+@pytest.mark.parametrize(
+    ("probe", "kind", "least_precision", "least_recall"),
+    [
+        ("auto", "data", 0.98, 0.97),
+        ("auto", "output", 0.98, 0.97),
+        ("auto", "control", 0.95, 0.90),
+        ("never", "data", 0.90, 0.90),
+        ("never", "output", 0.93, 0.87),
+    ],
+)
+def test_edges_of_programs_written_without_sight_of_the_tracer(probe, kind, least_precision, least_recall):
+    count = counts(probe, UNSEEN + FINAL)[kind]
+    assert precision(count) >= least_precision
+    assert recall(count) >= least_recall
+
+
+def test_replays_leave_the_users_program_as_it_was():
+    for case in CASES[::9]:
+        program = case.build()
+        with dspy.context(lm=ScriptedLM(program, case.answer)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trace(program, case.inputs, probe="never")
+            once = repr({name: vars(module) for name, module in program.named_sub_modules()})
+        again = case.build()
+        with dspy.context(lm=ScriptedLM(again, case.answer)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trace(again, case.inputs, probe="auto")
+        assert len(repr({name: vars(m) for name, m in again.named_sub_modules()})) == len(once), case.name

@@ -1,0 +1,172 @@
+"""No instruction with an example in it gets through, and no honest one is touched."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import dspy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspy_semantic_backprop._propose.candidate import Candidate
+from dspy_semantic_backprop._propose.leaks.guard import LeakGuard
+from dspy_semantic_backprop._propose.leaks.sentences import pieces
+from dspy_semantic_backprop._propose.leaks.words import located, words
+from tests.propose.leak_cases import HONEST, LEAKS, RULE
+from tests.propose.leak_data import DATA, SHOP
+
+START = "Do the task."
+GUARDS = {name: LeakGuard.of(examples, Candidate({"step": START})) for name, examples in DATA.items()}
+
+
+@pytest.mark.parametrize(("data", "said", "gone"), LEAKS, ids=[said[:40] for _, said, _ in LEAKS])
+def test_a_quotation_is_found_and_cut_out_and_the_rule_stays(data, said, gone):
+    guard = GUARDS[data]
+    for text in (f"{RULE}\n\n{said}\n\nBe brief.", f"{RULE}\n- {said}\n- Be brief."):
+        found = guard.leaks(text, START)
+        assert found
+        assert all(text[one.span[0] : one.span[1]].strip() and 0 <= one.example_id < len(DATA[data]) for one in found)
+        cleaned = guard.cleaned(text, START)
+        assert gone not in cleaned
+        assert RULE in cleaned
+        assert "Be brief." in cleaned
+
+
+@pytest.mark.parametrize(("data", "text"), HONEST, ids=[text[:40] for _, text in HONEST])
+def test_an_honest_instruction_stays_as_it_is(data, text):
+    assert GUARDS[data].leaks(text, START) == ()
+    assert GUARDS[data].cleaned(f"{RULE}\n\n{text}", START) == f"{RULE}\n\n{text}"
+
+
+@pytest.mark.parametrize(("data", "said", "gone"), LEAKS[::4], ids=[said[:40] for _, said, _ in LEAKS[::4]])
+def test_what_the_user_wrote_is_no_leak(data, said, gone):
+    text = f"{RULE}\n\n{said}"
+    assert GUARDS[data].leaks(text, text) == ()
+    assert LeakGuard.of(DATA[data], Candidate({"a": "x", "step": text})).leaks(f"Be brief. {text}", START) == ()
+    assert GUARDS[data].leaks(text, RULE) != ()
+
+
+def test_a_leak_says_which_example_it_is_from():
+    (leak, *_) = GUARDS["shop"].leaks(f"{RULE} Oksana saves $35 a week. How much money has she saved?", START)
+    assert (leak.example_id, leak.field) == (3, "question")
+    assert leak.span[0] == len(RULE) + 1
+
+
+def test_the_answer_goes_with_its_question_and_the_next_rule_stays():
+    block = (
+        "### Examples\n\nQuestion: Marisol baked 48 muffins on Monday and half as many on Friday.\nReasoning: add.\n"
+    )
+    text = f"{RULE}\n\n{block}Answer: 72\n\n- Give digits only.\n- Leave out units."
+    assert GUARDS["shop"].cleaned(text, START) == f"{RULE}\n\n- Give digits only.\n- Leave out units."
+
+
+def test_only_the_example_of_a_rule_is_cut_out():
+    text = (
+        "Divide by two what is 'half as many' (for example, 48 muffins on Monday and half as many on Friday), then add."
+    )
+    assert GUARDS["shop"].cleaned(text, START) == "Divide by two what is 'half as many', then add."
+
+
+def test_nothing_is_left_of_an_instruction_that_is_all_example():
+    text = "\n\n".join(f"Question: {one.question}\nAnswer: {one.answer}" for one in SHOP[:3])
+    assert GUARDS["shop"].cleaned(text, START) == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_sets_of_every_size_are_guarded(count):
+    guard = LeakGuard.of(SHOP[:count], Candidate({"step": START}))
+    assert guard.leaks(f"{RULE} {SHOP[0].question}", START)
+    assert not guard.leaks(RULE, START)
+
+
+def test_class_labels_and_standing_phrases_are_no_property_of_an_example():
+    asked = "Is the following sentence plausible?"
+    names = "Arnaud Belkin Chidi Dorota Emre Farida Goran Hilda Ivo Jun Kofi Lena".split()  # noqa: SIM905
+    rows = [
+        (f'{asked} "{name} caught pass number {at} of the day."', ("yes", "no")[at % 2])
+        for at, name in enumerate(names)
+    ]
+    examples = [dspy.Example(question=one, answer=other).with_inputs("question") for one, other in rows]
+    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    assert not guard.leaks(
+        f"{asked} Answer yes or no. The answer is yes if the sport fits 'caught pass number'.", START
+    )
+    assert guard.leaks("'Dorota caught pass number 3 of the day' is fine.", START)
+
+
+def test_a_document_that_many_questions_share_may_not_be_quoted():
+    document = (
+        "The lighthouse at Skerry Point was manned by two brothers who quarrelled over a borrowed violin for years."
+    )
+    rows = [{"document": document, "question": f"Question {at}: who did what?", "answer": "yes"} for at in range(10)]
+    examples = [dspy.Example(**row).with_inputs("document", "question") for row in rows]
+    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    assert guard.leaks("The lighthouse was manned by two brothers who quarrelled over a borrowed violin.", START)
+
+
+def test_examples_that_do_not_name_their_inputs_and_odd_values_are_guarded_too():
+    odd = {
+        "a": None,
+        "b": True,
+        "c": b"x",
+        "d": {"deep": [{"er": ["The violet tram never stops at the fifth bridge."]}]},
+    }
+    guard = LeakGuard.of([dspy.Example(**odd), dspy.Example(), dspy.Example(e={1, 2}, f=3.5)], Candidate({}))
+    assert guard.leaks("Note: the violet tram never stops at the fifth bridge.", "")
+    assert not LeakGuard.of([], Candidate({})).leaks(RULE, "")
+
+
+_PARTS = [said for _, said, _ in LEAKS] + [text for _, text in HONEST] + ["\n", "\n\n- ", "```", " ", "For example:\n"]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(sorted(DATA)), st.lists(st.sampled_from(_PARTS), min_size=1, max_size=8), st.text(max_size=30))
+def test_what_is_cleaned_never_leaks(data, parts, noise):
+    guard = GUARDS[data]
+    text = noise.join(parts)
+    cleaned = guard.cleaned(text, START)
+    assert guard.leaks(cleaned, START) == ()
+    assert guard.cleaned(cleaned, START) == cleaned
+    if not guard.leaks(text, START):
+        assert cleaned == text
+
+
+@given(st.integers(0, len(SHOP) - 1), st.data())
+def test_a_question_leaks_wherever_it_is_put_and_however_it_is_set(number, data):
+    question = SHOP[number].question
+    dressed = data.draw(
+        st.sampled_from(
+            [question, question.upper(), question.replace(" ", "  "), question.replace(" ", "\n"), f"**{question}**"]
+        )
+    )
+    before = data.draw(st.sampled_from([text for name, text in HONEST if name == "shop"]))
+    assert GUARDS["shop"].leaks(f"{before} {dressed} {before}", START)
+
+
+@given(st.text())
+def test_words_are_the_same_with_and_without_their_places(text):
+    found, spans = located(text)
+    assert found == words(text)
+    assert all(start < end for start, end in spans)
+
+
+@given(st.text(alphabet="ab.!? \n-1`>#:", max_size=200))
+def test_the_pieces_of_a_text_are_the_text(text):
+    assert "".join(text[one.start : one.end] for one in pieces(text)) == text
+
+
+def test_long_inputs_and_a_long_instruction_take_little_time():
+    draw = random.Random(0)
+    texts = [" ".join(f"w{draw.randrange(50_000)}" for _ in range(8000)) for _ in range(40)]
+    examples = [dspy.Example(text=text, label="yes").with_inputs("text") for text in texts]
+    started = time.process_time()
+    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    indexed = time.process_time()
+    assert guard.leaks("Rule. " * 3000, START) == ()
+    assert guard.leaks("Rule. " * 1500 + texts[7][20_000:20_200], START)[0].example_id == 7
+    assert guard.cleaned(texts[7][:20_000], START) == ""
+    # 2 MB of inputs; measured 0.3 and 0.1 seconds.
+    assert indexed - started < 4
+    assert time.process_time() - indexed < 2

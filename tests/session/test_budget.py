@@ -1,0 +1,142 @@
+"""A budget is never exceeded, by any number of threads and with any costs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspy_semantic_backprop import Budget, Limits, SetupError
+from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
+from dspy_semantic_backprop._session.budget import Bound, Spent
+from dspy_semantic_backprop._session.ledger import Ledger
+
+requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(requests=requests, most=st.integers(1, 1500), threads=st.integers(1, 8))
+def test_what_is_booked_never_exceeds_the_budget_and_no_room_is_given_away(requests, most, threads):
+    ledger = Ledger(budget=Budget(tokens=most))
+    left, refused = list(requests), []
+
+    def work():
+        while left:
+            try:
+                bound, cost = left.pop()
+            except IndexError:
+                return
+            try:
+                with ledger.admitted(("forward", ""), Bound(tokens=bound)):
+                    ledger.book(("forward", ""), Spent(calls=1, prompt_tokens=min(bound, cost)))
+            except BudgetSpent:
+                refused.append(bound)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert ledger.total.tokens <= most
+    # A request is refused only where it alone would not fit beside what was really spent.
+    assert all(bound + ledger.total.tokens > most for bound in refused)
+
+
+@pytest.mark.parametrize("name", ["calls", "tokens", "usd", "metric_calls", "seconds"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "ten", True])
+def test_a_budget_that_is_no_number_above_zero_is_refused(name, value):
+    with pytest.raises(SetupError, match=f"budget.{name} must be"):
+        Budget(**{name: value})
+
+
+@pytest.mark.parametrize("price", [None, (1.0,), (1.0, -2.0), ("a", "b"), 3.0])
+def test_a_price_that_is_no_price_is_refused(price):
+    with pytest.raises(SetupError, match="prices"):
+        Budget(usd=1.0, prices={"openai/local": price})
+
+
+@pytest.mark.parametrize("limit", ["request", "example", "metric"])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), "soon"])
+def test_a_limit_that_is_no_time_is_refused(limit, value):
+    with pytest.raises(SetupError, match=f"limits.{limit}"):
+        Limits(**{limit: value})
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "all"])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(SetupError, match=r"limits\.missing"):
+        Limits(missing=share)
+
+
+def test_a_request_waits_while_those_under_way_may_leave_room():
+    ledger, order = Ledger(budget=Budget(tokens=100)), []
+
+    def second():
+        with ledger.admitted(("forward", ""), Bound(tokens=60)):
+            order.append("second")
+
+    with ledger.admitted(("forward", ""), Bound(tokens=60)):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.05)
+        order.append("first")
+        ledger.book(("forward", ""), Spent(calls=1, prompt_tokens=10))
+    waiting.join()
+    assert order == ["first", "second"]
+
+
+def test_on_an_event_loop_nothing_waits_for_what_only_the_loop_can_end():
+    async def blocking() -> None:
+        ledger = Ledger(budget=Budget(tokens=100))
+        ticket = await ledger.enter(("forward", ""), Bound(tokens=60))
+        with pytest.raises(BudgetSpent), ledger.admitted(("forward", ""), Bound(tokens=60)):
+            pass
+        ledger.leave(ticket)
+
+    asyncio.run(asyncio.wait_for(blocking(), 5))
+
+
+def test_what_a_lost_answer_may_have_cost_counts():
+    ledger = Ledger(budget=Budget(tokens=100))
+    ledger.book(("forward", ""), Spent(calls=1, unsure_tokens=90))
+    with pytest.raises(BudgetSpent, match="90 so far; the next request may cost 20"):
+        with ledger.admitted(("forward", ""), Bound(tokens=20)):
+            raise AssertionError("it was let through")
+    assert ledger.total.tokens == 0
+
+
+def test_a_cap_of_one_purpose_leaves_the_others_alone():
+    ledger = Ledger({"check": 1})
+    with ledger.admitted(("check", "")):
+        with pytest.raises(CapReached), ledger.admitted(("check", "")):
+            pass
+        with ledger.admitted(("forward", "")):
+            pass
+
+
+def test_after_the_run_nothing_is_let_through():
+    ledger = Ledger()
+    ledger.close()
+    with pytest.raises(Abandoned), ledger.admitted(("forward", "")):
+        pass
+    with pytest.raises(Abandoned):
+        ledger.metric_call()
+
+
+def test_time_spent_by_earlier_processes_counts():
+    with pytest.raises(BudgetSpent, match="5 seconds"):
+        with Ledger(budget=Budget(seconds=5), seconds=6.0).admitted(("forward", "")):
+            pass
+
+
+def test_accounts_are_told_apart_by_purpose_and_predictor():
+    ledger = Ledger(carried={("forward", "first"): Spent(calls=2)})
+    ledger.book(("forward", "final"), Spent(calls=1))
+    ledger.book(("gate", "final"), Spent(calls=1))
+    assert {name: spent.calls for name, spent in ledger.by_purpose.items()} == {"forward": 3, "gate": 1}
+    assert {name: spent.calls for name, spent in ledger.by_predictor.items()} == {"first": 2, "final": 2}
+    assert ledger.total.calls == 4
