@@ -26,6 +26,8 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 import anyio
 import dspy
 from data import SAMPLES, bbh, gsm8k, liar
+from simulated import SimulatedModel
+from simulated.tasks import FORMS, TASKS, Skill, find
 
 from dspy_semantic_backprop._concurrency import run_sync
 from dspy_semantic_backprop._decide.comparison import Comparison
@@ -38,7 +40,6 @@ from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match, number_match, yes_no
 from dspy_semantic_backprop.testing import SimulatedServer
-from dspy_semantic_backprop.testing.tasks import FORMS, TASKS, Skill, find
 
 TASK = "object_counting"
 THREADS = 8
@@ -167,7 +168,7 @@ def main() -> None:
     rows: list[Row] = []
     print("simulated model: language-model calls of an evaluation")
     print(f"{'program':11} {'edited':15} {'before':>7} {'after':>7} {'full':>6} {'downstream':>11} {'saved':>6}  same")
-    with SimulatedServer(seed=config.seed) as server, dspy.context(lm=server.lm(cache=False)):
+    with SimulatedModel(config.seed).serve() as server, dspy.context(lm=server.lm(cache=False)):
         for pipeline in pipelines(config.examples, config.seed):
             for row in measure(pipeline, server):
                 rows.append(row)

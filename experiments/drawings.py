@@ -16,6 +16,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, bbh, liar
+from simulated import SimulatedModel
 
 from dspy_semantic_backprop import trace
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram
@@ -92,7 +93,10 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (build, inputs, rules) in drawings().items():
-        with SimulatedServer(answer=None if rules else scripted) as server, dspy.context(lm=server.lm(cache=False)):
+        with (
+            SimulatedServer(SimulatedModel() if rules else scripted) as server,
+            dspy.context(lm=server.lm(cache=False)),
+        ):
             graph = trace(build(), inputs)
         path = directory / f"graph-{name}.svg"
         path.write_text(graph.to_svg(), encoding="utf-8")

@@ -9,8 +9,8 @@ run of its own. `contest/optimizers.py` says how each is set to the cap. Request
 DSPy's cache is on, as users have it, and empty at the start of each run; evaluating the results on held-out examples
 is not counted. A run is ended at the cap by a guard in front of the models, and its best program so far is taken.
 
-What the simulated model makes of the optimizers' questions, and why the comparison is fair (`testing/simulated.py`,
-`testing/guessing.py`):
+What the simulated model makes of the optimizers' questions, and why the comparison is fair (`simulated/model.py`,
+`simulated/guesses.py`):
 
 - Failures with the expected answer (semantic, GEPA, SIMBA): it tries which skill would have led to the expected
   answer, and names it. A draft takes at most two new skills, whoever asks.

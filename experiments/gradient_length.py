@@ -74,7 +74,7 @@ def lengths(depth: int, collect: Any, summary: int) -> tuple[list[int], int, dic
     async def sweep() -> Any:
         return await propagate(graph, seed, Semantic(), collect)
 
-    with SimulatedServer(answer=swelling(summary)) as server:
+    with SimulatedServer(swelling(summary)) as server:
         lm = server.lm(cache=False)
         with dspy.context(lm=lm), passage("backward", Ledger(), lm=lm) as here:
             gradients = asyncio.run(sweep())

@@ -21,6 +21,7 @@ import anyio
 import dspy
 from data import SAMPLES, DataError, Split, fingerprint
 from records import record, save, summary
+from simulated import SimulatedModel
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
@@ -188,7 +189,7 @@ def models(config: Config) -> Iterator[tuple[dspy.LM, dspy.LM, SimulatedServer |
             raise SetupError("--opt_model and --api_base need --base_model; without it the model is simulated")
         third = config.faults / 3
         faults = Faults(rate_limit=third, server_error=third, drop=third)
-        with SimulatedServer(seed=config.seed, latency=config.latency, faults=faults) as server:
+        with SimulatedModel(config.seed).serve(latency=config.latency, faults=faults) as server:
             lm = server.lm(cache=False, temperature=config.temperature, num_retries=8)
             yield lm, lm, server
         return

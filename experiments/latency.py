@@ -21,11 +21,11 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, bbh
+from simulated import SimulatedModel
 
 from dspy_semantic_backprop import SemanticGradientDescent
 from dspy_semantic_backprop._session.events import EvaluationDone, Event, StepDone
 from dspy_semantic_backprop.programs import LayeredProgram, exact_match
-from dspy_semantic_backprop.testing import SimulatedServer
 
 STEP_ROUNDS, START_ROUNDS = 4, 2
 TASK = "object_counting"
@@ -56,7 +56,7 @@ def measure(latency: float, examples: int, seed: int) -> dict[str, Any]:
         Seconds and ratios of the start and of the step.
     """
     train = bbh.load(TASK, folder=SAMPLES, seed=seed).train[:examples]
-    with SimulatedServer(seed=seed, latency=latency) as server, dspy.context(lm=server.lm(cache=False)):
+    with SimulatedModel(seed).serve(latency=latency) as server, dspy.context(lm=server.lm(cache=False)):
         watch = Stopwatch()
         optimizer = SemanticGradientDescent(exact_match, steps=1, num_threads=math.inf, seed=seed, subscribers=(watch,))
         better: Any = optimizer.compile(LayeredProgram(), trainset=train)

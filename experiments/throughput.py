@@ -63,8 +63,8 @@ def wrong(example: dspy.Example, prediction: Any, trace: Any = None) -> float:
 
 def serve(address: Any, latency: float) -> None:
     """Serve the model until killed."""
-    server = SimulatedServer(answer=answer, latency=latency).start()
-    address.put((server.url, server.model_name))
+    server = SimulatedServer(answer, latency=latency).start()
+    address.put((server.url, server.model))
     time.sleep(3600)
 
 

@@ -69,7 +69,7 @@ def server() -> SimulatedServer:
     def answer(prompt: Prompt) -> dict[str, Any]:
         return {name: f"version number {next(count)}" for name in prompt.names}
 
-    return SimulatedServer(answer=answer)
+    return SimulatedServer(answer)
 
 
 def measure(client: str, lm: dspy.BaseLM, length: int, repeats: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def served(rule: Rule, *, faults: Faults | None = None, latency: float = 0.0, **
     """Serve a rule and make it DSPy's language model; the server counts what really arrived."""
     settings = {"cache": False, "num_retries": 8, **lm}
     with (
-        SimulatedServer(answer=rule, faults=faults or Faults(), latency=latency) as server,
+        SimulatedServer(rule, faults=faults or Faults(), latency=latency) as server,
         dspy.context(lm=server.lm(**settings)),
     ):
         yield server

@@ -24,7 +24,11 @@ def outputs(notebook: Any) -> list[str]:
 def test_the_quickstart_runs_and_shows_what_is_stored(tmp_path):
     stored: Any = nbformat.read(NOTEBOOK, as_version=4)
     fresh: Any = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(fresh, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    # As in a clone, where notebooks/ is the working directory; what the notebook writes goes to a folder of its own.
+    (tmp_path / "experiments").symlink_to(NOTEBOOK.parents[1] / "experiments")
+    (tmp_path / "notebooks").mkdir()
+    where = {"path": str(tmp_path / "notebooks")}
+    nbclient.NotebookClient(fresh, timeout=120, resources={"metadata": where}).execute()
     assert len(outputs(fresh)) == len(outputs(stored)) >= 6
     graph, explanation = outputs(fresh)[:2]
     assert graph == outputs(stored)[0]

@@ -1,7 +1,10 @@
-"""A simulated language model, for tests, notebooks and studies without a model or a network."""
+"""A server for tests: a function of your own answers in place of a language model, behind the real client.
+
+with SimulatedServer(answer) as server:
+    lm = server.lm()
+"""
 
 from .prompt import Prompt
-from .server import Faults, SimulatedServer
-from .simulated import SimulatedModel
+from .server import AnswerFunction, Faults, ServedRequest, SimulatedServer
 
-__all__ = ["Faults", "Prompt", "SimulatedModel", "SimulatedServer"]
+__all__ = ["AnswerFunction", "Faults", "Prompt", "ServedRequest", "SimulatedServer"]

@@ -1,6 +1,6 @@
 """What a chat request shows, read from its messages alone.
 
-A `Prompt` is everything that the simulated model may know: the objective, the input values, the output fields
+A `Prompt` is everything that an answering function may know: the objective, the input values, the output fields
 with their types, the demonstrations, and the format in which the reply is wanted. The formats are those that
 DSPy's chat, JSON, XML and two-step adapters write; anything else counts as a plain text prompt.
 
@@ -33,15 +33,6 @@ _SCALARS = {"int": "integer", "float": "number", "bool": "boolean", "str": "stri
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NO = re.compile(r"\s*(?:no\b|false|0\b|invalid|not\b)", re.IGNORECASE)
 _DEEPEST = 8
-
-
-LONGEST = 50_000
-"""How many characters of one field the simulated model reads."""
-
-
-def unescaped(text: str) -> str:
-    """A text that may be JSON, with its line ends and quotation marks as they were."""
-    return text[:LONGEST].replace("\\n", "\n").replace('\\"', '"')
 
 
 @dataclass(frozen=True)

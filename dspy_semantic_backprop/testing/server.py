@@ -1,6 +1,6 @@
-"""A simulated language model behind a real HTTP server on loopback.
+"""A function of the user's own in place of a language model, behind a real HTTP server on loopback.
 
-It speaks OpenAI's chat completions, so that a program reaches it through the ordinary `dspy.LM`: the client,
+The server speaks OpenAI's chat completions, so that a program reaches it through the ordinary `dspy.LM`: the client,
 its retries, its cache and its usage accounting are the real ones, in every version of DSPy.
 
 Why not a class in place of `dspy.LM`: such doubles are uncached, see no transport errors, and follow an
@@ -10,29 +10,25 @@ interface that DSPy is about to drop; the wire format is the one contract that h
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import os
 import socket
 import socketserver
 import sys
 import threading
 import time
+import uuid
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
 
 from .prompt import Prompt
-from .simulated import SimulatedModel
 
-Answer = Callable[[Prompt], dict[str, Any] | str]
 _Sent = tuple[int, bytes] | None
 
-_SCRIPTS = itertools.count()
 _PATH = "/v1/chat/completions"
 _UNPARSABLE = "I would rather not say."
 _ERRORS = {
@@ -95,8 +91,16 @@ class Faults:
         return None
 
 
+class AnswerFunction(Protocol):
+    """A function that answers prompts; it is called from several threads at once."""
+
+    def __call__(self, prompt: Prompt, /) -> Mapping[str, Any] | str:
+        """Output values by field name, of which missing ones are made up, or the whole reply's text."""
+        ...
+
+
 @dataclass(frozen=True)
-class Record:
+class ServedRequest:
     """One request that arrived.
 
     Arguments:
@@ -114,49 +118,45 @@ class Record:
     seconds: float
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class SimulatedServer:
-    """A simulated language model, served on loopback while the context is entered.
+    """A language model in name, answering by a function, served on loopback while the context is entered.
+
+        with SimulatedServer(lambda prompt: {name: "yes" for name in prompt.names}) as server:
+            dspy.configure(lm=server.lm())
 
     Arguments:
-        seed: makes another, equally deterministic model.
+        answer: answers each prompt.
         latency: seconds that each request takes at least.
-        noise: share of the tasks' answers that slip, 0 to 1.
         faults: how often the server misbehaves.
-        model: the model's name, to which `model_name` adds a hash of the settings.
+        seed: decides which requests the faults strike.
+        model: the model's name; by default one that no other server has, since DSPy caches answers by it.
         host: a loopback address.
-        answer: replaces the rule-based model, from the prompt to output values (or the whole reply's text).
-        keep: how many records `log` keeps at most.
+        keep: how many requests `log` keeps at most.
+
+    Raises:
+        ValueError: if the host is no loopback address.
     """
 
-    seed: int = 0
+    answer: AnswerFunction
+    _: KW_ONLY
     latency: float = 0.0
-    noise: float = 0.0
     faults: Faults = field(default_factory=Faults)
-    model: str = "simulated"
+    seed: int = 0
+    model: str = field(default_factory=lambda: f"simulated-{uuid.uuid4().hex[:8]}")
     host: str = "127.0.0.1"
-    answer: Answer | None = None
     keep: int = 10_000
 
     def __post_init__(self) -> None:
         if self.host not in ("127.0.0.1", "localhost", "::1"):
             raise ValueError(f"the simulated server listens on loopback only, got host={self.host!r}")
-        self.model_name = f"{self.model}-{self._settings_hash()}"
-        self._answer: Answer = self.answer or SimulatedModel(seed=self.seed, noise=self.noise).answer
         self._lock = threading.Lock()
         self._counts = Counter[str]()
         self._seen = Counter[bytes]()
-        self._log: deque[Record] = deque(maxlen=self.keep)
+        self._log: deque[ServedRequest] = deque(maxlen=self.keep)
         self._listener: _Listener | None = None
         self._started = time.monotonic()
         self._stopping = threading.Event()
-
-    def _settings_hash(self) -> str:
-        """Tells apart servers that answer differently: DSPy caches by the model's name, not its address."""
-        settings = [self.seed, self.noise, asdict(self.faults)]
-        if self.answer is not None:
-            settings += [os.getpid(), time.time_ns(), next(_SCRIPTS)]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
 
     def start(self) -> SimulatedServer:
         """Listen on a free port; returns the server itself."""
@@ -186,7 +186,7 @@ class SimulatedServer:
     def url(self) -> str:
         """The API's base address, ending in /v1."""
         if self._listener is None:
-            raise RuntimeError("the simulated server is not running: `with SimulatedServer() as server: ...`")
+            raise RuntimeError("the simulated server is not running: `with SimulatedServer(answer) as server: ...`")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self._listener.server_address[1]}/v1"
 
@@ -197,7 +197,7 @@ class SimulatedServer:
             kwargs: passed to `dspy.LM`; the temperature is 0 unless given.
         """
         settings = {"api_base": self.url, "api_key": "simulated", "temperature": 0.0, **kwargs}
-        return dspy.LM(f"openai/{self.model_name}", **settings)
+        return dspy.LM(f"openai/{self.model}", **settings)
 
     @property
     def requests(self) -> int:
@@ -220,8 +220,8 @@ class SimulatedServer:
         return self._counts["completion_tokens"]
 
     @property
-    def log(self) -> list[Record]:
-        """The latest records, oldest first."""
+    def log(self) -> list[ServedRequest]:
+        """The latest requests, oldest first."""
         with self._lock:
             return list(self._log)
 
@@ -238,20 +238,20 @@ class SimulatedServer:
             nth = self._seen[content]
             self._seen[content] += 1
         request = _request(body)
-        record = Record(str(request.get("model", "")), 0, tuple(request["messages"]), "", seconds)
+        served = ServedRequest(str(request.get("model", "")), 0, tuple(request["messages"]), "", seconds)
         fault = self.faults.hit(self.seed, body, nth)
         wait = self.faults.hang_seconds if fault == "hang" else self.latency
         if wait > 0:
             self._stopping.wait(wait)
         if fault in ("hang", "drop"):
-            return self._close(record, None)
+            return self._close(served, None)
         if fault == "garbage":
-            return self._close(replace(record, status=200), b"<html>busy</html>")
+            return self._close(replace(served, status=200), b"<html>busy</html>")
         if fault in _ERRORS:
-            return self._close(replace(record, status=_ERRORS[fault][0]), _error_body(fault))
-        return self._complete(request, record, nth, fault == "malformed")
+            return self._close(replace(served, status=_ERRORS[fault][0]), _error_body(fault))
+        return self._complete(request, served, nth, fault == "malformed")
 
-    def _complete(self, request: dict[str, Any], record: Record, nth: int, malformed: bool) -> _Sent:
+    def _complete(self, request: dict[str, Any], served: ServedRequest, nth: int, malformed: bool) -> _Sent:
         wanted = _whole(request.get("n"), 1)
         warm = bool(request.get("temperature"))
         samples = [nth * wanted + index if warm else 0 for index in range(wanted)]
@@ -263,19 +263,19 @@ class SimulatedServer:
         with self._lock:
             self._counts["answered"] += 1
             self._counts.update(usage)
-        body = _completion(record.model, replies, usage)
-        return self._close(replace(record, status=200, reply=replies[0]), body)
+        body = _completion(served.model, replies, usage)
+        return self._close(replace(served, status=200, reply=replies[0]), body)
 
     def _reply(self, messages: list[dict[str, Any]], sample: int, malformed: bool) -> str:
         if malformed:
             return _UNPARSABLE
         prompt = Prompt.from_messages(messages, sample=sample)
-        return prompt.render(self._answer(prompt))
+        return prompt.render(self.answer(prompt))
 
-    def _close(self, record: Record, body: bytes | None) -> _Sent:
+    def _close(self, served: ServedRequest, body: bytes | None) -> _Sent:
         with self._lock:
-            self._log.append(record)
-        return None if body is None else (record.status, body)
+            self._log.append(served)
+        return None if body is None else (served.status, body)
 
 
 def _request(body: bytes) -> dict[str, Any]:
@@ -377,7 +377,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*answer)
 
     def do_GET(self) -> None:
-        listed = {"object": "list", "data": [{"id": self.server.owner.model_name, "object": "model"}]}
+        listed = {"object": "list", "data": [{"id": self.server.owner.model, "object": "model"}]}
         self._send(200, json.dumps(listed).encode())
 
     def _send(self, status: int, body: bytes) -> None:

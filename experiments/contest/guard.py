@@ -68,9 +68,7 @@ class GuardedLM(dspy.LM):
 
     def __init__(self, guard: Guard, temperature: float) -> None:
         server = guard.server
-        super().__init__(
-            f"openai/{server.model_name}", api_base=server.url, api_key="simulated", temperature=temperature
-        )
+        super().__init__(f"openai/{server.model}", api_base=server.url, api_key="simulated", temperature=temperature)
         self.guard = guard
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dspy
+from simulated import SimulatedModel
 
 from dspy_semantic_backprop.testing import SimulatedServer
 
@@ -56,7 +57,7 @@ def run(heat: Heat) -> list[dict[str, Any]]:
     examples = sets(pipeline, heat.folder, heat.sizes, heat.seed)
     evaluate = dspy.Evaluate(devset=examples.held_out, metric=pipeline.metric, num_threads=1, display_progress=False)
     known: dict[str, float] = {}
-    with SimulatedServer(seed=heat.seed, noise=heat.noise) as judge:
+    with SimulatedModel(heat.seed, heat.noise).serve() as judge:
 
         def held_out(program: dspy.Module) -> float:
             key = json.dumps(program.dump_state(), default=str, sort_keys=True)
@@ -149,7 +150,7 @@ def raced(heat: Heat, examples: Sets, cap: int, rung: int) -> Outcome:
 def entered(heat: Heat, examples: Sets, cap: int) -> Iterator[tuple[Entry, BestSoFar, SimulatedServer]]:
     """A server of its own, the models behind their guard, and the observer."""
     pipeline = PIPELINES[heat.program]
-    with SimulatedServer(seed=heat.seed, noise=heat.noise) as server:
+    with SimulatedModel(heat.seed, heat.noise).serve() as server:
         guard = Guard(server, math.inf if OPTIMIZERS[heat.optimizer].bounded else cap)
         student, proposer = GuardedLM(guard, 0.0), GuardedLM(guard, 1.0)
         program = pipeline.build()

@@ -90,9 +90,9 @@ def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
         A result for each fault that made an answer wrong, and how many faults made none wrong.
     """
     with ExitStack() as stack:
-        worker = stack.enter_context(SimulatedServer(answer=Model(settings.seed)))
+        worker = stack.enter_context(SimulatedServer(Model(settings.seed)))
         readers = {
-            noise: stack.enter_context(SimulatedServer(answer=Model(settings.seed, noise))).lm(cache=False)
+            noise: stack.enter_context(SimulatedServer(Model(settings.seed, noise))).lm(cache=False)
             for noise in settings.noises
         }
         with dspy.context(lm=worker.lm(cache=False)):

@@ -19,8 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from simulated import SimulatedModel
+
 from dspy_semantic_backprop import Budget, Limits
-from dspy_semantic_backprop.testing import Faults, SimulatedServer
+from dspy_semantic_backprop.testing import Faults
 
 from .memory import measured
 from .process import Spec, compiled, run
@@ -51,9 +53,9 @@ def proxied(faults: Faults | None = None, latency: float = 0.0, seed: int = 0) -
         latency: Seconds that each request takes.
         seed: Of the model and its faults.
     """
-    server = SimulatedServer(seed=seed, latency=latency, faults=faults or Faults())
+    server = SimulatedModel(seed).serve(latency=latency, faults=faults)
     with server, Proxy(server.url) as proxy:
-        yield proxy, Spec(proxy.url, server.model_name)
+        yield proxy, Spec(proxy.url, server.model)
 
 
 def overspend(runs: int, seed: int, progress: Callable[[], None]) -> Row:

@@ -45,8 +45,8 @@ def serve(address: Any) -> None:
     def answer(prompt: Prompt) -> dict[str, Any]:
         return {name: f"{name} {next(count)} " + "of it " * 30 for name in prompt.names}
 
-    server = SimulatedServer(answer=answer, keep=1).start()
-    address.put((server.url, server.model_name))
+    server = SimulatedServer(answer, keep=1).start()
+    address.put((server.url, server.model))
     time.sleep(36_000)
 
 

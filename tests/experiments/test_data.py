@@ -16,10 +16,7 @@ from pathlib import Path
 import dspy
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from experiments.data import (  # noqa: E402
+from experiments.data import (
     SAMPLES,
     DataError,
     bbh,
@@ -29,6 +26,8 @@ from experiments.data import (  # noqa: E402
     liar,
     split_one_file,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PUBLISHED = Path(os.environ.get("DSPY_SB_DATA") or ROOT.parent / "shared" / "data")
 needs_published = pytest.mark.skipif(

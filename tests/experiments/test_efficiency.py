@@ -11,19 +11,17 @@ from typing import Any
 
 import dspy
 import pytest
+from contest.guard import BestSoFar, CapReached, Guard, GuardedLM
+from contest.pipelines import PIPELINES, counting, sets
+from contest.report import areas, differences, standings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import SimulatedModel
+from simulated.tasks import TASKS
+
+from dspy_semantic_backprop.programs import LayeredProgram, exact_match
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-
-from contest.guard import BestSoFar, CapReached, Guard, GuardedLM  # noqa: E402
-from contest.pipelines import PIPELINES, counting, sets  # noqa: E402
-from contest.report import areas, differences, standings  # noqa: E402
-
-from dspy_semantic_backprop.programs import LayeredProgram, exact_match  # noqa: E402
-from dspy_semantic_backprop.testing import SimulatedServer  # noqa: E402
-from dspy_semantic_backprop.testing.tasks import TASKS  # noqa: E402
 
 
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
@@ -54,7 +52,7 @@ def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
 def test_a_guard_never_lets_one_request_too_many_through(threads):
     program: Any = LayeredProgram()
     examples = counting(30, 0)
-    with SimulatedServer(latency=0.01) as server:
+    with SimulatedModel().serve(latency=0.01) as server:
         guard = Guard(server, 40)
         with dspy.context(lm=GuardedLM(guard, 1.0).copy(rollout_id=1)):
             evaluate = dspy.Evaluate(devset=examples, metric=exact_match, num_threads=threads, display_progress=False)
@@ -67,7 +65,7 @@ def test_a_guard_never_lets_one_request_too_many_through(threads):
 def test_answers_from_the_cache_are_not_counted():
     program: Any = LayeredProgram()
     (example,) = counting(1, 0)
-    with SimulatedServer() as server, dspy.context(lm=GuardedLM(Guard(server, 3), 0.0)):
+    with SimulatedModel().serve() as server, dspy.context(lm=GuardedLM(Guard(server, 3), 0.0)):
         first = program(**example.inputs())
         # The twins' one question may have been asked twice.
         assert server.requests in (2, 3)
@@ -87,7 +85,7 @@ def test_the_best_so_far_is_the_best_of_those_evaluated_on_all_examples():
 
     observer = BestSoFar(LayeredProgram(), len(examples))
     start = observer.state
-    with SimulatedServer() as server, dspy.context(lm=server.lm(), callbacks=[observer]):
+    with SimulatedModel().serve() as server, dspy.context(lm=server.lm(), callbacks=[observer]):
         evaluate = dspy.Evaluate(devset=examples, metric=exact_match, num_threads=1, display_progress=False)
         evaluate(taught("a", "b"), devset=examples[:5])
         assert observer.state == start

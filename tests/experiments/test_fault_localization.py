@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.cases import KINDS, Fault, faults
+from faults.claims import THINGS, System, claims, say
+from faults.reader import View, judge
+from faults.report import wilson
+from faults.shapes import SHAPES, rule
 from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-
-from faults.cases import KINDS, Fault, faults  # noqa: E402
-from faults.claims import THINGS, System, claims, say  # noqa: E402
-from faults.reader import View, judge  # noqa: E402
-from faults.report import wilson  # noqa: E402
-from faults.shapes import SHAPES, rule  # noqa: E402
 
 METHODS = {"semantic", "isolated", "shuffled", "last", "uniform", "judge"}
 

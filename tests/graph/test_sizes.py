@@ -134,7 +134,7 @@ def test_seconds_and_tokens_of_every_call(asynchronous):
 
 def test_answers_of_the_cache_took_no_tokens_and_the_users_own_accounts_stay_right():
     program = Pair()
-    with SimulatedServer(answer=echo) as server, dspy.context(lm=server.lm()):
+    with SimulatedServer(echo) as server, dspy.context(lm=server.lm()):
         with untyped.track_usage() as mine:
             fresh = trace(program, {"question": "why?"}, probe="never")
             cached = trace(program, {"question": "why?"}, probe="never")

@@ -60,7 +60,7 @@ def settled(server: Any) -> int:
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
 def test_no_budget_is_exceeded_by_sixteen_threads(kind, share):
     with served(slowly_careful, max_tokens=60) as server:
-        prices = {f"openai/{server.model_name}": PRICE}
+        prices = {f"openai/{server.model}": PRICE}
         whole = compiled(num_threads=16).detailed_results
         total = whole.total
         usd = (total.prompt_tokens * PRICE[0] + total.completion_tokens * PRICE[1]) / 1e6

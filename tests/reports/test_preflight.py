@@ -21,7 +21,8 @@ from dspy_semantic_backprop import (
     SetupError,
     TooManyFailures,
 )
-from dspy_semantic_backprop.testing import Faults, SimulatedServer
+from dspy_semantic_backprop.testing import Faults
+from experiments.simulated import SimulatedModel
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
@@ -155,7 +156,7 @@ def test_a_program_that_keeps_its_language_model_out_of_reach_is_said_to():
 
 
 def test_the_rule_based_model_flips_when_it_is_warm():
-    with SimulatedServer(noise=0.2) as server, dspy.context(lm=server.lm(temperature=1.0)):
+    with SimulatedModel(noise=0.2).serve() as server, dspy.context(lm=server.lm(temperature=1.0)):
         examples = [
             dspy.Example(question=f"Work out: ({n} + 2 * 3 - 1) =", answer=str(n + 5)).with_inputs("question")
             for n in range(30)

@@ -15,7 +15,8 @@ from dspy.teleprompt.simba_utils import append_a_rule, wrap_program
 
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match
 from dspy_semantic_backprop.testing import SimulatedServer
-from dspy_semantic_backprop.testing.tasks import CUES, FORMS, TASKS
+from experiments.simulated import SimulatedModel
+from experiments.simulated.tasks import CUES, FORMS, TASKS
 
 HIDDEN = "Work out an intermediate step that helps solve the problem."
 METHODS = {skill.sentence for skill in TASKS["object_counting"].skills}
@@ -24,7 +25,7 @@ NUMBER = FORMS["number"].sentence
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SimulatedServer]:
-    with SimulatedServer() as running:
+    with SimulatedModel().serve() as running:
         yield running
 
 

@@ -17,8 +17,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 Kind = Literal["number", "option", "word", "words", "text"]
-_LONGEST = 50_000
 _GAP = r"[^.\n]{0,40}"
+
+LONGEST = 50_000
+"""How many characters of one field the simulated model reads."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Skill:
 
     def named_in(self, text: str) -> bool:
         """Whether the text teaches this skill."""
-        return bool(re.search(self.pattern, text[:_LONGEST], re.IGNORECASE))
+        return bool(re.search(self.pattern, text[:LONGEST], re.IGNORECASE))
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ _OPTION = re.compile(r"\(([A-Z])\) ([^\n\"]+)")
 def parse_options(text: str) -> dict[str, str]:
     """The options of a question, from letter to text."""
     options: dict[str, str] = {}
-    for line in text[:_LONGEST].partition("Options:")[2].strip().split("\n"):
+    for line in text[:LONGEST].partition("Options:")[2].strip().split("\n"):
         match = _OPTION.match(line.strip())
         if not match:
             break
@@ -393,5 +395,5 @@ def find(text: str) -> tuple[Task, Any] | None:
     Arguments:
         text: any text; only its beginning is read when it is very long.
     """
-    parsed = ((task, task.parse(text[:_LONGEST])) for task in _ALL)
+    parsed = ((task, task.parse(text[:LONGEST])) for task in _ALL)
     return next(((task, question) for task, question in parsed if question is not None), None)

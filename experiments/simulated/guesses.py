@@ -10,8 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from .prompt import LONGEST
-from .tasks import CUES, FORMS, Kind, Skill, parse_options
+from .tasks import CUES, FORMS, LONGEST, Kind, Skill, parse_options
 
 HARMLESS = ("Read everything carefully.", "Take your time.", "Work with great care.", "Be precise.")
 PLAIN = "Questions with short answers that follow from what is given."

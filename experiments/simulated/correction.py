@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .prompt import Prompt, unescaped
+from dspy_semantic_backprop.testing import Prompt
+
+from .phrases import unescaped
 
 _ASKED = re.compile(r"should have given ([^\n;]+?), not ([^\n;]+?)(?:;|\.(?:\s|$))")
 _NEW = "new_"
 
 
-def asks_to_amend(prompt: Prompt) -> bool:
+def asks_to_correct(prompt: Prompt) -> bool:
     """Whether a prompt shows an output with a wanted change, and asks for the output as it should have been."""
     return "wanted_change" in prompt.inputs and all(name.startswith(_NEW) for name in prompt.names)
 
 
-def amended(prompt: Prompt) -> dict[str, Any]:
+def corrected(prompt: Prompt) -> dict[str, Any]:
     """The output fields as wanted; as they were where the change names no value."""
     before = prompt.inputs.get("step_output", "")
     values = {}

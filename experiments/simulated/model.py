@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .amending import amended, asks_to_amend
-from .guessing import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
-from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE
-from .prompt import Prompt, unescaped
+from dspy_semantic_backprop.testing import Faults, Prompt, SimulatedServer
+
+from .correction import asks_to_correct, corrected
+from .guesses import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
+from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE, unescaped
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
 
 _METHOD_LUCK = 0.3
@@ -46,27 +49,44 @@ _BLOCK = re.compile(r"```(?:\w*\n)?(.*?)```", re.DOTALL)
 _EDGES = " .\"'`"
 
 
+@dataclass(frozen=True)
 class SimulatedModel:
     """A language model made of rules.
 
     Arguments:
         seed: decides which questions are easy, which sentences are chosen, and what slips.
         noise: share of the solver's answers that slip, 0 to 1.
+
+    Raises:
+        ValueError: if the noise is no share.
     """
 
-    def __init__(self, seed: int = 0, noise: float = 0.0) -> None:
-        if not 0 <= noise <= 1:
-            raise ValueError(f"noise must be a share between 0 and 1, got {noise}")
-        self.seed = seed
-        self.noise = noise
+    seed: int = 0
+    noise: float = 0.0
 
-    def answer(self, prompt: Prompt) -> dict[str, Any] | str:
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"noise must be a share between 0 and 1, got {self.noise}")
+
+    def serve(self, *, faults: Faults | None = None, latency: float = 0.0) -> SimulatedServer:
+        """A server of this model, not started yet; its name tells its settings, so that logs and caches find it again.
+
+        Arguments:
+            faults: how often the server misbehaves.
+            latency: seconds that each request takes at least.
+        """
+        faults = faults or Faults()
+        settings = json.dumps([self.seed, self.noise, asdict(faults)])
+        name = f"simulated-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+        return SimulatedServer(self, model=name, seed=self.seed, faults=faults, latency=latency)
+
+    def __call__(self, prompt: Prompt) -> dict[str, Any] | str:
         """Output values by field name, or a text where the prompt asks for no fields."""
         names = _results(prompt)
         if not prompt.outputs:
             return self._plain(prompt)
-        if asks_to_amend(prompt):
-            return amended(prompt)
+        if asks_to_correct(prompt):
+            return corrected(prompt)
         if any(map(_PROPOSES.search, names)):
             return self._propose(prompt)
         if any(map(_CRITICISES.search, names)) and not any(map(_ANSWERS.search, names)):

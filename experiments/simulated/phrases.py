@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .tasks import LONGEST
+
 CARRIED = re.compile(r"intermediate result is ([^\n\"]+?)(?= \(|\.(?:\s|$|[\"'])|[\"\n]|$)")
 CARRIED_CUE = re.compile(r"intermediate result is \w+ \(([a-z ]+): ([^\n\"]*?)\)\.")
 LOOSE = re.compile(r"seems that the answer is ([^\n]+?) (?:in total|here)\b")
@@ -16,3 +18,8 @@ EXPECTED = re.compile(
     r"(?=[\n;\"\u201d`]|\.?[\"']?(?:\s*$|(?-i:\.\s+[A-Z]))|,? (?:but|not|and not)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
+
+
+def unescaped(text: str) -> str:
+    """A text that may be JSON, with its line ends and quotation marks as they were."""
+    return text[:LONGEST].replace("\\n", "\n").replace('\\"', '"')
