@@ -14,13 +14,14 @@ import sys
 import sysconfig
 import types
 from functools import lru_cache
+from pathlib import Path
 
 Position = tuple[str, int, int, int, int]
 """File, first line, first column, last line, last column; -1 where the interpreter keeps no columns."""
 Frame = tuple[types.CodeType, int]
 """A code object and the instruction that it had reached."""
 
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_HERE = str(Path(__file__).resolve().parents[2])
 
 
 def _folder(package: str) -> str:
@@ -28,7 +29,7 @@ def _folder(package: str) -> str:
     return os.path.join(os.path.dirname(str(spec.origin if spec else package)), "")
 
 
-# The package's reference programs are programs like anyone's.
+# The room of the graph alone: the package's reference programs are programs like anyone's.
 _LIBRARIES = (_folder("dspy"), _folder("anyio"), os.path.join(_HERE, ""))
 _STANDARD = os.path.join(sysconfig.get_paths()["stdlib"], "")
 _SITE = f"{os.sep}site-packages{os.sep}"
