@@ -27,7 +27,7 @@ from .._graph.trace import OUTPUT, Trace
 from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
-from .._session.lm import Passage, is_provider_failure, passage
+from .._session.lm import OutsideCalls, Passage, is_provider_failure, passage
 from .metric import Grade, Metric
 from .reuse import Memory, Reuse
 
@@ -246,7 +246,11 @@ class _Execution:
             try:
                 with anyio.fail_after(evaluator.limits.example):
                     returned, error, trace = await capture(
-                        self.program, dict(example.inputs()), names=self.names, limiter=evaluator.limiter
+                        self.program,
+                        dict(example.inputs()),
+                        names=self.names,
+                        limiter=evaluator.limiter,
+                        hook=OutsideCalls(),
                     )
             except TimeoutError:
                 here.over = True

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._session.journal import Answered
     from .evidence.code.program_slice import ProgramCode
     from .evidence.code.sites import Position
 
@@ -127,8 +126,8 @@ class Trace:
         code: What the program's code says about its data flow; None where there is no source to read.
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
-        answers: Call id -> what a language model was asked in it, as a digest, and answered, in order; empty outside
-            of a run.
+        answers: Call id -> what whoever had the program recorded noted of a language model's answers in it, in order;
+            the graph does not look at it.
         blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
 
@@ -145,5 +144,5 @@ class Trace:
     ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
     code: ProgramCode | None = field(default=None, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
-    answers: Mapping[str, tuple[tuple[str, Answered], ...]] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()

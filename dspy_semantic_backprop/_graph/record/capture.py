@@ -16,9 +16,9 @@ from ..._concurrency import in_thread
 from ..evidence.replay.copying.effects import watched
 from ..evidence.replay.copying.replica import kept
 from ..trace import Trace
-from .callbacks import Callbacks
+from .hook import Hook, NoHook
 from .names import UNNAMED, Names
-from .recorder import Entries, Recorder
+from .recorder import Callbacks, Entries, Recorder
 from .recording import Recording
 from .usage import CallUsage
 
@@ -26,7 +26,12 @@ _RECORDER = Recorder()
 
 
 async def capture(
-    program: dspy.Module, inputs: Mapping[str, Any], *, names: Names, limiter: anyio.CapacityLimiter
+    program: dspy.Module,
+    inputs: Mapping[str, Any],
+    *,
+    names: Names,
+    limiter: anyio.CapacityLimiter,
+    hook: Hook | None = None,
 ) -> tuple[Any, BaseException | None, Trace]:
     """Run a program on one example's inputs and record it.
 
@@ -36,16 +41,17 @@ async def capture(
         inputs: Its keyword arguments.
         names: The names of its predictors.
         limiter: Bounds how many synchronous programs run at once.
+        hook: Is told of the calls to language models; None tells nobody.
 
     Returns:
         What the program returned (None where it raised), what it raised (None where it returned), and
         the trace. Only `Exception` is caught.
     """
-    recording = Recording(names)
+    recording = Recording(names, hook or NoHook())
     given, uncopied = kept(inputs)
     outside = contextvars.Context().run(lambda: dspy.settings.trace)
     before = len(outside or ())
-    callbacks = Callbacks(dspy.settings.callbacks or [], _RECORDER, _RECORDER.need)
+    callbacks = Callbacks(dspy.settings.callbacks or [], _RECORDER)
     usage = CallUsage(dspy.settings.usage_tracker, keep=bool(dspy.settings.track_usage))
     recording.usage = usage.tokens
     overrides: dict[str, Any] = {"semantic_recording": recording, "callbacks": callbacks, "usage_tracker": usage}

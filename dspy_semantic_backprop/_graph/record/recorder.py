@@ -1,25 +1,22 @@
 """DSPy's callback that fills the record of the execution that it finds in DSPy's context.
 
-Executions in other threads and tasks, and other uses of DSPy, never mix. No method is patched. It takes part in
-DSPy's dispatch only where there is something to record; calls that no callback reports are taken from DSPy's
-own trace.
+Executions in other threads and tasks, and other uses of DSPy, never mix. No method is patched. Calls that no
+callback reports are taken from DSPy's own trace.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import dspy
 from dspy.utils.callback import BaseCallback
 
-from ..._session.lm.client import is_metered
-from ..._session.lm.purpose import outside_begins, outside_ends
 from ..evidence.replay.copying.effects import pause, resume
 from ..trace import Aside
-from .callbacks import Need
 from .recording import TOOL, Recording, strand, within_predictor
 from .usage import CURRENT
 from .values import snapshot
@@ -29,20 +26,6 @@ _LOGGER = logging.getLogger(__name__)
 
 class Recorder(BaseCallback):
     """Passes calls on to the recording of the current execution, if there is one."""
-
-    def need(self, instance: Any) -> Need:
-        """What `on_module_start` and the others would record of a dispatch for this instance."""
-        recording = _recording()
-        if recording is None:
-            return "none"
-        if recording.home is None:
-            return "all"
-        if isinstance(instance, dspy.Predict):
-            return "call"
-        if isinstance(instance, (dspy.Module, dspy.Adapter)):
-            return "none"
-        # Of a metered language model's calls only those outside of predictors are recorded; others pass here alone.
-        return "none" if isinstance(instance, dspy.BaseLM) and is_metered(instance) and within_predictor() else "all"
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Record the start of a predictor's call, or what a retriever was asked."""
@@ -83,16 +66,20 @@ class Recorder(BaseCallback):
         self._answered(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record what a language model was asked outside of any predictor, and count it where nobody else does."""
+        """Record what a language model was asked outside of any predictor."""
         recording = _recording()
-        outside_begins(instance, call_id)
-        if recording is not None and not within_predictor():
+        if recording is None:
+            return
+        recording.hook.lm_begins(instance, call_id)
+        if not within_predictor():
             recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
             recording.paused[call_id] = pause(), None
 
     def on_lm_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         """Record what it answered."""
-        outside_ends(call_id)
+        recording = _recording()
+        if recording is not None:
+            recording.hook.lm_ends(call_id)
         self._answered(call_id, outputs, exception)
 
     def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
@@ -161,6 +148,38 @@ def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
         arguments["k"] = getattr(instance, "k", None)
     given = [*inputs.get("args", ()), *(arguments.pop(name) for name in ("query",) if name in arguments)]
     return str([*given, *sorted(arguments.items())])
+
+
+class Callbacks(list[BaseCallback]):
+    """The user's callbacks and the recorder, which is left out where it has nothing to record.
+
+    DSPy dispatches around every module and every `format` and `parse` of an adapter as soon as any callback is
+    installed, and binds the arguments by inspection each time: 5 % of the time that a call takes through a real
+    client and a server without latency, and deep in a recursion a `TypeError` in place of the program's own error.
+    It adds this list to the instance's own at each dispatch, and a list may answer that. Whatever DSPy does with
+    the list in another version ends in the ordinary dispatch, with the same record.
+
+    Args:
+        users: The callbacks that are installed anyway.
+        recorder: The recorder.
+    """
+
+    def __init__(self, users: Iterable[BaseCallback], recorder: BaseCallback) -> None:
+        super().__init__([*(one for one in users if one is not recorder), recorder])
+        self._recorder = recorder
+
+    def __add__(self, others: Any) -> Any:
+        recording = _recording()
+        instance = sys._getframe(1).f_locals.get("instance")
+        recorded = isinstance(instance, (dspy.Predict, dspy.Retrieve))
+        if (
+            recorded
+            or recording is None
+            or recording.home is None
+            or not isinstance(instance, (dspy.Module, dspy.Adapter))
+        ):
+            return super().__add__(others)
+        return [one for one in self if one is not self._recorder] + others
 
 
 class Entries(list[Any]):

@@ -13,9 +13,9 @@ from typing import Any
 
 import dspy
 
-from ..._session.journal import Answered
 from ..evidence.code.sites import Frame, chain, frames
 from ..trace import OUTPUT, Aside, Call, Trace
+from .hook import Hook, NoHook
 from .names import UNNAMED, Names
 from .order import name_calls
 from .reads import further, watch_reads
@@ -32,11 +32,12 @@ class Recording:
     """The record of one execution while it grows. Thread-safe."""
 
     names: Names
+    hook: Hook = field(default_factory=NoHook)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
-    answers: dict[str, list[tuple[str, Answered]]] = field(default_factory=dict)
+    answers: dict[str, list[Any]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=lambda: _Outside())
     callers: set[str] = field(default_factory=set)
     paused: dict[str, Any] = field(default_factory=dict)

@@ -3,12 +3,13 @@
 from .ask import REPETITIONS, Reply, ask, ask_once, limit
 from .client import install, metered, sampling
 from .failures import is_fatal, is_provider_failure, is_transient
-from .purpose import Answers, Memory, Passage, about, current, passage
+from .purpose import Answers, Memory, OutsideCalls, Passage, about, current, passage
 from .uncached import never_cached, uncached
 
 __all__ = [
     "Answers",
     "Memory",
+    "OutsideCalls",
     "Passage",
     "REPETITIONS",
     "Reply",

@@ -140,33 +140,36 @@ def about(predictor: str) -> Iterator[None]:
         yield
 
 
-def outside_begins(lm: Any, call_id: str) -> None:
-    """Let a call through that goes to a language model which the program keeps where we cannot replace it.
+class OutsideCalls:
+    """Books calls to language models that the program keeps where we cannot replace them: a hook for a recorder.
 
     Such a model, in a closure or a global, retries by itself: room is kept for all its retries.
-
-    Args:
-        lm: The language model that is about to be called.
-        call_id: DSPy's id of the call.
-
-    Raises:
-        BudgetSpent: If it does not fit into the budget.
-        Abandoned: If nobody waits for the work any more.
     """
-    here = current()
-    if here.ledger is None or is_metered(lm):
-        return
-    if here.over:
-        raise Abandoned("nobody waits for this example any more")
-    one = bound_of(lm, here.ledger.budget, "", {})
-    tries = 1 + (getattr(lm, "num_retries", 0) or 0)
-    bound = Bound(one.calls * tries, one.tokens * tries, one.usd * tries)
-    here.tickets[call_id] = here.ledger.enter_now((here.purpose, ""), bound)
 
+    def lm_begins(self, lm: Any, call_id: str) -> None:
+        """Let a call through.
 
-def outside_ends(call_id: str) -> None:
-    """Such a call has ended; what it cost was booked when the client reported it."""
-    here = current()
-    ticket = here.tickets.pop(call_id, None)
-    if here.ledger is not None and ticket is not None:
-        here.ledger.leave(ticket)
+        Args:
+            lm: The language model that is about to be called; a metered one books itself.
+            call_id: DSPy's id of the call.
+
+        Raises:
+            BudgetSpent: If it does not fit into the budget.
+            Abandoned: If nobody waits for the work any more.
+        """
+        here = current()
+        if here.ledger is None or is_metered(lm):
+            return
+        if here.over:
+            raise Abandoned("nobody waits for this example any more")
+        one = bound_of(lm, here.ledger.budget, "", {})
+        tries = 1 + (getattr(lm, "num_retries", 0) or 0)
+        bound = Bound(one.calls * tries, one.tokens * tries, one.usd * tries)
+        here.tickets[call_id] = here.ledger.enter_now((here.purpose, ""), bound)
+
+    def lm_ends(self, call_id: str) -> None:
+        """The call has ended; what it cost was booked when the client reported it."""
+        here = current()
+        ticket = here.tickets.pop(call_id, None)
+        if here.ledger is not None and ticket is not None:
+            here.ledger.leave(ticket)
