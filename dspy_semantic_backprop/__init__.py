@@ -18,7 +18,7 @@ from ._optimizer import Explanation, SemanticGradientDescent
 from ._reports.diagnose.record import Diagnosis
 from ._reports.placebo.record import Placebo
 from ._reports.preflight.record import Preflight
-from ._session.budget import Budget
+from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
 
@@ -36,10 +36,12 @@ __all__ = [
     "Preflight",
     "ProgramError",
     "ProgramGraph",
+    "Purpose",
     "SemanticBackpropError",
     "SemanticGradientDescent",
     "SemanticProposer",
     "SetupError",
+    "Spent",
     "TooManyFailures",
     "aprogram_graph",
     "atrace",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import dspy
 
 from ._errors import SetupError
-from ._evaluate.evaluate import brief
+from ._evaluate.outcome import brief
 from ._graph.record.capture import runner
 from ._session.budget import Budget
 from ._session.lm.prices import longest_answer, price_of

@@ -20,9 +20,9 @@ from ._decide.final import Committing, planned
 from ._decide.gate import looks_of
 from ._decide.pool import Pool
 from ._errors import BudgetSpent, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
-from ._evaluate.evaluate import Outcome, Scored, mean, scored
+from ._evaluate.outcome import Outcome, Scored, mean, scored
 from ._evaluate.reuse import Reuse
-from ._evaluate.scale import scale_of
+from ._evaluate.score_range import score_range
 from ._propose.candidate import Candidate, changed, clone, read, write
 from ._propose.choose import Standing
 from ._propose.screen import Screen
@@ -31,7 +31,7 @@ from ._reports.preflight.doubts import of_scores, of_sizes
 from ._reports.preflight.regrade import regraded
 from ._reports.records import candidate_records, step_record
 from ._reports.result import Ending, Final, Result, StepRecord
-from ._session.budget import Spent
+from ._session.budget import Purpose, Spent
 from ._session.events import Event, GradientsReady, Projected, RunDone, RunStarted, StepDone, publish
 from ._session.journal import Journal
 from ._session.lm.prices import quick
@@ -229,7 +229,7 @@ class Descent(Run):
 
         def right(outcomes: Sequence[Outcome]) -> bool:
             scores = [outcome.score for outcome in scored(outcomes)]
-            scale = scale_of(scores, perfect)
+            scale = score_range(scores, perfect)
             return scale.known and all(score >= scale.best for score in scores)
 
         # The rest is only run where what is known leaves nothing to gain.
@@ -271,7 +271,7 @@ class Descent(Run):
         self, what: str, pool: Pool, candidate: Candidate, parent: Candidate, ids: Sequence[int]
     ) -> Sequence[Outcome]:
         examples = self.trainset if what == "train" else self.examples
-        purpose = "forward" if what == "train" or candidate == self.start else "gate"
+        purpose = Purpose.FORWARD if what == "train" or candidate == self.start else Purpose.GATE
         before = scored([pool[parent].outcomes[at] for at in ids if at in pool[parent].outcomes])
         edited = frozenset(changed(parent, candidate))
         reuse = Reuse({outcome.example_id: outcome for outcome in before}, edited)
@@ -287,7 +287,7 @@ class Descent(Run):
         )
 
     def _measure(self, executions: int, seconds: float) -> None:
-        spent = self.ledger.by_purpose.get("forward", Spent())
+        spent = self.ledger.by_purpose.get(Purpose.FORWARD, Spent())
         self.projection = measured(self.projection, executions, spent, seconds)
         # What depends on the clock would not be told again alike by a run that is resumed.
         publish(self.subscribers, Projected(self.projection))

@@ -15,8 +15,8 @@ from . import _checks as arguments
 from ._backward.cache import GradientCache
 from ._concurrency import Interrupt, run_sync
 from ._errors import SetupError, told_to_callers
-from ._evaluate.evaluate import scored
 from ._evaluate.metric import adapt
+from ._evaluate.outcome import scored
 from ._graph.evidence.replay.probe import Probe
 from ._loop import Descent
 from ._propose.candidate import read

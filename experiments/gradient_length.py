@@ -17,6 +17,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dspy_semantic_backprop import Purpose
+
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
@@ -29,7 +31,7 @@ from dspy_semantic_backprop._backward.text import tokens
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import passage
+from dspy_semantic_backprop._session.lm import for_purpose
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
 
 
@@ -76,7 +78,7 @@ def lengths(depth: int, collect: Any, summary: int) -> tuple[list[int], int, dic
 
     with SimulatedServer(swelling(summary)) as server:
         lm = server.lm(cache=False)
-        with dspy.context(lm=lm), passage("backward", Ledger(), lm=lm) as here:
+        with dspy.context(lm=lm), for_purpose(Purpose.BACKWARD, Ledger(), lm=lm) as here:
             gradients = asyncio.run(sweep())
         return (
             [tokens(str(gradients[f"step[{depth - far}]"])) for far in range(1, depth + 1)],

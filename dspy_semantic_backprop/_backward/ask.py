@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from .._session.lm import REPETITIONS, Reply, ask_once, current, sampling
+from .._session.lm import REPETITIONS, Reply, ask_once, lm_context, sampling
 from .cache import key_of
 from .tally import note
 
@@ -31,10 +31,10 @@ async def asked(signature: Any, inputs: Mapping[str, str], *, again: bool = Fals
         LMError: What the provider refused to answer after all retries.
         ModelUnavailable: For failures that no retry can change.
     """
-    here = current()
+    here = lm_context()
     rollout = here.rollout * REPETITIONS
     key = key_of([_version(signature), sampling(dspy.settings.lm), dict(inputs), rollout])
-    found = here.answers.get(key) if here.answers is not None else None
+    found = here.cache.get(key) if here.cache is not None else None
     if found is not None:
         note("cache hit")
         return Reply(found)
@@ -43,14 +43,14 @@ async def asked(signature: Any, inputs: Mapping[str, str], *, again: bool = Fals
     fields = {name: str(value) for name, value in reply.fields.items() if value is not None}
     if not fields:
         note("unreadable")
-    elif here.answers is not None:
+    elif here.cache is not None:
         # A reply of which nothing can be read is no answer: another run may ask again.
         _keep(key, fields)
     return Reply(fields, reply.text)
 
 
 def _keep(key: str, fields: Mapping[str, str]) -> None:
-    answers = current().answers
+    answers = lm_context().cache
     assert answers is not None
     try:
         answers.put(key, fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._evaluate.evaluate import Scored, brief
+from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT, Call
 from .gradient import Direction, Message, wish
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._concurrency import gather
-from .._session.lm import about
+from .._session.lm import for_predictor
 from .ask import asked
 from .gradient import Direction, Message, Reading, TextGradient
 from .judge import is_blank, refuses, repeats, says_no_change, severity_of, stands_in, words
@@ -61,7 +61,7 @@ class Semantic:
         async def judge(part: Sequence[Any]) -> list[Direction]:
             return await _Hearing(Sheet(reading, arrivals, part, self.form), len(parts)).directions()
 
-        with about(reading.reader.predictor):
+        with for_predictor(reading.reader.predictor):
             judged = await gather(judge, parts)
         members = [member for part in parts for member in part]
         directions = [direction for part in judged for direction in part[:-1]]

@@ -23,15 +23,15 @@
 
 from __future__ import annotations
 
-from .._session.lm import current
+from .._session.lm import lm_context
 
 
 def note(name: str, times: int = 1) -> None:
-    """Count something that happened in the passage that this call belongs to.
+    """Count something that happened, in the context that this call belongs to.
 
     Args:
         name: What happened; see the table of this room.
         times: How often.
     """
     if times:
-        current().tally[name] += times
+        lm_context().tally[name] += times

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .._evaluate.evaluate import Outcome, Scored
+from .._evaluate.outcome import Outcome, Scored
 
 RESAMPLES = 9_999
 """How many random sign flips, or bootstrap samples, where there are too many to try them all."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._concurrency import gather
-from .._evaluate.evaluate import Scored
+from .._evaluate.outcome import Scored
 from .._propose.candidate import Candidate, changed
 from .comparison import Comparison
 from .pool import Pool

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import dspy
 
 from .._errors import BudgetSpent
-from .._evaluate.evaluate import scored
+from .._evaluate.outcome import scored
 from .._evaluate.reuse import Reuse
 from .._propose.candidate import Candidate, changed
 from .._reports.result import Final
-from .._session.budget import Bound, Budget, Spent
+from .._session.budget import Bound, Budget, Purpose, Spent
 from .._session.journal import digest_of
 from .._session.projection import Projection, project
 from .._session.run import Run, Settings
@@ -31,7 +31,6 @@ LEAST = 10
 """On fewer fresh examples than these nothing can be seen, and none are kept."""
 BLOCK = 8
 """So many examples are evaluated at once: a budget that ends in between loses no more."""
-PURPOSE = "final"
 
 
 def affordable(budget: Budget | None, predictors: int) -> float:
@@ -106,7 +105,7 @@ class Committing:
         runs = int(min(2 * fresh + len(self.split.decide), room))
         need = {name: amount * runs for name, amount in each.items()}
         bound = Bound(math.ceil(need["calls"]), math.ceil(need["tokens"]), need["usd"])
-        self.run.ledger.reserve(PURPOSE, bound, runs)
+        self.run.ledger.reserve(Purpose.FINAL, bound, runs)
         self.seconds = seconds * MARGIN * runs / executions
 
     def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
@@ -130,7 +129,7 @@ class Committing:
             return None
         fresh = None
         # The loop is over: what was kept is for whatever is needed now.
-        self.run.ledger.reserve("", Bound(0), 0)
+        self.run.ledger.reserve(None, Bound(0), 0)
         try:
             fresh = await self._fresh(incumbent) if self.split.fresh else None
             for one in (self.pool.start, incumbent):
@@ -146,12 +145,12 @@ class Committing:
     async def _fresh(self, incumbent: Candidate) -> Comparison:
         ids = self.split.fresh
         examples = [self.examples[number] for number in ids]
-        old = await self.run.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=PURPOSE)
+        old = await self.run.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=Purpose.FINAL)
         known = {outcome.example_id: outcome for outcome in scored(old)}
         reuse = Reuse(known, frozenset(changed(self.pool.start, incumbent)))
         downstream = self.run.settings.method.downstream
         new = await self.run.evaluate(
-            "fresh", examples, incumbent, ids=ids, purpose=PURPOSE, reuse=reuse if downstream else None
+            "fresh", examples, incumbent, ids=ids, purpose=Purpose.FINAL, reuse=reuse if downstream else None
         )
         return Comparison.of(old, new)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .._evaluate.evaluate import Outcome
+from .._evaluate.outcome import Outcome
 from .._propose.candidate import Candidate
 from .comparison import Comparison
 

@@ -1,15 +1,11 @@
-"""Many examples -> one outcome each: scored, or failed for a reason that is not the program's.
-
-Failure is a type and never a number: an example that the provider would not answer is missing. What
-the program itself got wrong, an unreadable answer or an exception of its own, is scored and explained.
-"""
+"""Many examples -> one outcome each: scored, or failed for a reason that is not the program's."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,57 +20,14 @@ from .._graph.record.capture import capture
 from .._graph.record.names import UNNAMED, Codes, Names
 from .._graph.record.values import describe
 from .._graph.trace import OUTPUT, Trace
+from .._session.budget import Purpose
 from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
-from .._session.lm import OutsideCalls, Passage, is_provider_failure, passage
+from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
 from .metric import Grade, Metric
-from .reuse import Memory, Reuse
-
-
-@dataclass(frozen=True)
-class Scored:
-    """An example that the program was run and graded on.
-
-    Args:
-        example_id: The example's position in its set.
-        example: The example.
-        score: In metric points.
-        feedback: The metric's words; None where it has none.
-        graph: The computation graph of this very execution, as its values suggest it.
-        trace: The record of this very execution, from which the graph can be proved.
-        raised: What the program raised; None where it returned.
-        strayed: Whether the program was to reuse an earlier execution's answers and did not repeat itself.
-        returned: What it returned, as the metric was given it.
-    """
-
-    example_id: int
-    example: dspy.Example
-    score: float
-    feedback: str | None
-    graph: ComputationGraph = field(repr=False)
-    trace: Trace = field(repr=False)
-    raised: BaseException | None = None
-    strayed: bool = False
-    returned: Any = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An example that could not be run: it is missing, not wrong.
-
-    Args:
-        example_id: The example's position in its set.
-        example: The example.
-        error: The provider's failure, as text.
-    """
-
-    example_id: int
-    example: dspy.Example
-    error: str
-
-
-Outcome = Scored | Failed
+from .outcome import Failed, Outcome, Scored, brief
+from .reuse import Reuse, ReusedAnswers
 
 
 @dataclass(frozen=True)
@@ -107,7 +60,7 @@ class Evaluator:
         examples: Sequence[dspy.Example],
         *,
         ids: Sequence[int] | None = None,
-        purpose: str = "forward",
+        purpose: Purpose = Purpose.FORWARD,
         where: str = "",
         reuse: Reuse | None = None,
     ) -> tuple[Outcome, ...]:
@@ -154,7 +107,13 @@ class Evaluator:
             )
 
     async def grade(
-        self, example_id: int, example: dspy.Example, returned: Any, *, purpose: str = "metric", where: str = ""
+        self,
+        example_id: int,
+        example: dspy.Example,
+        returned: Any,
+        *,
+        purpose: Purpose = Purpose.METRIC,
+        where: str = "",
     ) -> Grade:
         """Grade what a program returned for an example.
 
@@ -182,22 +141,22 @@ class Evaluator:
             return None
         title = _title(example_id, example)
         ask = functools.partial(self._ask, program, example, returned, graph, title)
-        return (await self._asked("metric", where, returned, title, lambda: Grade(0.0, ask()))).feedback
+        return (await self._asked(Purpose.METRIC, where, returned, title, lambda: Grade(0.0, ask()))).feedback
 
-    async def _asked(self, purpose: str, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
+    async def _asked(self, purpose: Purpose, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
         journal = self.ledger.journal
         key = digest_of(["grade", purpose, where, _values(returned)]) if journal else ""
         known = journal.take(key) if journal else None
         if known is not None:
             return Grade(**known)
         self.ledger.metric_call(purpose)
-        with passage(purpose, self.ledger, where=where) as here:
+        with for_purpose(purpose, self.ledger, where=where) as here:
             grade = await self._in_time(ask, here, title)
         if journal:
             journal.keep("grade", key, plain(grade))
         return grade
 
-    async def _in_time(self, ask: Callable[[], Grade], here: Passage, title: str) -> Grade:
+    async def _in_time(self, ask: Callable[[], Grade], here: LMContext, title: str) -> Grade:
         try:
             with anyio.fail_after(self.limits.metric):
                 return await in_thread(ask, self.limiter)
@@ -232,7 +191,7 @@ class _Execution:
     evaluator: Evaluator
     program: dspy.Module
     names: Names
-    purpose: str
+    purpose: Purpose
     where: str
     reuse: Reuse | None
 
@@ -241,8 +200,8 @@ class _Execution:
         evaluator = self.evaluator
         where = f"{self.where}, example {example_id}"
         name_of = self._name_of
-        memory = Memory() if self.reuse is None else self.reuse.memory(example_id)
-        with passage(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
+        memory = ReusedAnswers() if self.reuse is None else self.reuse.memory(example_id)
+        with for_purpose(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
             try:
                 with anyio.fail_after(evaluator.limits.example):
                     returned, error, trace = await capture(
@@ -285,9 +244,9 @@ class _Execution:
         if raised is not None:
             grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
         else:
-            purpose = "final" if self.purpose == "final" else "metric"
+            purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
             grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
-            if grade.feedback is None and purpose != "final":
+            if grade.feedback is None and purpose is not Purpose.FINAL:
                 words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
                 grade = Grade(grade.score, words)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
@@ -299,20 +258,3 @@ def _title(example_id: int, example: dspy.Example) -> str:
 
 def _values(returned: Any) -> Any:
     return returned.toDict() if isinstance(returned, dspy.Prediction) else returned
-
-
-def scored(outcomes: Sequence[Outcome]) -> tuple[Scored, ...]:
-    """The outcomes that are not missing."""
-    return tuple(outcome for outcome in outcomes if isinstance(outcome, Scored))
-
-
-def mean(outcomes: Sequence[Outcome]) -> float:
-    """The mean score of the outcomes that are not missing, in metric points; NaN where there is none."""
-    scores = [outcome.score for outcome in scored(outcomes)]
-    return math.fsum(scores) / len(scores) if scores else math.nan
-
-
-def brief(values: Mapping[str, Any], width: int = 80) -> str:
-    """Values in one short line, for messages."""
-    text = ", ".join(f"{name}={str(value)!r}" for name, value in values.items())
-    return text if len(text) <= width else text[: width - 3] + "..."

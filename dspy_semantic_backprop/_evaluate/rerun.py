@@ -36,13 +36,12 @@ from .._graph.record.names import Names
 from .._graph.record.recorder import asked_lm, asked_tool
 from .._graph.record.values import describe, snapshot
 from .._graph.trace import Call, Trace
+from .._session.budget import Purpose
 from .._session.ledger import Ledger
-from .._session.lm import install, is_provider_failure, metered, passage
+from .._session.lm import for_purpose, install, is_provider_failure, metered
 
 SECONDS = 600.0
 """The longest that one rerun may take: a changed answer may make a loop endless."""
-PURPOSE = "check"
-"""What a rerun's language-model calls are booked under."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ async def rerun(
     now = pristine.surroundings.again()
     pristine.surroundings.restore()
     try:
-        with passage(PURPOSE, ledger) as here:
+        with for_purpose(Purpose.CHECK, ledger) as here:
             session, program = _prepared(pristine, trace, changes, ledger, allow_effects)
             returned, error = await _run(program, session, allow_effects, limiter, seconds)
     finally:
@@ -118,7 +117,7 @@ async def _run(
                 semantic_recording=None,
                 adapter=_Adapter(),
                 lm=_RecordedLM(default) if isinstance(default, dspy.BaseLM) else default,
-                callbacks=[_Guard()],
+                callbacks=[_OnlyRecordedLMs()],
                 trace=[],
                 send_stream=None,
             ),
@@ -175,10 +174,10 @@ class _Session(Session):
         """The answers of a tool or a raw language-model call with these very arguments, those not given yet first."""
         with self._lock:
             known = [one for one in self.trace.asides if one.name == name and one.asked == asked]
-            fresh = [one for one in known if any(one is left for left in self._asides)]
-            if fresh:
-                self._asides.remove(fresh[0])
-            return fresh or known
+            unused = [one for one in known if any(one is left for left in self._asides)]
+            if unused:
+                self._asides.remove(unused[0])
+            return unused or known
 
 
 def _same(call: Call, signature: Any, inputs: Mapping[str, Any]) -> bool:
@@ -258,7 +257,7 @@ class _RecordedLM(dspy.BaseLM):
         return known
 
 
-class _Guard(BaseCallback):
+class _OnlyRecordedLMs(BaseCallback):
     """Stops a rerun before it pays for a language model whose calls nobody counts."""
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:

@@ -27,16 +27,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dspy
 
 from .._graph.record.names import UNNAMED
 from .._graph.record.usage import CURRENT
 from .._session.journal import Answered
-
-if TYPE_CHECKING:
-    from .evaluate import Scored
+from .outcome import Scored
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,13 @@ class Reuse:
     records: Mapping[int, Scored] = field(repr=False)
     edited: frozenset[str]
 
-    def memory(self, example_id: int) -> Memory:
+    def memory(self, example_id: int) -> ReusedAnswers:
         """What an execution on an example may be answered without asking."""
         record = self.records.get(example_id)
-        return Memory() if record is None else Memory(record, self.edited)
+        return ReusedAnswers() if record is None else ReusedAnswers(record, self.edited)
 
 
-class Memory:
+class ReusedAnswers:
     """What one execution was asked and answered, and which answers of an earlier one it may be given. Thread-safe.
 
     Args:

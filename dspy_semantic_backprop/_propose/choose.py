@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .._errors import SetupError
-from .._evaluate.evaluate import Scored
-from .._evaluate.scale import scale_of
+from .._evaluate.outcome import Scored
+from .._evaluate.score_range import score_range
 from .candidate import Candidate
 
 
@@ -47,7 +47,7 @@ class _Drawn:
     sweeps: int
 
     def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
-        scale = scale_of([outcome.score for outcome in outcomes], self.perfect)
+        scale = score_range([outcome.score for outcome in outcomes], self.perfect)
         candidates = [outcome for outcome in outcomes if outcome.score < scale.best]
         if not candidates and not scale.known:
             # All scored the same, and nothing says that this is the best there is.

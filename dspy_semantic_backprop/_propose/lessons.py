@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .._backward.gradient import TextGradient
 from .._backward.reduce import Remark
-from .._evaluate.evaluate import Scored
+from .._evaluate.outcome import Scored
 from .._graph.trace import Call
 
 

@@ -13,9 +13,10 @@ from .._backward.blame import mean_shares
 from .._backward.gradient import TextGradient
 from .._backward.pooled_blame import pooled
 from .._concurrency import gather
-from .._evaluate.evaluate import Scored
+from .._evaluate.outcome import Scored
+from .._session.budget import Purpose
 from .._session.journal import digest_of
-from .._session.lm import about, passage
+from .._session.lm import for_predictor, for_purpose
 from .._session.run import Run
 from .candidate import Candidate
 from .lessons import Lesson, group_by_predictor
@@ -129,10 +130,15 @@ class Proposing:
         run = self.run
         try:
             with (
-                passage(
-                    "propose", run.ledger, lm=run.settings.gradient_lm, where=where, turn=run.turn, tally=run.notes
+                for_purpose(
+                    Purpose.PROPOSE,
+                    run.ledger,
+                    lm=run.settings.gradient_lm,
+                    where=where,
+                    turn=run.turn,
+                    tally=run.notes,
                 ),
-                about(subject.predictor),
+                for_predictor(subject.predictor),
             ):
                 return await run.settings.method.propose(subject)
         except LMError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._backward.gradient import TextGradient
-from .._evaluate.evaluate import Scored
+from .._evaluate.outcome import Scored
 
 
 @dataclass(frozen=True)

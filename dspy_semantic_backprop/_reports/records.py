@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .._decide.comparison import Comparison
 from .._decide.consider import Decision
 from .._decide.pool import Pool
-from .._evaluate.evaluate import mean, scored
+from .._evaluate.outcome import mean, scored
 from .._propose.candidate import changed
 from .._propose.step import Learned
 from .paired import Paired

@@ -1,7 +1,8 @@
-"""What a run may spend, and amounts: nothing here counts or waits, see `run.ledger`."""
+"""What a run may spend, on what, and amounts of it: nothing here counts or waits, see `ledger.py`."""
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,5 +120,35 @@ class Bound:
     usd: float = 0.0
 
 
-Account = tuple[str, str]
-"""Purpose (forward, gate, backward, propose, metric, check), and the predictor that it was for ("" for none)."""
+class Purpose(str, enum.Enum):
+    """What a request to a language model is for; spending is told apart by it. Equal to its value, a string."""
+
+    FORWARD = "forward"
+    """The program, run to learn from or measured at the start."""
+    GATE = "gate"
+    """The program with a proposal's instructions, run to decide on it."""
+    METRIC = "metric"
+    """The metric's own requests."""
+    BACKWARD = "backward"
+    """Gradients."""
+    PROPOSE = "propose"
+    """New instructions."""
+    FINAL = "final"
+    """The program at the end of a run, on examples that nothing was decided on."""
+    CHECK = "check"
+    """A diagnosis's check: the program with some answers changed."""
+    REDUCE = "reduce"
+    """A diagnosis's summary of many lessons."""
+    NOISE = "noise"
+    """A preflight's repetitions of the unchanged program."""
+    HEADROOM = "headroom"
+    """A preflight's attempt to improve the program."""
+    HELDOUT = "heldout"
+    """A placebo's evaluation on held-out examples."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+Account = tuple[Purpose, str]
+"""The purpose of a request, and the predictor that it was for ("" for none)."""

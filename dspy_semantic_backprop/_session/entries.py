@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import JournalError
-from .budget import Account, Bound, Spent
+from .budget import Account, Bound, Purpose, Spent
 from .difference import difference
 
 SCHEMA = 1
@@ -53,7 +53,7 @@ class Unanswered:
 
 
 @dataclass
-class Past:
+class JournalState:
     """What happened before a run was resumed; of a new run, nothing.
 
     Args:
@@ -83,7 +83,7 @@ class Past:
         self.kept.setdefault(key, deque()).append(value)
 
 
-def past(path: Path, data: bytes, header: Mapping[str, Any]) -> Past:
+def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalState:
     """Read a log.
 
     Args:
@@ -96,7 +96,7 @@ def past(path: Path, data: bytes, header: Mapping[str, Any]) -> Past:
     """
     first, *lines = _read(path, data)
     _check(path, first, json.loads(json.dumps({"schema": SCHEMA, **header}, default=str)))
-    found = Past()
+    found = JournalState()
     under_way: dict[int, tuple[Account, Bound]] = {}
     settled = max((at for at, line in enumerate(lines) if line["event"] in _SETTLED), default=-1)
     try:
@@ -120,16 +120,16 @@ def past(path: Path, data: bytes, header: Mapping[str, Any]) -> Past:
 
 
 def _account(line: Mapping[str, Any]) -> Account:
-    return line["purpose"], line["predictor"]
+    return Purpose(line["purpose"]), line["predictor"]
 
 
-def _spent(found: Past, line: Mapping[str, Any]) -> None:
+def _spent(found: JournalState, line: Mapping[str, Any]) -> None:
     found.add(_account(line), Spent(**line["spent"]))
     if line["event"] == "answer":
         found.put(line["key"], Answered(line["outputs"], line["usage"]))
 
 
-def _remember(found: Past, line: Mapping[str, Any]) -> None:
+def _remember(found: JournalState, line: Mapping[str, Any]) -> None:
     match line["event"]:
         case "failure":
             found.put(line["key"], Unanswered(line["kind"], line["message"], line["status"]))

@@ -28,7 +28,7 @@ from typing import Any
 
 from .._errors import JournalError, JournalFailed
 from .budget import Account, Bound, Spent
-from .entries import SCHEMA, Answered, Past, Unanswered, digest_of, past, plain
+from .entries import SCHEMA, Answered, JournalState, Unanswered, digest_of, plain, read_state
 from .ledger import Ledger
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -55,7 +55,7 @@ class Journal:
     def __init__(self, folder: str | os.PathLike[str] | None = None, header: Mapping[str, Any] | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
         self.resumed = False
-        self._past = Past()
+        self._state = JournalState()
         self._lock = threading.Lock()
         self._file = -1
         self._dirty = threading.Event()
@@ -85,16 +85,16 @@ class Journal:
         Args:
             **settings: Of the ledger.
         """
-        past = self._past
+        state = self._state
         self.ledger = Ledger(
-            **settings, carried=past.accounts, metric_calls=past.metric_calls, seconds=past.seconds, journal=self
+            **settings, carried=state.accounts, metric_calls=state.metric_calls, seconds=state.seconds, journal=self
         )
         return self.ledger
 
     def take(self, key: str) -> Any:
         """What was written down under a key, each line once and in order; None where nothing is left."""
         with self._lock:
-            left = self._past.kept.get(key)
+            left = self._state.kept.get(key)
             return left.popleft() if left else None
 
     # What a run writes down
@@ -104,8 +104,8 @@ class Journal:
         if not self:
             return 0
         with self._lock:
-            self._past.ticket += 1
-            ticket = self._past.ticket
+            self._state.ticket += 1
+            ticket = self._state.ticket
         purpose, predictor = account
         self._append("sent", ticket=ticket, purpose=purpose, predictor=predictor, bound=asdict(bound))
         return ticket
@@ -144,11 +144,11 @@ class Journal:
         kind, fields = type(event).__name__, plain(event)
         digest = digest_of([kind, fields])
         with self._lock:
-            repeated = self._past.events[digest] > 0
-            self._past.events[digest] -= repeated
+            repeated = self._state.events[digest] > 0
+            self._state.events[digest] -= repeated
         if repeated:
             return
-        if kind == "StepDone" and fields.get("step") in self._past.steps:
+        if kind == "StepDone" and fields.get("step") in self._state.steps:
             logger.warning(
                 "step %s went another way than before the run was resumed: the program, its tools or its metric "
                 "do not repeat themselves",
@@ -173,7 +173,7 @@ class Journal:
         if not self:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-        seconds = round(self.ledger.seconds if self.ledger is not None else self._past.seconds, 3)
+        seconds = round(self.ledger.seconds if self.ledger is not None else self._state.seconds, 3)
         line = {"event": event, "at": now, "seconds": seconds, **fields}
         text = json.dumps(line, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=str)
         with self._lock:
@@ -226,7 +226,7 @@ class Journal:
             if data[end:]:
                 logger.warning("the last line of %s is torn and is left out", path)
             if end:
-                self._past = past(path, data[:end], header)
+                self._state = read_state(path, data[:end], header)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             os.ftruncate(self._file, end)
             os.lseek(self._file, end, os.SEEK_SET)
@@ -238,7 +238,7 @@ class Journal:
         self._syncer.start()
         try:
             if self.resumed:
-                self._append("resumed", remembered=sum(map(len, self._past.kept.values())))
+                self._append("resumed", remembered=sum(map(len, self._state.kept.values())))
             else:
                 self._append("run", schema=SCHEMA, **header)
         except JournalFailed as error:

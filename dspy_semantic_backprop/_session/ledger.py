@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._errors import Abandoned, BudgetSpent, CapReached
-from .budget import Account, Bound, Budget, Spent
+from .budget import Account, Bound, Budget, Purpose, Spent
 
 _POLL = 0.01
 
@@ -40,7 +40,7 @@ class Ledger:
 
     def __init__(
         self,
-        caps: Mapping[str, int] | None = None,
+        caps: Mapping[Purpose, int] | None = None,
         *,
         budget: Budget | None = None,
         carried: Mapping[Account, Spent] | None = None,
@@ -59,7 +59,7 @@ class Ledger:
         self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._tickets = 0
         self._metric_calls = metric_calls
-        self._reserved: tuple[str, Bound, int] = ("", Bound(0), 0)
+        self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
         self._closed = False
         self._changed = threading.Condition()
         self._started = time.monotonic() - seconds
@@ -114,11 +114,11 @@ class Ledger:
                 self._changed.wait(_POLL)
         return ticket
 
-    def reserve(self, purpose: str, bound: Bound, metric_calls: int) -> None:
+    def reserve(self, purpose: Purpose | None, bound: Bound, metric_calls: int) -> None:
         """Keep a part of the budget for one purpose; all others have so much less.
 
         Args:
-            purpose: What it is kept for.
+            purpose: What it is kept for; None with a bound of nothing gives it back.
             bound: How much of it.
             metric_calls: How many calls of the metric.
         """
@@ -147,7 +147,7 @@ class Ledger:
         self._under_way[self._tickets] = (account, need)
         return self._tickets
 
-    def _check_cap(self, purpose: str, need: Bound) -> None:
+    def _check_cap(self, purpose: Purpose, need: Bound) -> None:
         cap = self.caps.get(purpose)
         if cap is None:
             return
@@ -182,11 +182,11 @@ class Ledger:
     def _sentence(self, name: str, used: float, wanted: float, kept: float) -> str:
         most = getattr(self.budget, name)
         what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
-        rest = f", {kept:,.6g} kept for the purpose {self._reserved[0]!r}" if kept else ""
+        rest = f", {kept:,.6g} kept for the purpose '{self._reserved[0]}'" if kept else ""
         rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
         return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
 
-    def metric_call(self, purpose: str = "metric") -> None:
+    def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
         """Count a call of the metric that is about to be made.
 
         Args:
@@ -268,5 +268,6 @@ class Ledger:
 def _added(accounts: Mapping[Account, Spent], part: int) -> dict[str, Spent]:
     total: dict[str, Spent] = {}
     for account, spent in accounts.items():
-        total[account[part]] = total.get(account[part], Spent()) + spent
+        name = str(account[part])
+        total[name] = total.get(name, Spent()) + spent
     return total

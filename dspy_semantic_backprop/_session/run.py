@@ -21,8 +21,9 @@ from .._backward.propagate import propagate
 from .._backward.seed import seed as seed_messages
 from .._concurrency import gather
 from .._errors import ProgramError
-from .._evaluate.evaluate import Evaluator, Outcome, Scored, mean, scored
+from .._evaluate.evaluate import Evaluator
 from .._evaluate.metric import adapt
+from .._evaluate.outcome import Outcome, Scored, mean, scored
 from .._evaluate.reuse import Reuse
 from .._graph.evidence.replay.probe import Pristine, Probe, prove
 from .._graph.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
@@ -30,12 +31,12 @@ from .._graph.record.values import describe
 from .._propose.candidate import Candidate, Parameters, clone, write
 from ..integrations.progress import ProgressBar
 from ..presets import Method
-from .budget import Budget
+from .budget import Budget, Purpose
 from .events import EvaluationDone, EvaluationStarted, Event, ExampleDone, Subscriber, publish
 from .journal import Journal, digest_of
 from .ledger import Ledger
 from .limits import Limits
-from .lm import install, limit, passage, uncached
+from .lm import for_purpose, install, limit, uncached
 from .projection import Auto
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -78,7 +79,7 @@ class Run:
         self,
         settings: Settings,
         student: dspy.Module,
-        caps: Mapping[str, int] | None = None,
+        caps: Mapping[Purpose, int] | None = None,
         journal: Journal | None = None,
         budget: Budget | None = None,
         ledger: Ledger | None = None,
@@ -118,7 +119,7 @@ class Run:
         candidate: Candidate,
         *,
         ids: Sequence[int] | None = None,
-        purpose: str = "forward",
+        purpose: Purpose = Purpose.FORWARD,
         known: Sequence[Outcome] = (),
         planned: int | None = None,
         reuse: Reuse | None = None,
@@ -230,15 +231,15 @@ class Run:
         lm, method, answers = self.settings.gradient_lm, self.settings.method, self.settings.gradient_cache
         rng = random.Random(f"{self.settings.seed}/{outcome.example_id}/{repeat}")
         self.notes["failed call"] += sum(call.error is not None for call in outcome.graph)
-        opened = passage(
-            "backward",
+        opened = for_purpose(
+            Purpose.BACKWARD,
             self.ledger,
             lm=lm,
             where=f"sweep {self.sweeps}, example {outcome.example_id}, {repeat}",
             turn=self.turn,
             rollout=repeat,
             tally=self.notes,
-            answers=answers,
+            cache=answers,
         )
         try:
             with opened:

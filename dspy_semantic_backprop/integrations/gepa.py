@@ -24,8 +24,8 @@ import dspy
 from .. import _checks as arguments
 from .._concurrency import gather, run_sync
 from .._errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop
-from .._evaluate.evaluate import scored
 from .._evaluate.metric import adapt
+from .._evaluate.outcome import scored
 from .._graph.evidence.replay.probe import Probe
 from .._graph.record.values import describe
 from .._optimizer import SemanticGradientDescent

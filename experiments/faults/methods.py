@@ -12,20 +12,21 @@ from typing import Any
 import anyio
 import dspy
 
-from dspy_semantic_backprop import presets
+from dspy_semantic_backprop import Purpose, presets
 from dspy_semantic_backprop._backward.gradient import TextGradient
 from dspy_semantic_backprop._backward.pooled_blame import pooled
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.seed import seed as seed_messages
 from dspy_semantic_backprop._concurrency import gather
-from dspy_semantic_backprop._evaluate.evaluate import Evaluator, Scored, scored
+from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop._evaluate.outcome import Scored, scored
 from dspy_semantic_backprop._graph.evidence.replay.probe import Pristine, prove
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, jsonable
 from dspy_semantic_backprop._graph.trace import OUTPUT
 from dspy_semantic_backprop._session.budget import Spent
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import ask, install, limit, passage
+from dspy_semantic_backprop._session.lm import ask, for_purpose, install, limit
 
 METHODS = ("semantic", "isolated", "shuffled", "last", "uniform", "judge")
 AT_ONCE = 16
@@ -103,14 +104,14 @@ async def verdicts(failed: Sequence[Scored], names: Sequence[str], lm: Any, seed
     }
     for name, method in (("semantic", presets.semantic()), ("isolated", presets.isolated())):
         ledger = Ledger()
-        with passage("backward", ledger, lm=lm, turn=limit(AT_ONCE)):
+        with for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
             sweeps = await gather(functools.partial(_swept, method), list(failed), None)
         found[name] = Verdict(_blamed(graphs, sweeps, names), ledger.total)
         if name == "semantic":
             dealt = [_shuffled(outcome, sweep, seed) for outcome, sweep in zip(failed, sweeps, strict=True)]
             found["shuffled"] = Verdict(_blamed(graphs, dealt, names), ledger.total)
     ledger = Ledger()
-    with passage("backward", ledger, lm=lm, turn=limit(AT_ONCE)):
+    with for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
         votes = await gather(functools.partial(judged, names), list(failed), None)
     return {**found, "judge": Verdict(_mean(votes, names), ledger.total)}
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import dspy
 
 from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._evaluate.evaluate import Scored
+from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults

@@ -9,6 +9,7 @@ from typing import Any
 
 import dspy
 
+from dspy_semantic_backprop import Purpose
 from dspy_semantic_backprop._backward.cache import GradientCache
 from dspy_semantic_backprop._backward.collect import bounded
 from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient, wish
@@ -17,7 +18,7 @@ from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import passage
+from dspy_semantic_backprop._session.lm import for_purpose
 
 FEEDBACK = "The expected answer is 12."
 
@@ -66,7 +67,7 @@ def swept(
     async def sweep() -> dict[str, TextGradient]:
         return await propagate(graph, seeds(graph), backward or Semantic(), collect or bounded())
 
-    with passage("backward", Ledger(), lm=dspy.settings.lm, tally=tally, answers=answers):
+    with for_purpose(Purpose.BACKWARD, Ledger(), lm=dspy.settings.lm, tally=tally, cache=answers):
         return asyncio.run(sweep()), tally
 
 

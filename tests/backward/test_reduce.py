@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dspy_semantic_backprop import Purpose
 from dspy_semantic_backprop._backward.reduce import Remark, Statement, reduce
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import passage
+from dspy_semantic_backprop._session.lm import for_purpose
 from tests.scripted import served
 
 TOPICS = ["Count the pears.", "Name the unit.", "Answer in French.", "Give the number only.", "Cite the source."]
@@ -26,7 +27,7 @@ def reduced(remarks: list[Remark], **how: Any) -> tuple[tuple[Statement, ...], C
     async def run() -> tuple[Statement, ...]:
         return await reduce(remarks, "hint_1", **how)
 
-    with passage("check", Ledger(), lm=dspy.settings.lm, tally=tally):
+    with for_purpose(Purpose.CHECK, Ledger(), lm=dspy.settings.lm, tally=tally):
         return asyncio.run(run()), tally
 
 

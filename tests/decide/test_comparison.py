@@ -195,7 +195,7 @@ def test_looks_that_are_none_are_refused(looks):
 
 
 def test_other_examples_cannot_be_compared():
-    from dspy_semantic_backprop._evaluate.evaluate import Failed
+    from dspy_semantic_backprop._evaluate.outcome import Failed
 
     one, other = Failed(0, dspy.Example(), "gone"), Failed(1, dspy.Example(), "gone")
     assert len(Comparison.of([one], [one])) == 0

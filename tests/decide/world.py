@@ -11,7 +11,7 @@ import dspy
 from dspy_semantic_backprop._decide.consider import Door
 from dspy_semantic_backprop._decide.gate import Gate, confident
 from dspy_semantic_backprop._decide.pool import Pool
-from dspy_semantic_backprop._evaluate.evaluate import Scored
+from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._propose.candidate import Candidate, Parameters
 from dspy_semantic_backprop._propose.screen import Screen
 

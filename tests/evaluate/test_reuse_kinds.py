@@ -11,7 +11,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop._evaluate.evaluate import Scored
+from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._graph.evidence.replay.same import alike
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram

@@ -10,13 +10,13 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop import Purpose, SemanticGradientDescent, presets
 from dspy_semantic_backprop._backward.deliver import to_another
 from dspy_semantic_backprop._backward.gradient import Message, TextGradient, wish
 from dspy_semantic_backprop._propose.lessons import Lesson
 from dspy_semantic_backprop._propose.propose import Subject
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import passage
+from dspy_semantic_backprop._session.lm import for_purpose
 from tests.backward.graphs import star
 from tests.scripted import careful, questions, right, served
 
@@ -95,7 +95,7 @@ def test_many_lessons_reach_the_proposal_as_statements_with_their_examples(count
         return {"new_instruction": "Count."}
 
     async def proposed() -> str:
-        with passage("propose", Ledger(), lm=dspy.settings.lm):
+        with for_purpose(Purpose.PROPOSE, Ledger(), lm=dspy.settings.lm):
             return await presets.semantic().propose(Subject("hint_0", "Hint.", lessons))
 
     call = star(["7"]).calls[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent
+from dspy_semantic_backprop import Purpose, SemanticGradientDescent
 from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._evaluate.evaluate import Scored, scored
+from dspy_semantic_backprop._evaluate.outcome import Scored, scored
 from dspy_semantic_backprop._evaluate.reuse import Reuse
 from dspy_semantic_backprop._propose.candidate import read
 from dspy_semantic_backprop._session.budget import Budget
@@ -42,7 +42,7 @@ async def two_evaluations(run: Run, edited, times=1):
     }
     candidate = edit(run.student, edited)
     return [
-        await run.evaluate("gate", QUESTIONS, candidate, purpose="gate", reuse=Reuse(records, frozenset(edited)))
+        await run.evaluate("gate", QUESTIONS, candidate, purpose=Purpose.GATE, reuse=Reuse(records, frozenset(edited)))
         for _ in range(times)
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop._decide.commit import Commit
 from dspy_semantic_backprop._decide.comparison import Comparison, Pair
 from dspy_semantic_backprop._decide.gate import Confident, confident, strict, strictly_better
-from dspy_semantic_backprop._evaluate.scale import scale_of
+from dspy_semantic_backprop._evaluate.score_range import score_range
 from dspy_semantic_backprop._reports.preflight.noise import flips, lost, luck, reworded, size_of
 from dspy_semantic_backprop._reports.preflight.power import Power
 
@@ -84,7 +84,7 @@ def test_a_mere_wording_breaks_what_it_mends():
     ],
 )
 def test_the_best_score_is_one_or_stated_or_the_best_seen(seen, perfect, low, best, known):
-    scale = scale_of(seen, perfect)
+    scale = score_range(seen, perfect)
     assert (scale.low, scale.best, scale.known) == (low, best, known) and scale.width > 0
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Budget, Limits, SetupError
+from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
-from dspy_semantic_backprop._session.budget import Bound, Spent
+from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.ledger import Ledger
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
@@ -31,8 +31,8 @@ def test_what_is_booked_never_exceeds_the_budget_and_no_room_is_given_away(reque
             except IndexError:
                 return
             try:
-                with ledger.admitted(("forward", ""), Bound(tokens=bound)):
-                    ledger.book(("forward", ""), Spent(calls=1, prompt_tokens=min(bound, cost)))
+                with ledger.admitted((Purpose.FORWARD, ""), Bound(tokens=bound)):
+                    ledger.book((Purpose.FORWARD, ""), Spent(calls=1, prompt_tokens=min(bound, cost)))
             except BudgetSpent:
                 refused.append(bound)
 
@@ -76,15 +76,15 @@ def test_a_request_waits_while_those_under_way_may_leave_room():
     ledger, order = Ledger(budget=Budget(tokens=100)), []
 
     def second():
-        with ledger.admitted(("forward", ""), Bound(tokens=60)):
+        with ledger.admitted((Purpose.FORWARD, ""), Bound(tokens=60)):
             order.append("second")
 
-    with ledger.admitted(("forward", ""), Bound(tokens=60)):
+    with ledger.admitted((Purpose.FORWARD, ""), Bound(tokens=60)):
         waiting = threading.Thread(target=second)
         waiting.start()
         time.sleep(0.05)
         order.append("first")
-        ledger.book(("forward", ""), Spent(calls=1, prompt_tokens=10))
+        ledger.book((Purpose.FORWARD, ""), Spent(calls=1, prompt_tokens=10))
     waiting.join()
     assert order == ["first", "second"]
 
@@ -92,8 +92,8 @@ def test_a_request_waits_while_those_under_way_may_leave_room():
 def test_on_an_event_loop_nothing_waits_for_what_only_the_loop_can_end():
     async def blocking() -> None:
         ledger = Ledger(budget=Budget(tokens=100))
-        ticket = await ledger.enter(("forward", ""), Bound(tokens=60))
-        with pytest.raises(BudgetSpent), ledger.admitted(("forward", ""), Bound(tokens=60)):
+        ticket = await ledger.enter((Purpose.FORWARD, ""), Bound(tokens=60))
+        with pytest.raises(BudgetSpent), ledger.admitted((Purpose.FORWARD, ""), Bound(tokens=60)):
             pass
         ledger.leave(ticket)
 
@@ -102,26 +102,26 @@ def test_on_an_event_loop_nothing_waits_for_what_only_the_loop_can_end():
 
 def test_what_a_lost_answer_may_have_cost_counts():
     ledger = Ledger(budget=Budget(tokens=100))
-    ledger.book(("forward", ""), Spent(calls=1, unsure_tokens=90))
+    ledger.book((Purpose.FORWARD, ""), Spent(calls=1, unsure_tokens=90))
     with pytest.raises(BudgetSpent, match="90 so far; the next request may cost 20"):
-        with ledger.admitted(("forward", ""), Bound(tokens=20)):
+        with ledger.admitted((Purpose.FORWARD, ""), Bound(tokens=20)):
             raise AssertionError("it was let through")
     assert ledger.total.tokens == 0
 
 
 def test_a_cap_of_one_purpose_leaves_the_others_alone():
-    ledger = Ledger({"check": 1})
-    with ledger.admitted(("check", "")):
-        with pytest.raises(CapReached), ledger.admitted(("check", "")):
+    ledger = Ledger({Purpose.CHECK: 1})
+    with ledger.admitted((Purpose.CHECK, "")):
+        with pytest.raises(CapReached), ledger.admitted((Purpose.CHECK, "")):
             pass
-        with ledger.admitted(("forward", "")):
+        with ledger.admitted((Purpose.FORWARD, "")):
             pass
 
 
 def test_after_the_run_nothing_is_let_through():
     ledger = Ledger()
     ledger.close()
-    with pytest.raises(Abandoned), ledger.admitted(("forward", "")):
+    with pytest.raises(Abandoned), ledger.admitted((Purpose.FORWARD, "")):
         pass
     with pytest.raises(Abandoned):
         ledger.metric_call()
@@ -129,14 +129,14 @@ def test_after_the_run_nothing_is_let_through():
 
 def test_time_spent_by_earlier_processes_counts():
     with pytest.raises(BudgetSpent, match="5 seconds"):
-        with Ledger(budget=Budget(seconds=5), seconds=6.0).admitted(("forward", "")):
+        with Ledger(budget=Budget(seconds=5), seconds=6.0).admitted((Purpose.FORWARD, "")):
             pass
 
 
 def test_accounts_are_told_apart_by_purpose_and_predictor():
-    ledger = Ledger(carried={("forward", "first"): Spent(calls=2)})
-    ledger.book(("forward", "final"), Spent(calls=1))
-    ledger.book(("gate", "final"), Spent(calls=1))
+    ledger = Ledger(carried={(Purpose.FORWARD, "first"): Spent(calls=2)})
+    ledger.book((Purpose.FORWARD, "final"), Spent(calls=1))
+    ledger.book((Purpose.GATE, "final"), Spent(calls=1))
     assert {name: spent.calls for name, spent in ledger.by_purpose.items()} == {"forward": 3, "gate": 1}
     assert {name: spent.calls for name, spent in ledger.by_predictor.items()} == {"first": 2, "final": 2}
     assert ledger.total.calls == 4

@@ -11,7 +11,7 @@ from dspy.clients import base_lm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
+from dspy_semantic_backprop import Budget, Purpose, SemanticGradientDescent, presets
 from dspy_semantic_backprop._session.lm.failures import hide, secrets
 from dspy_semantic_backprop._session.lm.prices import bound_of, quick
 from dspy_semantic_backprop.testing import Faults, Prompt
@@ -93,7 +93,7 @@ def test_a_transient_failure_is_retried_at_least_six_times_unless_it_never_is():
 
 def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
     from dspy_semantic_backprop._session.journal import Journal
-    from dspy_semantic_backprop._session.lm import metered, passage
+    from dspy_semantic_backprop._session.lm import for_purpose, metered
 
     asked = []
 
@@ -105,7 +105,7 @@ def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path)
     for _ in range(2):
         journal = Journal(tmp_path, {"version": "1"})
         ledger = journal.open_ledger()
-        with passage("forward", ledger, where="here"):
+        with for_purpose(Purpose.FORWARD, ledger, where="here"):
             (answer,) = metered(Calling(model="calling"), ledger)(messages=[{"role": "user", "content": "Which?"}])
         journal.close()
         assert answer["tool_calls"][0]["function"]["name"] == "look_up"

@@ -20,12 +20,13 @@ from ..._backward.blame import Blame
 from ..._backward.gradient import TextGradient
 from ..._concurrency import gather
 from ..._errors import CapReached, MetricError
-from ..._evaluate.evaluate import Scored
-from ..._evaluate.rerun import PURPOSE, Rerun, rerun
+from ..._evaluate.outcome import Scored
+from ..._evaluate.rerun import Rerun, rerun
 from ..._graph.evidence.replay.probe import Pristine, unsafe
 from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
-from ..._session.lm import passage
+from ..._session.budget import Purpose
+from ..._session.lm import for_purpose
 from ..._session.run import Run
 from .amend import amend
 from .record import Check
@@ -150,7 +151,7 @@ class Checker:
 
     def _groups(self, everyone: Sequence[Suspect]) -> list[list[Suspect]]:
         """All suspects of one example, for as many examples as the cap has room for."""
-        spent = self.run.ledger.by_purpose.get(PURPOSE)
+        spent = self.run.ledger.by_purpose.get(Purpose.CHECK)
         room = self.max_calls - (spent.calls if spent else 0)
         groups: dict[int, list[Suspect]] = {}
         for one in everyone:
@@ -199,7 +200,7 @@ class Checker:
     async def _amended(self, suspect: Suspect) -> dict[str, Any]:
         run, key = self.run, (suspect.outcome.example_id, suspect.call.id)
         if key not in self.amended:
-            with passage(PURPOSE, run.ledger, lm=run.settings.gradient_lm, turn=run.turn, tally=run.notes):
+            with for_purpose(Purpose.CHECK, run.ledger, lm=run.settings.gradient_lm, turn=run.turn, tally=run.notes):
                 self.amended[key] = await amend(suspect.call, suspect.gradient, suspect.fields)
         return self.amended[key]
 
@@ -207,4 +208,4 @@ class Checker:
         if done.error is not None:
             return self.run.settings.failure_score
         evaluator = self.run.evaluator
-        return (await evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=PURPOSE)).score
+        return (await evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=Purpose.CHECK)).score

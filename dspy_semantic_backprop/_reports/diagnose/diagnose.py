@@ -13,13 +13,13 @@ from dspy.utils.exceptions import LMError
 from ..._backward.blame import mean_shares
 from ..._backward.pooled_blame import pooled
 from ..._backward.reduce import Remark, Statement, reduce
-from ..._evaluate.evaluate import Failed, mean, scored
-from ..._evaluate.rerun import PURPOSE
+from ..._evaluate.outcome import Failed, mean, scored
 from ..._graph.evidence.replay.probe import Pristine
 from ..._graph.trace import OUTPUT
 from ..._propose.candidate import clone, read, write
 from ..._propose.lessons import Lesson, group_by_predictor
-from ..._session.lm import passage
+from ..._session.budget import Purpose
+from ..._session.lm import for_purpose
 from ..._session.run import Run, Settings, check_runs
 from .checks import Checker, final_predictors, suspects
 from .record import Check, Diagnosis, Finding, PredictorBlame
@@ -46,7 +46,7 @@ class Diagnosing(Run):
     def __init__(
         self, settings: Settings, program: dspy.Module, *, checks: int, max_calls: int, perfect: float
     ) -> None:
-        super().__init__(settings, program, {PURPOSE: max_calls})
+        super().__init__(settings, program, {Purpose.CHECK: max_calls})
         self.checks = checks
         self.max_calls = max_calls
         self.perfect = perfect
@@ -109,13 +109,13 @@ class Diagnosing(Run):
         said = _remarks(lessons)
         settings = self.settings
         try:
-            with passage(
-                "reduce",
+            with for_purpose(
+                Purpose.REDUCE,
                 self.ledger,
                 lm=settings.gradient_lm,
                 turn=self.turn,
                 tally=self.notes,
-                answers=settings.gradient_cache,
+                cache=settings.gradient_cache,
             ):
                 statements = await reduce(said, predictor)
         except LMError as error:

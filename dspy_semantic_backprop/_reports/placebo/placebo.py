@@ -21,9 +21,9 @@ from ..._decide.comparison import Comparison, Pair
 from ..._decide.final import planned
 from ..._decide.pool import Pool
 from ..._decide.split import repeated_in
-from ..._evaluate.evaluate import Outcome, mean, scored
+from ..._evaluate.outcome import Outcome, mean, scored
 from ..._propose.candidate import Candidate, clone, read
-from ..._session.budget import Budget, Spent
+from ..._session.budget import Budget, Purpose, Spent
 from ..._session.lm import never_cached
 from ..._session.projection import measured
 from ..._session.run import Run, Settings, check_runs
@@ -117,11 +117,11 @@ class Placebos(Run):
         """The optimizer's budget; where it has none, the calls that its run is projected to take."""
         if self.settings.budget is not None:
             return self.settings.budget
-        spent = self.ledger.by_purpose.get("heldout", Spent())
+        spent = self.ledger.by_purpose.get(Purpose.HELDOUT, Spent())
         return Budget(calls=measured(self.projection, len(self.testset), spent, seconds).calls)
 
     def _tell(self, budget: Budget, runs: int) -> None:
-        spent = self.ledger.by_purpose.get("heldout", Spent())
+        spent = self.ledger.by_purpose.get(Purpose.HELDOUT, Spent())
         each = max(spent.calls + spent.cached, len(self.testset))
         calls = f"{runs * budget.calls:,} calls" if budget.calls is not None else "the budget each"
         logger.info("projected for %d runs: at most %s; up to %d more on held-out examples", runs, calls, runs * each)
@@ -151,7 +151,7 @@ class Placebos(Run):
 
     async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
         examples = [self.testset[number] for number in ids]
-        return await self.evaluate("heldout", examples, candidate, ids=ids, purpose="heldout")
+        return await self.evaluate("heldout", examples, candidate, ids=ids, purpose=Purpose.HELDOUT)
 
 
 def _uncached(program: dspy.Module) -> Any:

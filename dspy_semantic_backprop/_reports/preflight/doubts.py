@@ -10,7 +10,7 @@ from scipy import stats
 from ..._decide.commit import Commit, Evidence
 from ..._decide.comparison import Comparison, Pair
 from ..._decide.gate import Gate
-from ..._evaluate.scale import Scale, scale_of
+from ..._evaluate.score_range import ScoreRange, score_range
 from .power import accepts
 
 _MOST = 200
@@ -63,7 +63,7 @@ def of_scores(
         sizes: How many examples the loop decides on, and how many are kept for the end.
         kinds: What the metric returned, by kind, how often.
     """
-    (gate, commit), (examples, fresh), scale = method, sizes, scale_of(scores)
+    (gate, commit), (examples, fresh), scale = method, sizes, score_range(scores)
     found = _of_scale(scores, scale) + _of_kinds(kinds)
     room = sum(score < scale.best for score in scores)
     if scores and len(scores) < examples:
@@ -81,7 +81,7 @@ def of_scores(
     return found
 
 
-def _of_scale(scores: Sequence[float], scale: Scale) -> list[str]:
+def _of_scale(scores: Sequence[float], scale: ScoreRange) -> list[str]:
     if scale.known:
         return []
     return [

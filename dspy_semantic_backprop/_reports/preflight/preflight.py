@@ -14,14 +14,14 @@ from ..._decide.final import planned
 from ..._decide.pool import Pool
 from ..._decide.race import race
 from ..._errors import BudgetSpent
-from ..._evaluate.evaluate import Failed, Outcome, Scored, mean, scored
-from ..._evaluate.scale import Scale, scale_of
+from ..._evaluate.outcome import Failed, Outcome, Scored, mean, scored
+from ..._evaluate.score_range import ScoreRange, score_range
 from ..._propose.candidate import Candidate, changed, read
 from ..._propose.choose import wrong
 from ..._propose.screen import Screen
 from ..._propose.step import Proposing
-from ..._session.budget import Spent
-from ..._session.lm import about, passage, sampling
+from ..._session.budget import Purpose, Spent
+from ..._session.lm import for_predictor, for_purpose, sampling
 from ..._session.projection import measured
 from ..._session.run import Run, Settings, check_runs
 from ..records import paired
@@ -93,7 +93,7 @@ class Forecasting(Run):
         runs, seconds = await self._runs()
         moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
         scores = [one.score for run in runs for one in scored(run)]
-        scale = scale_of(scores, self.perfect)
+        scale = score_range(scores, self.perfect)
         await self._doubts_of_scores(runs[0])
         if any(score < scale.best for score in scores):
             await self._within_budget(self._attempts())
@@ -111,13 +111,15 @@ class Forecasting(Run):
         before = self.ledger.seconds
         for _ in range(self.repeats - 1):
             try:
-                runs.append(await self.evaluate("again", examples, self.start, ids=ids, purpose="noise", fresh=True))
+                runs.append(
+                    await self.evaluate("again", examples, self.start, ids=ids, purpose=Purpose.NOISE, fresh=True)
+                )
             except BudgetSpent as stop:
                 if len(runs) < 2:
                     raise
                 self.warn(f"the program was run {len(runs)} times and not {self.repeats}: {stop}")
                 break
-        asked = self.ledger.by_purpose.get("noise", Spent()).calls
+        asked = self.ledger.by_purpose.get(Purpose.NOISE, Spent()).calls
         calls = sum(len(one.graph.calls) for run in runs[1:] for one in scored(run))
         if asked < calls:
             self.warn(
@@ -159,7 +161,7 @@ class Forecasting(Run):
         signatures = {key: predictor.signature for key, predictor in self.student.named_predictors()}
         lm, where = self.settings.gradient_lm, f"reword {name}"
         try:
-            with passage("propose", self.ledger, lm=lm, where=where, turn=self.turn), about(name):
+            with for_purpose(Purpose.PROPOSE, self.ledger, lm=lm, where=where, turn=self.turn), for_predictor(name):
                 return await reword(name, signatures[name], text)
         except LMError as error:
             logger.warning("no rewording for predictor %s: %s", name, error)
@@ -185,7 +187,7 @@ class Forecasting(Run):
             return scored(outcomes)
         ids = random.Random(self.settings.seed).sample(self.split.learn, min(LOOKED_AT, len(self.split.learn)))
         examples = [self.trainset[number] for number in ids]
-        return scored(await self.evaluate("train", examples, self.start, ids=ids, purpose="headroom"))
+        return scored(await self.evaluate("train", examples, self.start, ids=ids, purpose=Purpose.HEADROOM))
 
     async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
         return await self.evaluate(
@@ -193,7 +195,7 @@ class Forecasting(Run):
             [self.examples[number] for number in ids],
             candidate,
             ids=ids,
-            purpose="headroom",
+            purpose=Purpose.HEADROOM,
             known=list(self.pool[candidate].outcomes.values()),
             planned=len(self.sample),
         )
@@ -215,7 +217,7 @@ class Forecasting(Run):
         self,
         runs: Sequence[Sequence[Outcome]],
         moved: Flips,
-        scale: Scale,
+        scale: ScoreRange,
         compared: dict[str, Comparison],
         seconds: float,
     ) -> Preflight:
@@ -244,7 +246,7 @@ class Forecasting(Run):
                 needed=lambda gain: power.needed((gain,), kept)[0],
             )
         )
-        again, executions = self.ledger.by_purpose.get("noise", Spent()), (len(runs) - 1) * len(runs[0])
+        again, executions = self.ledger.by_purpose.get(Purpose.NOISE, Spent()), (len(runs) - 1) * len(runs[0])
         return Preflight(
             recommendation=recommendation,
             reason=reason,

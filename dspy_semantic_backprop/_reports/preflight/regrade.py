@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ..._concurrency import gather
 from ..._errors import MetricError
-from ..._evaluate.evaluate import Outcome, Scored, scored
-from ..._session.budget import Spent
+from ..._evaluate.outcome import Outcome, Scored, scored
+from ..._session.budget import Purpose, Spent
 from ..._session.run import Run
 from .doubts import of_regrading
 
@@ -28,7 +28,7 @@ async def regraded(run: Run, outcomes: Sequence[Outcome]) -> list[str]:
     Returns:
         What is wrong, in words; empty where nothing is, or nothing was found out.
     """
-    asked = run.ledger.by_purpose.get("metric", Spent())
+    asked = run.ledger.by_purpose.get(Purpose.METRIC, Spent())
     if run.ledger.budget.metric_calls is not None or asked.calls or asked.cached:
         return []
     again = [one for one in scored(outcomes) if one.raised is None][:MOST]

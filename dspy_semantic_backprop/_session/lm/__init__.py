@@ -1,30 +1,28 @@
-"""The way to a language model: a passage says what a call is for, the door lets it through, retries and books it."""
+"""Requests to language models: each has a purpose, and goes through a client that meters, retries and books it."""
 
 from .ask import REPETITIONS, Reply, ask, ask_once, limit
 from .client import install, metered, sampling
+from .context import LMContext, OutsideCalls, for_predictor, for_purpose, lm_context
 from .failures import is_fatal, is_provider_failure, is_transient
-from .purpose import Answers, Memory, OutsideCalls, Passage, about, current, passage
 from .uncached import never_cached, uncached
 
 __all__ = [
-    "Answers",
-    "Memory",
+    "LMContext",
     "OutsideCalls",
-    "Passage",
     "REPETITIONS",
     "Reply",
-    "about",
     "ask",
     "ask_once",
-    "current",
+    "for_predictor",
+    "for_purpose",
     "install",
     "is_fatal",
     "is_provider_failure",
     "is_transient",
     "limit",
+    "lm_context",
     "metered",
     "never_cached",
-    "passage",
     "sampling",
     "uncached",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from .purpose import current
+from .context import lm_context
 
 REPETITIONS = 1000
 """How far apart the rollouts of repeated sweeps lie."""
@@ -47,12 +47,12 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
         LMError: What the provider refused to answer after all retries.
         ModelUnavailable: For failures that no retry can change.
     """
-    fresh = {"rollout_id": rollout, "temperature": 1.0} if rollout else {}
+    settings = {"rollout_id": rollout, "temperature": 1.0} if rollout else {}
     adapter = dspy.ChatAdapter(use_json_adapter_fallback=json_too)
     try:
-        async with current().turn:
+        async with lm_context().turn:
             with dspy.context(adapter=adapter, send_stream=None):
-                prediction = await dspy.Predict(signature).acall(config=fresh, **inputs)
+                prediction = await dspy.Predict(signature).acall(config=settings, **inputs)
     except AdapterParseError as error:
         return Reply(_readable_part(error, signature), str(error.lm_response))
     return Reply(dict(prediction.items()))
@@ -74,7 +74,7 @@ async def ask(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0) ->
         ModelUnavailable: For failures that no retry can change.
     """
     answered: dict[str, Any] = {}
-    rollout += current().rollout * REPETITIONS
+    rollout += lm_context().rollout * REPETITIONS
     for attempt in (rollout, rollout + REPETITIONS**2):
         reply = await ask_once(signature, inputs, rollout=attempt, json_too=True)
         answered |= reply.fields

@@ -1,8 +1,8 @@
-"""The one door to a language model.
+"""The metered client: the only way that a run has to a language model.
 
-Every call that a run makes, the user's program's included, goes through a *metered* copy of its
-language model: one request at a time, let through by the ledger, retried here, written down in the journal, and
-booked as a proxy in front of the server would count it.
+Every call that a run makes, the user's program's included, goes through a metered copy of its language model: one
+request at a time, let through by the ledger, retried here, written down in the journal, and booked as a proxy in
+front of the server would count it.
 
 Why our own retry loop, although DSPy has one: DSPy retries inside a single call and reports the
 usage of the last attempt only, so its callers cannot know how many requests they sent. The metered
@@ -30,12 +30,12 @@ from dspy.utils.exceptions import LMTimeoutError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ..._errors import Abandoned, ModelUnavailable
-from ..budget import Bound, Spent
+from ..budget import Bound, Purpose, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from .failures import hide, is_fatal, is_transient, remembered, secrets
 from .prices import bound_of, stated_price
-from .usage import Attempt
+from .usage import RequestUsage
 
 _NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0
@@ -54,11 +54,11 @@ def install(program: dspy.Module, ledger: Ledger) -> None:
         program: A copy that belongs to the run, never the user's own.
         ledger: Where its calls are booked.
     """
-    doors: dict[int, Any] = {}
+    metered_lms: dict[int, Any] = {}
     for _, module in program.named_sub_modules():
         for name, value in list(vars(module).items()):
             if isinstance(value, dspy.BaseLM):
-                setattr(module, name, doors.setdefault(id(value), metered(value, ledger)))
+                setattr(module, name, metered_lms.setdefault(id(value), metered(value, ledger)))
 
 
 def metered(lm: Any, ledger: Ledger) -> Any:
@@ -73,15 +73,15 @@ def metered(lm: Any, ledger: Ledger) -> Any:
     """
     if getattr(lm, "_semantic_ledger", None) is ledger:
         return lm
-    door = lm.copy()
+    copy = lm.copy()
     if not hasattr(lm, "_semantic_ledger"):
         retries = getattr(lm, "num_retries", 0) or 0
-        door._semantic_attempts = 1 + (max(retries, RETRIES) if retries else 0)
-        door.num_retries = 0
-        door.__class__ = _door_class(type(lm))
-    door._semantic_ledger = ledger
-    door.history = lm.history
-    return door
+        copy._semantic_attempts = 1 + (max(retries, RETRIES) if retries else 0)
+        copy.num_retries = 0
+        copy.__class__ = _metered_class(type(lm))
+    copy._semantic_ledger = ledger
+    copy.history = lm.history
+    return copy
 
 
 def is_metered(lm: Any) -> bool:
@@ -106,8 +106,8 @@ def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
 
 
 @functools.cache
-def _door_class(cls: Any) -> Any:
-    class Door(cls):
+def _metered_class(cls: Any) -> Any:
+    class MeteredLM(cls):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             request = _Request(self, args, kwargs)
             if request.recalled():
@@ -127,7 +127,7 @@ def _door_class(cls: Any) -> Any:
 
         def update_history(self, entry: Any) -> None:
             attempt = dspy.settings.usage_tracker
-            if isinstance(attempt, Attempt):
+            if isinstance(attempt, RequestUsage):
                 attempt.entry = entry
                 if attempt.quiet:
                     return
@@ -137,14 +137,14 @@ def _door_class(cls: Any) -> Any:
 
     if cls.aforward is dspy.BaseLM.aforward:
         # A language model of the user's own may be synchronous only; our own questions are asynchronous.
-        Door.aforward = _in_a_thread
+        MeteredLM.aforward = _in_a_thread
 
-    Door.__module__, Door.__qualname__, Door.__name__ = cls.__module__, cls.__qualname__, cls.__name__
-    return Door
+    MeteredLM.__module__, MeteredLM.__qualname__, MeteredLM.__name__ = cls.__module__, cls.__qualname__, cls.__name__
+    return MeteredLM
 
 
-async def _in_a_thread(door: Any, *args: Any, **kwargs: Any) -> Any:
-    return await asyncio.to_thread(door.forward, *args, **kwargs)
+async def _in_a_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
+    return await asyncio.to_thread(lm.forward, *args, **kwargs)
 
 
 def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
@@ -161,9 +161,9 @@ def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
             return
 
 
-def _patience(door: Any) -> dict[str, Any]:
+def _patience(lm: Any) -> dict[str, Any]:
     return {
-        "stop": stop_after_attempt(door._semantic_attempts),
+        "stop": stop_after_attempt(lm._semantic_attempts),
         "retry": retry_if_exception(is_transient),
         "wait": _wait,
         "reraise": True,
@@ -179,37 +179,37 @@ def _wait(state: RetryCallState) -> float:
 class _Request:
     """One call of a language model by the program or by us: remembered, or sent once or more."""
 
-    def __init__(self, door: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        self.door = door
+    def __init__(self, lm: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self.lm = lm
         self.asked = args[0] if args else kwargs.get("messages") or kwargs.get("prompt")
         self.args = args
         self.kwargs = kwargs
-        self.ledger: Ledger = door._semantic_ledger
+        self.ledger: Ledger = lm._semantic_ledger
         self.journal: Journal | None = self.ledger.journal
-        self.passage: Any = dspy.settings.get("semantic_passage")
-        self.account = (self.passage.purpose if self.passage else "forward", self._predictor())
-        self.memory = self.passage.memory if self.passage else None
+        self.context: Any = dspy.settings.get("semantic_lm_context")
+        self.account = (self.context.purpose if self.context else Purpose.FORWARD, self._predictor())
+        self.memory = self.context.memory if self.context else None
         self.outputs: Any = None
         self.key = self.question = ""
         if self.journal or self.memory is not None:
             settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
-            asked = [self.account[1], sampling(door), args, settings]
-            self.key = digest_of([self.passage.where if self.passage else "", *asked]) if self.journal else ""
+            asked = [self.account[1], sampling(lm), args, settings]
+            self.key = digest_of([self.context.where if self.context else "", *asked]) if self.journal else ""
             self.question = self._question(asked) if self.memory is not None else ""
 
     def _predictor(self) -> str:
-        about = dspy.settings.get("semantic_about")
-        if about is not None or self.passage is None:
-            return about or ""
+        named = dspy.settings.get("semantic_predictor")
+        if named is not None or self.context is None:
+            return named or ""
         for module in reversed(dspy.settings.get("caller_modules") or ()):
-            name = self.passage.name_of(module)
+            name = self.context.name_of(module)
             if name:
                 return name
         return ""
 
     def _question(self, asked: list[Any]) -> str:
         try:
-            return digest_of([_server(self.door, self.kwargs), *asked])
+            return digest_of([_server(self.lm, self.kwargs), *asked])
         except Exception:  # noqa: BLE001 - what has no digest is asked, and its answer given to nobody else
             self.memory = None
             return ""
@@ -223,8 +223,8 @@ class _Request:
         found = self.journal.take(self.key) if self.journal else None
         if isinstance(found, Unanswered):
             error = remembered(found.kind, found.message, found.status)
-            if self.passage is not None:
-                self.passage.failures.append(error)
+            if self.context is not None:
+                self.context.failures.append(error)
             raise error
         if not isinstance(found, Answered):
             return False
@@ -235,14 +235,14 @@ class _Request:
         if self.memory is not None:
             self.memory.keep(self.question, answered)
         if any(answered.usage.values()):
-            attempt = Attempt(dspy.settings.usage_tracker, quiet=True)
+            attempt = RequestUsage(dspy.settings.usage_tracker, quiet=True)
             with dspy.context(usage_tracker=attempt):
-                attempt.add_usage(self.door.model, dict(answered.usage))
+                attempt.add_usage(self.lm.model, dict(answered.usage))
         self.outputs = answered.outputs
         if answered.shown is not None and not dspy.settings.disable_history:
             prompt = self.args[0] if self.args else self.kwargs.get("prompt")
             asked = {"prompt": prompt, "messages": self.kwargs.get("messages"), "outputs": answered.outputs}
-            self.door.update_history({**asked, **answered.shown})
+            self.lm.update_history({**asked, **answered.shown})
 
     @contextmanager
     def reported(self) -> Iterator[None]:
@@ -250,11 +250,11 @@ class _Request:
         try:
             yield
         except Exception as error:
-            hide(error, secrets(self.door))
+            hide(error, secrets(self.lm))
             if is_fatal(error):
                 raise ModelUnavailable(error) from error
-            if self.passage is not None and is_transient(error):
-                self.passage.failures.append(error)
+            if self.context is not None and is_transient(error):
+                self.context.failures.append(error)
                 if self.journal:
                     kind, status = type(error).__name__, getattr(error, "status", None)
                     self.journal.unanswered(self.key, Unanswered(kind, getattr(error, "message", str(error)), status))
@@ -280,26 +280,26 @@ class _Request:
             self.ledger.leave(ticket)
 
     def _bound(self) -> Bound:
-        if self.passage is not None and self.passage.over:
+        if self.context is not None and self.context.over:
             raise Abandoned("nobody waits for this example any more")
-        return bound_of(self.door, self.ledger.budget, self.asked, self.kwargs)
+        return bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs)
 
     @contextmanager
-    def _attempt(self, bound: Bound) -> Iterator[Attempt]:
-        attempt = Attempt(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
+    def _attempt(self, bound: Bound) -> Iterator[RequestUsage]:
+        attempt = RequestUsage(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
         ticket = self.journal.sent(self.account, bound) if self.journal else 0
         answered: Answered | None = None
         spent = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
         try:
             with dspy.context(usage_tracker=attempt, disable_history=False):
                 yield attempt
-            spent = attempt.spent(stated_price(self.door, self.ledger.budget))
+            spent = attempt.spent(stated_price(self.lm, self.ledger.budget))
             answered = Answered(attempt.outputs, attempt.tokens)
             if self.memory is not None:
                 self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
         except Exception as error:
-            hide(error, secrets(self.door))
-            spent = attempt.spent_in_vain(error, bound, stated_price(self.door, self.ledger.budget))
+            hide(error, secrets(self.lm))
+            spent = attempt.spent_in_vain(error, bound, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
             # A request that is cancelled may have been worked on: it counts at its bound.

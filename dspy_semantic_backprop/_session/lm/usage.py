@@ -1,6 +1,6 @@
 """What single requests to a language model cost, learned from DSPy's own usage tracking, for a run's ledger.
 
-The tokens of each recorded call, as its graph shows them, are counted in `forward.usage`.
+The tokens of each recorded call, as its graph shows them, are counted in `_graph/record/usage.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dspy
 from dspy.utils.exceptions import LMConfigurationError, LMError
 from dspy.utils.usage_tracker import UsageTracker
 
-from ..budget import Bound, Spent
+from ..budget import Bound, Purpose, Spent
 from ..ledger import Ledger
 from .failures import was_refused
 from .prices import Price
@@ -21,7 +21,7 @@ ASKED = ("prompt", "messages", "request", "outputs")
 _NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
 
 
-class Attempt(UsageTracker):
+class RequestUsage(UsageTracker):
     """Learns from DSPy whether one request was answered by a server or by the cache, and at what price."""
 
     def __init__(self, parent: Any, quiet: bool) -> None:
@@ -32,7 +32,7 @@ class Attempt(UsageTracker):
         self.outputs: Any = None
         self.usage: list[dict[str, Any]] = []
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Attempt:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestUsage:
         return self
 
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> 
 class Outside(UsageTracker):
     """Books the answered calls of language models that a program keeps where we cannot replace them."""
 
-    def __init__(self, ledger: Ledger, purpose: str, parent: Any) -> None:
+    def __init__(self, ledger: Ledger, purpose: Purpose, parent: Any) -> None:
         super().__init__()
         self.ledger = ledger
         self.purpose = purpose
@@ -124,8 +124,8 @@ class Outside(UsageTracker):
 
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
         """Book an answer that a server gave."""
-        if isinstance(dspy.settings.usage_tracker, Attempt):
-            return  # it came through a door, which books it itself, retries included
+        if isinstance(dspy.settings.usage_tracker, RequestUsage):
+            return  # it came through a metered client, which books it itself, retries included
         usage = usage_entry or {}
         prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
         spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)

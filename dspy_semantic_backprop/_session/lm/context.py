@@ -1,4 +1,4 @@
-"""What a stretch of work is for, carried by DSPy's context to every call in it."""
+"""What the requests to a language model are for: said once, and carried by DSPy's context to every one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import dspy
 
 from ..._errors import Abandoned
-from ..budget import Bound
+from ..budget import Bound, Purpose
 from ..journal import Answered
 from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
@@ -19,8 +19,8 @@ from .prices import bound_of
 from .usage import Outside
 
 
-class Answers(Protocol):
-    """A store of earlier answers; `backward.cache.GradientCache` is one."""
+class AnswerCache(Protocol):
+    """A store of earlier answers, such as `GradientCache`."""
 
     def get(self, key: str, /) -> Mapping[str, str] | None:
         """The answer under a key; None where there is none."""
@@ -31,8 +31,8 @@ class Answers(Protocol):
         ...
 
 
-class Memory(Protocol):
-    """What an execution was answered, and what it need not ask again; `forward.reuse.Memory` is one."""
+class AnswerMemory(Protocol):
+    """What an execution was answered, and what it need not ask again, such as `ReusedAnswers`."""
 
     def recall(self, question: str, /) -> Answered | None:
         """The answer that a question has already; None where it has to be asked."""
@@ -44,17 +44,17 @@ class Memory(Protocol):
 
 
 @dataclass
-class Passage:
-    """What a stretch of work is for.
+class LMContext:
+    """What every request to a language model that is made inside of `for_purpose` knows.
 
     Args:
-        purpose: forward, gate, metric, backward, propose or check.
-        where: Which stretch of the run it is, such as "gate 3, example 7": a resumed run finds its answers by it.
+        purpose: What it is for.
+        where: Which part of the run it belongs to, such as "gate 3, example 7": a resumed run finds its answers by it.
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
         failures: The provider's failures that outlived all retries, in the order they happened.
         tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
-        answers: Earlier answers, which cost nothing; None for none.
+        cache: Earlier answers of the same purpose, which cost nothing; None for none.
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
         over: Whether nobody waits for the work any more: then it must not cost anything.
         ledger: Where its calls are booked; None outside of any run.
@@ -62,26 +62,26 @@ class Passage:
         tickets: Of calls to language models that could not be replaced by a metered copy, by DSPy's call id.
     """
 
-    purpose: str
+    purpose: Purpose
     where: str = ""
     turn: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
     rollout: int = 0
     failures: list[Exception] = field(default_factory=list)
     tally: Counter[str] = field(default_factory=Counter)
-    answers: Answers | None = None
+    cache: AnswerCache | None = None
     name_of: Callable[[Any], str] = lambda predictor: ""
     over: bool = False
     ledger: Ledger | None = None
-    memory: Memory | None = None
+    memory: AnswerMemory | None = None
     tickets: dict[str, int] = field(default_factory=dict)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Passage:
+    def __deepcopy__(self, memo: dict[int, Any]) -> LMContext:
         return self
 
 
 @contextmanager
-def passage(  # noqa: PLR0913 - keyword-only parts of one record
-    purpose: str,
+def for_purpose(  # noqa: PLR0913 - keyword-only parts of one record
+    purpose: Purpose,
     ledger: Ledger,
     *,
     lm: Any = None,
@@ -89,36 +89,36 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
     turn: AbstractAsyncContextManager[Any] | None = None,
     rollout: int = 0,
     tally: Counter[str] | None = None,
-    answers: Answers | None = None,
+    cache: AnswerCache | None = None,
     name_of: Callable[[Any], str] | None = None,
-    memory: Memory | None = None,
-) -> Iterator[Passage]:
-    """Send every language-model call made inside through the door, booked under `purpose`.
+    memory: AnswerMemory | None = None,
+) -> Iterator[LMContext]:
+    """Meter every request to a language model that is made inside, and book it under a purpose.
 
     Args:
-        purpose: forward, gate, metric, backward, propose or check.
+        purpose: What the requests are for.
         ledger: Where to book.
         lm: The default language model inside; None keeps the one that DSPy is configured with.
-        where: Which stretch of the run it is, for its journal.
+        where: Which part of the run it is, for its journal.
         turn: Bounds how many calls of `ask` run at once.
         rollout: Tells repetitions of the same work apart, so that a cache does not answer them alike.
-        tally: Where what happens inside is counted by name; None counts for this passage alone.
-        answers: Earlier answers of the same purpose, which cost nothing.
+        tally: Where what happens inside is counted by name; None counts for this context alone.
+        cache: Earlier answers of the same purpose, which cost nothing.
         name_of: Names the program's predictors, so that what they cost is booked under their names.
         memory: What the work was answered and need not ask again.
 
     Yields:
-        The passage, which collects the provider's failures.
+        The context, which collects the provider's failures.
     """
     default = lm if lm is not None else dspy.settings.lm
-    here = Passage(purpose, where, turn if turn is not None else nullcontext(), rollout, answers=answers)
+    here = LMContext(purpose, where, turn if turn is not None else nullcontext(), rollout, cache=cache)
     here.tally = tally if tally is not None else here.tally
     here.ledger = ledger
     here.memory = memory
     here.name_of = name_of if name_of is not None else here.name_of
     tracker = Outside(ledger, purpose, dspy.settings.usage_tracker)
     with dspy.context(
-        semantic_passage=here,
+        semantic_lm_context=here,
         usage_tracker=tracker,
         lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
         trace=[],
@@ -128,15 +128,15 @@ def passage(  # noqa: PLR0913 - keyword-only parts of one record
         yield here
 
 
-def current() -> Passage:
-    """The passage that this call belongs to; outside of any, one that nobody looks at."""
-    return dspy.settings.get("semantic_passage") or Passage("forward")
+def lm_context() -> LMContext:
+    """The context that this request belongs to; outside of any, one that nobody looks at."""
+    return dspy.settings.get("semantic_lm_context") or LMContext(Purpose.FORWARD)
 
 
 @contextmanager
-def about(predictor: str) -> Iterator[None]:
+def for_predictor(name: str) -> Iterator[None]:
     """Book what is asked inside under a predictor: the one whose output is judged or instruction rewritten."""
-    with dspy.context(semantic_about=predictor):
+    with dspy.context(semantic_predictor=name):
         yield
 
 
@@ -157,7 +157,7 @@ class OutsideCalls:
             BudgetSpent: If it does not fit into the budget.
             Abandoned: If nobody waits for the work any more.
         """
-        here = current()
+        here = lm_context()
         if here.ledger is None or is_metered(lm):
             return
         if here.over:
@@ -169,7 +169,7 @@ class OutsideCalls:
 
     def lm_ends(self, call_id: str) -> None:
         """The call has ended; what it cost was booked when the client reported it."""
-        here = current()
+        here = lm_context()
         ticket = here.tickets.pop(call_id, None)
         if here.ledger is not None and ticket is not None:
             here.ledger.leave(ticket)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScoreRange:
     """The range of a metric.
 
     Args:
@@ -26,7 +26,7 @@ class Scale:
         return self.best - self.low if self.best > self.low else 1.0
 
 
-def scale_of(scores: Iterable[float], perfect: float | None = None) -> Scale:
+def score_range(scores: Iterable[float], perfect: float | None = None) -> ScoreRange:
     """The range of a metric that returned these scores.
 
     Args:
@@ -36,7 +36,7 @@ def scale_of(scores: Iterable[float], perfect: float | None = None) -> Scale:
     seen = list(scores)
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     if perfect is not None:
-        return Scale(min(0.0, low), perfect, True)
+        return ScoreRange(min(0.0, low), perfect, True)
     if low >= 0 and high <= 1:
-        return Scale(0.0, 1.0, True)
-    return Scale(min(0.0, low), high, False)
+        return ScoreRange(0.0, 1.0, True)
+    return ScoreRange(min(0.0, low), high, False)
