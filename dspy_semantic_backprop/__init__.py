@@ -1,6 +1,13 @@
 """Semantic backpropagation for DSPy programs with more than one predictor (arXiv 2412.03624)."""
 
 from . import presets
+from ._backward.collect import bounded
+from ._backward.deliver import the_answers_only, to_another, to_its_own
+from ._backward.gradient import drop, join
+from ._backward.semantic import Semantic
+from ._backward.silent import silent
+from ._decide.commit import Commit
+from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
 from ._errors import (
     JournalError,
     MetricError,
@@ -15,20 +22,29 @@ from ._graph.graph import ComputationGraph
 from ._graph.program_graph import ProgramGraph
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
 from ._optimizer import Explanation, SemanticGradientDescent
+from ._propose.choose import any_example, blamed, coin_flips, every, incumbent, one_by_one, only, pareto, without, wrong
+from ._propose.propose import Proposer
+from ._propose.restraint import Restraint
 from ._reports.diagnose.record import Diagnosis
 from ._reports.placebo.record import Placebo
 from ._reports.preflight.record import Preflight
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
+from .integrations.progress import ProgressBar
+from .integrations.tracking import mlflow_tracker, wandb_tracker
+from .presets import Method
 
 __all__ = [
     "Budget",
+    "Commit",
     "ComputationGraph",
+    "Confident",
     "Diagnosis",
     "Explanation",
     "JournalError",
     "Limits",
+    "Method",
     "MetricError",
     "ModelError",
     "OutOfBudget",
@@ -36,16 +52,44 @@ __all__ = [
     "Preflight",
     "ProgramError",
     "ProgramGraph",
+    "ProgressBar",
+    "Proposer",
     "Purpose",
+    "Restraint",
+    "Semantic",
     "SemanticBackpropError",
     "SemanticGradientDescent",
     "SemanticProposer",
     "SetupError",
     "Spent",
     "TooManyFailures",
+    "Verdict",
+    "accept_always",
+    "any_example",
     "aprogram_graph",
     "atrace",
+    "blamed",
+    "bounded",
+    "coin_flips",
+    "confident",
+    "drop",
+    "every",
+    "incumbent",
+    "join",
+    "mlflow_tracker",
+    "one_by_one",
+    "only",
+    "pareto",
     "presets",
     "program_graph",
+    "silent",
+    "strict",
+    "strictly_better",
+    "the_answers_only",
+    "to_another",
+    "to_its_own",
     "trace",
+    "wandb_tracker",
+    "without",
+    "wrong",
 ]

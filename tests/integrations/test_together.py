@@ -1,4 +1,4 @@
-"""Semantic gradient descent before, after and among DSPy's other optimizers, as the README shows it."""
+"""Semantic gradient descent before, after and among DSPy's other optimizers, as the documentation shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integrations.test_gepa import asked
 from tests.optimizer.test_compile import Chain, Fan
 from tests.scripted import careful, questions, right, served
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "gepa.md"
 
 
 def with_demos(program: Any) -> Any:
@@ -143,9 +143,8 @@ def test_a_compiled_part_of_a_larger_program_stays_frozen_and_is_named(caplog):
     assert demos_of(better.inner) == before
 
 
-def test_the_snippets_of_the_readme_run():
-    section = README.read_text(encoding="utf-8").partition("## With DSPy's other optimizers")[2].partition("\n## ")[0]
-    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def test_the_snippets_of_the_guide_run():
+    code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(code) == 3
     examples = questions(7)
     with served(careful) as server:
@@ -159,7 +158,7 @@ def test_the_snippets_of_the_readme_run():
                 "gradient_lm": server.lm(cache=False),
             }
             exec(
-                compile("from dspy_semantic_backprop import SemanticGradientDescent\n" + snippet, "README", "exec"),
+                compile("from dspy_semantic_backprop import SemanticGradientDescent\n" + snippet, GUIDE.name, "exec"),
                 names,
             )
             best = names.get("better") or names["best"]

@@ -1,0 +1,160 @@
+"""The figures in the tables are those of the committed records."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from tests.docs.pages import README, ROOT, rows
+
+RESULTS = ROOT / "docs" / "results"
+NAMES = {"gepa": "dspy.GEPA", "miprov2": "MIPROv2", "simba": "SIMBA", "copro": "COPRO"}
+FULL = {"bbh": 1152, "gsm8k": 1152, "liar": 2304}
+SHARES = (8, 4, 2)
+
+
+def record(name: str) -> Any:
+    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def curves() -> dict[tuple[str, str, int], tuple[float, float]]:
+    """Program, optimizer, part of the full cap -> mean held-out score and calls."""
+    return {
+        (row["program"], row["optimizer"], FULL[row["program"]] // row["cap"]): (row["heldout"], row["calls"])
+        for row in record("efficiency-simulated-seed0")["curves"]
+    }
+
+
+def test_efficiency():
+    found, table = curves(), rows(RESULTS / "efficiency.md")
+    for program, optimizer in {key[:2] for key in found}:
+        cells = [found[program, optimizer, share] for share in SHARES]
+        shown = [f"{heldout:.2f} ({calls:.0f})" for heldout, calls in cells]
+        assert (program.upper(), NAMES.get(optimizer, optimizer), *shown) in table
+
+
+def test_the_readme_s_table():
+    table = {row[0].replace("dspy.", "").partition("(")[0]: row[1:] for row in rows(README)}
+    means: dict[str, list[str]] = defaultdict(list)
+    for optimizer in ("semantic", *NAMES):
+        for share in SHARES:
+            scores, calls = zip(*(curves()[program, optimizer, share] for program in FULL), strict=True)
+            means[optimizer].append(f"{100 * sum(scores) / 3:.1f} ({sum(calls) / 3:.0f})")
+    names = {name: shown.replace("dspy.", "") for name, shown in NAMES.items()} | {"semantic": "presets.semantic"}
+    for optimizer, shown in means.items():
+        assert list(table[names[optimizer]][:3]) == shown
+    outside = {row[0].partition(" (")[0]: row[1:] for row in rows(RESULTS / "outside.md")}
+    assert outside["dspy.SIMBA"][1:] == ("86.0", "465") and table["SIMBA"][4] == "86.0 (465)"
+    assert outside["dspy.GEPA"][1:] == ("62.2", "233") and table["GEPA"][3] == "62.2 (233)"
+    assert outside["MIPROv2"][1:] == ("57.8", "282") and table["MIPROv2"][4] == "57.8 (282)"
+
+
+def test_gate():
+    table = rows(RESULTS / "gate.md")
+    gates = {"confident (default)": "confident (default)", "strict, error 0.05": "strict", "> (published)": "published"}
+    edits = {"decision, no effect": "without effect", "decision, gain of 10 points": "gains 10 points"}
+    accepted: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in record("gate-simulated-seed0")["rows"]:
+        accepted[row["scenario"], row["gate"]].append(row["accepted"])
+    for scenario, edit in edits.items():
+        for gate, name in gates.items():
+            (shown,) = [row[2:] for row in table if row[0] == edit and name in row[1]]
+            assert len(shown) == 5
+            for cell, share in zip(shown, accepted[scenario, gate], strict=True):
+                assert abs(float(cell) - share) <= 0.00501
+
+
+def test_compiles_of_the_gate_study():
+    table = rows(RESULTS / "gate.md")
+    methods = {"semantic (default)": "semantic", "semantic without commit": "without", "> (published)": "published"}
+    for row in record("gate-simulated-seed0")["rows"]:
+        if row["scenario"] == "compile, mixed":
+            shown = (str(row["size"]), f"{row['gain']:.3f}", f"{row['worse']:.2f}", str(row["calls"]))
+            assert any(methods[row["gate"]] in line[0] and line[1:] == shown for line in table)
+        elif row["scenario"] == "compile, no effect":
+            column = 2 if row["size"] == 20 else 3
+            (shown,) = [
+                line[column] for line in table if methods[row["gate"]] in line[0] and line[1] in ("", "at most 0.2")
+            ]
+            assert shown.split()[0] == f"{row['accepted']:.2f}"
+
+
+def test_downstream():
+    table = rows(RESULTS / "downstream.md")
+    for row in record("downstream-simulated-seed0")["rows"]:
+        program = {"bbh": "BBH, GSM8K (each)", "gsm8k": "BBH, GSM8K (each)", "liar": "LIAR"}.get(row["program"])
+        assert row["same_scores"] and row["same_decision"]
+        if program and row["edited"] != "all":
+            shown = (str(row["full"]), str(row["downstream"]), f"{100 * row['saved']:.0f} %")
+            assert any(line[0] == program and line[2:] == shown for line in table), row
+
+
+def test_fault_localisation():
+    found, table = record("fault_localization-simulated-seed0"), rows(RESULTS / "fault-localization.md")
+    joint = {(row["method"], row["noise"]): row for row in found["joint"]}
+    for row in found["overall"]:
+        if row["method"] in ("last", "uniform") and row["noise"]:
+            continue
+        other = joint[row["method"], row["noise"]]
+        shown = [line for line in table if line[:2] == (row["method"], f"{100 * row['noise']:.0f} %")]
+        cells = (_with_interval(row), f"{row['top2']:.3f}", _with_interval(other))
+        assert [line[2:] for line in shown] == [(*cells, f"{row['calls']:.0f}", f"{row['tokens']:,.0f}")]
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    low, high = row["top1_interval"]
+    return f"{row['top1']:.3f} [{low:.2f}, {high:.2f}]"
+
+
+def test_throughput():
+    found = {(row["what"], row["latency"], row["threads"]): row for row in record("throughput-simulated")["rows"]}
+    table = rows(RESULTS / "latency-and-throughput.md")
+    for threads in (1, 4, 16, 64):
+        cells = [found[what, latency, threads] for latency in (1.0, 0.1) for what in ("evaluate", "compile")]
+        (shown,) = [line[1:] for line in table if line[0] == str(threads)]
+        assert all(abs(float(cell) - one["ratio"]) < 0.0051 for cell, one in zip(shown, cells, strict=True))
+
+
+def test_tracing():
+    table = rows(RESULTS / "tracing-overhead.md")
+    for row in record("tracing-simulated")["rows"]:
+        client = "in the process" if row["client"] == "instant" else "through DSPy's client"
+        (shown,) = [line for line in table if line[0].startswith(client) and line[1] == f"{row['calls']:,}"]
+        ratios = (row["dispatch_ratio"], row["ratio"], row["cpu_ratio"])
+        assert all(abs(float(cell) - one) < 0.0051 for cell, one in zip(shown[2:5], ratios, strict=True))
+        assert shown[5] == (f"{row['peak_kb_per_call']} kB" if row["peak_kb_per_call"] else "")
+
+
+def test_sweep_overhead():
+    table = rows(RESULTS / "sweep-overhead.md")
+    for row in record("sweep-overhead-simulated")["rows"]:
+        cells = [f"{row[name]:.1f}" for name in ("dspy_ms_per_question", "sweep_ms_per_question", "ratio")]
+        assert (f"{row['calls']:,}", str(row["questions"]), *cells) in table
+
+
+def test_gradient_length():
+    table = rows(RESULTS / "gradient-length.md")
+    for row in record("gradient-length-simulated")["rows"]:
+        lengths = [str(row["tokens"][depth - 1]) for depth in (1, 3, 5, 10, 20)]
+        assert any(line[0].startswith(row["collect"]) and line[1:] == (*lengths, str(row["calls"])) for line in table)
+
+
+def test_soak():
+    table = rows(RESULTS / "soak.md")[2:]
+    found = record("soak-simulated-seed0")["rows"]
+    assert len(found) == len(table)
+    for row, line in zip(found, table, strict=True):
+        assert line[2] == str(len(row["violations"]))
+        assert line[1] == ("1" if row["check"] == "memory" else str(row["runs"]))
+
+
+def test_pipelines():
+    table = rows(RESULTS / "pipelines.md")
+    for line in table:
+        if line[0].partition(".py")[1]:
+            (file,) = (ROOT / "experiments" / "results").glob(f"{line[6].partition(']')[0][1:]}*.json")
+            found = json.loads(file.read_text(encoding="utf-8"))
+            heldout = found["score"]["heldout"]
+            assert line[2:5] == (f"{heldout['before']:.3f}", f"{heldout['after']:.3f}", str(heldout["n"]))
+            assert line[5] == f"{found['spent']['calls']:,}"
