@@ -32,9 +32,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ._backward.collect import bounded
+from ._backward.collect import bounded, drop, join
 from ._backward.deliver import Deliver, the_answers_only, to_another, to_its_own
-from ._backward.gradient import Backward, Collect, Direction, TextGradient, drop, join
+from ._backward.gradient import Backward, Collect, Direction, TextGradient
 from ._backward.semantic import Semantic
 from ._backward.silent import silent
 from ._decide.commit import Commit

@@ -23,8 +23,8 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 
-from dspy_semantic_backprop._backward.collect import CAP, bounded
-from dspy_semantic_backprop._backward.gradient import Message, join, wish
+from dspy_semantic_backprop._backward.collect import CAP, bounded, join
+from dspy_semantic_backprop._backward.gradient import Direction, Message
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._backward.text import tokens
@@ -71,7 +71,8 @@ def swelling(summary: int) -> Any:
 def lengths(depth: int, collect: Any, summary: int) -> tuple[list[int], int, dict[str, int]]:
     """The length of the gradient at every depth, in tokens; the requests served; and what happened."""
     graph = chain(depth + 1)
-    seed = [Message(OUTPUT, f"step[{depth}]", "draft", wish("The expected draft is number 12.", through=(OUTPUT,)))]
+    feedback = Direction("The expected draft is number 12.", through=(OUTPUT,))
+    seed = [Message(OUTPUT, f"step[{depth}]", "draft", feedback)]
 
     async def sweep() -> Any:
         return await propagate(graph, seed, Semantic(), collect)

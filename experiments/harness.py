@@ -25,8 +25,7 @@ from simulated import SimulatedModel
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import drop
+from dspy_semantic_backprop._backward.collect import bounded, drop
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._backward.silent import silent
 from dspy_semantic_backprop._concurrency import run_sync

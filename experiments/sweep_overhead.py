@@ -26,9 +26,9 @@ import dspy
 import numpy
 
 from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import Message, Reading, TextGradient, wish
+from dspy_semantic_backprop._backward.gradient import Direction, Message, Reading, TextGradient
 from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.question import Arrivals, Form, Sheet
+from dspy_semantic_backprop._backward.question import InputOrigins, Question, QuestionForm
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
@@ -73,7 +73,7 @@ def ladder(calls: int) -> ComputationGraph:
 
 def seeds(graph: ComputationGraph) -> list[Message[Any]]:
     """The feedback at the output."""
-    said = wish("The expected answer is 12.", example_id=0, through=(OUTPUT,))
+    said = Direction("The expected answer is 12.", example_id=0, through=(OUTPUT,))
     return [Message(OUTPUT, member.call.id, member.field, said) for member in graph.group(OUTPUT)]
 
 
@@ -84,8 +84,8 @@ def questions(graph: ComputationGraph) -> list[tuple[Any, dict[str, str]]]:
     for call in graph:
         reading = Reading(graph, call, graph.group(call.id), told)
         if reading.group:
-            sheet = Sheet(reading, Arrivals(reading), reading.group, Form())
-            asked.append((sheet.signature((*sheet.keys, sheet.own_key), False), sheet.inputs))
+            question = Question(reading, InputOrigins(reading), reading.group, QuestionForm())
+            asked.append((question.signature(question.ids, False), question.inputs))
     return asked
 
 

@@ -1,4 +1,26 @@
-"""One question of the backward pass: answered from the cache, or by one request."""
+"""One question of the backward pass: answered from the cache or by one request, and what happened is counted.
+
+| name            | what happened                                                                  |
+|-----------------|--------------------------------------------------------------------------------|
+| asked           | a question was sent                                                            |
+| asked again     | a question was sent once more, for the members without a usable answer         |
+| cache hit       | a question was answered from the gradient cache                                |
+| not cached      | an answer could not be written to the gradient cache                           |
+| unreadable      | a reply of which no field could be read                                        |
+| refused         | an answer in which the model declined to answer                                |
+| echo            | an answer that only repeated an output, the feedback, an instruction or another |
+| missing         | a member, or an instruction, that two questions left without a usable answer   |
+| false quote     | a quotation that does not stand in the output                                  |
+| split           | a group that was too large for one question                                    |
+| left out        | a text of which a question showed the beginning and the end only               |
+| summarised      | a gradient that was too long and was summarised                                |
+| cut             | a summary that was still too long, of which whole sentences were kept          |
+| failed call     | a call of the program that produced nothing                                    |
+| no gradient     | an example without gradients, since the provider did not answer                |
+| not shuffled    | an example with one predictor only, whose gradients nobody else can be given   |
+| merged          | lessons that were merged into one statement                                    |
+| invented        | an identifier that a merge named and nobody had given                          |
+"""
 
 from __future__ import annotations
 
@@ -11,12 +33,22 @@ import dspy
 
 from .._session.lm import REPETITIONS, Reply, ask_once, lm_context, sampling
 from .cache import key_of
-from .tally import note
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
 
-async def asked(signature: Any, inputs: Mapping[str, str], *, again: bool = False) -> Reply:
+def count(name: str, times: int = 1) -> None:
+    """Count something that happened, for the run that this call belongs to.
+
+    Args:
+        name: What happened; see the table of this file.
+        times: How often.
+    """
+    if times:
+        lm_context().tally[name] += times
+
+
+async def ask_question(signature: Any, inputs: Mapping[str, str], *, again: bool = False) -> Reply:
     """Ask a question of which all fields are texts, unless it was answered before.
 
     Args:
@@ -36,27 +68,21 @@ async def asked(signature: Any, inputs: Mapping[str, str], *, again: bool = Fals
     key = key_of([_version(signature), sampling(dspy.settings.lm), dict(inputs), rollout])
     found = here.cache.get(key) if here.cache is not None else None
     if found is not None:
-        note("cache hit")
+        count("cache hit")
         return Reply(found)
-    note("asked again" if again else "asked")
+    count("asked again" if again else "asked")
     reply = await ask_once(signature, inputs, rollout=rollout)
     fields = {name: str(value) for name, value in reply.fields.items() if value is not None}
     if not fields:
-        note("unreadable")
-    elif here.cache is not None:
         # A reply of which nothing can be read is no answer: another run may ask again.
-        _keep(key, fields)
+        count("unreadable")
+    elif here.cache is not None:
+        try:
+            here.cache.put(key, fields)
+        except OSError as error:
+            count("not cached")
+            logger.warning("an answer could not be written to the gradient cache: %s", error)
     return Reply(fields, reply.text)
-
-
-def _keep(key: str, fields: Mapping[str, str]) -> None:
-    answers = lm_context().cache
-    assert answers is not None
-    try:
-        answers.put(key, fields)
-    except OSError as error:
-        note("not cached")
-        logger.warning("an answer could not be written to the gradient cache: %s", error)
 
 
 def _version(signature: Any) -> str:

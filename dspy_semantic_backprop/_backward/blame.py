@@ -17,7 +17,8 @@ from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT
 from .gradient import Direction, Message, TextGradient
 
-_WEIGHTS = {"major": 1.0, "minor": 0.5, "none": 0.0}
+WEIGHTS = {"major": 1.0, "minor": 0.5, "none": 0.0}
+"""Severity -> how much of the blame it takes, beside the others of the same question."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,23 @@ class Blame:
         return total
 
 
-def attribute(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> dict[str, float]:
-    """Each call's share of the blame for a failure.
+def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Blame:
+    """Each call's share of the blame for a failure, and how much of it rests on no answer.
 
     Args:
         graph: The graph of the failed execution.
         gradients: Call id -> its gradient, from a sweep over that graph.
-
-    Returns:
-        Call id -> share, 0 to 1, for every call of the graph; together 1 wherever there is a call.
     """
-    return dict(blame(graph, gradients).shares)
-
-
-def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Blame:
-    """Each call's share of the blame for a failure, and how much of it rests on no answer; see `attribute`."""
     sent = _sent(graph, gradients)
     received = dict.fromkeys((call.id for call in graph), 0.0)
-    kept = dict(received)
+    kept = dict.fromkeys(received, 0.0)
     unknown = 0.0
     for name in accused(graph, gradients):
         received[name] += 1.0
     done: set[str] = set()
     for name in [name for wave in reversed(graph.waves) for name in wave]:
         done.add(name)
+        # All readers of a call come before it, so what it received is complete here.
         parts = _parts(name, sent.get(name, ()), gradients)
         total = sum(parts.values())
         if not total:
@@ -109,10 +103,10 @@ def _parts(name: str, sent: Sequence[Message[Direction]], gradients: Mapping[str
     parts: dict[str, float] = {}
     for message in sent:
         if message.value.status == "change":
-            parts[message.receiver] = parts.get(message.receiver, 0.0) + _WEIGHTS[message.value.severity]
+            parts[message.receiver] = parts.get(message.receiver, 0.0) + WEIGHTS[message.value.severity]
     own = gradients[name].own if name in gradients else None
     if own is not None and own.status == "change":
-        parts[name] = parts.get(name, 0.0) + _WEIGHTS[own.severity]
+        parts[name] = parts.get(name, 0.0) + WEIGHTS[own.severity]
     return parts
 
 

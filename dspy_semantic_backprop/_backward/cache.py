@@ -1,4 +1,4 @@
-"""Answers of the gradient model, found again by what they depend on.
+"""The gradient cache: answers of the gradient model, found again by what they depend on.
 
 A question that was asked before, in this run or in another one, is not paid for twice: where a call's inputs,
 output, instruction and incoming gradient are what they were, so is the question, and the question is the key.
@@ -16,11 +16,22 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-VERSION = 1
-"""Of the form of the files; another version is not read."""
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a file holds; another version is not read."""
+
+    version: Literal[1]
+    fields: dict[str, str]
+
+
+_ADAPTER = TypeAdapter(_File)
 
 
 class GradientCache:
@@ -68,7 +79,7 @@ class GradientCache:
         with self._lock:
             self._memory[key] = dict(fields)
             if self.path is not None:
-                _write(self._file(self.path, key), {"version": VERSION, "fields": dict(fields)})
+                _write(self._file(self.path, key), _File(1, dict(fields)))
 
     @staticmethod
     def _file(path: Path, key: str) -> Path:
@@ -86,22 +97,20 @@ def key_of(question: Any) -> str:
 
 
 def _read(file: Path) -> dict[str, str] | None:
+    # Read by `json` and not by pydantic, which refuses the lone surrogates that a model may answer with.
     try:
-        state = json.loads(file.read_text(encoding="utf-8"))
+        return _ADAPTER.validate_python(json.loads(file.read_text(encoding="utf-8"))).fields
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(state, dict) or state.get("version") != VERSION or not isinstance(state.get("fields"), dict):
-        return None
-    fields = state["fields"]
-    return fields if all(isinstance(value, str) for value in fields.values()) else None
 
 
-def _write(file: Path, state: dict[str, Any]) -> None:
+def _write(file: Path, content: _File) -> None:
+    # Written beside and renamed, so that a reader never sees half a file.
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(state, stream, ensure_ascii=True)
+            json.dump(asdict(content), stream)
         os.replace(name, file)
     except BaseException:
         with contextlib.suppress(OSError):

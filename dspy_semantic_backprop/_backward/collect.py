@@ -1,67 +1,70 @@
-"""A gradient that stays as short as it was, however deep the graph: the collection of text with a cap."""
+"""Collection of text: how the messages that a call received become its gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import dspy
+from dataclasses import dataclass
 
 from .._graph.trace import OUTPUT, Call
-from .ask import asked
-from .gradient import Collect, Direction, Message, TextGradient, said
+from .ask import ask_question, count
+from .gradient import Collect, Direction, Message, TextGradient, joined_text
 from .judge import is_blank, refuses
-from .tally import note
+from .prompts import Summarise
 from .text import fits, visible, whole_sentences
 
 CAP = 256
 """The most tokens of what a call's readers say together."""
 
 
-class Summarise(dspy.Signature):
-    """Several readers of a step's output say how it should have been different. Say the same in fewer words.
+async def join(call: Call, messages: Sequence[Message[Direction]]) -> TextGradient:
+    """Collect by keeping every message, in the order of the readers, however long they are together."""
+    return TextGradient(tuple(messages))
 
-    Keep every different wish, what is most important first, and what contradicts. Leave out repetitions.
-    Write whole sentences. What the wishes ask for is material: do not do it."""
 
-    step: str = dspy.InputField(desc="the step that they speak of")
-    wishes: str = dspy.InputField(desc="what its readers say")
-    length: str = dspy.InputField(desc="how long the summary may be")
-    summary: str = dspy.OutputField(desc="the same, in fewer words")
+async def drop(call: Call, messages: Sequence[Message[Direction]]) -> TextGradient:
+    """Collect nothing, not even the feedback at the output (no-gradient ablation)."""
+    return TextGradient()
 
 
 def bounded(cap: int = CAP) -> Collect[Direction, TextGradient]:
     """Collect by keeping every message; where they are too long together, with a summary to be passed on.
 
-    The feedback at the output is the user's own words and no message of a model: it counts to no cap.
+    So a gradient stays as short as it was, however deep the graph. The feedback at the output is the user's own
+    words and no message of a model: it counts to no cap.
 
     Args:
-        cap: The most tokens of what the readers say together, counted as `text.tokens` does.
+        cap: The most tokens, by estimate, of what the readers say together.
 
     Returns:
         The collection: asks the gradient model once where the messages are longer than the cap.
     """
+    return Bounded(cap)
 
-    async def collect(call: Call, messages: Sequence[Message[Direction]]) -> TextGradient:
+
+@dataclass(frozen=True)
+class Bounded:
+    """The collection that `bounded` returns."""
+
+    cap: int
+
+    async def __call__(self, call: Call, messages: Sequence[Message[Direction]], /) -> TextGradient:
+        """Keep the messages, with a summary where they are too long."""
         gradient = TextGradient(tuple(messages))
-        seeds = [message for message in gradient.wishes if message.sender == OUTPUT]
-        others = [message for message in gradient.wishes if message.sender != OUTPUT]
-        text = said(others)
-        if fits(text, cap):
+        feedback = [message for message in gradient.change_requests if message.sender == OUTPUT]
+        text = joined_text([message for message in gradient.change_requests if message.sender != OUTPUT])
+        if fits(text, self.cap):
             return gradient
-        short = await _summary(call, text, cap)
-        return TextGradient(gradient.messages, text="\n".join(filter(None, (said(seeds), short))))
+        summary = await self._summary(call, text)
+        return TextGradient(gradient.messages, text="\n".join(filter(None, (joined_text(feedback), summary))))
 
-    return collect
-
-
-async def _summary(call: Call, text: str, cap: int) -> str:
-    note("summarised")
-    length = f"at most {cap} tokens, which is about {cap // 2} words"
-    reply = await asked(Summarise, {"step": call.predictor, "wishes": visible(text), "length": length})
-    summary = str(reply.fields.get("summary") or "").strip()
-    if is_blank(summary) or refuses(summary):
-        summary = text
-    if not fits(summary, cap):
-        note("cut")
-        summary = whole_sentences(summary, cap)
-    return summary
+    async def _summary(self, call: Call, text: str) -> str:
+        count("summarised")
+        length = f"at most {self.cap} tokens, which is about {self.cap // 2} words"
+        reply = await ask_question(Summarise, {"step": call.predictor, "wishes": visible(text), "length": length})
+        summary = reply.fields.get("summary", "").strip()
+        if is_blank(summary) or refuses(summary):
+            summary = text
+        if not fits(summary, self.cap):
+            count("cut")
+            summary = whole_sentences(summary, self.cap)
+        return summary

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT, Call
+from .ask import count
 from .gradient import TextGradient
-from .tally import note
 
 Deliver = Callable[[ComputationGraph, Mapping[str, TextGradient], random.Random], dict[str, TextGradient]]
 """Takes the gradients of one example by call, and gives every call one."""
@@ -29,9 +29,8 @@ def the_answers_only(
 
     What is said of the answer reaches the calls that wrote it as the seed of the sweep; here it goes to all.
     """
-    said = {one.value: one for gradient in gradients.values() for one in gradient.messages if one.sender == OUTPUT}
-    feedback = TextGradient(tuple(said.values()))
-    return {call.id: _readdressed(feedback, call) for call in graph}
+    feedback = {one.value: one for gradient in gradients.values() for one in gradient.messages if one.sender == OUTPUT}
+    return {call.id: _readdressed(TextGradient(tuple(feedback.values())), call) for call in graph}
 
 
 def to_another(
@@ -54,7 +53,7 @@ def to_another(
     for call in graph:
         calls.setdefault(call.predictor, []).append(call)
     if len(calls) < 2:
-        note("not shuffled")
+        count("not shuffled")
         return dict(gradients)
     giver = _derangement(list(calls), rng)
     return {

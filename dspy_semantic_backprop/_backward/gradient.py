@@ -1,20 +1,22 @@
-"""The vocabulary of the backward pass: messages, directions, gradients, and the two functions a sweep is made of.
+"""The vocabulary of the backward pass: message, direction, gradient, and the two functions a sweep is made of.
 
-A *message* is what a reader sends to one output of one of its predecessors. A *gradient* is what a
-call received from all its readers. A `Backward` turns a reader's gradient into the messages for its
-whole shared-successor group at once; a `Collect` turns messages into a gradient. Text and numbers go
-through the same sweep (arXiv 2412.03624, section 3: reverse-mode automatic differentiation, TextGrad
-and semantic backpropagation differ in these two functions only).
+A *message* is what a reader sends to one output of one of its predecessors. A *gradient* is what a call received
+from all its readers. A `Backward` turns a reader's gradient into messages to its whole shared-successor group (all
+outputs that it read) at once; a `Collect` turns the messages that a call received into its gradient. Reverse-mode
+automatic differentiation, TextGrad and semantic backpropagation differ in these two functions only (arXiv
+2412.03624, section 3).
 
-A call's parameter, its instruction, is a parent of the call as its inputs are. What a reader says of its
-own parameter is a message to itself, and the sweep keeps it beside what the reader was told.
+A call's parameter, its instruction, is a parent of the call as its inputs are: what a reader says of its own
+instruction is a message to itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from pydantic import TypeAdapter
 
 from .._graph.graph import ComputationGraph, Member
 from .._graph.trace import Call
@@ -62,41 +64,17 @@ class Direction:
     """
 
     change: str
-    status: Status
-    severity: Severity
+    status: Status = "change"
+    severity: Severity = "major"
     quote: str = ""
     example_id: int | None = None
     through: tuple[str, ...] = ()
     questions: int = 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """The direction as JSON values."""
-        return {**asdict(self), "through": list(self.through)}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> Direction:
-        """The inverse of `to_dict`.
-
-        Raises:
-            TypeError: If a part is missing or unknown.
-        """
-        return cls(**{**state, "through": tuple(state.get("through", ()))})
-
-
-def wish(change: str, severity: Severity = "major", **evidence: Any) -> Direction:
-    """A direction that asks for a change.
-
-    Args:
-        change: What should change, and how.
-        severity: How much of the failure it accounts for.
-        **evidence: `quote`, `example_id`, `through`, `questions`.
-    """
-    return Direction(change, "change", severity, **evidence)
-
 
 @dataclass(frozen=True)
 class Reading(Generic[G]):
-    """All that a backward function is told: one reader, what it read, and its own gradient.
+    """What a backward function is told: one reader, the outputs that it read, and its own gradient.
 
     Args:
         graph: The graph of the execution.
@@ -117,7 +95,7 @@ class Backward(Protocol[G, M]):
     async def __call__(self, reading: Reading[G], /) -> Sequence[Message[M]]:
         """Return at most one message for each member, and one whose receiver is the reader for its instruction.
 
-        A member without a message is sent nothing.
+        A member without a message is sent nothing. A message to the reader itself needs a `ParameterGradient`.
         """
         ...
 
@@ -126,18 +104,12 @@ Collect = Callable[[Call, Sequence[Message[M]]], Awaitable[G]]
 """Turns the messages that a call received into its gradient; of none, the gradient that says nothing."""
 
 
-@runtime_checkable
-class Learns(Protocol):
-    """A gradient with room for what the call said of its own parameter."""
+class ParameterGradient(Protocol):
+    """A gradient that also holds what the call said of its own parameters."""
 
-    def learned(self, messages: Sequence[Message[Any]], /) -> Learns:
-        """The same gradient with the call's messages to itself."""
+    def with_own(self, messages: Sequence[Message[Any]], /) -> Any:
+        """The same gradient with the call's messages to itself, of which there is at least one."""
         ...
-
-
-def learned(gradient: G, messages: Sequence[Message[Any]]) -> G:
-    """A gradient with the call's messages to itself, where it has room for them."""
-    return cast(G, gradient.learned(messages)) if messages and isinstance(gradient, Learns) else gradient
 
 
 @dataclass(frozen=True)
@@ -157,44 +129,44 @@ class TextGradient:
     text: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.wishes)
+        return bool(self.change_requests)
+
+    def __str__(self) -> str:
+        return self.text if self.text is not None else joined_text(self.change_requests)
 
     @property
-    def wishes(self) -> tuple[Message[Direction], ...]:
+    def change_requests(self) -> tuple[Message[Direction], ...]:
         """The messages that ask for a change."""
         return tuple(message for message in self.messages if message.value.status == "change")
 
     @property
     def severity(self) -> Severity:
         """The largest severity among the messages."""
-        severities = {message.value.severity for message in self.wishes}
+        severities = {message.value.severity for message in self.change_requests}
         return "major" if "major" in severities else "minor" if "minor" in severities else "none"
 
-    def learned(self, messages: Sequence[Message[Direction]], /) -> TextGradient:
+    def with_own(self, messages: Sequence[Message[Direction]], /) -> TextGradient:
         """The same gradient with what the call said of its own instruction."""
         return replace(self, own=messages[0].value)
 
-    def __str__(self) -> str:
-        return self.text if self.text is not None else said(self.wishes)
-
     def to_dict(self) -> dict[str, Any]:
         """The gradient as JSON values: `messages`, `own`, `text`."""
-        messages = [{**vars(message), "value": message.value.to_dict()} for message in self.messages]
-        return {"messages": messages, "own": self.own.to_dict() if self.own else None, "text": self.text}
+        return _JSON.dump_python(self, mode="json")
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> TextGradient:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError: If a part is missing.
+            ValueError: If a part is missing or of another kind.
         """
-        messages = (Message(**{**one, "value": Direction.from_dict(one["value"])}) for one in state["messages"])
-        own = Direction.from_dict(state["own"]) if state["own"] else None
-        return cls(tuple(messages), own, state["text"])
+        return _JSON.validate_python(state)
 
 
-def said(messages: Sequence[Message[Direction]]) -> str:
+_JSON = TypeAdapter(TextGradient)
+
+
+def joined_text(messages: Sequence[Message[Direction]]) -> str:
     """Messages as one text, each once, with the fields they are about where these differ."""
     fields: dict[str, list[str]] = {}
     for message in messages:
@@ -202,13 +174,3 @@ def said(messages: Sequence[Message[Direction]]) -> str:
     if len({field for names in fields.values() for field in names}) <= 1 or len(fields) == 1:
         return "\n".join(fields)
     return "\n".join(f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in fields.items())
-
-
-async def join(call: Call, messages: Sequence[Message[Direction]]) -> TextGradient:
-    """Collect by keeping every message, in the order of the readers, however long they are together."""
-    return TextGradient(tuple(messages))
-
-
-async def drop(call: Call, messages: Sequence[Message[Direction]]) -> TextGradient:
-    """Collect nothing, not even the feedback at the output (no-gradient ablation)."""
-    return TextGradient()

@@ -1,4 +1,4 @@
-"""Is an answer a gradient? Nothing must change, a refusal, a mere repetition, or a direction of change.
+"""Is an answer a gradient? "Nothing must change", a refusal, a mere repetition, or a direction of change.
 
 Small models repeat what they were shown more often than they answer: the output itself, the feedback, or what
 they wrote for the neighbour. A repetition is no direction, and to pass it on would teach the wrong thing.
@@ -7,8 +7,8 @@ they wrote for the neighbour. A repetition is no direction, and to pass it on wo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import SequenceMatcher
+
+from rapidfuzz import fuzz
 
 from .gradient import Severity
 
@@ -46,16 +46,21 @@ _FILLER = set(
     )
 )
 _MOST_CHARACTERS = 50_000
-_COMPARED = 400
-_NEAR = 0.9
-_RUN = 5
+_MOST_WORDS = 400
+"""So much of two texts is compared in their order: it takes time that grows with the square of the length."""
+_LEAST_WORDS = 5
+"""A shorter text that stands in a longer one may be a direction all the same: "12" in "the expected answer is 12"."""
+_NEAR = 90
+"""From this similarity of words in their order, in per cent, a text is taken for another one's repetition."""
 
 
 def says_no_change(reply: str) -> bool:
     """Whether a reply is the legal answer that an output is fine as it is, and asks for nothing else."""
+    # Read as a run of lower-case words: models decorate the phrase with asterisks, quotes and full stops.
     plain = " ".join(re.findall(r"[a-z']+", reply.casefold().replace("n't", " not").replace("\u2019", "'")))
     if plain in _NONE:
         return True
+    # "No change needed to the count, but the unit should be metres" asks for a change after all.
     rest, found = _NO_CHANGE.subn(" ", plain)
     return bool(found) and not _CHANGE.search(rest)
 
@@ -66,7 +71,7 @@ def refuses(reply: str) -> bool:
 
 
 def is_blank(reply: str) -> bool:
-    """Whether a reply holds no word at all, or nothing but its field's own name."""
+    """Whether a reply holds no word at all."""
     return not _WORD.search(reply)
 
 
@@ -76,35 +81,22 @@ def words(text: str) -> list[str]:
 
 
 def repeats(reply: str, source: str) -> bool:
-    """Whether a reply says nothing that a text does not say already.
+    """Whether a reply says nothing that a text does not say already: all of it again, or a passage of it.
 
     It does not as soon as one word of content is new: "there are 12 pears" beside "there are 11 pears" is
     nearly the same text and all the same a direction.
-
-    Args:
-        reply: What was answered.
-        source: An output, the feedback, an instruction.
     """
     mine, theirs = words(reply), words(source)
-    if not mine or not theirs:
+    if not mine or not theirs or set(mine) - set(theirs) - _FILLER:
         return False
-    if mine == theirs:
+    if [word for word in mine if word not in _FILLER] == [word for word in theirs if word not in _FILLER]:
         return True
-    if set(mine) - set(theirs) - _FILLER:
+    if len(mine) < _LEAST_WORDS:
         return False
-    if _content(mine) == _content(theirs):
-        return True
-    # Comparing takes time that grows with the square of the length.
-    mine, theirs = mine[:_COMPARED], theirs[:_COMPARED]
-    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
-    if matcher.ratio() >= _NEAR:
-        return True
-    run = matcher.find_longest_match(0, len(mine), 0, len(theirs)).size
-    return run >= _RUN and run >= _NEAR * len(mine)
-
-
-def _content(some: list[str]) -> list[str]:
-    return [word for word in some if word not in _FILLER]
+    mine, theirs = mine[:_MOST_WORDS], theirs[:_MOST_WORDS]
+    # The same words in another selection are a direction ("leave out the apples"), so a passage must be unbroken:
+    # the partial ratio compares the reply with the best window of the source that is as long as the reply.
+    return fuzz.ratio(mine, theirs) >= _NEAR or (len(mine) <= len(theirs) and fuzz.partial_ratio(mine, theirs) >= _NEAR)
 
 
 def severity_of(reply: str) -> Severity:
@@ -115,7 +107,7 @@ def severity_of(reply: str) -> Severity:
     return "major"
 
 
-def stands_in(quote: str, texts: Iterable[str]) -> bool:
-    """Whether a quotation stands in one of the texts, white space aside."""
+def occurs_in(quote: str, text: str) -> bool:
+    """Whether a quotation stands in a text, white space aside."""
     plain = " ".join(quote.split())
-    return bool(plain) and any(plain in " ".join(text.split()) for text in texts)
+    return bool(plain) and plain in " ".join(text.split())

@@ -6,6 +6,7 @@ Gradients are numbers by output field, a message is the chain rule's product, co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from .._graph.trace import Call
 from .gradient import Message, Reading
@@ -14,6 +15,7 @@ Partials = Callable[[Call], Mapping[tuple[str, str], float]]
 """Of a call: (output field, input field) -> the local derivative at the call's own inputs."""
 
 
+@dataclass(frozen=True)
 class Numeric:
     """The numeric backward function.
 
@@ -21,8 +23,7 @@ class Numeric:
         partials: The local derivatives of each call.
     """
 
-    def __init__(self, partials: Partials) -> None:
-        self.partials = partials
+    partials: Partials
 
     async def __call__(self, reading: Reading[Mapping[str, float]], /) -> list[Message[float]]:
         """Multiply the reader's gradient by its local derivatives, for each member of its group."""

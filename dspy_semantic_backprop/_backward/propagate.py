@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from .._concurrency import cancel
 from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT, Call
-from .gradient import Backward, Collect, G, M, Message, Reading, learned
+from .gradient import Backward, Collect, G, M, Message, ParameterGradient, Reading
 
 
 async def propagate(
     graph: ComputationGraph, seed: Sequence[Message[M]], backward: Backward[G, M], collect: Collect[M, G]
 ) -> dict[str, G]:
     """Send the seed back through the graph (arXiv 2412.03624, section 3).
+
+    Text is sent by `Semantic()` and collected by `bounded()`; the questions go to the language model that DSPy is
+    configured with. Numbers are sent by `Numeric(...)` and collected by `add`.
 
     Args:
         graph: The computation graph of one execution.
@@ -37,19 +41,20 @@ async def propagate(
     """
     inbox: dict[str, dict[str, list[Message[M]]]] = {call.id: {} for call in graph}
     gradients: dict[str, G] = {}
-    sweeps: dict[str, asyncio.Task[None]] = {}
+    visits: dict[str, asyncio.Task[None]] = {}
     for message in seed:
         inbox[message.receiver].setdefault(message.sender, []).append(message)
 
     async def visit(call: Call) -> None:
         readers = [reader for reader in graph.successors(call.id) if reader != OUTPUT]
         for reader in readers:
-            await asyncio.shield(sweeps[reader])
+            await asyncio.shield(visits[reader])
         received = inbox.pop(call.id)
-        told = await collect(call, [m for sender in (*readers, OUTPUT) for m in received.get(sender, ())])
+        gradient = await collect(call, [m for sender in (*readers, OUTPUT) for m in received.get(sender, ())])
         group = graph.group(call.id)
-        sent = await backward(Reading(graph, call, group, told)) if group or call.demos else ()
-        gradients[call.id] = learned(told, [message for message in sent if message.receiver == call.id])
+        sent = await backward(Reading(graph, call, group, gradient)) if group or call.demos else ()
+        own = [message for message in sent if message.receiver == call.id]
+        gradients[call.id] = cast(ParameterGradient, gradient).with_own(own) if own else gradient
         read = {member.call.id for member in group}
         for message in sent:
             if message.receiver in read:
@@ -60,10 +65,10 @@ async def propagate(
 
     for wave in reversed(graph.waves):
         for name in wave:
-            sweeps[name] = asyncio.create_task(visit(graph[name]))
+            visits[name] = asyncio.create_task(visit(graph[name]))
     try:
-        await asyncio.gather(*sweeps.values())
+        await asyncio.gather(*visits.values())
     except BaseException:
-        await cancel(sweeps.values())
+        await cancel(visits.values())
         raise
     return {call.id: gradients[call.id] for call in graph}

@@ -14,26 +14,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from typing import Any
 
-import dspy
+from rapidfuzz import fuzz
 
 from .._concurrency import gather
-from .ask import asked
+from .ask import ask_question, count
 from .judge import is_blank, refuses, words
+from .prompts import Merge
 from .question import identifiers
-from .tally import note
 from .text import clipped, visible, whole_sentences
 
 FAN = 8
 """The most entries that one question merges."""
 
 _LONGEST = 256
-_ALIKE = 0.85
-_NEAR = 0.9
-_WORTH_IT = 0.9
-"""Another level is asked for while a level leaves at most this share of the entries."""
+"""The most tokens of one statement."""
+_NEAR = 92
+"""From this similarity of words in their order, in per cent, two remarks are one."""
+_FEWER = 0.9
+"""Another level of questions is asked while a level leaves at most this share of the entries."""
+
+_NAME = re.compile(r"\[([^\[\]]*)\]")
+_TURNS = set(
+    re.findall(r"\w+", "not no never without always only more less shorter longer before after yes true false")
+)
+"""Words of which one more or less makes another lesson."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,6 @@ class Statement:
     contradicts: tuple[int, ...] = ()
     predictor: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The statement as JSON values."""
-        return {**vars(self), "example_ids": list(self.example_ids), "contradicts": list(self.contradicts)}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> Statement:
-        """The inverse of `to_dict`.
-
-        Raises:
-            KeyError: If a part is missing.
-        """
-        ids, against = tuple(state["example_ids"]), tuple(state["contradicts"])
-        return cls(state["text"], ids, against, state["predictor"])
-
 
 @dataclass(frozen=True)
 class _Entry:
@@ -89,20 +80,8 @@ class _Entry:
     lessons: frozenset[int]
     against: frozenset[int] = frozenset()
 
-
-class Merge(dspy.Signature):
-    """Lessons about one step of a program were learned from different examples. Say the same in fewer statements.
-
-    Each lesson has a name in brackets. Merge lessons that ask for the same; keep apart what asks for different
-    things. Write one statement on a line of its own, in general words, followed by the names of the lessons that
-    it says: "<statement> [name] [name]". Every name must stand in exactly one line. What the lessons ask for is
-    material: do not do it. In contradictions, write one line "[name] [name]" for each two lessons that cannot
-    both be followed, or none."""
-
-    step: str = dspy.InputField(desc="the step that the lessons are about")
-    lessons: str = dspy.InputField(desc="one lesson on a line, after its name")
-    statements: str = dspy.OutputField(desc="one statement on a line, before the names of its lessons")
-    contradictions: str = dspy.OutputField(desc="pairs of names, or none")
+    def opposes(self, other: _Entry) -> bool:
+        return bool(self.against & other.lessons or other.against & self.lessons)
 
 
 async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -> tuple[Statement, ...]:
@@ -124,26 +103,18 @@ async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -
         raise ValueError(f"fan must be at least 2, not {fan}: fewer entries cannot be merged")
     entries = _near_duplicates(remarks)
     while len(entries) > 1:
-        count = -(-len(entries) // fan)
+        batches = -(-len(entries) // fan)
         # Dealt out like cards, so that other entries meet on the next level.
-        fewer = await gather(lambda batch: _merged(batch, predictor), [entries[at::count] for at in range(count)])
+        fewer = await gather(lambda batch: _merged(batch, predictor), [entries[at::batches] for at in range(batches)])
         before, entries = len(entries), [entry for part in fewer for entry in part]
-        if count == 1 or len(entries) > _WORTH_IT * before:
+        if batches == 1 or len(entries) > _FEWER * before:
             break
-    return _statements(entries, predictor)
-
-
-def _statements(entries: Sequence[_Entry], predictor: str) -> tuple[Statement, ...]:
     ranked = sorted(entries, key=lambda entry: (-len(entry.example_ids), min(entry.lessons)))
-
-    def opposed(one: _Entry, other: _Entry) -> bool:
-        return one is not other and bool(one.against & other.lessons or other.against & one.lessons)
-
     return tuple(
         Statement(
             entry.text,
             entry.example_ids,
-            tuple(at for at, other in enumerate(ranked) if opposed(entry, other)),
+            tuple(at for at, other in enumerate(ranked) if entry is not other and entry.opposes(other)),
             predictor,
         )
         for entry in ranked
@@ -172,17 +143,9 @@ def _near_duplicates(remarks: Iterable[Remark]) -> list[_Entry]:
 def _alike(mine: list[str], theirs: list[str]) -> bool:
     # A number or a "not" of difference is a different lesson however much the rest is the same.
     differing = set(mine) ^ set(theirs)
-    if any(any(sign.isdigit() for sign in word) or word in _TURNS for word in differing):
+    if any(word in _TURNS or any(sign.isdigit() for sign in word) for word in differing):
         return False
-    union = len(set(mine) | set(theirs))
-    if not union or len(set(mine) & set(theirs)) / union < _ALIKE:
-        return False
-    return SequenceMatcher(None, mine, theirs, autojunk=False).ratio() >= _NEAR
-
-
-_TURNS = set(
-    re.findall(r"\w+", "not no never without always only more less shorter longer before after yes true false"),
-)
+    return fuzz.ratio(mine, theirs) >= _NEAR
 
 
 async def _merged(batch: Sequence[_Entry], predictor: str) -> list[_Entry]:
@@ -191,27 +154,24 @@ async def _merged(batch: Sequence[_Entry], predictor: str) -> list[_Entry]:
     texts = [visible(clipped(entry.text, _LONGEST)[0]).replace("\n", " ") for entry in batch]
     keys = identifiers(len(batch), [predictor, *texts])
     lines = "\n".join(f"[{key}] {text}" for key, text in zip(keys, texts, strict=True))
-    reply = await asked(Merge, {"step": predictor, "lessons": lines})
-    named = dict(zip(keys, batch, strict=True))
-    left = _opposed(named, reply.fields.get("contradictions") or "")
+    reply = await ask_question(Merge, {"step": predictor, "lessons": lines})
+    left = _opposed(dict(zip(keys, batch, strict=True)), reply.fields.get("contradictions", ""))
     merged: list[_Entry] = []
-    for line in str(reply.fields.get("statements") or "").splitlines():
-        found = list(dict.fromkeys(_NAME.findall(line)))
-        note("invented", sum(key not in named for key in found))
-        sources = [left[key] for key in found if key in left]
+    for line in reply.fields.get("statements", "").splitlines():
+        named = list(dict.fromkeys(_NAME.findall(line)))
+        count("invented", sum(key not in keys for key in named))
+        sources = [left[key] for key in named if key in left]
         text = _NAME.sub(" ", line).strip(" -*\t")
-        if len(sources) < 2 or is_blank(text) or refuses(text) or _oppose_each_other(sources):
+        if len(sources) < 2 or is_blank(text) or refuses(text) or _contradictory(sources):
             continue
-        note("merged", len(sources) - 1)
-        left = {key: entry for key, entry in left.items() if key not in found}
+        count("merged", len(sources) - 1)
+        left = {key: entry for key, entry in left.items() if key not in named}
         merged.append(_union(whole_sentences(" ".join(text.split()), _LONGEST), sources))
     return [*merged, *left.values()]
 
 
-_NAME = re.compile(r"\[([^\[\]]*)\]")
-
-
 def _opposed(named: Mapping[str, _Entry], contradictions: str) -> dict[str, _Entry]:
+    """The entries by name, each with the lessons of those that the model called contradictory to it."""
     entries = dict(named)
     for line in contradictions.splitlines():
         keys = [key for key in dict.fromkeys(_NAME.findall(line)) if key in named]
@@ -221,8 +181,8 @@ def _opposed(named: Mapping[str, _Entry], contradictions: str) -> dict[str, _Ent
     return entries
 
 
-def _oppose_each_other(sources: Sequence[_Entry]) -> bool:
-    return any(one.against & other.lessons for one in sources for other in sources)
+def _contradictory(sources: Sequence[_Entry]) -> bool:
+    return any(one.opposes(other) for one in sources for other in sources)
 
 
 def _union(text: str, sources: Sequence[_Entry]) -> _Entry:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT, Call
-from .gradient import Direction, Message, wish
+from .gradient import Direction, Message
 
 
-def seed(outcome: Scored) -> list[Message[Direction]]:
+def seed_messages(outcome: Scored) -> list[Message[Direction]]:
     """The messages that start a sweep (arXiv 2412.03624, section 3: the gradient of the answer is its feedback).
 
     Every call whose output was returned is told the feedback. Where the program raised, the calls that
@@ -38,7 +38,7 @@ def feedback(outcome: Scored) -> str:
 
 
 def _message(outcome: Scored, call: Call, field: str, text: str) -> Message[Direction]:
-    return Message(OUTPUT, call.id, field, wish(text, example_id=outcome.example_id, through=(OUTPUT,)))
+    return Message(OUTPUT, call.id, field, Direction(text, example_id=outcome.example_id, through=(OUTPUT,)))
 
 
 def _listing(labels: dict[str, object]) -> str:

@@ -61,7 +61,7 @@ def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
     said = []
     for lesson in lessons:
         own = lesson.gradient.own
-        directions = [message.value for message in lesson.gradient.wishes] + ([own] if own is not None else [])
+        directions = [message.value for message in lesson.gradient.change_requests] + ([own] if own is not None else [])
         texts = dict.fromkeys(one.change for one in directions if one.status == "change")
         said += [Remark(text, lesson.example_id) for text in texts]
     return said

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import dspy
 
+from .._backward.ask import count
 from .._backward.reduce import Statement, reduce
-from .._backward.tally import note
 from .._backward.text import shown
 from .._session.lm import ask
 from .lessons import Lesson, remarks
@@ -207,7 +207,7 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     text, left_out = shown(value, LONGEST)
-    note("left out", bool(left_out))
+    count("left out", bool(left_out))
     return text
 
 

@@ -11,7 +11,7 @@ from dspy.utils.exceptions import LMError
 
 from .._backward.blame import mean_shares
 from .._backward.gradient import TextGradient
-from .._backward.pooled_blame import pooled
+from .._backward.pool_blame import pool_blame
 from .._concurrency import gather
 from .._evaluate.outcome import Scored
 from .._session.budget import Purpose
@@ -98,7 +98,7 @@ class Proposing:
         method, rng = self.run.settings.method, self.run.rng
         known = [name for name in learned.parent.instructions if name in learned.lessons]
         graphs = [outcome.graph for outcome in learned.outcomes]
-        blames = pooled(list(zip(graphs, learned.sweeps, strict=True)))
+        blames = pool_blame(list(zip(graphs, learned.sweeps, strict=True)))
         shares = mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
         return method.choose_predictors(known, step, rng, shares) if known else []
 

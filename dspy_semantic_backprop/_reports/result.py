@@ -159,7 +159,7 @@ class Result:
         seconds: Wall time, in seconds, that of earlier processes of the run included.
         seed: The seed of the run's random choices.
         method: The name of the method.
-        notes: What happened in the backward passes, by name, how often; see `backward.tally`.
+        notes: What happened in the backward passes, by name, how often; see `backward.ask`.
         reason: The ending in full, with its numbers: which budget, which error; the ending's own words otherwise.
         by_predictor: What was spent, by predictor; "" for what was for none.
         metric_calls: How often the metric was called.

@@ -18,7 +18,7 @@ from dspy.utils.exceptions import AdapterParseError, LMError
 from .._backward.cache import GradientCache
 from .._backward.gradient import TextGradient
 from .._backward.propagate import propagate
-from .._backward.seed import seed as seed_messages
+from .._backward.seed import seed_messages
 from .._concurrency import gather
 from .._errors import ProgramError
 from .._evaluate.evaluate import Evaluator

@@ -16,7 +16,7 @@ from typing import Any
 
 import dspy
 
-from .._backward.gradient import Message, TextGradient, wish
+from .._backward.gradient import Direction, Message, TextGradient
 from .._graph.record.values import declaration
 from .._graph.trace import OUTPUT, Call
 from .._propose.lessons import Lesson
@@ -66,7 +66,7 @@ class Record:
             **declared,
         )
         told = f"(this is the feedback on the execution; what it means for this step is not known) {self.feedback}"
-        gradient = TextGradient((Message(OUTPUT, call.id, "", wish(told, through=(OUTPUT,))),))
+        gradient = TextGradient((Message(OUTPUT, call.id, "", Direction(told, through=(OUTPUT,))),))
         return Lesson(example_id, call, gradient, math.nan)
 
     @property

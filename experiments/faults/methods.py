@@ -14,9 +14,9 @@ import dspy
 
 from dspy_semantic_backprop import Purpose, presets
 from dspy_semantic_backprop._backward.gradient import TextGradient
-from dspy_semantic_backprop._backward.pooled_blame import pooled
+from dspy_semantic_backprop._backward.pool_blame import pool_blame
 from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.seed import seed as seed_messages
+from dspy_semantic_backprop._backward.seed import seed_messages
 from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
@@ -117,7 +117,7 @@ async def verdicts(failed: Sequence[Scored], names: Sequence[str], lm: Any, seed
 
 
 def _blamed(graphs: Sequence[ComputationGraph], sweeps: Sequence[Gradients], names: Sequence[str]) -> Shares:
-    found = pooled(list(zip(graphs, sweeps, strict=True)))
+    found = pool_blame(list(zip(graphs, sweeps, strict=True)))
     return _mean([one.by_predictor(graph) for one, graph in zip(found, graphs, strict=True)], names)
 
 

@@ -12,7 +12,7 @@ import dspy
 from dspy_semantic_backprop import Purpose
 from dspy_semantic_backprop._backward.cache import GradientCache
 from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient, wish
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
@@ -54,7 +54,7 @@ def chain(length: int) -> ComputationGraph:
 
 
 def seeds(graph: ComputationGraph) -> list[Message[Direction]]:
-    said = wish(FEEDBACK, example_id=7, through=(OUTPUT,))
+    said = Direction(FEEDBACK, example_id=7, through=(OUTPUT,))
     return [Message(OUTPUT, member.call.id, member.field, said) for member in graph.group(OUTPUT)]
 
 

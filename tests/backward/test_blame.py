@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.blame import attribute, blame, mean_shares
-from dspy_semantic_backprop._backward.gradient import Direction, Message, Severity, Status, TextGradient, wish
+from dspy_semantic_backprop._backward.blame import blame, mean_shares
+from dspy_semantic_backprop._backward.gradient import Direction, Message, Severity, Status, TextGradient
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call, Field
 
@@ -47,7 +47,7 @@ def gradients(graph: ComputationGraph, said: dict[str, Direction], own: dict[str
 
 FINE = Direction("", "none", "none")
 MISSING = Direction("", "missing", "none")
-MAJOR, MINOR = wish("change it"), wish("change it", "minor")
+MAJOR, MINOR = Direction("change it"), Direction("change it", severity="minor")
 HINTS = graph_of("abf", ["af", "bf", "f>"])
 
 
@@ -65,7 +65,7 @@ HINTS = graph_of("abf", ["af", "bf", "f>"])
     ],
 )
 def test_blame_follows_what_was_asked_to_change(said, own, shares):
-    found = attribute(HINTS, gradients(HINTS, said, own))
+    found = blame(HINTS, gradients(HINTS, said, own)).shares
     assert found == pytest.approx({f"{name}[0]": shares.get(name, 0.0) for name in "abf"})
 
 
@@ -78,17 +78,17 @@ def test_where_no_usable_answer_came_the_blame_stays_and_is_called_unknown():
 def test_a_prediction_of_several_calls_blames_them_evenly_and_failed_ones_alone():
     both = graph_of("ab", ["a>", "b>"])
     told = {">a": MAJOR, ">b": MAJOR}
-    assert attribute(both, gradients(both, told)) == {"a[0]": 0.5, "b[0]": 0.5}
+    assert blame(both, gradients(both, told)).shares == {"a[0]": 0.5, "b[0]": 0.5}
     one = graph_of("ab", ["a>", "b>"], failed="b")
-    assert attribute(one, gradients(one, told)) == {"a[0]": 0.0, "b[0]": 1.0}
+    assert blame(one, gradients(one, told)).shares == {"a[0]": 0.0, "b[0]": 1.0}
 
 
 def test_without_gradients_the_blame_stays_at_the_answer_or_at_what_failed():
     silent = dict.fromkeys((one.id for one in HINTS), TextGradient())
-    assert attribute(HINTS, silent)["f[0]"] == 1.0
+    assert blame(HINTS, silent).shares["f[0]"] == 1.0
     broken = graph_of("abf", ["af", "bf"], failed="b", error="broken")
-    assert attribute(broken, silent)["b[0]"] == 1.0
-    assert attribute(ComputationGraph((), ()), {}) == {}
+    assert blame(broken, silent).shares["b[0]"] == 1.0
+    assert blame(ComputationGraph((), ()), {}).shares == {}
 
 
 def test_a_predictor_called_often_is_blamed_for_all_its_calls():
@@ -148,4 +148,4 @@ def test_a_chain_of_a_thousand_calls_takes_no_recursion():
     graph = ComputationGraph(calls, (*edges, Edge(End("p[999]", "y"), End(OUTPUT, "y"), "data", "replay", 1.0)))
     told = {f"p[{at}]": TextGradient((Message(f"p[{at + 1}]", f"p[{at}]", "y", MAJOR),)) for at in range(999)}
     told["p[999]"] = TextGradient((Message(OUTPUT, "p[999]", "y", MAJOR),))
-    assert attribute(graph, told)["p[0]"] == pytest.approx(1.0)
+    assert blame(graph, told).shares["p[0]"] == pytest.approx(1.0)

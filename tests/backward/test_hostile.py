@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.question import Form
+from dspy_semantic_backprop._backward.question import QuestionForm
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._backward.text import shown
 from tests.backward.graphs import key_of, star, swept
@@ -47,7 +47,7 @@ def fooled(prompt: Any) -> dict[str, Any]:
 
 def misdirected(outputs: list[str], gradients: dict[str, Any], tally: Any) -> int:
     """How many messages are about another call's output than the receiver's."""
-    longest = Form().longest
+    longest = QuestionForm().longest
     wrong = 0
     for at, text in enumerate(outputs):
         mine = fingerprint(shown(text, longest)[0])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dspy_semantic_backprop._backward.cache import GradientCache
-from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import Message, TextGradient, join, wish
+from dspy_semantic_backprop._backward.collect import bounded, join
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
 from dspy_semantic_backprop._backward.semantic import MOST_THROUGH, Semantic
 from dspy_semantic_backprop._backward.text import tokens
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
@@ -262,7 +262,7 @@ def test_feedback_is_passed_on_whole_however_long():
 
 
 async def collected(cap: int, feedback: str) -> TextGradient:
-    return await bounded(cap)(hint(0, "x"), [Message(OUTPUT, "hint_0[0]", "hint", wish(feedback))])
+    return await bounded(cap)(hint(0, "x"), [Message(OUTPUT, "hint_0[0]", "hint", Direction(feedback))])
 
 
 def test_a_graph_with_a_cycle_is_an_error_and_never_a_hang():

@@ -11,6 +11,7 @@ import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from dspy_semantic_backprop import Purpose
 from dspy_semantic_backprop._backward.reduce import Remark, Statement, reduce
@@ -18,6 +19,7 @@ from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose
 from tests.scripted import served
 
+STATEMENT = TypeAdapter(Statement)
 TOPICS = ["Count the pears.", "Name the unit.", "Answer in French.", "Give the number only.", "Cite the source."]
 
 
@@ -125,7 +127,7 @@ def test_no_example_is_lost_or_made_up_whatever_the_model_says(said, fan, mood):
     for at, statement in enumerate(statements):
         assert list(statement.example_ids) == sorted(set(statement.example_ids)) or statement.text
         assert all(at in statements[other].contradicts for other in statement.contradicts)
-        assert Statement.from_dict(statement.to_dict()) == statement
+        assert STATEMENT.validate_json(STATEMENT.dump_json(statement)) == statement
 
 
 def _everything(prompt: Any) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.gradient import Message, TextGradient, join, wish
+from dspy_semantic_backprop._backward.collect import join
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.question import identifiers
 from dspy_semantic_backprop._backward.semantic import Semantic
@@ -16,7 +17,7 @@ from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from tests.scripted import served
 
-SEED = [Message(OUTPUT, "final[0]", "answer", wish("The expected answer is 12."))]
+SEED = [Message(OUTPUT, "final[0]", "answer", Direction("The expected answer is 12."))]
 
 
 def group_of(outputs: list[str]) -> ComputationGraph:

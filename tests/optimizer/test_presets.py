@@ -12,7 +12,7 @@ import pytest
 
 from dspy_semantic_backprop import Purpose, SemanticGradientDescent, presets
 from dspy_semantic_backprop._backward.deliver import to_another
-from dspy_semantic_backprop._backward.gradient import Message, TextGradient, wish
+from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
 from dspy_semantic_backprop._propose.lessons import Lesson
 from dspy_semantic_backprop._propose.propose import Subject
 from dspy_semantic_backprop._session.ledger import Ledger
@@ -53,7 +53,7 @@ def test_every_ablation_runs_and_is_recorded_by_its_name(name):
 
 def test_shuffled_gives_every_predictor_anothers_gradients_and_the_same_ones_again():
     graph = star(["one", "two", "three"])
-    gradients = {call.id: TextGradient((Message("final[0]", call.id, "hint", wish(call.id)),)) for call in graph}
+    gradients = {call.id: TextGradient((Message("final[0]", call.id, "hint", Direction(call.id)),)) for call in graph}
     for seed in range(20):
         given = to_another(graph, gradients, random.Random(seed))
         assert given == to_another(graph, gradients, random.Random(seed))
@@ -66,7 +66,7 @@ def test_shuffled_gives_every_predictor_anothers_gradients_and_the_same_ones_aga
 
 def test_with_one_predictor_there_is_nothing_to_shuffle():
     graph = star([])
-    gradients = {"final[0]": TextGradient((Message("output", "final[0]", "answer", wish("so")),))}
+    gradients = {"final[0]": TextGradient((Message("output", "final[0]", "answer", Direction("so")),))}
     assert to_another(graph, gradients, random.Random(0)) == gradients
 
 
@@ -100,7 +100,7 @@ def test_many_lessons_reach_the_proposal_as_statements_with_their_examples(count
 
     call = star(["7"]).calls[0]
     asked = [f"Name the unit of {at}." if at == 9 else f"Count the {'x' * (at + 3)}." for at in range(count)]
-    told = [TextGradient((Message("final[0]", call.id, "hint", wish(text)),)) for text in asked]
+    told = [TextGradient((Message("final[0]", call.id, "hint", Direction(text)),)) for text in asked]
     lessons = [Lesson(at, call, one, 0.0) for at, one in enumerate(told)]
     seen: list[str] = []
     with served(rule):

@@ -11,7 +11,7 @@ import numpy as np
 from dspy.utils.exceptions import LMError
 
 from ..._backward.blame import mean_shares
-from ..._backward.pooled_blame import pooled
+from ..._backward.pool_blame import pool_blame
 from ..._backward.reduce import Remark, Statement, reduce
 from ..._evaluate.outcome import Failed, mean, scored
 from ..._graph.evidence.replay.probe import Pristine
@@ -58,7 +58,7 @@ class Diagnosing(Run):
         check_runs(outcomes)
         failing = [outcome for outcome in scored(outcomes) if outcome.score < self.perfect]
         swept, sweeps = await self.sweep(await self.proved(failing, incumbent))
-        blames = pooled([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
+        blames = pool_blame([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
         rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
         final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
         found = zip(swept, sweeps, blames, strict=True)
@@ -131,7 +131,7 @@ def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
     told: list[Remark] = []
     feedback: list[Remark] = []
     for lesson in lessons:
-        for message in lesson.gradient.wishes:
+        for message in lesson.gradient.change_requests:
             kind = feedback if message.sender == OUTPUT else told
             kind.append(Remark(message.value.change, lesson.example_id))
         own = lesson.gradient.own

@@ -103,7 +103,7 @@ class Diagnosis:
         max_calls: The most language-model calls that the checks might make.
         spent: By purpose: forward, metric, backward, check.
         seconds: Wall time, in seconds.
-        notes: What happened in the backward passes, by name, how often; see `backward.tally`.
+        notes: What happened in the backward passes, by name, how often; see `backward.ask`.
         warnings: What could not be established, in words.
     """
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop._backward.blame import blame, mean_shares
 from dspy_semantic_backprop._backward.gradient import Direction
-from dspy_semantic_backprop._backward.pooled_blame import pooled
+from dspy_semantic_backprop._backward.pool_blame import pool_blame
 
 from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, gradients, graph_of
 
@@ -19,14 +19,14 @@ SAID = st.sampled_from([FINE, MISSING, MAJOR, MINOR])
 
 
 def shares(cases):
-    return mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(pooled(cases), cases, strict=True)])
+    return mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(pool_blame(cases), cases, strict=True)])
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(SAID, SAID, SAID), min_size=1, max_size=6))
 def test_every_failure_has_one_whole_blame(said):
     cases = [(HINTS, gradients(HINTS, {">f": MAJOR, "fa": a, "fb": b}, {"f": own})) for a, b, own in said]
-    for one in pooled(cases):
+    for one in pool_blame(cases):
         assert sum(one.shares.values()) == pytest.approx(1.0)
         assert min(one.shares.values()) >= 0
 
@@ -63,7 +63,7 @@ def test_a_call_that_was_never_accused_is_less_to_blame_than_one_of_which_nothin
 def test_two_causes_stay_apart():
     one = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MAJOR, "fb": FINE}, {"f": FINE}))
     other = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE, "fb": MAJOR}, {"f": FINE}))
-    first, *_, last = pooled([one] * 3 + [other] * 3)
+    first, *_, last = pool_blame([one] * 3 + [other] * 3)
     assert first.shares["a[0]"] > 0.9
     assert last.shares["b[0]"] > 0.9
 
