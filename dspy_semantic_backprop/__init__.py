@@ -1,9 +1,8 @@
 """Semantic backpropagation for DSPy programs with more than one predictor (arXiv 2412.03624)."""
 
 from . import presets
-from ._backward.collect import bounded
+from ._backward.collect import bounded, drop, join
 from ._backward.deliver import the_answers_only, to_another, to_its_own
-from ._backward.gradient import drop, join
 from ._backward.semantic import Semantic
 from ._backward.silent import silent
 from ._decide.commit import Commit
