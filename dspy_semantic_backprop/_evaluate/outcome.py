@@ -14,6 +14,7 @@ from typing import Any
 import dspy
 
 from .._graph.graph import ComputationGraph
+from .._graph.portable import portable
 from .._graph.trace import Trace
 
 
@@ -43,6 +44,9 @@ class Scored:
     strayed: bool = False
     returned: Any = field(default=None, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(value) for name, value in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -57,6 +61,9 @@ class Failed:
     example_id: int
     example: dspy.Example
     error: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(value) for name, value in vars(self).items()}
 
 
 Outcome = Scored | Failed

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .portable import portable
+
 if TYPE_CHECKING:
     from .evidence.code.program_slice import ProgramCode
     from .evidence.code.sites import Position
@@ -146,3 +148,9 @@ class Trace:
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Live objects and code stay here: the graph is made of them before. A replay raises a call's exception again.
+        raised = {key: error for key, error in self.live.items() if key[0] == "outputs" and not key[2]}
+        state = {**vars(self), "live": raised, "constants": (), "code": None}
+        return {name: portable(value) for name, value in state.items()}
