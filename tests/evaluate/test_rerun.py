@@ -365,7 +365,7 @@ def test_no_more_requests_than_the_cap():
 
 
 def test_retries_count_against_the_cap():
-    with served(echo, faults=Faults(server_error=0.7)) as server:
+    with served(echo, faults=Faults(rate_limit=0.7)) as server:
         recorded = Recorded(Chain(4), {"question": "why?"}, server)
         recorded.again({("steps[0][0]", "text_out"): "else"}, caps={"check": 2})
     assert recorded.asked <= 2

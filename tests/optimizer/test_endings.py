@@ -118,9 +118,12 @@ def test_ctrl_c_returns_the_best_so_far_within_two_seconds(kind):
 
 
 def test_in_a_notebook_ctrl_c_does_the_same():
+    def press(event: Event) -> None:
+        if isinstance(event, EvaluationStarted):
+            os.kill(os.getpid(), signal.SIGINT)
+
     async def cell() -> Any:
-        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        return compiled()
+        return compiled(subscribers=(press,))
 
     with served(slowly_careful, latency=0.2):
         result = asyncio.run(cell()).detailed_results
@@ -130,10 +133,13 @@ def test_in_a_notebook_ctrl_c_does_the_same():
 def test_a_second_ctrl_c_raises():
     def press_twice(event: Event) -> None:
         if isinstance(event, EvaluationDone):
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                # On a busy machine two signals in a row would be one.
-                time.sleep(0.3)
+            handler = signal.getsignal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            # Two signals in a row would be one: the second comes when the first has been handled.
+            while signal.getsignal(signal.SIGINT) is handler:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(60)
 
     with served(careful), pytest.raises(KeyboardInterrupt):
         compiled(subscribers=(press_twice,))
@@ -141,9 +147,15 @@ def test_a_second_ctrl_c_raises():
 
 def test_a_task_that_is_cancelled_is_cancelled():
     async def cancelled() -> None:
-        optimizer = SemanticGradientDescent(right, subscribers=())
+        begun = asyncio.Event()
+
+        def watch(event: Event) -> None:
+            if isinstance(event, ExampleDone):
+                begun.set()
+
+        optimizer = SemanticGradientDescent(right, subscribers=(watch,))
         task = asyncio.ensure_future(optimizer.acompile(Fan(), trainset=questions(4)))
-        await asyncio.sleep(0.5)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
