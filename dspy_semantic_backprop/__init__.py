@@ -1,10 +1,17 @@
 """Semantic backpropagation for DSPy programs with more than one predictor (arXiv 2412.03624)."""
 
 from . import presets
+from ._backward.ask import backward_context
+from ._backward.cache import GradientCache
 from ._backward.collect import bounded, drop, join
 from ._backward.deliver import the_answers_only, to_another, to_its_own
+from ._backward.gradient import Direction, Message, Reading, TextGradient
+from ._backward.numeric import Numeric, accumulate
+from ._backward.pool_blame import pool_blame
+from ._backward.propagate import propagate
 from ._backward.semantic import Semantic
 from ._backward.silent import silent
+from ._backward.text import estimate_tokens
 from ._decide.commit import Commit
 from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
 from ._errors import (
@@ -17,8 +24,9 @@ from ._errors import (
     SetupError,
     TooManyFailures,
 )
-from ._graph.graph import ComputationGraph
+from ._graph.graph import ComputationGraph, Edge, End
 from ._graph.program_graph import ProgramGraph
+from ._graph.trace import OUTPUT, Call
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
 from ._optimizer import Explanation, SemanticGradientDescent
 from ._propose.choose import any_example, blamed, coin_flips, every, incumbent, one_by_one, only, pareto, without, wrong
@@ -36,16 +44,24 @@ from .presets import Method
 
 __all__ = [
     "Budget",
+    "Call",
     "Commit",
     "ComputationGraph",
     "Confident",
     "Diagnosis",
+    "Direction",
+    "Edge",
+    "End",
     "Explanation",
+    "GradientCache",
     "JournalError",
     "Limits",
+    "Message",
     "Method",
     "MetricError",
     "ModelError",
+    "Numeric",
+    "OUTPUT",
     "OutOfBudget",
     "Placebo",
     "Preflight",
@@ -54,6 +70,7 @@ __all__ = [
     "ProgressBar",
     "Proposer",
     "Purpose",
+    "Reading",
     "Restraint",
     "Semantic",
     "SemanticBackpropError",
@@ -61,17 +78,21 @@ __all__ = [
     "SemanticProposer",
     "SetupError",
     "Spent",
+    "TextGradient",
     "TooManyFailures",
     "Verdict",
     "accept_always",
+    "accumulate",
     "any_example",
     "aprogram_graph",
     "atrace",
+    "backward_context",
     "blamed",
     "bounded",
     "coin_flips",
     "confident",
     "drop",
+    "estimate_tokens",
     "every",
     "incumbent",
     "join",
@@ -79,8 +100,10 @@ __all__ = [
     "one_by_one",
     "only",
     "pareto",
+    "pool_blame",
     "presets",
     "program_graph",
+    "propagate",
     "silent",
     "strict",
     "strictly_better",

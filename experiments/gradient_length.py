@@ -27,7 +27,7 @@ from dspy_semantic_backprop._backward.collect import CAP, bounded, join
 from dspy_semantic_backprop._backward.gradient import Direction, Message
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._backward.text import tokens
+from dspy_semantic_backprop._backward.text import estimate_tokens
 from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from dspy_semantic_backprop._session.ledger import Ledger
@@ -82,7 +82,7 @@ def lengths(depth: int, collect: Any, summary: int) -> tuple[list[int], int, dic
         with dspy.context(lm=lm), for_purpose(Purpose.BACKWARD, Ledger(), lm=lm) as here:
             gradients = asyncio.run(sweep())
         return (
-            [tokens(str(gradients[f"step[{depth - far}]"])) for far in range(1, depth + 1)],
+            [estimate_tokens(str(gradients[f"step[{depth - far}]"])) for far in range(1, depth + 1)],
             server.requests,
             dict(here.tally),
         )

@@ -26,30 +26,45 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dspy
 
-from .._session.lm import REPETITIONS, Reply, ask_once, lm_context, sampling
-from .cache import key_of
+from .._session.budget import Purpose
+from .._session.ledger import Ledger
+from .._session.lm import REPETITIONS, Reply, ask_once, for_purpose, lm_context, sampling
+from .cache import GradientCache, key_of
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
 
-def count(name: str, times: int = 1) -> None:
-    """Count something that happened, for the run that this call belongs to.
+@contextmanager
+def backward_context(cache: GradientCache | None = None) -> Iterator[Counter[str]]:
+    """Count what happens in the sweeps made inside, and answer their questions from a cache.
 
     Args:
-        name: What happened; see the table of this file.
-        times: How often.
+        cache: Where answers are looked up and kept; None asks every question.
+
+    Yields:
+        What happened, by name, how often: "asked", "asked again", "cache hit", "unreadable", "refused", "echo",
+        "missing", "false quote", "split", "left out", "summarised", "cut".
     """
+    happened: Counter[str] = Counter()
+    with for_purpose(Purpose.BACKWARD, Ledger(), tally=happened, cache=cache):
+        yield happened
+
+
+def count(name: str, times: int = 1) -> None:
+    """Count something that happened, by its name in the table of this file, for the run that this call belongs to."""
     if times:
         lm_context().tally[name] += times
 
 
 async def ask_question(signature: Any, inputs: Mapping[str, str], *, again: bool = False) -> Reply:
-    """Ask a question of which all fields are texts, unless it was answered before.
+    """Ask a question of which all fields are texts, unless it was answered before; see `ask_once`.
 
     Args:
         signature: A `dspy.Signature` class.
@@ -58,10 +73,6 @@ async def ask_question(signature: Any, inputs: Mapping[str, str], *, again: bool
 
     Returns:
         The reply; a field that could not be read is missing from it.
-
-    Raises:
-        LMError: What the provider refused to answer after all retries.
-        ModelUnavailable: For failures that no retry can change.
     """
     here = lm_context()
     rollout = here.rollout * REPETITIONS

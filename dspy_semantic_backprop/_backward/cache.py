@@ -62,7 +62,7 @@ class GradientCache:
         with self._lock:
             found = self._memory.get(key)
             if found is None and self.path is not None:
-                found = _read(self._file(self.path, key))
+                found = _read(self.path / key[:2] / f"{key}.json")
             if found is None:
                 self.misses += 1
                 return None
@@ -79,19 +79,11 @@ class GradientCache:
         with self._lock:
             self._memory[key] = dict(fields)
             if self.path is not None:
-                _write(self._file(self.path, key), _File(1, dict(fields)))
-
-    @staticmethod
-    def _file(path: Path, key: str) -> Path:
-        return path / key[:2] / f"{key}.json"
+                _write(self.path / key[:2] / f"{key}.json", _File(1, dict(fields)))
 
 
 def key_of(question: Any) -> str:
-    """The key of a question: the SHA-256 of its canonical JSON.
-
-    Args:
-        question: Everything that the answer depends on, as JSON values.
-    """
+    """The key of a question, everything that its answer depends on: the SHA-256 of its canonical JSON."""
     canonical = json.dumps(question, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

@@ -40,14 +40,6 @@ def to_another(
 
     Whatever gradients are worth beyond being a text about the example must be lost by this. Where an
     example has one predictor only there is no other, and it keeps its own; that is counted as "not shuffled".
-
-    Args:
-        graph: The graph of the execution.
-        gradients: Call id -> gradient.
-        rng: Decides who is given whose: a permutation of the predictors without a fixed point.
-
-    Returns:
-        Call id -> gradient; its messages are addressed to the call that is given them.
     """
     calls: dict[str, list[Call]] = {}
     for call in graph:
@@ -55,18 +47,14 @@ def to_another(
     if len(calls) < 2:
         count("not shuffled")
         return dict(gradients)
-    giver = _derangement(list(calls), rng)
+    # One cycle through all predictors in random order: a permutation without a fixed point.
+    order = rng.sample(list(calls), len(calls))
+    giver = dict(zip(order, [*order[1:], order[0]], strict=True))
     return {
         call.id: _readdressed(gradients[calls[giver[name]][at % len(calls[giver[name]])].id], call)
         for name, mine in calls.items()
         for at, call in enumerate(mine)
     }
-
-
-def _derangement(names: list[str], rng: random.Random) -> dict[str, str]:
-    # One cycle through all of them in random order has no fixed point.
-    order = rng.sample(names, len(names))
-    return dict(zip(order, [*order[1:], order[0]], strict=True))
 
 
 def _readdressed(gradient: TextGradient, call: Call) -> TextGradient:

@@ -5,9 +5,11 @@ Gradients are numbers by output field, a message is the chain rule's product, co
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .._graph.graph import Member
 from .._graph.trace import Call
 from .gradient import Message, Reading
 
@@ -27,23 +29,16 @@ class Numeric:
 
     async def __call__(self, reading: Reading[Mapping[str, float]], /) -> list[Message[float]]:
         """Multiply the reader's gradient by its local derivatives, for each member of its group."""
-        local = self.partials(reading.reader)
-        return [
-            Message(
-                reading.reader.id,
-                member.call.id,
-                member.field,
-                sum(
-                    local.get((output, name), 0.0) * slope
-                    for output, slope in reading.gradient.items()
-                    for name in member.read_as
-                ),
-            )
-            for member in reading.group
-        ]
+        reader, local = reading.reader, self.partials(reading.reader)
+
+        def slope(member: Member) -> float:
+            pairs = itertools.product(reading.gradient, member.read_as)
+            return sum(local.get((output, name), 0.0) * reading.gradient[output] for output, name in pairs)
+
+        return [Message(reader.id, member.call.id, member.field, slope(member)) for member in reading.group]
 
 
-async def add(call: Call, messages: Sequence[Message[float]]) -> dict[str, float]:
+async def accumulate(call: Call, messages: Sequence[Message[float]]) -> dict[str, float]:
     """Collect by summing, for each output field."""
     total = dict.fromkeys(call.outputs, 0.0)
     for message in messages:

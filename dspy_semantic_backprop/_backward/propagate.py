@@ -1,7 +1,7 @@
 """The sweep: one reverse pass over a computation graph. It knows nothing of language.
 
-Every call starts as soon as all its readers have answered, so a sweep takes as long as the graph is
-deep, not as long as it is large; and no call is recursive, so depth is bounded by memory alone.
+A call is visited as soon as all its readers have answered, so a sweep takes as long as the graph is deep, not as
+long as it is large; and no visit is recursive, so depth is bounded by memory alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ async def propagate(
 ) -> dict[str, G]:
     """Send the seed back through the graph (arXiv 2412.03624, section 3).
 
-    Text is sent by `Semantic()` and collected by `bounded()`; the questions go to the language model that DSPy is
-    configured with. Numbers are sent by `Numeric(...)` and collected by `add`.
+    `Semantic()` with `bounded()` sends text, and asks the language model that DSPy is configured with.
 
     Args:
         graph: The computation graph of one execution.
@@ -41,7 +40,6 @@ async def propagate(
     """
     inbox: dict[str, dict[str, list[Message[M]]]] = {call.id: {} for call in graph}
     gradients: dict[str, G] = {}
-    visits: dict[str, asyncio.Task[None]] = {}
     for message in seed:
         inbox[message.receiver].setdefault(message.sender, []).append(message)
 
@@ -60,12 +58,9 @@ async def propagate(
             if message.receiver in read:
                 inbox[message.receiver].setdefault(call.id, []).append(message)
             elif message.receiver != call.id:
-                # Nobody would ever look at it.
                 raise ValueError(f"{call.id!r} has a message for {message.receiver!r}, which it did not read")
 
-    for wave in reversed(graph.waves):
-        for name in wave:
-            visits[name] = asyncio.create_task(visit(graph[name]))
+    visits = {name: asyncio.create_task(visit(graph[name])) for wave in reversed(graph.waves) for name in wave}
     try:
         await asyncio.gather(*visits.values())
     except BaseException:

@@ -18,7 +18,7 @@ from .._graph.graph import Member
 from . import prompts
 from .ask import count
 from .gradient import Reading, TextGradient
-from .text import shown, text_of, tokens
+from .text import estimate_tokens, shown, text_of
 
 _FIELDS_COST = 120
 """Tokens that a member costs in a question besides its text: its fields' names and descriptions."""
@@ -231,7 +231,7 @@ def split(reading: Reading[TextGradient], origins: InputOrigins, form: QuestionF
 def _cost(value: Any, form: QuestionForm) -> int:
     text, _ = shown(value, form.longest)
     # Most texts are so short that counting them would cost more than it could tell.
-    return len(text) if len(text) < 200 else tokens(text)
+    return len(text) if len(text) < 200 else estimate_tokens(text)
 
 
 def identifiers(number: int, texts: Sequence[str]) -> list[str]:

@@ -123,17 +123,15 @@ async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -
 
 def _near_duplicates(remarks: Iterable[Remark]) -> list[_Entry]:
     groups: list[tuple[list[str], list[Remark]]] = []
-    exact: dict[tuple[str, ...], list[Remark]] = {}
     for remark in remarks:
         if is_blank(remark.text):
             continue
         mine = words(remark.text)
-        found = exact.get(tuple(mine)) or next((group for theirs, group in groups if _alike(mine, theirs)), None)
+        found = next((group for theirs, group in groups if _alike(mine, theirs)), None)
         if found is None:
-            found = []
-            groups.append((mine, found))
-        exact.setdefault(tuple(mine), found)
-        found.append(remark)
+            groups.append((mine, [remark]))
+        else:
+            found.append(remark)
     return [
         _Entry(group[0].text, tuple(dict.fromkeys(remark.example_id for remark in group)), frozenset({number}))
         for number, (_, group) in enumerate(groups)
@@ -142,8 +140,7 @@ def _near_duplicates(remarks: Iterable[Remark]) -> list[_Entry]:
 
 def _alike(mine: list[str], theirs: list[str]) -> bool:
     # A number or a "not" of difference is a different lesson however much the rest is the same.
-    differing = set(mine) ^ set(theirs)
-    if any(word in _TURNS or any(sign.isdigit() for sign in word) for word in differing):
+    if any(word in _TURNS or any(sign.isdigit() for sign in word) for word in set(mine) ^ set(theirs)):
         return False
     return fuzz.ratio(mine, theirs) >= _NEAR
 

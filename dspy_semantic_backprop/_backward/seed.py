@@ -3,52 +3,39 @@
 from __future__ import annotations
 
 from .._evaluate.outcome import Scored, brief
-from .._graph.trace import OUTPUT, Call
+from .._graph.trace import OUTPUT
 from .gradient import Direction, Message
 
 
 def seed_messages(outcome: Scored) -> list[Message[Direction]]:
     """The messages that start a sweep (arXiv 2412.03624, section 3: the gradient of the answer is its feedback).
 
-    Every call whose output was returned is told the feedback. Where the program raised, the calls that
-    failed are told; where none did, the last call is.
-
-    Args:
-        outcome: A scored example.
-
-    Returns:
-        One message for each output field that reached the returned prediction.
+    Every output field that was returned is told the feedback. Where the program raised, the calls that failed are
+    told; where none did, the last call is.
     """
     text = feedback(outcome)
-    group = outcome.graph.group(OUTPUT)
-    if group and outcome.raised is None:
-        return [_message(outcome, member.call, member.field, text) for member in group]
-    blamed = [call for call in outcome.graph if call.error] or list(outcome.graph.calls[-1:])
-    return [_message(outcome, call, _last_field(call), _failure(call, text)) for call in blamed]
+    graph = outcome.graph
+    told = [(member.call.id, member.field, text) for member in graph.group(OUTPUT)]
+    if not told or outcome.raised is not None:
+        told = [
+            (
+                call.id,
+                call.output_fields[-1].name if call.output_fields else "output",
+                f"This call failed: {call.error}. {text}" if call.error else text,
+            )
+            for call in [call for call in graph if call.error] or graph.calls[-1:]
+        ]
+    return [
+        Message(OUTPUT, call, field, Direction(words, example_id=outcome.example_id, through=(OUTPUT,)))
+        for call, field, words in told
+    ]
 
 
 def feedback(outcome: Scored) -> str:
     """What to say of an outcome: the metric's words, or the labels and the score where it has none."""
     if outcome.feedback:
         return outcome.feedback
-    labels = {name: value for name, value in outcome.example.labels().items()}
     returned = brief(outcome.graph.output, width=2000) or "nothing"
-    expected = f" The expected {_listing(labels)}." if labels else ""
+    labels = [f"{name} is {str(value)!r}" for name, value in outcome.example.labels().items()]
+    expected = f" The expected {'; the expected '.join(labels)}." if labels else ""
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
-
-
-def _message(outcome: Scored, call: Call, field: str, text: str) -> Message[Direction]:
-    return Message(OUTPUT, call.id, field, Direction(text, example_id=outcome.example_id, through=(OUTPUT,)))
-
-
-def _listing(labels: dict[str, object]) -> str:
-    return "; the expected ".join(f"{name} is {str(value)!r}" for name, value in labels.items())
-
-
-def _last_field(call: Call) -> str:
-    names = [field.name for field in call.output_fields]
-    return names[-1] if names else "output"
-
-
-def _failure(call: Call, text: str) -> str:
-    return f"This call failed: {call.error}. {text}" if call.error else text

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import Any
 
 from .._graph.graph import jsonable
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_BREAKS = frozenset("\u2028\u2029\x85")
-_SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters besides tab and line feed, marks of direction, other line ends, lone surrogates."""
 _MARKER = re.compile(r"\[\[(\s*##\s*\w+\s*##\s*)\]\]")
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 
@@ -31,28 +29,12 @@ def text_of(value: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """A text with invisible and unsendable characters spelled out, and field markers defused.
-
-    Args:
-        text: Any text, lone surrogates included.
-
-    Returns:
-        A text that can be encoded as UTF-8; line breaks are kept.
-    """
-    if _SUSPECT.search(text):
-        text = "".join(_spelled(one) for one in text.replace("\r\n", "\n"))
+    """A text that can be sent as UTF-8: invisible characters spelled out, field markers defused, line breaks kept."""
+    text = _HIDDEN.sub(lambda hidden: f"\\u{ord(hidden.group()):04x}", text.replace("\r\n", "\n"))
     return _MARKER.sub(r"((\1))", text)
 
 
-def _spelled(character: str) -> str:
-    category = unicodedata.category(character)
-    hidden = category == "Cs" or (category == "Cc" and character not in "\n\t")
-    if not hidden and character not in _BIDI and character not in _BREAKS:
-        return character
-    return f"\\u{ord(character):04x}"
-
-
-def tokens(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """About how many tokens a text has.
 
     Estimated from words, digits and bytes, in linear time. Against the tokenizer of current OpenAI models the
@@ -68,7 +50,7 @@ def tokens(text: str) -> int:
 def fits(text: str, limit: int) -> bool:
     """Whether a text has at most so many tokens."""
     # No token is estimated from more than 16 characters: of a text of a megabyte that alone says enough.
-    return len(text) <= 16 * limit + 1 and tokens(text) <= limit
+    return len(text) <= 16 * limit + 1 and estimate_tokens(text) <= limit
 
 
 _RUN = re.compile(
@@ -88,15 +70,7 @@ def _cost(run: str) -> int:
 
 
 def shown(value: Any, limit: int) -> tuple[str, int]:
-    """A value as a question shows it.
-
-    Args:
-        value: Any value.
-        limit: In tokens.
-
-    Returns:
-        The text, and how many characters of it were left out.
-    """
+    """A value as a question shows it, in so many tokens; and how many characters of it were left out."""
     text, left_out = clipped(text_of(value), limit)
     # Spelling characters out makes a text longer.
     text, more = clipped(visible(text), limit)
@@ -104,15 +78,7 @@ def shown(value: Any, limit: int) -> tuple[str, int]:
 
 
 def clipped(text: str, limit: int) -> tuple[str, int]:
-    """A text that is too long, by its beginning and its end.
-
-    Args:
-        text: Any text.
-        limit: In tokens.
-
-    Returns:
-        The text, or its two ends around a note of what was left out; and how many characters were.
-    """
+    """A text of at most so many tokens; of a longer one its two ends, and how many characters were left out."""
     if fits(text, limit):
         return text, 0
     head = _end(text, limit // 2, 1)

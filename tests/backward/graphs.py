@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import dspy
-
-from dspy_semantic_backprop import Purpose
-from dspy_semantic_backprop._backward.cache import GradientCache
-from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
-from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
-from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import for_purpose
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Direction,
+    Edge,
+    End,
+    GradientCache,
+    Message,
+    Semantic,
+    TextGradient,
+    backward_context,
+    bounded,
+    propagate,
+)
 
 FEEDBACK = "The expected answer is 12."
 
@@ -62,13 +65,12 @@ def swept(
     graph: ComputationGraph, backward: Any = None, collect: Any = None, answers: GradientCache | None = None
 ) -> tuple[dict[str, TextGradient], Counter[str]]:
     """The gradients of one sweep, and what happened in it."""
-    tally: Counter[str] = Counter()
 
     async def sweep() -> dict[str, TextGradient]:
         return await propagate(graph, seeds(graph), backward or Semantic(), collect or bounded())
 
-    with for_purpose(Purpose.BACKWARD, Ledger(), lm=dspy.settings.lm, tally=tally, cache=answers):
-        return asyncio.run(sweep()), tally
+    with backward_context(answers) as counts:
+        return asyncio.run(sweep()), counts
 
 
 def key_of(name: str) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.blame import blame, mean_shares
-from dspy_semantic_backprop._backward.gradient import Direction, Message, Severity, Status, TextGradient
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call, Field
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Direction,
+    Edge,
+    End,
+    Message,
+    TextGradient,
+    pool_blame,
+)
 
-STATUSES: tuple[tuple[Status, Severity], ...] = (
+STATUSES: Any = (
     ("change", "major"),
     ("change", "minor"),
     ("none", "none"),
@@ -21,7 +30,7 @@ STATUSES: tuple[tuple[Status, Severity], ...] = (
 
 def call(name: str, at: int, *, error: str | None = None) -> Call:
     outputs = {} if error else {"y": name}
-    return Call(f"{name}[0]", name, 0, "", {}, outputs, (), (Field("y"),), 2 * at, 2 * at + 1, error)
+    return Call(f"{name}[0]", name, 0, "", {}, outputs, started=2 * at, ended=2 * at + 1, error=error)
 
 
 def graph_of(names: str, edges: list[str], *, failed: str = "", error: str | None = None) -> ComputationGraph:
@@ -43,6 +52,11 @@ def gradients(graph: ComputationGraph, said: dict[str, Direction], own: dict[str
         found[f"{receiver}[0]"].append(Message(name, f"{receiver}[0]", "y", direction))
     own = own or {}
     return {name: TextGradient(tuple(messages), own.get(name[0])) for name, messages in found.items()}
+
+
+def blame(graph: ComputationGraph, told: dict[str, TextGradient]):
+    (found,) = pool_blame([(graph, told)])
+    return found
 
 
 FINE = Direction("", "none", "none")
@@ -133,13 +147,6 @@ def test_shares_are_none_below_0_and_sum_to_1(sweep):
     assert sum(found.shares.values()) == pytest.approx(1.0)
     assert -1e-9 <= found.unknown <= 1 + 1e-9
     assert sum(found.by_predictor(graph).values()) == pytest.approx(1.0)
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1)), max_size=5))
-def test_mean_shares_of_any_executions(rows):
-    means = mean_shares(rows)
-    assert all(0 <= share <= 1 + 1e-9 for share in means.values())
-    assert set(means) == {name for row in rows for name in row}
 
 
 def test_a_chain_of_a_thousand_calls_takes_no_recursion():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 
@@ -10,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import SemanticGradientDescent, SetupError
-from dspy_semantic_backprop._backward.cache import GradientCache, key_of
-from dspy_semantic_backprop._backward.semantic import Semantic
+from dspy_semantic_backprop import GradientCache, Semantic, SemanticGradientDescent, SetupError
 from tests.backward.graphs import honest, star, swept
 from tests.scripted import careful, questions, right, served
 
@@ -52,7 +51,7 @@ def test_binary_files_and_a_directory_in_the_place_of_a_file_are_no_answer(tmp_p
 
 def test_many_threads_read_and_write_one_directory(tmp_path):
     cache = GradientCache(tmp_path)
-    keys = [key_of(number) for number in range(20)]
+    keys = [hashlib.sha256(bytes([number])).hexdigest() for number in range(20)]
 
     def work(own):
         for key in keys:

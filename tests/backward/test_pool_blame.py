@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.blame import blame, mean_shares
-from dspy_semantic_backprop._backward.gradient import Direction
-from dspy_semantic_backprop._backward.pool_blame import pool_blame
+from dspy_semantic_backprop import Direction, pool_blame
 
-from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, gradients, graph_of
+from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, blame, gradients, graph_of
 
 CHAIN = graph_of("abcdef", ["ab", "bc", "cd", "de", "ef", "f>"])
 SAID = st.sampled_from([FINE, MISSING, MAJOR, MINOR])
 
 
+def mean(rows):
+    return {name: statistics.fmean(row[name] for row in rows) for name in rows[0]}
+
+
 def shares(cases):
-    return mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(pool_blame(cases), cases, strict=True)])
+    return mean([one.by_predictor(graph) for one, (graph, _) in zip(pool_blame(cases), cases, strict=True)])
 
 
 @settings(deadline=None)
@@ -88,7 +91,7 @@ def test_readers_that_err_in_three_of_ten_judgements_are_outvoted():
         rng = random.Random(number)
         guilty = rng.choice("abcdef")
         cases = [(CHAIN, noisy_sweep(rng, guilty, 0.3)) for _ in range(12)]
-        alone = mean_shares([blame(*case).by_predictor(CHAIN) for case in cases])
+        alone = mean([blame(*case).by_predictor(CHAIN) for case in cases])
         together = shares(cases)
         right += max(together, key=together.__getitem__) == guilty
         single += max(alone, key=alone.__getitem__) == guilty

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._backward.gradient import Message, Reading
-from dspy_semantic_backprop._backward.numeric import Numeric, add
-from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Edge,
+    End,
+    Message,
+    Numeric,
+    Reading,
+    accumulate,
+    propagate,
+)
 
 
 @st.composite
@@ -77,7 +84,7 @@ def test_numeric_gradients_equal_finite_differences(network):
         return {("y", f"x{at}"): weight * slope for at, (_, weight) in enumerate(reads[node])}
 
     seed = [Message(OUTPUT, f"n{node}[0]", "y", 1.0) for node in returned]
-    gradients = asyncio.run(propagate(graph, seed, Numeric(partials), add))
+    gradients = asyncio.run(propagate(graph, seed, Numeric(partials), accumulate))
     for parameter in range(3):
         ours = sum(
             gradients[call.id]["y"] * (1 - outputs[call.index] ** 2)
@@ -104,14 +111,14 @@ def test_a_chain_of_5000_calls_neither_recurses_nor_doubles_when_swept_twice():
     graph = chain(5000)
     numeric = Numeric(lambda call: {("y", "x0"): 1.0})
     for _ in range(2):
-        gradients = asyncio.run(propagate(graph, [Message(OUTPUT, "n4999[0]", "y", 1.0)], numeric, add))
+        gradients = asyncio.run(propagate(graph, [Message(OUTPUT, "n4999[0]", "y", 1.0)], numeric, accumulate))
         assert gradients["n0[0]"] == {"y": 1.0}
 
 
 def test_one_output_read_by_two_fields_of_one_call_counts_twice():
     graph = graph_of([[], [(0, 2.0), (0, 3.0)]], [0, 1], [0.0, 0.0], [1])
     numeric = Numeric(lambda call: {("y", "x0"): 2.0, ("y", "x1"): 3.0})
-    gradients = asyncio.run(propagate(graph, [Message(OUTPUT, "n1[0]", "y", 1.0)], numeric, add))
+    gradients = asyncio.run(propagate(graph, [Message(OUTPUT, "n1[0]", "y", 1.0)], numeric, accumulate))
     assert gradients["n0[0]"] == {"y": 5.0}
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import dspy
+import pytest
 
-from dspy_semantic_backprop._backward.collect import join
-from dspy_semantic_backprop._backward.gradient import Direction, Message, TextGradient
-from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.question import identifiers
-from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Direction,
+    Edge,
+    End,
+    GradientCache,
+    Message,
+    Semantic,
+    TextGradient,
+    backward_context,
+    join,
+    propagate,
+)
 from tests.scripted import served
 
 SEED = [Message(OUTPUT, "final[0]", "answer", Direction("The expected answer is 12."))]
@@ -86,10 +94,13 @@ def test_a_reader_that_need_not_change_is_not_asked():
         assert server.requests == 0
 
 
-@settings(deadline=None)
-@given(st.lists(st.text(max_size=50), max_size=5), st.integers(1, 8))
-def test_identifiers_are_distinct_stable_and_in_no_text(texts, count):
-    keys = identifiers(count, texts)
-    assert len(set(keys)) == count
-    assert keys == identifiers(count, texts)
-    assert not any(key in text for key in keys for text in texts)
+def test_a_sweep_alone_asks_the_model_that_dspy_is_configured_with_and_counts_where_it_is_asked_to():
+    with served(telling) as server:
+        sweep(group_of(["one"]), Semantic())
+        with backward_context(GradientCache()) as happened:
+            for _ in range(2):
+                sweep(group_of(["one"]), Semantic())
+        assert server.requests == 2
+    assert (happened["asked"], happened["cache hit"]) == (1, 1)
+    with dspy.context(lm=None), pytest.raises(ValueError, match="No LM is loaded"):
+        sweep(group_of(["one"]), Semantic())
