@@ -49,8 +49,7 @@ def backward_context(cache: GradientCache | None = None) -> Iterator[Counter[str
         cache: Where answers are looked up and kept; None asks every question.
 
     Yields:
-        What happened, by name, how often: "asked", "asked again", "cache hit", "unreadable", "refused", "echo",
-        "missing", "false quote", "split", "left out", "summarised", "cut".
+        What happened, by name, how often, such as "asked", "cache hit", "refused" and "missing".
     """
     happened: Counter[str] = Counter()
     with for_purpose(Purpose.BACKWARD, Ledger(), tally=happened, cache=cache):
@@ -66,13 +65,7 @@ def count(name: str, times: int = 1) -> None:
 async def ask_question(signature: Any, inputs: Mapping[str, str], *, again: bool = False) -> Reply:
     """Ask a question of which all fields are texts, unless it was answered before; see `ask_once`.
 
-    Args:
-        signature: A `dspy.Signature` class.
-        inputs: Its input fields.
-        again: Whether it is a second question about the same; counted apart.
-
-    Returns:
-        The reply; a field that could not be read is missing from it.
+    A field that could not be read is missing from the reply. A second question about the same is counted apart.
     """
     here = lm_context()
     rollout = here.rollout * REPETITIONS

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT
-from .gradient import Direction, Message, TextGradient
+from .gradient import Direction, Gradients, Message
 
 WEIGHTS = {"major": 1.0, "minor": 0.5, "none": 0.0}
 """Severity -> how much of the blame it takes, beside the others of the same question."""
@@ -41,7 +41,7 @@ class Blame:
         return total
 
 
-def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Blame:
+def blame(graph: ComputationGraph, gradients: Gradients) -> Blame:
     """Each call's share of the blame for a failure, and how much of it rests on no answer.
 
     Args:
@@ -55,17 +55,16 @@ def blame(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> Bla
     for name in accused(graph, gradients):
         received[name] += 1.0
     done: set[str] = set()
+    # Against the edges: when a call's turn comes all its readers have passed on to it what they had to.
     for name in [name for wave in reversed(graph.waves) for name in wave]:
         done.add(name)
-        # All readers of a call come before it, so what it received is complete here.
-        parts = _parts(name, sent.get(name, ()), gradients)
-        total = sum(parts.values())
+        weights = _weights(name, sent.get(name, ()), gradients)
+        total = sum(weights.values())
         if not total:
             kept[name] += received[name]
-            unknown += received[name] * _unanswered(sent.get(name, ()))
-            continue
-        for target, weight in parts.items():
-            # Blame flows on only against the edges; what shuffled gradients send elsewhere stays there.
+            unknown += received[name] * ({message.value.status for message in sent.get(name, ())} == {"missing"})
+        for target, weight in weights.items():
+            # What shuffled gradients send elsewhere than against the edges stays there.
             (kept if target in done else received)[target] += received[name] * weight / total
     whole = sum(kept.values()) or 1.0
     return Blame({name: share / whole for name, share in kept.items()}, unknown / whole)
@@ -77,18 +76,9 @@ def mean_shares(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: math.fsum(one.get(name, 0.0) for one in shares) / len(shares) for name in names}
 
 
-def _sent(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> dict[str, list[Message[Direction]]]:
-    sent: dict[str, list[Message[Direction]]] = {}
-    for call in graph:
-        for message in gradients[call.id].messages if call.id in gradients else ():
-            sent.setdefault(message.sender, []).append(replace(message, receiver=call.id))
-    return sent
-
-
-def accused(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> list[str]:
+def accused(graph: ComputationGraph, gradients: Gradients) -> list[str]:
     """The calls at which the blame starts: those that the feedback was sent to, failed ones before others."""
-    seed = _sent(graph, gradients).get(OUTPUT, ())
-    told = {message.receiver for message in seed if message.value.status == "change"}
+    told = {message.receiver for message in _sent(graph, gradients).get(OUTPUT, ()) if message.value.status == "change"}
     candidates = [call for call in graph if call.id in told]
     if not candidates:
         # Gradients that say nothing: it starts where a seed would have been sent.
@@ -98,17 +88,21 @@ def accused(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> l
     return list(dict.fromkeys(call.id for call in failed or candidates))
 
 
-def _parts(name: str, sent: Sequence[Message[Direction]], gradients: Mapping[str, TextGradient]) -> dict[str, float]:
+def _sent(graph: ComputationGraph, gradients: Gradients) -> dict[str, list[Message[Direction]]]:
+    """Sender -> its messages, each with the call whose gradient it is in for its receiver."""
+    sent: dict[str, list[Message[Direction]]] = {}
+    for call in graph:
+        for message in gradients[call.id].messages if call.id in gradients else ():
+            sent.setdefault(message.sender, []).append(replace(message, receiver=call.id))
+    return sent
+
+
+def _weights(name: str, sent: Sequence[Message[Direction]], gradients: Gradients) -> dict[str, float]:
     """What a call asked to change -> how severely, its own instruction under its own name."""
-    parts: dict[str, float] = {}
-    for message in sent:
-        if message.value.status == "change":
-            parts[message.receiver] = parts.get(message.receiver, 0.0) + WEIGHTS[message.value.severity]
+    asked = [(message.receiver, message.value) for message in sent]
     own = gradients[name].own if name in gradients else None
-    if own is not None and own.status == "change":
-        parts[name] = parts.get(name, 0.0) + WEIGHTS[own.severity]
-    return parts
-
-
-def _unanswered(sent: Sequence[Message[Direction]]) -> bool:
-    return bool(sent) and all(message.value.status == "missing" for message in sent)
+    weights: dict[str, float] = {}
+    for target, direction in [*asked, *([(name, own)] if own else [])]:
+        if direction.status == "change":
+            weights[target] = weights.get(target, 0.0) + WEIGHTS[direction.severity]
+    return weights

@@ -1,7 +1,7 @@
 """The gradient cache: answers of the gradient model, found again by what they depend on.
 
-A question that was asked before, in this run or in another one, is not paid for twice: where a call's inputs,
-output, instruction and incoming gradient are what they were, so is the question, and the question is the key.
+The key is the question itself: where a call's inputs, output, instruction and incoming gradient are what they were,
+so is the question, and it is not paid for twice, in this run or in another one.
 
 Why one JSON file for each answer: a directory needs no lock, is readable, and a file that a crash tore is one
 answer lost. Why the server's address is no part of the key: the same model moves between servers.
@@ -9,12 +9,11 @@ answer lost. Why the server's address is no part of the key: the same model move
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import threading
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,12 +98,9 @@ def _read(file: Path) -> dict[str, str] | None:
 def _write(file: Path, content: _File) -> None:
     # Written beside and renamed, so that a reader never sees half a file.
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
+    beside = file.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(asdict(content), stream)
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+        beside.write_text(json.dumps(asdict(content)), encoding="utf-8")
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

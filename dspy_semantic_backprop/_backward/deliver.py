@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT, Call
 from .ask import count
-from .gradient import TextGradient
+from .gradient import Gradients, TextGradient
 
-Deliver = Callable[[ComputationGraph, Mapping[str, TextGradient], random.Random], dict[str, TextGradient]]
+Deliver = Callable[[ComputationGraph, Gradients, random.Random], dict[str, TextGradient]]
 """Takes the gradients of one example by call, and gives every call one."""
 
 
-def to_its_own(
-    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
-) -> dict[str, TextGradient]:
+def to_its_own(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
     """Every call is given the gradient that was sent to it."""
     return dict(gradients)
 
 
-def the_answers_only(
-    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
-) -> dict[str, TextGradient]:
+def the_answers_only(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
     """Every call is given what was said of the program's answer, and nothing else: no graph, nobody to blame.
 
     What is said of the answer reaches the calls that wrote it as the seed of the sweep; here it goes to all.
@@ -33,9 +29,7 @@ def the_answers_only(
     return {call.id: _readdressed(TextGradient(tuple(feedback.values())), call) for call in graph}
 
 
-def to_another(
-    graph: ComputationGraph, gradients: Mapping[str, TextGradient], rng: random.Random
-) -> dict[str, TextGradient]:
+def to_another(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
     """Every predictor is given the gradients of another one, call by call; no predictor keeps its own.
 
     Whatever gradients are worth beyond being a text about the example must be lost by this. Where an

@@ -165,6 +165,9 @@ class TextGradient:
 
 _JSON = TypeAdapter(TextGradient)
 
+Gradients = Mapping[str, TextGradient]
+"""Call id -> gradient, of every call of one execution."""
+
 
 def joined_text(messages: Sequence[Message[Direction]]) -> str:
     """Messages as one text, each once, with the fields they are about where these differ."""

@@ -37,14 +37,9 @@ _REFUSAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _WORD = re.compile(r"[^\W_]+(?:'\w+)?")
-_FILLER = set(
-    re.findall(
-        r"\w+",
-        """a an the this that it its is was are be been to of and or in on for as by with should would could must
-        have has had say said state stated give given output step result value answer text statement following
-        instead there""",
-    )
-)
+_FILLERS = """a an the this that it its is was are be been to of and or in on for as by with should would could must
+have has had say said state stated give given output step result value answer text statement following instead there"""
+_FILLER = set(re.findall(r"\w+", _FILLERS))
 _MOST_CHARACTERS = 50_000
 _MOST_WORDS = 400
 """So much of two texts is compared in their order: it takes time that grows with the square of the length."""
@@ -100,11 +95,9 @@ def repeats(reply: str, source: str) -> bool:
 
 
 def severity_of(reply: str) -> Severity:
-    """The severity that a reply names; "major" where it names none: small models leave it out."""
-    for word in words(reply):
-        if word in ("none", "minor", "major"):
-            return word
-    return "major"
+    """The severity of a change that a reply names; "major" where it names none (small models do), or denies it."""
+    named = next((word for word in words(reply) if word in ("none", "minor", "major")), "major")
+    return "minor" if named == "minor" else "major"
 
 
 def occurs_in(quote: str, text: str) -> bool:

@@ -18,13 +18,16 @@ from dataclasses import dataclass, replace
 
 from .._graph.graph import ComputationGraph
 from .blame import WEIGHTS, Blame, accused, blame
-from .gradient import Direction, TextGradient
+from .gradient import Direction, Gradients, TextGradient
 
-Failure = tuple[ComputationGraph, Mapping[str, TextGradient]]
+Failure = tuple[ComputationGraph, Gradients]
 """A failed execution and the gradients of a sweep over it."""
 
 _Usual = Mapping[tuple[str, str], float]
 """(A reading predictor, what may have misled it: a predecessor, or "" for its own instruction) -> how often it does."""
+
+_Flow = tuple[dict[str, float], dict[str, dict[str, float]]]
+"""Where the blame of one execution went: what stayed at each call, and what left it to which source."""
 
 ITERATIONS = 30
 LEAST_ERROR, MOST_ERROR = 1e-4, 0.4
@@ -40,10 +43,10 @@ def pool_blame(failures: Sequence[Failure]) -> list[Blame]:
     """The blame for each of many failures, in the light of all of them.
 
     Args:
-        failures: The failed executions of one program, with their gradients.
+        failures: Failed executions of one program: each graph, and call id -> gradient of a sweep over it.
 
     Returns:
-        As `blame` for each, in order; of a single failure just that.
+        The share of every call in each of them, in order. A single failure is judged by its own messages alone.
     """
     alone = [blame(graph, gradients) for graph, gradients in failures]
     if len(failures) < 2:
@@ -54,8 +57,8 @@ def pool_blame(failures: Sequence[Failure]) -> list[Blame]:
     for _ in range(ITERATIONS):
         flows = [_flow(one, usual, error) for one in executions]
         usual, error = _estimate(executions, flows)
-    flows = [_flow(one, usual, error) for one in executions]
-    return [Blame(flow.kept, one.unknown) for flow, one in zip(flows, alone, strict=True)]
+    kept = [_flow(one, usual, error)[0] for one in executions]
+    return [Blame(shares, one.unknown) for shares, one in zip(kept, alone, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,7 @@ class _Judgements:
         return self.graph[source].predictor if source else ""
 
 
-@dataclass(frozen=True)
-class _Flow:
-    """Where the blame of one execution went: what stayed at each call, and what left it to which source."""
-
-    kept: dict[str, float]
-    left: dict[str, dict[str, float]]
-
-
-def _judgements(graph: ComputationGraph, gradients: Mapping[str, TextGradient]) -> _Judgements:
+def _judgements(graph: ComputationGraph, gradients: Gradients) -> _Judgements:
     said: dict[str, dict[str, float]] = {
         call.id: dict.fromkeys([*graph.predecessors(call.id), ""], 0.0) for call in graph if graph.predecessors(call.id)
     }
@@ -116,7 +111,7 @@ def _flow(one: _Judgements, usual: _Usual, error: float) -> _Flow:
     received = dict.fromkeys((call.id for call in one.graph), 0.0)
     for name in one.start:
         received[name] += 1 / len(one.start)
-    kept = dict(received)
+    kept: dict[str, float] = dict.fromkeys(received, 0.0)
     left: dict[str, dict[str, float]] = {}
     for name in [name for wave in reversed(one.graph.waves) for name in wave]:
         kept[name] = received[name]
@@ -126,7 +121,7 @@ def _flow(one: _Judgements, usual: _Usual, error: float) -> _Flow:
             for source, share in left[name].items():
                 if source:
                     received[source] += share
-    return _Flow(kept, left)
+    return kept, left
 
 
 def _split(name: str, one: _Judgements, usual: _Usual, error: float) -> dict[str, float]:
@@ -155,8 +150,8 @@ def _estimate(executions: Sequence[_Judgements], flows: Sequence[_Flow]) -> tupl
     """The maximisation: what is usual, and the share of judgements that contradict where the blame went."""
     counts: dict[tuple[str, str], float] = {}
     wrong = judged = 0.0
-    for one, flow in zip(executions, flows, strict=True):
-        for name, shares in flow.left.items():
+    for one, (_, left) in zip(executions, flows, strict=True):
+        for name, shares in left.items():
             said = one.said[name]
             arrived = sum(shares.values())
             for source, share in shares.items():

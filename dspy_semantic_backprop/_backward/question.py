@@ -50,9 +50,6 @@ class InputOrigins:
 
     An input may hold an output as it was written, something that code of the program made of one output, or
     something made of several. The first two are shown beside their output and must not be shown twice.
-
-    Args:
-        reading: The reader and its group.
     """
 
     def __init__(self, reading: Reading[TextGradient]) -> None:
@@ -73,11 +70,9 @@ class InputOrigins:
         return {name: self.inputs[name] for name in names if name not in self._unchanged[id(member)]}
 
     def others(self, part: Sequence[Member], siblings: bool) -> dict[str, Any]:
-        """The inputs that a question shows besides the outputs.
+        """The inputs that a question about a part of the group shows besides its outputs.
 
-        Args:
-            part: The members that the question is about.
-            siblings: Whether their neighbours may be seen; else inputs that hold a neighbour's output are hidden too.
+        Without `siblings`, inputs that hold something of a neighbour's output are hidden too.
         """
         hidden = {name for member in self.group for name in (*self._unchanged[id(member)], *self.transformed(member))}
         if not siblings:
@@ -88,12 +83,6 @@ class InputOrigins:
 
 class Question:
     """One question about a reader and a part of its group.
-
-    Args:
-        reading: The reader, its group and its gradient.
-        origins: Where the reader's inputs came from.
-        part: The members that are shown.
-        form: How the question is put.
 
     Attributes:
         ids: The identifiers of the members, in order, and last that of the reader's own instruction.
@@ -153,12 +142,7 @@ class Question:
         return {name: text for name, (text, _) in self._input_fields().items()}
 
     def signature(self, asked: Collection[str], again: bool) -> Any:
-        """The question about some of the members, with everything shown.
-
-        Args:
-            asked: The identifiers to ask about, `own_id` for the reader's instruction.
-            again: Whether they were asked about before.
-        """
+        """The question about some of its identifiers, with everything shown; and whether they were asked before."""
         fields = {name: dspy.InputField(desc=what) for name, (_, what) in self._input_fields().items()}
         fields["diagnosis"] = dspy.OutputField(desc=prompts.DIAGNOSIS)
         for key in self.ids:

@@ -43,12 +43,7 @@ _TURNS = set(
 
 @dataclass(frozen=True)
 class Remark:
-    """What one example says of a predictor.
-
-    Args:
-        text: A direction of change.
-        example_id: The example.
-    """
+    """A change that one example asks of a predictor."""
 
     text: str
     example_id: int
@@ -56,13 +51,10 @@ class Remark:
 
 @dataclass(frozen=True)
 class Statement:
-    """What one or more examples say of a predictor.
+    """A change that one or more examples ask of a predictor.
 
     Args:
-        text: The statement.
-        example_ids: The examples behind it, each once, in order.
         contradicts: Where in the same result the statements stand that it cannot be true beside.
-        predictor: The predictor that it is about.
     """
 
     text: str
@@ -85,12 +77,7 @@ class _Entry:
 
 
 async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -> tuple[Statement, ...]:
-    """Merge what many examples say of a predictor.
-
-    Args:
-        remarks: What they say.
-        predictor: The predictor.
-        fan: The most entries of one question, at least 2.
+    """Merge what many examples say of a predictor, by questions of at most `fan` entries.
 
     Returns:
         Statements, those of the most examples first. Every example of a remark stands behind at least one.

@@ -19,7 +19,7 @@ from .._concurrency import gather
 from .._session.lm import for_predictor
 from .ask import ask_question, count
 from .gradient import Direction, Message, Reading, TextGradient
-from .judge import is_blank, occurs_in, refuses, repeats, says_no_change, severity_of, words
+from .judge import is_blank, occurs_in, refuses, repeats, says_no_change, severity_of
 from .question import InputOrigins, Question, QuestionForm, split
 
 MOST_THROUGH = 16
@@ -113,29 +113,19 @@ def _usable(question: Question, answers: dict[str, _Answer], earlier: dict[str, 
 
 def _repeats_something(question: Question, key: str, answers: Mapping[str, _Answer]) -> bool:
     """Whether an answer only repeats what it is about, the feedback, the instruction, or an earlier answer."""
-    change = answers[key].change
-    shared = question.shared
-    sources = (
-        question.outputs.get(key, shared["reader_output"]),
-        shared["wanted_change"],
-        shared["reader_instruction"],
-    )
-    return any(repeats(change, source) for source in sources) or _copied(question, key, answers)
-
-
-def _copied(question: Question, key: str, answers: Mapping[str, _Answer]) -> bool:
-    change = answers[key].change
+    change, shared = answers[key].change, question.shared
+    judged = question.outputs.get(key, shared["reader_output"])
+    if any(repeats(change, source) for source in (judged, shared["wanted_change"], shared["reader_instruction"])):
+        return True
     for other, answer in answers.items():
         if other == key:
             # Of two answers that are alike the first one stands.
             return False
-        # Outputs that are alike may be told the same.
-        alike = question.own_id not in (key, other) and (
-            question.outputs[other].split() == question.outputs[key].split()
-        )
-        if alike or says_no_change(answer.change):
+        outputs = [question.outputs.get(one, "").split() for one in (key, other)]
+        if says_no_change(answer.change) or (outputs[0] == outputs[1] and question.own_id not in (key, other)):
+            # Outputs that are alike may be told the same.
             continue
-        if words(answer.change) == words(change) or (repeats(change, answer.change) and repeats(answer.change, change)):
+        if repeats(change, answer.change) and repeats(answer.change, change):
             return True
     return False
 
@@ -149,10 +139,7 @@ def _direction(question: Question, key: str, answer: _Answer | None, source: Map
     if quote and not occurs_in(quote, question.outputs.get(key, question.shared["reader_instruction"])):
         count("false quote")
         quote = ""
-    severity = severity_of(answer.severity)
-    # An answer that asks for a change and calls it no fault contradicts itself: the words count.
-    severity = "major" if severity == "none" else severity
-    return Direction(question.readable(answer.change), "change", severity, quote, **source)
+    return Direction(question.readable(answer.change), "change", severity_of(answer.severity), quote, **source)
 
 
 def _agreed(own: Sequence[Direction]) -> Direction:
