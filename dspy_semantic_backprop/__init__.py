@@ -28,11 +28,13 @@ from ._graph.graph import ComputationGraph, Edge, End
 from ._graph.program_graph import ProgramGraph
 from ._graph.trace import OUTPUT, Call
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
-from ._optimizer import Explanation, SemanticGradientDescent
+from ._method import Method
+from ._optimizer import SemanticGradientDescent
 from ._propose.choose import any_example, blamed, coin_flips, every, incumbent, one_by_one, only, pareto, without, wrong
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 from ._reports.diagnose.record import Diagnosis
+from ._reports.explain import Explanation
 from ._reports.placebo.record import Placebo
 from ._reports.preflight.record import Preflight
 from ._session.budget import Budget, Purpose, Spent
@@ -40,7 +42,6 @@ from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
 from .integrations.progress import ProgressBar
 from .integrations.tracking import mlflow_tracker, wandb_tracker
-from .presets import Method
 
 __all__ = [
     "Budget",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,6 @@ from ._evaluate.outcome import brief
 from ._graph.record.capture import runner
 from ._session.budget import Budget
 from ._session.lm.prices import longest_answer, price_of
-from .presets import PLACEBOS, Method
 
 T = TypeVar("T")
 
@@ -166,6 +166,15 @@ def check_kind(name: str, value: Any, kind: Any) -> None:
         raise SetupError(f"{name} must be of type {names}, not {value!r}")
 
 
+def check_log_dir(value: Any) -> None:
+    """Check that a log folder is named by a path.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    check_kind("log_dir", value, (str, os.PathLike))
+
+
 def check_number(name: str, value: Any, least: float, whole: bool = True) -> None:
     """Check a numeric argument.
 
@@ -199,29 +208,6 @@ def check_list(name: str, values: Any) -> Sequence[Any]:
     if len({repr(value) for value in values}) < len(values):
         raise SetupError(f"{name} must be different values, not {values!r}")
     return values
-
-
-def arms_of(own: Method, arms: Any) -> list[Method]:
-    """The methods to compare: the optimizer's own one, and placebos by name or as they are.
-
-    Args:
-        own: The optimizer's own method.
-        arms: Names and methods; None for all placebos but the own one.
-
-    Raises:
-        SetupError: If one is unknown, or two have one name.
-    """
-    if arms is None:
-        arms = [name for name in PLACEBOS if name != own.name]
-    methods = [own]
-    for arm in check_list("arms", arms):
-        if not isinstance(arm, Method) and (not isinstance(arm, str) or arm not in PLACEBOS):
-            raise SetupError(f"arms: {arm!r} is neither a presets.Method nor one of {', '.join(PLACEBOS)}")
-        methods.append(arm if isinstance(arm, Method) else PLACEBOS[arm]())
-    names = [method.name for method in methods]
-    if len(set(names)) < len(names):
-        raise SetupError(f"arms: every method needs a name of its own, not {', '.join(names)} (the first is your own)")
-    return methods
 
 
 def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 Limiter = AbstractAsyncContextManager[Any]
@@ -164,6 +166,19 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
         except RuntimeError:
             return asyncio.run(coroutine)
         return _in_a_thread(coroutine)
+
+
+def synchronous(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """The synchronous twin of an asynchronous function: the same arguments, result and errors."""
+
+    @functools.wraps(function)
+    def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        return run_sync(function(*args, **kwargs))
+
+    twin.__name__ = twin.__name__.removeprefix("a")
+    twin.__qualname__ = twin.__name__
+    twin.__doc__ = f"{function.__doc__}\n    `{function.__name__}` is the asynchronous twin."
+    return twin
 
 
 def _in_a_thread(coroutine: Coroutine[Any, Any, R]) -> R:

@@ -1,4 +1,4 @@
-"""Everything this package raises, as two trunks.
+"""Why a run ends: with an `Ending`, an error, or a stop. All that this package raises, as two trunks.
 
     SemanticBackpropError (Exception)        the caller can act on it
     ├── SetupError (ValueError)              found before any money was spent
@@ -21,9 +21,21 @@ prediction. A wrong API key must not be scored as a wrong answer, so what has to
 no `Exception` while it travels through the program.
 """
 
+import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+
+class Ending(enum.Enum):
+    """Why a run ended; the values are what logs and reports say."""
+
+    STEPS = "all steps were made"
+    PERFECT = "no example is left to learn from, or to gain on"
+    BUDGET = "the budget is spent"
+    INTERRUPTED = "the run was interrupted"
+    JOURNAL = "the log could not be written"
+    FAILED = "the run failed"
 
 
 class SemanticBackpropError(Exception):

@@ -32,11 +32,11 @@ from simulated.tasks import FORMS, TASKS, Skill, find
 from dspy_semantic_backprop._concurrency import run_sync
 from dspy_semantic_backprop._decide.comparison import Comparison
 from dspy_semantic_backprop._decide.gate import confident
+from dspy_semantic_backprop._evaluate.candidate import Candidate, clone, read, write
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Outcome, scored
 from dspy_semantic_backprop._evaluate.reuse import Reuse
-from dspy_semantic_backprop._propose.candidate import Candidate, clone, read, write
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match, number_match, yes_no

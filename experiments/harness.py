@@ -30,10 +30,10 @@ from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._backward.silent import silent
 from dspy_semantic_backprop._concurrency import run_sync
 from dspy_semantic_backprop._decide.gate import accept_always, strictly_better
+from dspy_semantic_backprop._evaluate.candidate import clone
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Outcome, Scored, mean, scored
-from dspy_semantic_backprop._propose.candidate import clone
 from dspy_semantic_backprop._propose.choose import any_example, coin_flips, every, only, without, wrong
 from dspy_semantic_backprop._propose.propose import Proposer
 from dspy_semantic_backprop._session.events import Subscriber

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
-
 from .._errors import SetupError
 from .comparison import Comparison
 from .gate import attainable
@@ -51,6 +49,8 @@ class Evidence:
         """How probable as good an outcome is, 0 to 1, if no edit of the run has any effect."""
         if self.fresh is None or not len(self.fresh):
             return self.loop_p_value
+        from scipy import stats
+
         parts = (self.loop_p_value, self.fresh.p_value)
         combined: Any = stats.combine_pvalues(parts, method="fisher")
         return float(combined.pvalue)

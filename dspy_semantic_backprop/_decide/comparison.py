@@ -13,9 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
 from .._evaluate.outcome import Outcome, Scored
 
 RESAMPLES = 9_999
@@ -80,9 +77,9 @@ class Comparison:
         return Comparison(self.pairs[:count])
 
     @functools.cached_property
-    def differences(self) -> np.ndarray[Any, Any]:
+    def differences(self) -> tuple[float, ...]:
         """New score minus old score of each example, in metric points."""
-        return np.array([pair.new - pair.old for pair in self.pairs], dtype=float)
+        return tuple(pair.new - pair.old for pair in self.pairs)
 
     @property
     def before(self) -> float:
@@ -112,9 +109,12 @@ class Comparison:
     @functools.cached_property
     def graded(self) -> bool:
         """Whether the differences are of more than one size."""
-        sizes = np.abs(self.differences)
-        sizes = sizes[sizes > _SAME]
-        return bool(sizes.size) and bool(np.ptp(sizes) > _SAME)
+        sizes = [abs(one) for one in self._moved]
+        return bool(sizes) and max(sizes) - min(sizes) > _SAME
+
+    @property
+    def _moved(self) -> list[float]:
+        return [one for one in self.differences if abs(one) > _SAME]
 
     @functools.cached_property
     def p_value(self) -> float:
@@ -122,11 +122,13 @@ class Comparison:
         fixes, regressions = len(self.fixes), len(self.regressions)
         if not fixes + regressions:
             return 1.0
+        import numpy as np
+        from scipy import stats
+
         if not self.graded:
             return float(stats.binomtest(fixes, fixes + regressions, alternative="greater").pvalue)
-        moved = self.differences[np.abs(self.differences) > _SAME]
         test = stats.permutation_test(
-            (moved,),
+            (np.array(self._moved),),
             _total,
             permutation_type="samples",
             alternative="greater",
@@ -152,7 +154,9 @@ class Comparison:
             return 0.0, 0.0
         if self.graded:
             return _bootstrap(self.differences, level)
-        size = float(np.max(np.abs(self.differences)))
+        from scipy import stats
+
+        size = max(map(abs, self.differences))
         share = stats.binomtest(fixes, fixes + regressions).proportion_ci(level)
         scale = size * (fixes + regressions) / len(self.pairs)
         return float(scale * (2 * share.low - 1)), float(scale * (2 * share.high - 1))
@@ -188,15 +192,18 @@ def classes_of(examples: Mapping[int, Any]) -> dict[int, str]:
     return values if few else {}
 
 
-def _total(sample: np.ndarray[Any, Any], axis: int = -1) -> Any:
-    return np.sum(sample, axis=axis)
+def _total(sample: Any, axis: int = -1) -> Any:
+    return sample.sum(axis=axis)
 
 
 def _mean(scores: Sequence[float]) -> float:
     return math.fsum(scores) / len(scores) if scores else math.nan
 
 
-def _bootstrap(differences: np.ndarray[Any, Any], level: float) -> tuple[float, float]:
+def _bootstrap(differences: Sequence[float], level: float) -> tuple[float, float]:
+    import numpy as np
+    from scipy import stats
+
     low = high = math.nan
     for kind in ("BCa", "percentile"):
         rng = np.random.default_rng(0)

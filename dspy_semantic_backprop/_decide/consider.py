@@ -1,4 +1,4 @@
-"""The one door for proposals: every refusal has a name, and those before the evaluation cost nothing."""
+"""What becomes of proposals: every refusal has a name, and those before the evaluation cost nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._propose.candidate import Candidate, changed
+from .._evaluate.candidate import Candidate, changed
 from .._propose.duplicates import near_duplicate
 from .._propose.screen import Screen
 from .comparison import Comparison
@@ -58,7 +58,7 @@ class Decision:
     raced: tuple[Raced, ...] = ()
 
 
-class Door:
+class Selection:
     """Considers proposals, and remembers what it has tried.
 
     Args:

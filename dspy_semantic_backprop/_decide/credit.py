@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._concurrency import gather
+from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Scored
-from .._propose.candidate import Candidate, changed
 from .comparison import Comparison
 from .pool import Pool
 

@@ -9,76 +9,49 @@ from dataclasses import dataclass, replace
 import dspy
 
 from .._errors import BudgetSpent
+from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import scored
 from .._evaluate.reuse import Reuse
-from .._propose.candidate import Candidate, changed
-from .._reports.result import Final
-from .._session.budget import Bound, Budget, Purpose, Spent
+from .._evaluate.student import Student
+from .._session.budget import Bound, Purpose, Spent
 from .._session.journal import digest_of
-from .._session.projection import Projection, project
-from .._session.run import Run, Settings
-from .commit import Evidence
+from .commit import Commit, Evidence
 from .comparison import Comparison
-from .gate import looks_of
+from .gate import Gate, looks_of
 from .pool import Pool
-from .split import Split, split
+from .records import Final
+from .split import LEAST, SHARE, Split
 
-SHARE = 0.3
-"""The most of a budget that is kept for the decision at the end."""
 MARGIN = 1.25
 """How much more than was measured is kept: answers differ in length."""
-LEAST = 10
-"""On fewer fresh examples than these nothing can be seen, and none are kept."""
 BLOCK = 8
 """So many examples are evaluated at once: a budget that ends in between loses no more."""
 
 
-def affordable(budget: Budget | None, predictors: int) -> float:
-    """How many fresh examples the budget has room for, if each predictor is called once; infinity without a budget."""
-    if budget is None:
-        return math.inf
-    executions = [budget.calls / (predictors * MARGIN)] if budget.calls else []
-    executions += [budget.metric_calls] if budget.metric_calls else []
-    most = SHARE * min(executions, default=math.inf) / 2
-    return most if most >= LEAST else 0
-
-
-def planned(
-    settings: Settings, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
-) -> tuple[Split, Projection]:
-    """Which examples a run is going to use for what, and what it is going to cost, from its sizes alone.
-
-    Args:
-        settings: The optimizer's.
-        program: The program.
-        trainset: The examples to learn from.
-        valset: The examples to decide on; None for the trainset.
-    """
-    predictors = len(program.predictors())
-    most = affordable(settings.budget, predictors)
-    found = split(trainset, valset, settings.method.commit, settings.seed, most)
-    sizes = (predictors, len(found.learn), len(found.decide), settings.steps)
-    return found, project(*sizes, fresh=len(found.fresh), separate=found.separate)
-
-
 @dataclass
-class Committing:
+class LastDecision:
     """Decides what a run returns.
 
     Args:
-        run: The run.
-        pool: Its candidates.
+        student: The program.
+        pool: The candidates of the run.
         split: Its examples; without the fresh ones where the budget turns out to be too small for them.
         examples: The set that the split's `decide` and `fresh` are positions in.
+        gate: The method's.
+        commit: The method's rule; None decides nothing.
+        downstream: Whether only what an edit can reach is asked again.
 
     Attributes:
         seconds: How long the evaluation of the fresh examples is going to take, in seconds.
     """
 
-    run: Run
+    student: Student
     pool: Pool
     split: Split
     examples: Sequence[dspy.Example]
+    gate: Gate
+    commit: Commit | None
+    downstream: bool
     seconds: float = 0.0
 
     def reserve(self, executions: int, spent: Spent, seconds: float) -> None:
@@ -89,8 +62,8 @@ class Committing:
             spent: What that cost.
             seconds: How long it took, in seconds.
         """
-        fresh, most = len(self.split.fresh), self.run.ledger.budget
-        if not executions or self.run.settings.method.commit is None:
+        fresh, most = len(self.split.fresh), self.student.session.ledger.budget
+        if not executions or self.commit is None:
             return
         measured = self._measured({"calls": spent.calls + spent.cached, "tokens": spent.tokens, "usd": spent.usd})
         each = {name: amount * MARGIN / executions for name, amount in measured.items()} | {"metric_calls": 1}
@@ -98,19 +71,19 @@ class Committing:
         room = min((SHARE * bound / each[name] for name, bound in bounds.items() if each[name]), default=math.inf)
         if room < 2 * fresh:
             kept = int(room / 2) if room >= 2 * LEAST else 0
-            self.run.warn(f"the budget has room for {kept} of {fresh} fresh examples at the end")
+            self.student.session.warn(f"the budget has room for {kept} of {fresh} fresh examples at the end")
             self.split = replace(self.split, fresh=self.split.fresh[:kept])
             fresh = kept
         # What the loop did not evaluate of the start and of what it found is evaluated, too.
         runs = int(min(2 * fresh + len(self.split.decide), room))
         need = {name: amount * runs for name, amount in each.items()}
         bound = Bound(math.ceil(need["calls"]), math.ceil(need["tokens"]), need["usd"])
-        self.run.ledger.reserve(Purpose.FINAL, bound, runs)
+        self.student.session.ledger.reserve(Purpose.FINAL, bound, runs)
         self.seconds = seconds * MARGIN * runs / executions
 
     def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
         # A resumed run goes by what it measured at first, since it pays for nothing now.
-        journal, key = self.run.journal, digest_of(["measured"])
+        journal, key = self.student.session.journal, digest_of(["measured"])
         known = journal.take(key) if journal else None
         if known is None:
             journal.keep("measured", key, dict(amounts))
@@ -125,17 +98,17 @@ class Committing:
         Returns:
             The decision; None where there is nothing to decide.
         """
-        if self.run.settings.method.commit is None or incumbent == self.pool.start:
+        if self.commit is None or incumbent == self.pool.start:
             return None
         fresh = None
         # The loop is over: what was kept is for whatever is needed now.
-        self.run.ledger.reserve(None, Bound(0), 0)
+        self.student.session.ledger.reserve(None, Bound(0), 0)
         try:
             fresh = await self._fresh(incumbent) if self.split.fresh else None
             for one in (self.pool.start, incumbent):
                 await self._complete(one)
         except BudgetSpent as stop:
-            self.run.warn(f"the decision at the end rests on what was evaluated before: {stop}")
+            self.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided(incumbent, fresh)
 
     async def _complete(self, candidate: Candidate) -> None:
@@ -145,25 +118,24 @@ class Committing:
     async def _fresh(self, incumbent: Candidate) -> Comparison:
         ids = self.split.fresh
         examples = [self.examples[number] for number in ids]
-        old = await self.run.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=Purpose.FINAL)
+        old = await self.student.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=Purpose.FINAL)
         known = {outcome.example_id: outcome for outcome in scored(old)}
         reuse = Reuse(known, frozenset(changed(self.pool.start, incumbent)))
-        downstream = self.run.settings.method.downstream
-        new = await self.run.evaluate(
+        downstream = self.downstream
+        new = await self.student.evaluate(
             "fresh", examples, incumbent, ids=ids, purpose=Purpose.FINAL, reuse=reuse if downstream else None
         )
         return Comparison.of(old, new)
 
     def decided(self, incumbent: Candidate, fresh: Comparison | None = None) -> Final | None:
         """Decide by what is known, at no cost; None where there is nothing to decide."""
-        commit = self.run.settings.method.commit
-        if commit is None or incumbent == self.pool.start:
+        if self.commit is None or incumbent == self.pool.start:
             return None
         evidence = self._evidence(incumbent, fresh)
         final = Final(
-            returned=commit(evidence),
+            returned=self.commit(evidence),
             p_value=evidence.p_value,
-            error=commit.error,
+            error=self.commit.error,
             candidate=self.pool[incumbent].number,
         )
         if fresh is not None and len(fresh):
@@ -186,7 +158,7 @@ class Committing:
         rivals = [pool.compare(pool.start, one, ids) for one in others]
         # Stopped half-way, the incumbent may owe its place to the moment.
         whole = all(number in pool[one].outcomes for one in (pool.start, incumbent) for number in ids)
-        looks = 1 if whole else len(looks_of(self.run.settings.method.gate, len(ids)))
+        looks = 1 if whole else len(looks_of(self.gate, len(ids)))
         return Evidence(loop, rivals, looks, fresh)
 
 

@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from scipy import stats
-
 from .._errors import SetupError
 from .comparison import Comparison
 
@@ -31,6 +28,11 @@ class Verdict(enum.Enum):
 
 class Gate(Protocol):
     """Compares two programs on the examples that both were scored on."""
+
+    @property
+    def looks(self) -> Sequence[float]:
+        """At which shares of the examples a verdict is possible, rising, the last one 1."""
+        ...
 
     def __call__(self, comparison: Comparison, left: int, /) -> Verdict:
         """Judge.
@@ -102,23 +104,51 @@ strict = Confident(error=0.05)
 """The gain's lower bound at 95 % confidence is above 0. On few examples it accepts next to nothing."""
 
 
-def strictly_better(comparison: Comparison, left: int, /) -> Verdict:
+@dataclass(frozen=True)
+class StrictlyBetter:
     """Accept when the total rises (the paper's rule: a raw `>`)."""
-    if left:
-        return Verdict.MORE
-    return Verdict.ACCEPT if math.fsum(comparison.differences) > 0 else Verdict.REJECT
+
+    looks: tuple[float, ...] = (1.0,)
+
+    def __call__(self, comparison: Comparison, left: int, /) -> Verdict:
+        """Judge; see `Gate`."""
+        if left:
+            return Verdict.MORE
+        return Verdict.ACCEPT if math.fsum(comparison.differences) > 0 else Verdict.REJECT
 
 
-def accept_always(comparison: Comparison, left: int, /) -> Verdict:
+strictly_better = StrictlyBetter()
+"""The paper's gate."""
+
+
+@dataclass(frozen=True)
+class AcceptAlways:
     """Accept whatever comes (the published `--no_select`)."""
-    return Verdict.MORE if left else Verdict.ACCEPT
+
+    looks: tuple[float, ...] = (1.0,)
+
+    def __call__(self, comparison: Comparison, left: int, /) -> Verdict:
+        """Judge; see `Gate`."""
+        return Verdict.MORE if left else Verdict.ACCEPT
+
+
+accept_always = AcceptAlways()
+"""No gate at all."""
 
 
 def looks_of(gate: Gate, size: int) -> list[int]:
     """After how many of `size` examples a gate wants to be asked; the last one is `size`."""
-    shares: Sequence[float] = getattr(gate, "looks", (1.0,))
-    counts = [max(LEAST, math.ceil(size * share)) for share in shares]
+    counts = [max(LEAST, math.ceil(size * share)) for share in gate.looks]
     return sorted({min(count, size) for count in counts} | {size})
+
+
+def accepts(gate: Gate, comparison: Comparison) -> bool:
+    """Whether a gate that is asked at its looks accepts what it has seen in the end."""
+    for count in looks_of(gate, len(comparison)) if len(comparison) else ():
+        verdict = gate(comparison.first(count), len(comparison) - count)
+        if verdict is not Verdict.MORE:
+            return verdict is Verdict.ACCEPT
+    return False
 
 
 def hopeless(comparison: Comparison, left: int, level: float) -> bool:
@@ -147,6 +177,9 @@ def chance(comparison: Comparison, left: int, level: float) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def _chance(fixes: int, regressions: int, same: int, left: int, level: float) -> float:
+    import numpy as np
+    from scipy import stats
+
     differing = fixes + regressions
     more, fixed = np.arange(left + 1)[:, None], np.arange(left + 1)[None, :]
     needed = needed_fixes(differing + left, level)[differing:, None] - fixes
@@ -157,7 +190,7 @@ def _chance(fixes: int, regressions: int, same: int, left: int, level: float) ->
 
 
 @functools.lru_cache(maxsize=256)
-def needed_fixes(most: int, level: float) -> np.ndarray[Any, Any]:
+def needed_fixes(most: int, level: float) -> Any:
     """How many of the differing examples must be fixes for a p-value of at most `level`.
 
     Args:
@@ -165,8 +198,12 @@ def needed_fixes(most: int, level: float) -> np.ndarray[Any, Any]:
         level: The p-value to be reached.
 
     Returns:
-        One number for each number of differing examples, 0 to `most`; more than these where it cannot be reached.
+        An array: one number for each number of differing examples, 0 to `most`; more than these where it cannot be
+        reached.
     """
+    import numpy as np
+    from scipy import stats
+
     counts = np.arange(most + 1)
     needed = stats.binom.isf(level, counts, 0.5).astype(int) + 1
     needed[0] = 1
@@ -183,5 +220,7 @@ def attainable(comparison: Comparison, level: float) -> float:
         return 0.0
     if comparison.graded:
         return level
+    from scipy import stats
+
     needed = int(needed_fixes(differing, level)[differing])
     return float(stats.binom.sf(needed - 1, differing, 0.5))

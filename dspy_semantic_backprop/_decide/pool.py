@@ -1,16 +1,17 @@
-"""Every candidate of a run, with what is known of it: nothing is evaluated twice, and nothing is forgotten."""
+"""The candidates of a run, with every outcome that is known of them, so that nothing is evaluated twice."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from .._evaluate.outcome import Outcome
-from .._propose.candidate import Candidate
+from .._evaluate.candidate import Candidate, changed
+from .._evaluate.outcome import Outcome, scored
+from .._evaluate.reuse import Reuse
+from .._evaluate.student import Student
+from .._session.budget import Purpose
 from .comparison import Comparison
-
-Evaluate = Callable[[Candidate, Candidate, Sequence[int]], Awaitable[Sequence[Outcome]]]
-"""Runs a candidate, made from another one, on the examples with these ids."""
 
 
 @dataclass
@@ -32,6 +33,10 @@ class Entry:
     step: int = -1
     origin: str = "start"
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+Evaluate = Callable[[Entry, Entry, Sequence[int]], Awaitable[Sequence[Outcome]]]
+"""Runs a candidate, made from the second one, on the examples with these ids."""
 
 
 class Pool:
@@ -74,7 +79,7 @@ class Pool:
         entry = self._entries[candidate]
         unknown = [number for number in ids if number not in entry.outcomes]
         if unknown:
-            found = await self._evaluate(candidate, entry.parent, unknown)
+            found = await self._evaluate(entry, self._entries[entry.parent], unknown)
             entry.outcomes.update(zip(unknown, found, strict=True))
         return [entry.outcomes[number] for number in ids]
 
@@ -83,3 +88,42 @@ class Pool:
         one, other = self._entries[old].outcomes, self._entries[new].outcomes
         both = [number for number in ids if number in one and number in other]
         return Comparison.of([one[number] for number in both], [other[number] for number in both])
+
+
+def evaluation(
+    student: Student,
+    examples: Sequence[Any],
+    *,
+    what: str,
+    purpose: Purpose,
+    start_purpose: Purpose = Purpose.FORWARD,
+    planned: int | None = None,
+    downstream: bool = False,
+) -> Evaluate:
+    """How the candidates of a pool are evaluated.
+
+    Args:
+        student: The program.
+        examples: The set that ids are positions in, `dspy.Example` each.
+        what: What the set is called, for subscribers.
+        purpose: What the calls are booked under.
+        start_purpose: The same for the program as it was given.
+        planned: On how many examples a candidate may be evaluated in all; None: on those that are asked for.
+        downstream: Whether only what an edit can reach is asked again, and all else answered as its parent was.
+    """
+
+    async def evaluate(entry: Entry, parent: Entry, ids: Sequence[int]) -> Sequence[Outcome]:
+        before = scored([parent.outcomes[at] for at in ids if at in parent.outcomes])
+        edited = frozenset(changed(parent.candidate, entry.candidate))
+        return await student.evaluate(
+            what,
+            [examples[at] for at in ids],
+            entry.candidate,
+            ids=ids,
+            purpose=start_purpose if entry is parent else purpose,
+            known=list(entry.outcomes.values()),
+            planned=planned,
+            reuse=Reuse({one.example_id: one for one in before}, edited) if downstream else None,
+        )
+
+    return evaluate

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._concurrency import gather
-from .._propose.candidate import Candidate
+from .._evaluate.candidate import Candidate
 from .comparison import Comparison
 from .gate import HOPELESS, Gate, Verdict, chance, looks_of
 from .pool import Pool

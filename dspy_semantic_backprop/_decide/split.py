@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._session.budget import Budget
 from .commit import Commit
+
+SHARE = 0.3
+"""The most of a budget that is kept for the decision at the end."""
+LEAST = 10
+"""On fewer fresh examples than these nothing can be seen, and none are kept."""
+_MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,16 @@ def split(
     decide = tuple(number for number in order if number not in set(fresh))
     learn = decide if valset is None else tuple(range(len(trainset)))
     return Split(valset is not None, learn, decide, fresh, tuple(_warnings(trainset, valset, keys)))
+
+
+def affordable(budget: Budget | None, predictors: int) -> float:
+    """How many fresh examples the budget has room for, if each predictor is called once; infinity without a budget."""
+    if budget is None:
+        return math.inf
+    executions = [budget.calls / (predictors * _MARGIN)] if budget.calls else []
+    executions += [budget.metric_calls] if budget.metric_calls else []
+    most = SHARE * min(executions, default=math.inf) / 2
+    return most if most >= LEAST else 0
 
 
 def repeated_in(examples: Sequence[Any], others: Sequence[Any]) -> int:

@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .._errors import SetupError
+from .._evaluate.candidate import Candidate
 from .._evaluate.outcome import Scored
 from .._evaluate.score_range import score_range
-from .candidate import Candidate
 
 
 class ChooseExamples(Protocol):
-    """Picks outcomes to propagate back from.
+    """Picks outcomes to propagate back from."""
 
-    One with an attribute `wanted` is asked as soon as it can pick so many; others once all examples are evaluated.
-    """
+    @property
+    def wanted(self) -> float:
+        """How many examples it picks: it is asked as soon as it can; infinity: once all examples are evaluated."""
+        ...
+
+    @property
+    def perfect(self) -> float | None:
+        """The best possible score, in metric points; None where the scores themselves are to tell."""
+        ...
 
     def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
         """Return the chosen outcomes; an outcome twice asks for two sweeps. Empty: nothing to learn."""
@@ -42,7 +49,7 @@ class ChoosePredictors(Protocol):
 class _Drawn:
     """So many examples at random, right or wrong."""
 
-    wanted: int
+    wanted: float
     perfect: float | None
     sweeps: int
 
@@ -52,7 +59,7 @@ class _Drawn:
         if not candidates and not scale.known:
             # All scored the same, and nothing says that this is the best there is.
             candidates = list(outcomes)
-        return rng.sample(candidates, min(self.wanted, len(candidates))) * self.sweeps
+        return rng.sample(candidates, int(min(self.wanted, len(candidates)))) * self.sweeps
 
 
 def wrong(count: int = 2, *, perfect: float | None = None, sweeps: int = 1) -> ChooseExamples:
@@ -92,20 +99,37 @@ def coin_flips(predictors: Sequence[str], step: int, rng: random.Random, blame: 
     return [name for name in predictors if rng.random() < 0.5] or [rng.choice(list(predictors))]
 
 
+@dataclass(frozen=True)
+class _Only:
+    chosen: tuple[str, ...]
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        unknown = [name for name in self.chosen if name not in predictors]
+        if unknown:
+            raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
+        return [name for name in predictors if name in self.chosen]
+
+
 def only(*chosen: str) -> ChoosePredictors:
     """Named predictors only (the published `--opt_keys`).
 
     Args:
         *chosen: Names as in `named_predictors()`.
     """
+    return _Only(chosen)
 
-    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
-        unknown = [name for name in chosen if name not in predictors]
-        if unknown:
-            raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
-        return [name for name in predictors if name in chosen]
 
-    return choose
+@dataclass(frozen=True)
+class _Without:
+    left_out: tuple[str, ...]
+    of: ChoosePredictors
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        return self.of([name for name in predictors if name not in self.left_out], step, rng, blame)
 
 
 def without(*left_out: str, of: ChoosePredictors = every) -> ChoosePredictors:
@@ -115,11 +139,18 @@ def without(*left_out: str, of: ChoosePredictors = every) -> ChoosePredictors:
         *left_out: Names as in `named_predictors()`.
         of: The choice among the others.
     """
+    return _Without(left_out, of)
 
-    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
-        return of([name for name in predictors if name not in left_out], step, rng, blame)
 
-    return choose
+@dataclass(frozen=True)
+class _Blamed:
+    share: float
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        chosen = [name for name in predictors if blame.get(name, 0.0) >= self.share]
+        return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
 
 
 def blamed(share: float = 0.2) -> ChoosePredictors:
@@ -133,12 +164,7 @@ def blamed(share: float = 0.2) -> ChoosePredictors:
     """
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
         raise SetupError(f"share must be a number from 0 to 1, not {share!r}")
-
-    def choose(predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /) -> list[str]:
-        chosen = [name for name in predictors if blame.get(name, 0.0) >= share]
-        return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
-
-    return choose
+    return _Blamed(share)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .._backward.blame import mean_shares
 from .._backward.gradient import TextGradient
+from .._backward.pool_blame import pool_blame
 from .._backward.reduce import Remark
+from .._evaluate.candidate import Candidate
 from .._evaluate.outcome import Scored
 from .._graph.trace import Call
 
@@ -65,3 +69,43 @@ def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
         texts = dict.fromkeys(one.change for one in directions if one.status == "change")
         said += [Remark(text, lesson.example_id) for text in texts]
     return said
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from some outcomes of a program.
+
+    Args:
+        parent: The program's instructions.
+        outcomes: The outcomes that were propagated back from.
+        sweeps: For each, call id -> gradient.
+    """
+
+    parent: Candidate
+    outcomes: Sequence[Scored]
+    sweeps: Sequence[Mapping[str, TextGradient]]
+
+    @functools.cached_property
+    def lessons(self) -> Mapping[str, Sequence[Lesson]]:
+        """Predictor's name -> its lessons."""
+        return group_by_predictor(self.outcomes, self.sweeps)
+
+    @property
+    def predictors(self) -> list[str]:
+        """The predictors that there are lessons for."""
+        return [name for name in self.parent.instructions if name in self.lessons]
+
+    @property
+    def blame(self) -> Mapping[str, float]:
+        """Predictor's name -> its mean share of the blame, 0 to 1."""
+        graphs = [outcome.graph for outcome in self.outcomes]
+        blames = pool_blame(list(zip(graphs, self.sweeps, strict=True)))
+        return mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
+
+    @property
+    def gradients(self) -> tuple[tuple[int, Mapping[str, str]], ...]:
+        """For each outcome: its example's id, and call id -> gradient as text."""
+        return tuple(
+            (outcome.example_id, {call: str(gradient) for call, gradient in found.items()})
+            for outcome, found in zip(self.outcomes, self.sweeps, strict=True)
+        )

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .._errors import SetupError
-from .candidate import Candidate, canonical
+from .._evaluate.candidate import Candidate, canonical
 
 Leaks = Literal["clean", "refuse", "allow"]
 """What becomes of an edit that quotes examples: the quotations are left out, it is refused, or nothing."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .candidate import Candidate, Parameters
+from .._evaluate.candidate import Candidate
 from .duplicates import near_duplicate
 from .leaks.guard import LeakGuard
+from .parameters import Parameters
 from .restraint import Restraint
 
 _SHOWN = 80

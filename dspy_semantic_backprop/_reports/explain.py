@@ -1,4 +1,4 @@
-"""One answer, explained: what every call wrote, and what it was told."""
+"""One answer explained: what every call wrote, and what it was told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import dspy
+
 from .._backward.gradient import TextGradient
-from .._evaluate.outcome import Scored
+from .._backward.sweep import sweep
+from .._errors import told_to_callers
+from .._evaluate.candidate import read
+from .._evaluate.outcome import Scored, scored
+from .._settings import Optimizer
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,29 @@ class Explanation:
         gradients = {name: gradient.to_dict() for name, gradient in self.gradients.items()}
         score, words = self.outcome.score, self.outcome.feedback
         return {"score": score, "feedback": words, "graph": self.outcome.graph.to_dict(), "gradients": gradients}
+
+
+async def aexplain(optimizer: Optimizer, program: dspy.Module, example: dspy.Example) -> Explanation:
+    """Run a program on one example and send the metric's feedback back through its graph.
+
+    Args:
+        optimizer: Whose settings are used.
+        program: The program; it is not changed.
+        example: An example with inputs and labels.
+
+    Returns:
+        The score, the feedback, the graph and every call's gradient.
+
+    Raises:
+        SetupError: If the arguments cannot work; nothing was spent.
+        SemanticBackpropError: As `adiagnose` says.
+    """
+    settings = optimizer.settings
+    settings.check(program, example=[example])
+    with told_to_callers():
+        session, start = settings.session(), read(program)
+        student = settings.student(program, session)
+        outcomes = scored(await student.evaluate("explain", [example], start))
+        proved = await student.prove(outcomes, start)
+        _, sweeps = await sweep(session, proved, settings.method, seed=settings.seed, where="explain")
+        return Explanation(proved[0], sweeps[0] if sweeps else {})

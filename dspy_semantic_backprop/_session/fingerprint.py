@@ -43,7 +43,7 @@ def fingerprint(
         "trainset": [_short(example.toDict()) for example in trainset],
         "valset": "trainset" if valset is None else [_short(example.toDict()) for example in valset],
         "settings": {
-            "steps": settings.steps,
+            "steps": settings.most_steps,
             "seed": settings.seed,
             "probe": settings.probe,
             "failure_score": settings.failure_score,

@@ -21,22 +21,25 @@ from typing import Any
 
 import dspy
 
-from .. import _checks as arguments
+from .. import _checks as checks
+from .._backward.cache import GradientCache
+from .._backward.sweep import sweep
 from .._concurrency import gather, run_sync
 from .._errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop
+from .._evaluate.candidate import Candidate, canonical, read
 from .._evaluate.metric import adapt
 from .._evaluate.outcome import scored
 from .._graph.evidence.replay.probe import Probe
 from .._graph.record.values import describe
-from .._optimizer import SemanticGradientDescent
-from .._propose.candidate import Candidate, canonical, read
+from .._method import Method
 from .._propose.lessons import Lesson, group_by_predictor
+from .._propose.parameters import Parameters
+from .._propose.rewrite import Rewriter
 from .._propose.screen import Screen
-from .._propose.step import Proposing
 from .._session.budget import Budget, Spent
 from .._session.limits import Limits
-from .._session.run import Run
-from ..presets import Method
+from .._session.session import Session
+from .._settings import Settings
 from ._gepa_records import Record, Witness
 
 logger = logging.getLogger("dspy_semantic_backprop")
@@ -95,25 +98,25 @@ class SemanticProposer:
         budget: Budget | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.settings = SemanticGradientDescent(
+        self.settings = Settings(
             metric,
             gradient_lm=gradient_lm,
-            method=method,
+            method=method if method is not None else Method(),
             failure_score=failure_score,
             num_threads=num_threads,
             probe=probe,
             seed=seed,
-            gradient_cache=gradient_cache,
+            answers=checks.opened("gradient_cache", GradientCache, gradient_cache),
             budget=budget,
             # A minibatch is small: one example that is missing must not end the update.
             limits=replace(limits if limits is not None else Limits(), missing=1.0),
             subscribers=(),
         )
-        arguments.check_program(program)
-        arguments.check_examples("trainset", trainset, program)
-        arguments.check_models(program, gradient_lm if gradient_lm is not None else program.predictors()[0].lm)
-        arguments.check_prices(program, gradient_lm, budget)
-        arguments.check_number("perfect", perfect, -math.inf, whole=False)
+        checks.check_program(program)
+        checks.check_examples("trainset", trainset, program)
+        checks.check_models(program, gradient_lm if gradient_lm is not None else program.predictors()[0].lm)
+        checks.check_prices(program, gradient_lm, budget)
+        checks.check_number("perfect", perfect, -math.inf, whole=False)
         self.program = program
         self.perfect = perfect
         self._metric = adapt(metric)
@@ -123,9 +126,9 @@ class SemanticProposer:
         self._rng = random.Random(seed)
         self._asked: Counter[str] = Counter()
         self._over = ""
-        self._run = Run(self.settings, program)
-        start = read(program)
-        self._screen = Screen.of(self._run.parameters, self.settings.method.restraint, trainset, start)
+        self._session = self.settings.session()
+        self._updates = 0
+        self._screen = Screen.of(Parameters.of(program), self.settings.method.restraint, trainset, read(program))
 
     def metric(
         self, gold: dspy.Example, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
@@ -198,14 +201,14 @@ class SemanticProposer:
     @property
     def spent(self) -> dict[str, Spent]:
         """What all updates so far have spent: forward, metric, backward or propose -> amount."""
-        return self._run.ledger.by_purpose
+        return self._session.ledger.by_purpose
 
     async def _update(
         self, candidate: Mapping[str, str], records: Sequence[Record], components: Sequence[str]
     ) -> dict[str, str]:
         # Semaphores belong to one event loop, and every update has its own.
-        run = Run(self.settings, self.program, ledger=self._run.ledger)
-        run.warnings, run.notes = self._run.warnings, self._run.notes
+        session = self._session.in_this_loop()
+        self._updates += 1
         predictors = dict(self.program.named_predictors())
         texts = {name: canonical(text) for name, text in candidate.items() if name in predictors}
         now = read(self.program).revised(texts)
@@ -213,42 +216,44 @@ class SemanticProposer:
         lessons: dict[str, list[Lesson]] = {}
         learned: set[int] = set()
         if foreign := sorted(candidate.keys() - texts.keys()):
-            run.warn(f"no gradients: GEPA also evolves {', '.join(foreign)}, with which the program is another one")
+            session.warn(f"no gradients: GEPA also evolves {', '.join(foreign)}, with which the program is another one")
         else:
-            lessons, learned = await self._lessons(run, now, self._chosen(run, records, examples))
+            lessons, learned = await self._lessons(session, now, self._chosen(session, records, examples))
         for number, (record, example) in enumerate(zip(records, examples, strict=True), start=len(records)):
             if id(example) not in learned:
                 told = record.lesson(predictors[record.predictor].signature, number)
                 lessons.setdefault(record.predictor, []).append(told)
-        proposing = Proposing(run, self._screen, self._asked)
+        rewriter = Rewriter(session, self.settings.method.propose, self._screen, self._asked)
         named = [name for name in dict.fromkeys(components) if lessons.get(name)]
-        texts = await gather(lambda name: proposing.rewrite(name, lessons[name], now), named)
+        texts = await gather(lambda name: rewriter.rewritten(name, lessons[name], now), named)
         screened = {name: self._screen(name, text, now) for name, text in zip(named, texts, strict=True)}
-        new = {name: run.parameters.whole(name, one.text) for name, one in screened.items() if not one.refusal}
+        new = {name: self._screen.parameters.whole(name, one.text) for name, one in screened.items() if not one.refusal}
         return {name: text for name, text in new.items() if text != now.instructions[name]}
 
     def _chosen(
-        self, run: Run, records: Sequence[Record], examples: Sequence[dspy.Example | None]
+        self, session: Session, records: Sequence[Record], examples: Sequence[dspy.Example | None]
     ) -> list[dspy.Example]:
         """The examples to learn from, each once."""
         known = {id(example): example for example in examples if example is not None}
         if known or not records:
             return list(known.values())
-        run.warn(
+        session.warn(
             "GEPA's records do not say which examples they are about, so others are drawn: "
             "give GEPA the proposer's metric, dspy.GEPA(metric=proposer.metric, ...)"
         )
         return self._witness.draw(max(Counter(record.predictor for record in records).values()), self._rng)
 
     async def _lessons(
-        self, run: Run, now: Candidate, examples: Sequence[dspy.Example]
+        self, session: Session, now: Candidate, examples: Sequence[dspy.Example]
     ) -> tuple[dict[str, list[Lesson]], set[int]]:
         """What the wrong examples teach, and the ids of the examples that were run and, where wrong, explained."""
+        student = self.settings.student(self.program, session)
         try:
             with dspy.context(lm=self._lm):
-                outcomes = scored(await run.evaluate("gepa", examples, now)) if examples else ()
-                wrong = await run.proved([one for one in outcomes if one.score < self.perfect], now)
-            swept, sweeps = await run.sweep(wrong)
+                outcomes = scored(await student.evaluate("gepa", examples, now)) if examples else ()
+                wrong = await student.prove([one for one in outcomes if one.score < self.perfect], now)
+            where, method = f"update {self._updates}", self.settings.method
+            swept, sweeps = await sweep(session, wrong, method, seed=self.settings.seed, where=where)
         except SemanticBackpropError as error:
             logger.warning("no gradients for this update: %s", describe(error))
             return {}, set()

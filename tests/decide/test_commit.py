@@ -56,7 +56,7 @@ def test_a_run_without_any_effect_returns_another_program_no_more_often_than_sta
         async def loop(world=world):
             best = START
             for step in range(8):
-                decision = await world.door.consider(step, [{"a": f"edit {step}"}], best)
+                decision = await world.selection.consider(step, [{"a": f"edit {step}"}], best)
                 best = decision.candidate if decision.fate is Fate.ACCEPTED else best
             if best == START:
                 return False

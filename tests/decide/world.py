@@ -8,11 +8,12 @@ from typing import Any
 
 import dspy
 
-from dspy_semantic_backprop._decide.consider import Door
+from dspy_semantic_backprop._decide.consider import Selection
 from dspy_semantic_backprop._decide.gate import Gate, confident
-from dspy_semantic_backprop._decide.pool import Pool
+from dspy_semantic_backprop._decide.pool import Entry, Pool
+from dspy_semantic_backprop._evaluate.candidate import Candidate
 from dspy_semantic_backprop._evaluate.outcome import Scored
-from dspy_semantic_backprop._propose.candidate import Candidate, Parameters
+from dspy_semantic_backprop._propose.parameters import Parameters
 from dspy_semantic_backprop._propose.screen import Screen
 
 Score = Callable[[dict[str, str], int], float]
@@ -31,11 +32,11 @@ class World:
         self.executions: Counter[tuple[str, ...]] = Counter()
         self.pool = Pool(START, self._evaluate)
         self.ids = list(range(size))
-        self.door = Door(screen or Screen(Parameters()), gate, self.pool, self.ids)
+        self.selection = Selection(screen or Screen(Parameters()), gate, self.pool, self.ids)
 
-    async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> list[Scored]:
-        edits = tuple(f"{name}={text}" for name, text in candidate.instructions.items() if text != "plain")
+    async def _evaluate(self, entry: Entry, parent: Entry, ids: Sequence[int]) -> list[Scored]:
+        edits = tuple(f"{name}={text}" for name, text in entry.candidate.instructions.items() if text != "plain")
         self.executions[edits] += len(ids)
         nothing: Any = None
-        instructions = dict(candidate.instructions)
+        instructions = dict(entry.candidate.instructions)
         return [Scored(at, dspy.Example(), self.score(instructions, at), None, nothing, nothing) for at in ids]

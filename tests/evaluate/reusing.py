@@ -14,12 +14,12 @@ import anyio
 import dspy
 
 from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._evaluate.candidate import clone, read, write
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._evaluate.reuse import Reuse
 from dspy_semantic_backprop._graph.evidence.replay.same import alike
-from dspy_semantic_backprop._propose.candidate import clone, read, write
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install

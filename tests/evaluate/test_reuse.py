@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dspy_semantic_backprop._evaluate.candidate import write
 from dspy_semantic_backprop._evaluate.outcome import Failed, Scored
 from dspy_semantic_backprop._graph.evidence.replay.same import alike
-from dspy_semantic_backprop._propose.candidate import write
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop.testing import Faults
 from tests.evaluate.reusing import (

@@ -368,8 +368,8 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
     events: list[Event] = []
     with served(careful) as server:
         optimizer = SemanticGradientDescent(right, auto="light", subscribers=(events.append,))
-        assert optimizer.steps == 4
         optimizer.compile(Fan(), trainset=questions(4))
+    assert next(event.steps for event in events if isinstance(event, RunStarted)) == 4
     kinds = [type(event) for event in events]
     assert kinds.index(Projected) < kinds.index(EvaluationStarted)
     first, second = (event.projection for event in events if isinstance(event, Projected))

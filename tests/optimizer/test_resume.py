@@ -183,8 +183,8 @@ def test_another_run_is_refused_with_the_difference(change, named, tmp_path):
 def test_other_data_are_refused_and_named(tmp_path):
     with served(careful):
         compiled(tmp_path)
-        optimizer = SemanticGradientDescent(right, log_dir=tmp_path, subscribers=(), steps=3, num_threads=3)
-        optimizer.method = greedy()
+        same = {"steps": 3, "num_threads": 3, "method": greedy()}
+        optimizer = SemanticGradientDescent(right, log_dir=tmp_path, subscribers=(), **same)
         changed = questions(4)
         changed[2] = dspy.Example(question="Another?", answer="careful answer").with_inputs("question")
         with pytest.raises(JournalError, match=r"trainset\[2\]"):

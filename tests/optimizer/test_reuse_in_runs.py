@@ -5,14 +5,15 @@ from __future__ import annotations
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Purpose, SemanticGradientDescent
+from dspy_semantic_backprop import Purpose
 from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._evaluate.candidate import read
 from dspy_semantic_backprop._evaluate.outcome import Scored, scored
 from dspy_semantic_backprop._evaluate.reuse import Reuse
-from dspy_semantic_backprop._propose.candidate import read
+from dspy_semantic_backprop._evaluate.student import MOST_STRAYED, Student
 from dspy_semantic_backprop._session.budget import Budget
 from dspy_semantic_backprop._session.journal import Journal
-from dspy_semantic_backprop._session.run import MOST_STRAYED, Run
+from dspy_semantic_backprop._settings import Settings
 from tests.evaluate.reusing import (
     Dated,
     Drawn,
@@ -26,21 +27,22 @@ from tests.evaluate.reusing import (
 from tests.scripted import served
 
 
-def run_of(program, **settings) -> Run:
+def run_of(program, **settings) -> Student:
     journal = settings.pop("journal", None)
-    return Run(SemanticGradientDescent(graded, subscribers=(), num_threads=2, **settings), program, journal=journal)
+    chosen = Settings(graded, subscribers=(), num_threads=2, **settings)
+    return chosen.student(program, chosen.session(journal))
 
 
 QUESTIONS = [dspy.Example(question=f"What follows from number {at}?").with_inputs("question") for at in range(5)]
 
 
-async def two_evaluations(run: Run, edited, times=1):
+async def two_evaluations(run: Student, edited, times=1):
     records = {
         one.example_id: one
-        for one in await run.evaluate("gate", QUESTIONS, read(run.student))
+        for one in await run.evaluate("gate", QUESTIONS, read(run.program))
         if isinstance(one, Scored)
     }
-    candidate = edit(run.student, edited)
+    candidate = edit(run.program, edited)
     return [
         await run.evaluate("gate", QUESTIONS, candidate, purpose=Purpose.GATE, reuse=Reuse(records, frozenset(edited)))
         for _ in range(times)
@@ -53,7 +55,7 @@ def test_a_run_stops_reusing_where_the_program_does_not_repeat_itself_and_says_s
         run_sync(two_evaluations(run, ["nodes[1]"], times=3))
         assert run.strayed == len(QUESTIONS) >= MOST_STRAYED
     assert caplog.text.count("not deterministic") == 1
-    assert run.warnings == [one for one in run.warnings if "not deterministic" in one]
+    assert run.session.warnings == [one for one in run.session.warnings if "not deterministic" in one]
 
 
 def test_a_run_that_stopped_reusing_evaluates_in_full():
@@ -63,10 +65,10 @@ def test_a_run_that_stopped_reusing_evaluates_in_full():
         while strayed[-1] < MOST_STRAYED:
             run_sync(two_evaluations(run, ["final"]))
             strayed.append(run.strayed)
-            reused.append(run.ledger.total.reused)
+            reused.append(run.session.ledger.total.reused)
         assert reused == sorted(set(reused))
         run_sync(two_evaluations(run, ["final"]))
-    assert (run.strayed, run.ledger.total.reused) == (strayed[-1], reused[-1])
+    assert (run.strayed, run.session.ledger.total.reused) == (strayed[-1], reused[-1])
 
 
 def test_reused_answers_are_no_calls_to_the_budget_and_are_counted_by_predictor():
@@ -74,9 +76,9 @@ def test_reused_answers_are_no_calls_to_the_budget_and_are_counted_by_predictor(
         run = run_of(Network([[], [0], [1]]), budget=Budget(calls=3 * 5 + 5))
         (outcomes,) = run_sync(two_evaluations(run, ["nodes[2]"]))
         assert all(isinstance(one, Scored) for one in outcomes)
-        assert server.requests == run.ledger.total.calls == 20
-    assert run.ledger.by_purpose["gate"].reused == 10
-    assert {name: one.reused for name, one in run.ledger.by_predictor.items() if name} == {
+        assert server.requests == run.session.ledger.total.calls == 20
+    assert run.session.ledger.by_purpose["gate"].reused == 10
+    assert {name: one.reused for name, one in run.session.ledger.by_predictor.items() if name} == {
         "nodes[0]": 5,
         "nodes[1]": 5,
         "nodes[2]": 0,
@@ -90,7 +92,9 @@ def test_a_resumed_run_reuses_the_same_and_pays_for_nothing_twice(cut, tmp_path)
         try:
             run = run_of(Twice(), journal=journal)
             outcomes = run_sync(two_evaluations(run, ["final"], times=2))
-            return run.ledger.total, [[(one.score, one.graph.output) for one in scored(some)] for some in outcomes]
+            return run.session.ledger.total, [
+                [(one.score, one.graph.output) for one in scored(some)] for some in outcomes
+            ]
         finally:
             journal.close()
 

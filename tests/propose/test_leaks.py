@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._propose.candidate import Candidate
+from dspy_semantic_backprop._evaluate.candidate import Candidate
 from dspy_semantic_backprop._propose.leaks.guard import LeakGuard
 from dspy_semantic_backprop._propose.leaks.sentences import pieces
 from dspy_semantic_backprop._propose.leaks.words import located, words

@@ -22,7 +22,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from ..candidate import Candidate
+from ..._evaluate.candidate import Candidate
 from .answers import Answers
 from .passages import Passage, leaves, passages
 from .quotations import Quotations, rows_of

@@ -22,12 +22,11 @@ from ..._concurrency import gather
 from ..._errors import CapReached, MetricError
 from ..._evaluate.outcome import Scored
 from ..._evaluate.rerun import Rerun, rerun
+from ..._evaluate.student import Student
 from ..._graph.evidence.replay.probe import Pristine, unsafe
 from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
 from ..._session.budget import Purpose
-from ..._session.lm import for_purpose
-from ..._session.run import Run
 from .amend import amend
 from .record import Check
 
@@ -98,14 +97,14 @@ class Checker:
     """Makes the checks of one diagnosis.
 
     Args:
-        run: The run that the checks belong to; its ledger has a cap for them.
+        student: The program; its session's ledger has a cap for the checks.
         pristine: The program as it was, or why there is no copy.
         most: How many single calls to check at most.
         max_calls: The most language-model calls that all checks may make together.
     """
 
-    def __init__(self, run: Run, pristine: Pristine | str, *, most: int, max_calls: int) -> None:
-        self.run = run
+    def __init__(self, student: Student, pristine: Pristine | str, *, most: int, max_calls: int) -> None:
+        self.student, self.session = student, student.session
         self.pristine = pristine
         self.most = most
         self.max_calls = max_calls
@@ -125,7 +124,9 @@ class Checker:
         """
         planned, left_out = self._planned(list(everyone), shares)
         if left_out:
-            self.run.warn(f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)")
+            self.session.warn(
+                f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)"
+            )
         alone = await gather(lambda one: self._check([one]), planned, self.limit)
         helped = {check.example_id for check in alone if check.confirmed}
         tried = {check.example_id for check in alone if check.after is not None}
@@ -151,7 +152,7 @@ class Checker:
 
     def _groups(self, everyone: Sequence[Suspect]) -> list[list[Suspect]]:
         """All suspects of one example, for as many examples as the cap has room for."""
-        spent = self.run.ledger.by_purpose.get(Purpose.CHECK)
+        spent = self.session.ledger.by_purpose.get(Purpose.CHECK)
         room = self.max_calls - (spent.calls if spent else 0)
         groups: dict[int, list[Suspect]] = {}
         for one in everyone:
@@ -167,10 +168,10 @@ class Checker:
         return kept
 
     async def _check(self, group: Sequence[Suspect]) -> Check:
-        outcome, run = group[0].outcome, self.run
+        outcome, session = group[0].outcome, self.session
         calls = tuple(one.call.id for one in group)
         check = Check(outcome.example_id, calls, tuple(one.call.predictor for one in group), outcome.score)
-        problem = unsafe(outcome.trace, self.pristine, run.settings.probe)
+        problem = unsafe(outcome.trace, self.pristine, self.student.probe)
         if problem is not None or not isinstance(self.pristine, Pristine):
             return replace(check, problem=f"the program is not run again: {problem}")
         try:
@@ -181,9 +182,9 @@ class Checker:
                 self.pristine,
                 outcome.trace,
                 changes,
-                ledger=run.ledger,
-                limiter=run.limiter,
-                allow_effects=run.settings.probe == "always",
+                ledger=session.ledger,
+                limiter=session.limiter,
+                allow_effects=self.student.probe == "always",
             )
             check = replace(check, asked=len(done.live), problem=done.problem)
             return check if done.problem else replace(check, after=await self._score(outcome, done))
@@ -198,14 +199,14 @@ class Checker:
         return changes
 
     async def _amended(self, suspect: Suspect) -> dict[str, Any]:
-        run, key = self.run, (suspect.outcome.example_id, suspect.call.id)
+        key = (suspect.outcome.example_id, suspect.call.id)
         if key not in self.amended:
-            with for_purpose(Purpose.CHECK, run.ledger, lm=run.settings.gradient_lm, turn=run.turn, tally=run.notes):
+            with self.session.asking(Purpose.CHECK):
                 self.amended[key] = await amend(suspect.call, suspect.gradient, suspect.fields)
         return self.amended[key]
 
     async def _score(self, outcome: Scored, done: Rerun) -> float:
         if done.error is not None:
-            return self.run.settings.failure_score
-        evaluator = self.run.evaluator
+            return self.student.evaluator.failure_score
+        evaluator = self.student.evaluator
         return (await evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=Purpose.CHECK)).score

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import dspy
-import numpy as np
 from dspy.utils.exceptions import LMError
 
 from ..._backward.blame import mean_shares
 from ..._backward.pool_blame import pool_blame
 from ..._backward.reduce import Remark, Statement, reduce
+from ..._backward.sweep import sweep
+from ..._checks import check_number
+from ..._errors import told_to_callers
+from ..._evaluate.candidate import read
 from ..._evaluate.outcome import Failed, mean, scored
+from ..._evaluate.student import check_runs
 from ..._graph.evidence.replay.probe import Pristine
 from ..._graph.trace import OUTPUT
-from ..._propose.candidate import clone, read, write
 from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose
-from ..._session.lm import for_purpose
-from ..._session.run import Run, Settings, check_runs
+from ..._session.session import Session, logger
+from ..._settings import Optimizer, Settings
 from .checks import Checker, final_predictors, suspects
 from .record import Check, Diagnosis, Finding, PredictorBlame
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 RESAMPLES = 2000
 """How many times the failing examples are resampled for a confidence interval."""
@@ -32,98 +33,124 @@ MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
 
 
-class Diagnosing(Run):
-    """One diagnosis.
+async def adiagnose(
+    optimizer: Optimizer,
+    program: dspy.Module,
+    devset: list[dspy.Example],
+    *,
+    checks: int = 8,
+    max_calls: int | None = None,
+    perfect: float = 1.0,
+) -> Diagnosis:
+    """Evaluate a program, go back through its failures, and say which predictors are to blame.
+
+    The blame is checked on a sample: a blamed call's output is changed as its gradient asks, only what
+    lies downstream is run again, and the metric says whether that would have helped.
 
     Args:
-        settings: The optimizer's.
+        optimizer: Whose settings are used.
         program: The program; it is not changed.
-        checks: How many blamed calls to check at most.
-        max_calls: The most language-model calls that all checks may make together.
+        devset: Examples with inputs and labels.
+        checks: How many checks to make at most; 0 makes none.
+        max_calls: The most language-model calls that all checks may make together; None: four for each.
         perfect: An example below this score has failed, in metric points.
+
+    Returns:
+        A record that prints within one screen.
+
+    Raises:
+        SetupError: If the arguments cannot work; nothing was spent.
+        OutOfBudget: If the budget does not last.
+        SemanticBackpropError: As `acompile` says.
     """
+    settings = optimizer.settings
+    settings.check(program, devset=devset)
+    check_number("checks", checks, 0)
+    most = 4 * checks if max_calls is None else max_calls
+    check_number("max_calls", most, 0)
+    check_number("perfect", perfect, -math.inf, whole=False)
+    with told_to_callers():
+        return await _diagnosed(settings, program, devset, (checks, most), perfect)
 
-    def __init__(
-        self, settings: Settings, program: dspy.Module, *, checks: int, max_calls: int, perfect: float
-    ) -> None:
-        super().__init__(settings, program, {Purpose.CHECK: max_calls})
-        self.checks = checks
-        self.max_calls = max_calls
-        self.perfect = perfect
 
-    async def diagnose(self, devset: Sequence[dspy.Example]) -> Diagnosis:
-        """Evaluate, go back through the failures, attribute them, and check a sample."""
-        incumbent = read(self.student)
-        outcomes = await self.evaluate("diagnose", devset, incumbent)
-        check_runs(outcomes)
-        failing = [outcome for outcome in scored(outcomes) if outcome.score < self.perfect]
-        swept, sweeps = await self.sweep(await self.proved(failing, incumbent))
-        blames = pool_blame([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
-        rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
-        final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
-        found = zip(swept, sweeps, blames, strict=True)
-        everyone = [suspect for one in found for suspect in suspects(*one, final)] if self.checks else []
-        checks: tuple[Check, ...] = ()
-        if everyone:
-            pristine = Pristine.of(write(incumbent, clone(self.student)))
-            checker = Checker(self, pristine, most=self.checks, max_calls=self.max_calls)
-            checks = await checker(everyone, mean_shares(rows))
-        predictors = await self._predictors(rows, group_by_predictor(swept, sweeps)) if rows else []
-        return Diagnosis(
-            examples=len(outcomes),
-            failures=len(failing),
-            missing=sum(isinstance(outcome, Failed) for outcome in outcomes),
-            score=mean(outcomes),
-            predictors=_checked(predictors, checks, final),
-            traced=len(swept),
-            unknown=float(np.mean([one.unknown for one in blames])) if blames else 0.0,
-            checks=checks,
-            max_calls=self.max_calls,
-            spent=self.ledger.by_purpose,
-            seconds=self.ledger.seconds,
-            notes={name: times for name, times in self.notes.items() if times},
-            warnings=tuple(self.warnings),
-        )
+async def _diagnosed(
+    settings: Settings, program: dspy.Module, devset: Sequence[dspy.Example], caps: tuple[int, int], perfect: float
+) -> Diagnosis:
+    """The diagnosis; `caps`: how many checks at most, and how many calls of language models for them."""
+    checks, max_calls = caps
+    session, start = settings.session(caps={Purpose.CHECK: max_calls}), read(program)
+    student = settings.student(program, session)
+    outcomes = await student.evaluate("diagnose", devset, start)
+    check_runs(outcomes)
+    failing = [outcome for outcome in scored(outcomes) if outcome.score < perfect]
+    proved = await student.prove(failing, start)
+    swept, sweeps = await sweep(session, proved, settings.method, seed=settings.seed, where="diagnose")
+    blames = pool_blame([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
+    rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
+    final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
+    found = zip(swept, sweeps, blames, strict=True)
+    everyone = [suspect for one in found for suspect in suspects(*one, final)] if checks else []
+    made: tuple[Check, ...] = ()
+    if everyone:
+        pristine = Pristine.of(student.with_instructions(start))
+        made = await Checker(student, pristine, most=checks, max_calls=max_calls)(everyone, mean_shares(rows))
+    names = [name for name, _ in program.named_predictors()]
+    lessons = group_by_predictor(swept, sweeps)
+    predictors = await _predictors(session, names, rows, lessons, settings.seed) if rows else []
+    return Diagnosis(
+        examples=len(outcomes),
+        failures=len(failing),
+        missing=sum(isinstance(outcome, Failed) for outcome in outcomes),
+        score=mean(outcomes),
+        predictors=_checked(predictors, made, final),
+        traced=len(swept),
+        unknown=math.fsum(one.unknown for one in blames) / len(blames) if blames else 0.0,
+        checks=made,
+        max_calls=max_calls,
+        spent=session.ledger.by_purpose,
+        seconds=session.ledger.seconds,
+        notes={name: times for name, times in session.notes.items() if times},
+        warnings=tuple(session.warnings),
+    )
 
-    async def _predictors(
-        self, rows: Sequence[Mapping[str, float]], lessons: Mapping[str, Sequence[Lesson]]
-    ) -> list[PredictorBlame]:
-        """Every predictor's share, how sure it is, and what was said; the largest share first."""
-        names = dict.fromkeys([name for name, _ in self.student.named_predictors()])
-        names |= dict.fromkeys(name for row in rows for name in row)
-        table = np.array([[row.get(name, 0.0) for name in names] for row in rows])
-        leads = (table >= table.max(axis=1, keepdims=True) - 1e-9) & (table > 0)
-        predictors = [
+
+async def _predictors(
+    session: Session,
+    known: Sequence[str],
+    rows: Sequence[Mapping[str, float]],
+    lessons: Mapping[str, Sequence[Lesson]],
+    seed: int,
+) -> list[PredictorBlame]:
+    """Every predictor's share, how sure it is, and what was said; the largest share first."""
+    names = dict.fromkeys([*known, *(name for row in rows for name in row)])
+    most = [max(row.values(), default=0.0) for row in rows]
+    predictors = []
+    for name in names:
+        shares = [row.get(name, 0.0) for row in rows]
+        leads = sum(share > 0 and share >= top - 1e-9 for share, top in zip(shares, most, strict=True))
+        predictors.append(
             PredictorBlame(
                 predictor=name,
-                share=float(table[:, at].mean()),
-                interval=interval(table[:, at], self.settings.seed),
-                failures=int(leads[:, at].sum()),
-                findings=await self._findings(name, lessons.get(name, ())) if table[:, at].any() else (),
+                share=math.fsum(shares) / len(shares),
+                interval=interval(shares, seed),
+                failures=leads,
+                findings=await _findings(session, name, lessons.get(name, ())) if any(shares) else (),
             )
-            for at, name in enumerate(names)
-        ]
-        return sorted(predictors, key=lambda one: -one.share)
-
-    async def _findings(self, predictor: str, lessons: Sequence[Lesson]) -> tuple[Finding, ...]:
-        said = _remarks(lessons)
-        settings = self.settings
-        try:
-            with for_purpose(
-                Purpose.REDUCE,
-                self.ledger,
-                lm=settings.gradient_lm,
-                turn=self.turn,
-                tally=self.notes,
-                cache=settings.gradient_cache,
-            ):
-                statements = await reduce(said, predictor)
-        except LMError as error:
-            logger.warning("what was said of %s is not summarised: %s", predictor, error)
-            statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
-        return tuple(
-            Finding(one.text, one.example_ids, disputed=bool(one.contradicts)) for one in statements[:MOST_FINDINGS]
         )
+    return sorted(predictors, key=lambda one: -one.share)
+
+
+async def _findings(session: Session, predictor: str, lessons: Sequence[Lesson]) -> tuple[Finding, ...]:
+    said = _remarks(lessons)
+    try:
+        with session.asking(Purpose.REDUCE):
+            statements = await reduce(said, predictor)
+    except LMError as error:
+        logger.warning("what was said of %s is not summarised: %s", predictor, error)
+        statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
+    return tuple(
+        Finding(one.text, one.example_ids, disputed=bool(one.contradicts)) for one in statements[:MOST_FINDINGS]
+    )
 
 
 def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
@@ -131,7 +158,7 @@ def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
     told: list[Remark] = []
     feedback: list[Remark] = []
     for lesson in lessons:
-        for message in lesson.gradient.change_requests:
+        for message in lesson.gradient.wishes:
             kind = feedback if message.sender == OUTPUT else told
             kind.append(Remark(message.value.change, lesson.example_id))
         own = lesson.gradient.own
@@ -156,7 +183,7 @@ def _checked(
     )
 
 
-def interval(shares: Sequence[float] | np.ndarray, seed: int) -> tuple[float, float]:
+def interval(shares: Sequence[float], seed: int) -> tuple[float, float]:
     """A 95 % confidence interval for a mean share of the blame.
 
     Args:
@@ -167,6 +194,8 @@ def interval(shares: Sequence[float] | np.ndarray, seed: int) -> tuple[float, fl
         The percentiles of the mean under resampling of the examples. Where all examples have the same share,
         resampling cannot tell how sure it is, and Wilson's interval for a proportion is given.
     """
+    import numpy as np
+
     values = np.asarray(shares, dtype=float)
     if np.ptp(values) > 1e-9:
         picks = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))

@@ -6,134 +6,205 @@ are worth is only what is gained beyond a search that is told nothing, or someth
 
 from __future__ import annotations
 
-import copy
-import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dspy
 
+from ... import _checks as checks
+from ... import presets
 from ..._backward.cache import GradientCache
+from ..._compile import compiled
+from ..._concurrency import Interrupt
 from ..._decide.comparison import Comparison, Pair
-from ..._decide.final import planned
-from ..._decide.pool import Pool
+from ..._decide.pool import Pool, evaluation
+from ..._decide.records import paired
 from ..._decide.split import repeated_in
-from ..._evaluate.outcome import Outcome, mean, scored
-from ..._propose.candidate import Candidate, clone, read
+from ..._errors import SetupError, told_to_callers
+from ..._evaluate.candidate import Candidate, clone, read
+from ..._evaluate.outcome import mean, scored
+from ..._evaluate.student import check_runs
+from ..._method import Method
 from ..._session.budget import Budget, Purpose, Spent
 from ..._session.lm import never_cached
 from ..._session.projection import measured
-from ..._session.run import Run, Settings, check_runs
-from ...presets import Method
-from ..records import paired
+from ..._session.session import Session, logger
+from ..._settings import Optimizer, Settings
 from .record import Arm, Placebo
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 LONGER = 4
 """How many times the optimizer's steps an arm may make: cheap ones make more of the same budget."""
-Compile = Callable[[Any, dspy.Module], Awaitable[Any]]
-"""Optimises a program with an optimizer's settings; gives back a program with its `detailed_results`."""
+Sets = tuple[Sequence[dspy.Example], Sequence[dspy.Example] | None]
+"""The examples to learn from, and those to decide on; None for the same."""
 
 
-class Placebos(Run):
-    """One comparison. The run is that of the held-out evaluations, which no budget bounds.
+async def aplacebo(
+    optimizer: Optimizer,
+    program: dspy.Module,
+    trainset: list[dspy.Example],
+    valset: list[dspy.Example] | None,
+    testset: list[dspy.Example],
+    *,
+    arms: Sequence[str | Method] | None = None,
+    seeds: Sequence[int] = (0,),
+) -> Placebo:
+    """Compare this optimizer with placebos: the same run without what its method stands for, at the same budget.
+
+    Every run may spend the optimizer's budget; without one, the calls that its own run is projected to take. It
+    makes up to four times as many steps, past DSPy's cache, so that cheap methods use the budget too. What comes
+    back is compared, example by example, on held-out examples, whose cost is no part of any budget.
 
     Args:
-        settings: The optimizer's.
+        optimizer: Whose settings are used.
         program: The program; it is not changed.
         trainset: The examples to learn from.
-        valset: The examples to decide on; None for the trainset.
+        valset: The examples on which proposals are decided; None decides on the trainset.
         testset: The held-out examples.
+        arms: The placebos, "isolated", "shuffled", "no_gradient", "one_step", or any `Method`; None: these four.
+        seeds: The seeds of the runs; every method runs once with each.
+
+    Returns:
+        A record that prints as a table.
+
+    Raises:
+        SetupError: If the arguments cannot work; nothing was spent.
+        SemanticBackpropError: As `acompile`.
     """
+    settings = optimizer.settings
+    settings.check(program, trainset=trainset, valset=valset, testset=testset)
+    checks.check_number("steps, where placebos are compared,", settings.most_steps, 1)
+    methods = _methods(settings.method, arms)
+    for seed in checks.check_list("seeds", seeds):
+        checks.check_number("seeds", seed, -math.inf)
+    with told_to_callers():
+        return await _compared(settings, program, (trainset, valset), testset, methods, seeds)
 
-    def __init__(
-        self,
-        settings: Settings,
-        program: dspy.Module,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None,
-        testset: Sequence[dspy.Example],
-    ) -> None:
-        super().__init__(settings, program, budget=Budget())
-        self.testset = testset
-        _, self.projection = planned(settings, program, trainset, valset)
-        self.start = read(program)
-        self.pool = Pool(self.start, self._evaluate)
-        self.ids = range(len(testset))
-        for name, examples in (("trainset", trainset), ("valset", valset or ())):
-            if repeated := repeated_in(testset, examples):
-                self.warn(f"{repeated} of {len(testset)} held-out examples are in the {name} too: scores will flatter")
 
-    async def compare(self, methods: Sequence[Method], seeds: Sequence[int], compiled: Compile) -> Placebo:
-        """Run every method with every seed, and compare what they return.
+async def _compared(
+    settings: Settings,
+    program: dspy.Module,
+    sets: Sets,
+    testset: Sequence[dspy.Example],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+) -> Placebo:
+    """Run every method with every seed, and compare what they return."""
+    session, start = settings.session(budget=Budget()), read(program)
+    student = settings.student(program, session)
+    on = evaluation(student, testset, what="heldout", purpose=Purpose.HELDOUT, start_purpose=Purpose.HELDOUT)
+    held = _HeldOut(Pool(start, on), range(len(testset)), session)
+    for name, examples in zip(("trainset", "valset"), sets, strict=True):
+        if repeated := repeated_in(testset, examples or ()):
+            session.warn(f"{repeated} of {len(testset)} held-out examples are in the {name} too: scores will flatter")
+    seconds = session.ledger.seconds
+    check_runs(await held.pool.outcomes(start, held.ids))
+    budget = _budget(settings, program, sets, held, session.ledger.seconds - seconds)
+    _tell(held, budget, len(methods) * len(seeds))
+    found: dict[str, list[tuple[Candidate, Spent]]] = {method.name: [] for method in methods}
+    for seed in seeds:
+        for method in methods:
+            better = await _run(settings, program, sets, method, seed, budget)
+            candidate = read(better)
+            held.pool.add(candidate, start, 0)
+            await held.pool.outcomes(candidate, held.ids)
+            found[method.name].append((candidate, better.detailed_results.total))
+    own = methods[0].name
+    return Placebo(
+        examples=len(testset),
+        score=held.score(start),
+        seeds=tuple(seeds),
+        budget={name: most for name, most in asdict(budget).items() if isinstance(most, (int, float))},
+        arms=tuple(held.arm(method.name, found, own) for method in methods),
+        spent=session.ledger.by_purpose,
+        seconds=session.ledger.seconds,
+        warnings=tuple(session.warnings),
+    )
 
-        Args:
-            methods: The optimizer's own first.
-            seeds: The seeds.
-            compiled: Makes a run.
 
-        Raises:
-            SemanticBackpropError: As a run does.
-        """
-        seconds = self.ledger.seconds
-        check_runs(await self.pool.outcomes(self.start, self.ids))
-        budget = self._budget(self.ledger.seconds - seconds)
-        self._tell(budget, len(methods) * len(seeds))
-        found: dict[str, list[tuple[Candidate, Spent]]] = {method.name: [] for method in methods}
-        for seed in seeds:
-            for method in methods:
-                better = await self._run(method, seed, budget, compiled)
-                candidate = read(better)
-                self.pool.add(candidate, self.start, 0)
-                await self.pool.outcomes(candidate, self.ids)
-                found[method.name].append((candidate, better.detailed_results.total))
-        own = methods[0].name
-        return Placebo(
-            examples=len(self.testset),
-            score=mean(list(self.pool[self.start].outcomes.values())),
-            seeds=tuple(seeds),
-            budget={name: most for name, most in asdict(budget).items() if isinstance(most, (int, float))},
-            arms=tuple(self._arm(method.name, found, own) for method in methods),
-            spent=self.ledger.by_purpose,
-            seconds=self.ledger.seconds,
-            warnings=tuple(self.warnings),
-        )
+def _methods(own: Method, arms: Any) -> list[Method]:
+    """The methods to compare: the optimizer's own one, and placebos by name or as they are.
 
-    async def _run(self, method: Method, seed: int, budget: Budget, compiled: Compile) -> Any:
-        # What one arm has asked would be free for the next one, which were no equal budget.
-        arm: Any = copy.copy(self.settings)
-        arm.method, arm.seed, arm.budget, arm.auto = method, seed, budget, None
-        arm.steps = LONGER * arm.steps
-        arm.gradient_lm, arm.gradient_cache = never_cached(arm.gradient_lm), GradientCache(None)
-        arm.log_dir = None if arm.log_dir is None else Path(arm.log_dir) / f"{method.name}-{seed}"
-        with dspy.context(lm=never_cached(dspy.settings.lm)):
-            return await compiled(arm, _uncached(self.student))
+    Args:
+        own: The optimizer's own method.
+        arms: Names and methods; None for all placebos but the own one.
 
-    def _budget(self, seconds: float) -> Budget:
-        """The optimizer's budget; where it has none, the calls that its run is projected to take."""
-        if self.settings.budget is not None:
-            return self.settings.budget
-        spent = self.ledger.by_purpose.get(Purpose.HELDOUT, Spent())
-        return Budget(calls=measured(self.projection, len(self.testset), spent, seconds).calls)
+    Raises:
+        SetupError: If one is unknown, or two have one name.
+    """
+    known = presets.PLACEBOS
+    if arms is None:
+        arms = [name for name in known if name != own.name]
+    methods = [own]
+    for arm in checks.check_list("arms", arms):
+        if not isinstance(arm, Method) and (not isinstance(arm, str) or arm not in known):
+            raise SetupError(f"arms: {arm!r} is neither a presets.Method nor one of {', '.join(known)}")
+        methods.append(arm if isinstance(arm, Method) else known[arm]())
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise SetupError(f"arms: every method needs a name of its own, not {', '.join(names)} (the first is your own)")
+    return methods
 
-    def _tell(self, budget: Budget, runs: int) -> None:
-        spent = self.ledger.by_purpose.get(Purpose.HELDOUT, Spent())
-        each = max(spent.calls + spent.cached, len(self.testset))
-        calls = f"{runs * budget.calls:,} calls" if budget.calls is not None else "the budget each"
-        logger.info("projected for %d runs: at most %s; up to %d more on held-out examples", runs, calls, runs * each)
 
-    def _arm(self, name: str, found: dict[str, list[tuple[Candidate, Spent]]], own: str) -> Arm:
-        mine = [candidate for candidate, _ in found[name]]
+async def _run(settings: Settings, program: dspy.Module, sets: Sets, method: Method, seed: int, budget: Budget) -> Any:
+    # What one arm has asked would be free for the next one, which were no equal budget.
+    arm = replace(
+        settings,
+        method=method,
+        seed=seed,
+        budget=budget,
+        auto=None,
+        steps=LONGER * settings.most_steps,
+        gradient_lm=never_cached(settings.gradient_lm),
+        answers=GradientCache(None),
+        log_dir=None if settings.log_dir is None else Path(settings.log_dir) / f"{method.name}-{seed}",
+    )
+    with dspy.context(lm=never_cached(dspy.settings.lm)):
+        return await compiled(arm, _uncached(program), *sets, Interrupt())
+
+
+def _budget(settings: Settings, program: dspy.Module, sets: Any, held: _HeldOut, seconds: float) -> Budget:
+    """The optimizer's budget; where it has none, the calls that its run is projected to take."""
+    if settings.budget is not None:
+        return settings.budget
+    _, projection = settings.plan(program, *sets)
+    return Budget(calls=measured(projection, len(held.ids), held.spent, seconds).calls)
+
+
+def _tell(held: _HeldOut, budget: Budget, runs: int) -> None:
+    each = max(held.spent.calls + held.spent.cached, len(held.ids))
+    calls = f"{runs * budget.calls:,} calls" if budget.calls is not None else "the budget each"
+    logger.info("projected for %d runs: at most %s; up to %d more on held-out examples", runs, calls, runs * each)
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Programs on the held-out examples."""
+
+    pool: Pool
+    ids: range
+    session: Session
+
+    @property
+    def spent(self) -> Spent:
+        """What their evaluation has cost."""
+        return self.session.ledger.by_purpose.get(Purpose.HELDOUT, Spent())
+
+    def score(self, candidate: Candidate) -> float:
+        """The mean score of a candidate, in metric points."""
+        return mean(list(self.pool[candidate].outcomes.values()))
+
+    def arm(self, name: str, found: dict[str, list[tuple[Candidate, Spent]]], own: str) -> Arm:
+        """What became of one method."""
+        mine, start = [candidate for candidate, _ in found[name]], self.pool.start
         return Arm(
             name=name,
-            scores=tuple(mean(list(self.pool[candidate].outcomes.values())) for candidate in mine),
-            returned=tuple(candidate != self.start for candidate in mine),
+            scores=tuple(map(self.score, mine)),
+            returned=tuple(candidate != start for candidate in mine),
             spent=tuple(spent for _, spent in found[name]),
-            gain=paired(self._compared([self.start], mine)),
+            gain=paired(self._compared([start], mine)),
             behind=None if name == own else paired(self._compared(mine, [one for one, _ in found[own]])),
         )
 
@@ -148,10 +219,6 @@ class Placebos(Run):
             for outcome in scored(list(self.pool[candidate].outcomes.values())):
                 scores[outcome.example_id].append(outcome.score)
         return {number: math.fsum(all_) / len(all_) for number, all_ in scores.items() if len(all_) == len(candidates)}
-
-    async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
-        examples = [self.testset[number] for number in ids]
-        return await self.evaluate("heldout", examples, candidate, ids=ids, purpose=Purpose.HELDOUT)
 
 
 def _uncached(program: dspy.Module) -> Any:

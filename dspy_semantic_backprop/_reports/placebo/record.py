@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..._decide.records import Paired
 from ..._session.budget import Spent
 from ..._terminal import COLUMNS, LINES, clean, first, fitted, wrapped
-from ..paired import Paired
 
 _NAME, _GAIN = 12, 21
 SURE = 0.05

@@ -69,7 +69,7 @@ def reworded(comparisons: Sequence[Comparison]) -> float:
 
 def size_of(comparisons: Sequence[Comparison]) -> float | None:
     """By how much a score changes where it does, in metric points (root mean square); None where none did."""
-    moved = [size for one in comparisons for size in one.differences.tolist() if abs(size) > _SAME]
+    moved = [size for one in comparisons for size in one.differences if abs(size) > _SAME]
     return math.sqrt(math.fsum(size**2 for size in moved) / len(moved)) if moved else None
 
 

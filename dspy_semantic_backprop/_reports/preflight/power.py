@@ -12,7 +12,7 @@ from scipy import optimize, special
 
 from ..._decide.commit import Commit, Evidence
 from ..._decide.comparison import Comparison, Pair
-from ..._decide.gate import Gate, Verdict, looks_of
+from ..._decide.gate import Gate, accepts
 
 RUNS = (60, 60, 180)
 """How many runs are simulated: over all gains that are possible, and then over those that matter."""
@@ -120,12 +120,3 @@ def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequen
     if slope <= 0:
         return [None for _ in chances]
     return [max(0.0, float((special.logit(chance) - start) / slope * scale)) for chance in chances]
-
-
-def accepts(gate: Gate, comparison: Comparison) -> bool:
-    """Whether a gate that is asked at its looks accepts what it has seen in the end."""
-    for count in looks_of(gate, len(comparison)) if len(comparison) else ():
-        verdict = gate(comparison.first(count), len(comparison) - count)
-        if verdict is not Verdict.MORE:
-            return verdict is Verdict.ACCEPT
-    return False

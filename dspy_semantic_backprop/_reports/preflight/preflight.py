@@ -1,39 +1,47 @@
-"""Finding out whether a run is worth it: what is noise, what is there to gain, what can be found, what it costs."""
+"""Whether optimising is worth it: what is noise, what is there to gain, what can be found, what it costs."""
 
 from __future__ import annotations
 
-import logging
+import math
 import random
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import dspy
 from dspy.utils.exceptions import LMError
 
+from ..._backward.sweep import sweep
+from ..._checks import check_choice, check_number
 from ..._decide.comparison import Comparison
-from ..._decide.final import planned
-from ..._decide.pool import Pool
+from ..._decide.health import of_scores, of_sizes
+from ..._decide.pool import Pool, evaluation
 from ..._decide.race import race
-from ..._errors import BudgetSpent
+from ..._decide.records import paired
+from ..._decide.split import Split
+from ..._errors import BudgetSpent, told_to_callers
+from ..._evaluate.candidate import Candidate, changed, read
 from ..._evaluate.outcome import Failed, Outcome, Scored, mean, scored
+from ..._evaluate.regrade import regraded
 from ..._evaluate.score_range import ScoreRange, score_range
-from ..._propose.candidate import Candidate, changed, read
+from ..._evaluate.student import Student, check_runs
 from ..._propose.choose import wrong
+from ..._propose.lessons import Learned
+from ..._propose.parameters import Parameters
+from ..._propose.rewrite import Rewriter
 from ..._propose.screen import Screen
-from ..._propose.step import Proposing
 from ..._session.budget import Purpose, Spent
-from ..._session.lm import for_predictor, for_purpose, sampling
-from ..._session.projection import measured
-from ..._session.run import Run, Settings, check_runs
-from ..records import paired
+from ..._session.fingerprint import fingerprint
+from ..._session.journal import digest_of
+from ..._session.lm import sampling
+from ..._session.projection import Projection, measured
+from ..._session.session import Session, logger
+from ..._settings import Optimizer, Settings
 from .advice import Measured, advise
-from .doubts import of_scores, of_sizes
 from .noise import Flips, flips, lost, luck, reworded, size_of
 from .power import Power
 from .record import Attempt, Detectable, Noise, Preflight
-from .regrade import regraded
 from .reword import THINK, reword
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 FAILURES = 4
 """From how many failures the candidate of a backward pass is made."""
@@ -42,115 +50,182 @@ LOOKED_AT = 16
 CANDIDATES = ("one backward pass", "think step by step", "reworded")
 
 
-class Forecasting(Run):
-    """One pre-flight.
+async def apreflight(  # noqa: PLR0913 - keyword-only parts of one question
+    optimizer: Optimizer,
+    program: dspy.Module,
+    trainset: list[dspy.Example],
+    valset: list[dspy.Example] | None = None,
+    *,
+    repeats: int = 3,
+    candidates: int = 3,
+    sample: int = 24,
+    perfect: float | None = None,
+) -> Preflight:
+    """Find out whether `compile` with the same arguments is worth it.
+
+    The program is run several times on the examples to decide on, past DSPy's cache, to see what varies although
+    nothing was changed. A few cheap candidates show what there is to gain; a simulation of this method's gate and
+    last decision shows which gains such a set can tell from luck. `compile` repeats as a warning what this
+    optimizer was advised against.
 
     Args:
-        settings: The optimizer's.
+        optimizer: Whose settings are used.
         program: The program; it is not changed.
         trainset: The examples to learn from.
-        valset: The examples to decide on; None for the trainset.
-        repeats: How often the program is run on the examples to decide on, at least 2.
-        candidates: How many cheap candidates are tried, 0 to 3.
-        sample: On how many examples each.
-        perfect: The best possible score, in metric points; None: 1, or the best one seen where some lie outside 0 to 1.
-    """
+        valset: The examples on which proposals are decided; None decides on the trainset.
+        repeats: How often the program is run on these, at least 2.
+        candidates: How many cheap candidates to try, 0 to 3: one backward pass on a few failures, "think step by
+            step", a rewording without examples.
+        sample: On how many examples to try each.
+        perfect: The best possible score, in metric points; None: 1, or the best seen where some lie outside 0 to 1.
 
-    def __init__(  # noqa: PLR0913 - keyword-only settings of one object
-        self,
+    Returns:
+        A record that prints within one screen.
+
+    Raises:
+        SetupError: If the arguments cannot work; nothing was spent.
+        OutOfBudget: If the budget does not last for two runs of the program.
+        SemanticBackpropError: As `acompile` says.
+    """
+    settings = optimizer.settings
+    settings.check(program, trainset=trainset, valset=valset)
+    check_number("repeats", repeats, 2)
+    check_choice("candidates", candidates, range(4))
+    check_number("sample", sample, 1)
+    check_number("perfect", 0 if perfect is None else perfect, -math.inf, whole=False)
+    with told_to_callers():
+        trial = _Trial.of(settings, program, (trainset, valset), sample, perfect)
+        found = await _forecast(trial, repeats, CANDIDATES[:candidates])
+    if found.recommendation != "go":
+        advice = f"the pre-flight advised against this run, {found.recommendation}: {found.reason}"
+        optimizer.advice[_about(settings, program, trainset, valset)] = advice
+    return found
+
+
+def advised(optimizer: Optimizer, program: dspy.Module, trainset: Any, valset: Any) -> str:
+    """What a pre-flight said against compiling a program with these sets; "" where it did not."""
+    known = optimizer.advice
+    return known.get(_about(optimizer.settings, program, trainset, valset), "") if known else ""
+
+
+def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any) -> str:
+    return digest_of(fingerprint(settings, program, trainset, valset))
+
+
+async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> Preflight:
+    """Measure, and recommend."""
+    session, split, method = trial.session, trial.split, trial.settings.method
+    sizes = of_sizes(method.gate, method.commit, len(split.decide), len(split.fresh))
+    for warning in (*split.warnings, *sizes):
+        session.warn(warning)
+    runs, seconds = await trial.runs(repeats)
+    moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
+    scores = [one.score for run in runs for one in scored(run)]
+    scale = score_range(scores, trial.perfect)
+    await trial.check_scores(runs[0])
+    if any(score < scale.best for score in scores):
+        await trial.within_budget(trial.attempt(candidates))
+    compared = {name: trial.pool.compare(trial.start, one, trial.sample) for name, one in trial.tried.items()}
+    return trial.report(runs, moved, scale, compared, seconds, candidates)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What one pre-flight works with."""
+
+    settings: Settings
+    session: Session
+    student: Student
+    trainset: Sequence[dspy.Example]
+    examples: Sequence[dspy.Example]
+    split: Split
+    projection: Projection
+    start: Candidate
+    screen: Screen
+    pool: Pool
+    sample: Sequence[int]
+    perfect: float | None
+    tried: dict[str, Candidate] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
         settings: Settings,
         program: dspy.Module,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None,
-        *,
-        repeats: int,
-        candidates: int,
+        sets: tuple[Sequence[dspy.Example], Sequence[dspy.Example] | None],
         sample: int,
         perfect: float | None,
-    ) -> None:
-        super().__init__(settings, program)
-        self.trainset = trainset
-        self.examples = trainset if valset is None else valset
-        self.split, self.projection = planned(settings, program, trainset, valset)
-        self.repeats = repeats
-        self.candidates = CANDIDATES[:candidates]
-        self.perfect = perfect
-        self.start = read(program)
+    ) -> _Trial:
+        (trainset, valset), session, start = sets, settings.session(), read(program)
+        examples, student = trainset if valset is None else valset, settings.student(program, session)
+        split, projection = settings.plan(program, trainset, valset)
+        ids = split.decide[-sample:]
         told = [*trainset, *(valset or ())]
-        self.screen = Screen.of(self.parameters, settings.method.restraint, told, self.start)
-        self.pool = Pool(self.start, self._evaluate)
-        self.sample = self.split.decide[-sample:]
-        self.tried: dict[str, Candidate] = {}
+        screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)
+        on = evaluation(
+            student,
+            examples,
+            what="candidate",
+            purpose=Purpose.HEADROOM,
+            start_purpose=Purpose.HEADROOM,
+            planned=len(ids),
+        )
+        known = (settings, session, student, trainset, examples, split, projection, start, screen)
+        return cls(*known, Pool(start, on), ids, perfect)
 
-    async def forecast(self) -> Preflight:
-        """Measure, and recommend.
-
-        Raises:
-            BudgetSpent: If the budget does not last for two runs of the program.
-        """
-        for warning in (*self.split.warnings, *self._doubts_of_sizes()):
-            self.warn(warning)
-        runs, seconds = await self._runs()
-        moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
-        scores = [one.score for run in runs for one in scored(run)]
-        scale = score_range(scores, self.perfect)
-        await self._doubts_of_scores(runs[0])
-        if any(score < scale.best for score in scores):
-            await self._within_budget(self._attempts())
-        compared = {name: self.pool.compare(self.start, one, self.sample) for name, one in self.tried.items()}
-        return self._report(runs, moved, scale, compared, seconds)
-
-    async def _runs(self) -> tuple[list[Sequence[Outcome]], float]:
+    async def runs(self, repeats: int) -> tuple[list[Sequence[Outcome]], float]:
         """The outcomes of every run of the program, and how long one without DSPy's cache took, in seconds."""
-        ids = (*self.split.decide, *self.split.fresh)
+        ids, ledger = (*self.split.decide, *self.split.fresh), self.session.ledger
         examples = [self.examples[number] for number in ids]
-        first = await self.evaluate("preflight", examples, self.start, ids=ids)
+        first = await self.student.evaluate("preflight", examples, self.start, ids=ids)
         check_runs(first)
         self.pool[self.start].outcomes.update(zip(ids, first, strict=True))
         runs: list[Sequence[Outcome]] = [first]
-        before = self.ledger.seconds
-        for _ in range(self.repeats - 1):
+        before = ledger.seconds
+        for _ in range(repeats - 1):
             try:
-                runs.append(
-                    await self.evaluate("again", examples, self.start, ids=ids, purpose=Purpose.NOISE, fresh=True)
+                again = await self.student.evaluate(
+                    "again", examples, self.start, ids=ids, purpose=Purpose.NOISE, fresh=True
                 )
             except BudgetSpent as stop:
                 if len(runs) < 2:
                     raise
-                self.warn(f"the program was run {len(runs)} times and not {self.repeats}: {stop}")
+                self.session.warn(f"the program was run {len(runs)} times and not {repeats}: {stop}")
                 break
-        asked = self.ledger.by_purpose.get(Purpose.NOISE, Spent()).calls
+            runs.append(again)
+        asked = ledger.by_purpose.get(Purpose.NOISE, Spent()).calls
         calls = sum(len(one.graph.calls) for run in runs[1:] for one in scored(run))
         if asked < calls:
-            self.warn(
+            self.session.warn(
                 f"{calls - asked} of {calls} answers came from a cache, of language models that the program keeps "
                 "where they cannot be asked afresh: scores may vary more than they seem to"
             )
-        return runs, (self.ledger.seconds - before) / max(1, len(runs) - 1)
+        return runs, (ledger.seconds - before) / max(1, len(runs) - 1)
 
-    async def _within_budget(self, work: Awaitable[None]) -> None:
+    async def within_budget(self, work: Awaitable[None]) -> None:
+        """Await work that may end where the budget does."""
         try:
             await work
         except BudgetSpent as stop:
-            self.warn(f"not all candidates were evaluated: {stop}")
+            self.session.warn(f"not all candidates were evaluated: {stop}")
 
-    async def _attempts(self) -> None:
+    async def attempt(self, names: Sequence[str]) -> None:
         """Make the cheap candidates, and race them on the sample."""
-        for name in self.candidates:
+        for name in names:
             texts = await self._texts(name)
             screened = {key: self.screen(key, text, self.start) for key, text in texts.items()}
             usable = {key: one.text for key, one in screened.items() if not one.refusal}
-            candidate = self.start.revised({key: self.parameters.whole(key, text) for key, text in usable.items()})
+            whole = {key: self.screen.parameters.whole(key, text) for key, text in usable.items()}
+            candidate = self.start.revised(whole)
             if changed(self.start, candidate) and candidate not in self.pool:
                 self.pool.add(candidate, self.start, 0)
                 self.tried[name] = candidate
         if self.tried:
-            gate = self.settings.method.gate
-            await race(self.pool, self.start, list(self.tried.values()), self.sample, gate)
+            await race(self.pool, self.start, list(self.tried.values()), self.sample, self.settings.method.gate)
 
     async def _texts(self, name: str) -> dict[str, str]:
         """Predictor's name -> a new text for the part of its instruction that may change."""
-        free = {key: self.parameters.free(key, text) for key, text in self.start.instructions.items()}
+        free = {key: self.screen.parameters.free(key, text) for key, text in self.start.instructions.items()}
         if name == "one backward pass":
             return await self._learned()
         if name == "think step by step":
@@ -158,10 +233,9 @@ class Forecasting(Run):
         return {key: await self._reworded(key, text) for key, text in free.items()}
 
     async def _reworded(self, name: str, text: str) -> str:
-        signatures = {key: predictor.signature for key, predictor in self.student.named_predictors()}
-        lm, where = self.settings.gradient_lm, f"reword {name}"
+        signatures = {key: predictor.signature for key, predictor in self.student.program.named_predictors()}
         try:
-            with for_purpose(Purpose.PROPOSE, self.ledger, lm=lm, where=where, turn=self.turn), for_predictor(name):
+            with self.session.asking(Purpose.PROPOSE, where=f"reword {name}", predictor=name):
                 return await reword(name, signatures[name], text)
         except LMError as error:
             logger.warning("no rewording for predictor %s: %s", name, error)
@@ -169,60 +243,56 @@ class Forecasting(Run):
 
     async def _learned(self) -> dict[str, str]:
         """What a backward pass from a few failures proposes; empty where none was found."""
-        choose = wrong(FAILURES, perfect=self.perfect)
-        chosen = choose(await self._to_learn_from(), self.rng)
+        method, rng = self.settings.method, random.Random(self.settings.seed)
+        chosen = wrong(FAILURES, perfect=self.perfect)(await self._to_learn_from(), rng)
         if not chosen:
             return {}
-        proposing = Proposing(self, self.screen)
-        (texts,) = await proposing.propose(await proposing.learn(chosen, self.start), 0)
+        proved = await self.student.prove(chosen, self.start)
+        learned = Learned(self.start, *await sweep(self.session, proved, method, seed=self.settings.seed))
+        if not learned.lessons:
+            return {}
+        names = method.choose_predictors(learned.predictors, 0, rng, learned.blame)
+        rewriter = Rewriter(self.session, method.propose, self.screen)
+        (texts,) = await rewriter.proposals(names, learned.lessons, self.start)
         return texts
 
     async def _to_learn_from(self) -> Sequence[Scored]:
         """Outcomes of examples that the candidates are not evaluated on."""
+        learn, decide = self.split.learn, self.split.decide
         if not self.split.separate:
-            apart = [number for number in self.split.decide if number not in set(self.sample)]
-            outcomes = await self.pool.outcomes(self.start, apart or self.split.decide)
+            apart = [number for number in decide if number not in set(self.sample)]
+            outcomes = await self.pool.outcomes(self.start, apart or decide)
             if not apart:
-                self.warn("the candidate of a backward pass was evaluated on what it was made from; pass a valset")
+                self.session.warn(
+                    "the candidate of a backward pass was evaluated on what it was made from; pass a valset"
+                )
             return scored(outcomes)
-        ids = random.Random(self.settings.seed).sample(self.split.learn, min(LOOKED_AT, len(self.split.learn)))
+        ids = random.Random(self.settings.seed).sample(learn, min(LOOKED_AT, len(learn)))
         examples = [self.trainset[number] for number in ids]
-        return scored(await self.evaluate("train", examples, self.start, ids=ids, purpose=Purpose.HEADROOM))
+        return scored(await self.student.evaluate("train", examples, self.start, ids=ids, purpose=Purpose.HEADROOM))
 
-    async def _evaluate(self, candidate: Candidate, parent: Candidate, ids: Sequence[int]) -> Sequence[Outcome]:
-        return await self.evaluate(
-            "candidate",
-            [self.examples[number] for number in ids],
-            candidate,
-            ids=ids,
-            purpose=Purpose.HEADROOM,
-            known=list(self.pool[candidate].outcomes.values()),
-            planned=len(self.sample),
-        )
-
-    def _doubts_of_sizes(self) -> list[str]:
-        method = self.settings.method
-        return of_sizes(method.gate, method.commit, len(self.split.decide), len(self.split.fresh))
-
-    async def _doubts_of_scores(self, outcomes: Sequence[Outcome]) -> None:
+    async def check_scores(self, outcomes: Sequence[Outcome]) -> None:
+        """Warn of what the first scores say against a run."""
         method, fresh = self.settings.method, set(self.split.fresh)
         scores = [one.score for one in scored(outcomes) if one.example_id not in fresh]
         sizes = len(scores), len(fresh)
-        for warning in of_scores((method.gate, method.commit), scores, sizes, self.evaluator.kinds):
-            self.warn(warning)
-        for warning in await regraded(self, outcomes):
-            self.warn(warning)
+        for warning in of_scores((method.gate, method.commit), scores, sizes, self.student.evaluator.kinds):
+            self.session.warn(warning)
+        for warning in await regraded(self.student, outcomes):
+            self.session.warn(warning)
 
-    def _report(
+    def report(
         self,
         runs: Sequence[Sequence[Outcome]],
         moved: Flips,
         scale: ScoreRange,
         compared: dict[str, Comparison],
         seconds: float,
+        candidates: Sequence[str],
     ) -> Preflight:
+        """What was measured, as a record with a recommendation."""
         method, seed = self.settings.method, self.settings.seed
-        tries = max(1, self.settings.steps * method.proposals)
+        tries = max(1, self.settings.most_steps * method.proposals)
         size = moved.size or size_of(list(compared.values())) or scale.width
         differing = max(moved.rate, reworded(list(compared.values())))
         decide, fresh = len(self.split.decide), len(self.split.fresh)
@@ -246,7 +316,7 @@ class Forecasting(Run):
                 needed=lambda gain: power.needed((gain,), kept)[0],
             )
         )
-        again, executions = self.ledger.by_purpose.get(Purpose.NOISE, Spent()), (len(runs) - 1) * len(runs[0])
+        again, executions = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent()), (len(runs) - 1) * len(runs[0])
         return Preflight(
             recommendation=recommendation,
             reason=reason,
@@ -268,15 +338,15 @@ class Forecasting(Run):
             ),
             attempts=tuple(
                 Attempt(name, paired(compared[name]) if name in compared and len(compared[name]) else None)
-                for name in self.candidates
+                for name in candidates
             ),
             detectable=Detectable(decide, fresh, even, likely, five, ten),
             projection=measured(self.projection, executions, again, seconds * (len(runs) - 1)),
-            spent=self.ledger.by_purpose,
-            seconds=self.ledger.seconds,
-            warnings=tuple(self.warnings),
+            spent=self.session.ledger.by_purpose,
+            seconds=self.session.ledger.seconds,
+            warnings=tuple(self.session.warnings),
         )
 
     def _cold(self) -> bool:
-        models = [predictor.lm or dspy.settings.lm for predictor in self.student.predictors()]
+        models = [predictor.lm or dspy.settings.lm for predictor in self.student.program.predictors()]
         return all(sampling(lm)["settings"].get("temperature") == 0 for lm in models if lm is not None)

@@ -1,17 +1,14 @@
-"""What speaks against optimising that costs nothing to know: sizes of sets, the first scores, the metric's manners."""
+"""Health checks of a run that cost nothing: sizes of sets, the first scores, whether the metric is deterministic."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy import stats
-
-from ..._decide.commit import Commit, Evidence
-from ..._decide.comparison import Comparison, Pair
-from ..._decide.gate import Gate
-from ..._evaluate.score_range import ScoreRange, score_range
-from .power import accepts
+from .._evaluate.score_range import ScoreRange, score_range
+from .commit import Commit, Evidence
+from .comparison import Comparison, Pair
+from .gate import Gate, accepts
 
 _MOST = 200
 
@@ -67,6 +64,8 @@ def of_scores(
     found = _of_scale(scores, scale) + _of_kinds(kinds)
     room = sum(score < scale.best for score in scores)
     if scores and len(scores) < examples:
+        from scipy import stats
+
         # As many as there may well be, by those that were seen.
         room = math.ceil(examples * stats.binomtest(room, len(scores)).proportion_ci(0.9).high)
     if not scale.known or not can_be_shown(gate, commit, examples, fresh, examples):
@@ -95,13 +94,3 @@ def _of_kinds(kinds: Mapping[str, int]) -> list[str]:
         return []
     listed = ", ".join(f"{name} {count} times" for name, count in sorted(kinds.items()))
     return [f"the metric returned scores of mixed types ({listed}); all are read as numbers, True as 1"]
-
-
-def of_regrading(differing: int, graded: int) -> list[str]:
-    """What it says that a metric scored the very same predictions differently, in words."""
-    if not differing:
-        return []
-    return [
-        f"the metric is not deterministic: graded again, {differing} of {graded} of the very same predictions scored "
-        "differently; what it varies by looks like gains and losses"
-    ]

@@ -1,25 +1,60 @@
-"""What a run gives back besides the program: every step, what it spent, and why it ended."""
+"""Steps, candidates and decisions as the records that a result and a log hold."""
 
 from __future__ import annotations
 
-import enum
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._session.budget import Spent
+from .._evaluate.candidate import changed
+from .._evaluate.outcome import mean, scored
+from .._propose.lessons import Learned
+from .comparison import Comparison
+from .consider import Decision
+from .pool import Pool
 
 
-class Ending(enum.Enum):
-    """Why a run ended; the values are what logs and reports say."""
+@dataclass(frozen=True)
+class Paired:
+    """What one program scored more than another on the same examples.
 
-    STEPS = "all steps were made"
-    PERFECT = "no example is left to learn from, or to gain on"
-    BUDGET = "the budget is spent"
-    INTERRUPTED = "the run was interrupted"
-    JOURNAL = "the log could not be written"
-    FAILED = "the run failed"
+    Args:
+        examples: On how many examples.
+        before: The mean score of the program to beat, in metric points.
+        after: The other one's.
+        gain: The mean difference, in metric points.
+        interval: Where the true gain lies with 90 % confidence, in metric points.
+        p_value: How probable at least this gain is if the two are equally good, 0 to 1.
+        fixes: On how many examples the other one is better.
+        regressions: On how many it is worse.
+    """
+
+    examples: int
+    before: float
+    after: float
+    gain: float
+    interval: tuple[float, float]
+    p_value: float
+    fixes: int
+    regressions: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {**asdict(self), "interval": list(self.interval)}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Paired:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError: If a part is missing.
+            TypeError: If a part is unknown.
+        """
+        return cls(**{**state, "interval": tuple(state["interval"])})
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.gain:+.3f} ({low:+.3f} to {high:+.3f}), {self.fixes} better, {self.regressions} worse"
 
 
 @dataclass(frozen=True)
@@ -143,106 +178,79 @@ class Final:
         return _listed(asdict(self))
 
 
-@dataclass(frozen=True)
-class Result:
-    """The result of a run, attached to the compiled program as `detailed_results`.
+def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, classes: Mapping[int, str]) -> StepRecord:
+    """What became of a step.
 
     Args:
-        ending: Why the run ended.
-        score_before: The starting program's mean score on the examples that the loop decided on, in metric points; NaN
-            where the run ended before that was known.
-        score_after: The returned program's. As the best of several tries on these examples it flatters; see `final`.
-        instructions_before: Predictor's name -> instruction, at the start.
-        instructions_after: Predictor's name -> instruction, in the returned program.
-        steps: Every step.
-        spent: By purpose: forward, gate, metric, backward, propose, final.
-        seconds: Wall time, in seconds, that of earlier processes of the run included.
-        seed: The seed of the run's random choices.
-        method: The name of the method.
-        notes: What happened in the backward passes, by name, how often; see `backward.ask`.
-        reason: The ending in full, with its numbers: which budget, which error; the ending's own words otherwise.
-        by_predictor: What was spent, by predictor; "" for what was for none.
-        metric_calls: How often the metric was called.
-        log_dir: Where the log is; None for none.
-        final: The decision at the end; None where the run ended before it could be made.
-        candidates: Every candidate of the run.
-        warnings: What could not be established, or is wrong with the data, in words.
+        step: The step of the run.
+        learned: What it learned from.
+        decision: What was decided.
+        pool: The candidates of the run.
+        classes: Example id -> class.
     """
+    comparison = decision.comparison
+    known = pool[decision.candidate].outcomes if len(comparison) else {}
+    return StepRecord(
+        step=step,
+        examples=tuple(outcome.example_id for outcome in learned.outcomes),
+        verdict=decision.fate.name.lower(),
+        changed=decision.changed,
+        proposed={name: decision.candidate.instructions[name] for name in decision.changed},
+        refused=dict(decision.refused),
+        gradients=learned.gradients,
+        before=comparison.before if len(comparison) else None,
+        after=comparison.after if len(comparison) else None,
+        compared=len(comparison),
+        missing=len(known) - len(scored(list(known.values()))),
+        p_value=comparison.p_value if len(comparison) else None,
+        interval=comparison.interval() if len(comparison) else None,
+        fixes=comparison.fixes,
+        regressions=comparison.regressions,
+        by_class={
+            name: (len(part), len(part.fixes), len(part.regressions))
+            for name, part in comparison.by_class(classes).items()
+        },
+        credit={one.predictor: one.earned for one in decision.credit},
+        parent=pool[learned.parent].number,
+        candidates=tuple(pool[one.candidate].number for one in decision.raced),
+    )
 
-    ending: Ending
-    score_before: float
-    score_after: float
-    instructions_before: Mapping[str, str]
-    instructions_after: Mapping[str, str]
-    steps: tuple[StepRecord, ...]
-    spent: Mapping[str, Spent]
-    seconds: float
-    seed: int
-    method: str = "semantic"
-    notes: Mapping[str, int] = field(default_factory=dict)
-    reason: str = ""
-    by_predictor: Mapping[str, Spent] = field(default_factory=dict)
-    metric_calls: int = 0
-    log_dir: str | None = None
-    final: Final | None = None
-    candidates: tuple[CandidateRecord, ...] = ()
-    warnings: tuple[str, ...] = ()
 
-    @property
-    def usd_per_point(self) -> float | None:
-        """US dollars for each metric point gained; None where nothing was gained or priced.
+def paired(comparison: Comparison) -> Paired:
+    """A comparison of at least one example as a record."""
+    return Paired(
+        examples=len(comparison),
+        before=comparison.before,
+        after=comparison.after,
+        gain=comparison.gain,
+        interval=comparison.interval(),
+        p_value=comparison.p_value,
+        fixes=len(comparison.fixes),
+        regressions=len(comparison.regressions),
+    )
 
-        On the fresh examples where there are any, else on those that the loop decided on.
-        """
-        fresh = self.final.gain if self.final is not None and self.final.returned else None
-        gained = fresh if fresh is not None else self.score_after - self.score_before
-        return self.total.usd / gained if gained > 0 and self.total.usd else None
 
-    @property
-    def total(self) -> Spent:
-        """Everything that was spent."""
-        return sum(self.spent.values(), Spent())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        return {
-            "ending": self.ending.value,
-            "reason": self.reason,
-            "score": {"before": _number(self.score_before), "after": _number(self.score_after)},
-            "instructions": {"before": dict(self.instructions_before), "after": dict(self.instructions_after)},
-            "steps": [step.to_dict() for step in self.steps],
-            "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
-            "spent_by_predictor": {predictor: asdict(spent) for predictor, spent in self.by_predictor.items()},
-            "metric_calls": self.metric_calls,
-            "usd_per_point": self.usd_per_point,
-            "seconds": self.seconds,
-            "seed": self.seed,
-            "method": self.method,
-            "notes": dict(self.notes),
-            "log_dir": self.log_dir,
-            "final": None if self.final is None else self.final.to_dict(),
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
-            "warnings": list(self.warnings),
-        }
-
-    def __str__(self) -> str:
-        accepted = sum(step.verdict == "accepted" for step in self.steps)
-        return (
-            f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, "
-            f"{accepted} of {len(self.steps)} proposals accepted, "
-            f"{self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
-            f"{self.reason or self.ending.value}" + (f"; {self.final.reason}" if self.final is not None else "")
+def candidate_records(pool: Pool) -> tuple[CandidateRecord, ...]:
+    """Every candidate of a run."""
+    records = []
+    for entry in pool:
+        outcomes = scored(list(entry.outcomes.values()))
+        records.append(
+            CandidateRecord(
+                number=entry.number,
+                parent=pool[entry.parent].number,
+                step=entry.step,
+                origin=entry.origin,
+                instructions={
+                    name: entry.candidate.instructions[name] for name in changed(pool.start, entry.candidate)
+                },
+                scores={outcome.example_id: outcome.score for outcome in outcomes},
+                score=mean(outcomes) if outcomes else None,
+            )
         )
+    return tuple(records)
 
 
 def _listed(record: dict[str, Any]) -> dict[str, Any]:
     """A record with lists for tuples, as JSON gives it back."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "unknown"

@@ -1,0 +1,143 @@
+"""One compile from its beginning to its end, whatever ends it: a run, made, guarded, and turned into a `Result`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+
+from ._concurrency import Interrupt
+from ._decide.records import candidate_records
+from ._errors import BudgetSpent, Ending, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
+from ._evaluate.candidate import Candidate
+from ._evaluate.outcome import mean
+from ._loop import optimise
+from ._result import Result
+from ._run import Run
+from ._session.events import RunDone
+from ._session.fingerprint import fingerprint
+from ._session.journal import Journal
+from ._session.lm.prices import quick
+from ._session.projection import budget_for
+from ._session.session import logger
+from ._settings import Settings
+
+GRACE = 1.0
+"""How long a run that is over waits for the answers that are still under way, in seconds."""
+
+
+async def compiled(
+    settings: Settings,
+    program: dspy.Module,
+    trainset: Sequence[dspy.Example],
+    valset: Sequence[dspy.Example] | None,
+    interrupt: Interrupt,
+    warnings: Sequence[str] = (),
+) -> dspy.Module:
+    """Optimise a program.
+
+    Args:
+        settings: The optimizer's.
+        program: The program; it is not changed.
+        trainset: The examples to learn from.
+        valset: The examples to decide on; None for the trainset.
+        interrupt: Ends the run early.
+        warnings: What is to be said first.
+
+    Returns:
+        The best program so far, with its `Result`; also where the budget is spent, the run was interrupted, or its
+        log cannot be written any more.
+
+    Raises:
+        SemanticBackpropError: As `SemanticGradientDescent.acompile` says; its `best` is the best program so far.
+    """
+    header = fingerprint(settings, program, trainset, valset) if settings.log_dir is not None else None
+    journal = Journal(settings.log_dir, header)
+    try:
+        plan = settings.plan(program, trainset, valset)
+        named = settings.budget is None and settings.auto is not None
+        session = settings.session(journal, budget=budget_for(plan[1]) if named else None)
+        run = Run.of(settings, session, program, (trainset, valset), plan)
+        for warning in warnings:
+            session.warn(warning)
+        return await _until_stopped(run, interrupt)
+    finally:
+        journal.close()
+
+
+async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
+    ledger = run.session.ledger
+    try:
+        ending, reason = await _guarded(run, interrupt)
+    except ModelUnavailable as stop:
+        error = ModelError(f"{type(stop.error).__name__}: {stop.error}")
+        error.best = _best(run, error)
+        raise error from stop.error
+    except SemanticBackpropError as error:
+        error.best = _best(run, error)
+        raise
+    finally:
+        ledger.close()
+        await ledger.settled(GRACE)
+    if ending is not Ending.STEPS and ending is not Ending.PERFECT:
+        logger.warning("%s; the best program so far is returned", reason)
+    # The log may be what ended the run.
+    with contextlib.suppress(JournalFailed):
+        run.session.publish(RunDone(ending.name.lower(), reason))
+    return _finished(run, ending, reason)
+
+
+async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
+    ledger = run.session.ledger
+    try:
+        with quick():
+            ending = await interrupt.guard(optimise(run), ledger.seconds_left)
+    except BudgetSpent as stop:
+        return Ending.BUDGET, str(stop)
+    except JournalFailed as stop:
+        return Ending.JOURNAL, str(stop)
+    if ending is not None:
+        return ending
+    if interrupt.reason:
+        return Ending.INTERRUPTED, interrupt.reason
+    return Ending.BUDGET, f"the budget of {ledger.budget.seconds:g} seconds is spent"
+
+
+def _best(run: Run, error: BaseException) -> dspy.Module | None:
+    return _finished(run, Ending.FAILED, str(error)) if run.pool[run.start].outcomes else None
+
+
+def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
+    # Where the end came before the decision at the end, it is made by what is known.
+    final = run.final if run.final is not None else run.last.decided(run.incumbent)
+    best = run.incumbent if final is None or final.returned else run.start
+    ledger, folder = run.session.ledger, run.session.journal.folder
+
+    def score(candidate: Candidate) -> float:
+        return mean(list(run.pool[candidate].outcomes.values()))
+
+    program: Any = run.student.with_instructions(best)
+    program._compiled = False
+    program.detailed_results = Result(
+        ending=ending,
+        score_before=score(run.start),
+        score_after=score(best),
+        instructions_before=dict(run.start.instructions),
+        instructions_after=dict(best.instructions),
+        steps=tuple(run.records),
+        spent=ledger.by_purpose,
+        seconds=ledger.seconds,
+        seed=run.settings.seed,
+        method=run.settings.method.name,
+        notes={name: times for name, times in run.session.notes.items() if times},
+        reason=reason,
+        by_predictor=ledger.by_predictor,
+        metric_calls=ledger.metric_calls,
+        log_dir=None if folder is None else str(folder),
+        final=final,
+        candidates=candidate_records(run.pool),
+        warnings=tuple(run.session.warnings),
+    )
+    return program

@@ -1,0 +1,181 @@
+"""The program of a run: run with any candidate's instructions, and its executions' graphs proved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from .._errors import ProgramError
+from .._graph.evidence.replay.probe import Pristine, Probe, prove
+from .._graph.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
+from .._graph.record.values import describe
+from .._session.budget import Purpose
+from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
+from .._session.journal import digest_of
+from .._session.lm import install, uncached
+from .._session.session import Session
+from .candidate import Candidate, clone, write
+from .evaluate import Evaluator
+from .metric import adapt
+from .outcome import Outcome, Scored, mean, scored
+from .reuse import Reuse
+
+MOST_STRAYED = 3
+"""After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
+
+
+@dataclass
+class Student:
+    """The program that a run works on; it is never changed, only copies of it are run.
+
+    Args:
+        program: The program.
+        session: What surrounds the run.
+        evaluator: Runs and grades copies of it.
+        probe: How far to prove the edges of its graphs.
+
+    Attributes:
+        strayed: How many executions were given other inputs than before although nothing upstream had changed.
+    """
+
+    program: dspy.Module
+    session: Session
+    evaluator: Evaluator
+    probe: Probe = "auto"
+    strayed: int = 0
+    _evaluations: int = 0
+    _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, program: dspy.Module, session: Session, metric: Any, *, failure_score: float = 0.0, probe: Probe = "auto"
+    ) -> Student:
+        """A program with the evaluator that grades it.
+
+        Args:
+            program: The program.
+            session: What surrounds the run.
+            metric: Any metric that DSPy's optimizers accept.
+            failure_score: The score of an execution in which the program itself failed, in metric points.
+            probe: How far to prove the edges of its graphs.
+        """
+        evaluator = Evaluator(
+            metric=adapt(metric),
+            ledger=session.ledger,
+            limiter=session.limiter,
+            failure_score=failure_score,
+            limits=session.limits,
+            on_outcome=lambda outcome: session.publish(
+                ExampleDone(outcome.example_id, getattr(outcome, "score", None))
+            ),
+        )
+        return cls(program, session, evaluator, probe)
+
+    def with_instructions(self, candidate: Candidate) -> dspy.Module:
+        """A copy of the program with a candidate's instructions."""
+        return write(candidate, clone(self.program))
+
+    async def evaluate(  # noqa: PLR0913 - keyword-only parts of one question
+        self,
+        what: str,
+        examples: Sequence[dspy.Example],
+        candidate: Candidate,
+        *,
+        ids: Sequence[int] | None = None,
+        purpose: Purpose = Purpose.FORWARD,
+        known: Sequence[Outcome] = (),
+        planned: int | None = None,
+        reuse: Reuse | None = None,
+        fresh: bool = False,
+    ) -> tuple[Outcome, ...]:
+        """Run and grade the program, with a candidate's instructions, on examples.
+
+        Args:
+            what: Which set, for subscribers.
+            examples: The examples.
+            candidate: The instructions.
+            ids: What each example is called in its outcome; None: its position.
+            purpose: What the calls are booked under.
+            known: The candidate's outcomes on other examples of the same set.
+            planned: How many outcomes there are going to be; None: these and the known ones.
+            reuse: The outcomes of the program that was edited, so that only what the edit can reach is asked; None asks
+                everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
+            fresh: Whether DSPy's cache must not answer.
+
+        Raises:
+            TooManyFailures: If the provider left too many examples unanswered.
+        """
+        program = self.with_instructions(candidate)
+        install(program, self.session.ledger)
+        self._evaluations += 1
+        self.session.publish(EvaluationStarted(what, len(examples)))
+        with uncached(program, self.session.ledger) if fresh else nullcontext():
+            outcomes = await self.evaluator(
+                program,
+                examples,
+                ids=ids,
+                purpose=purpose,
+                where=f"evaluation {self._evaluations}",
+                reuse=reuse if self.strayed < MOST_STRAYED else None,
+            )
+        self._count_strayed(outcomes)
+        self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
+        self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
+        return outcomes
+
+    def _count_strayed(self, outcomes: Sequence[Outcome]) -> None:
+        # Between evaluations and not within one, so that a resumed run decides alike.
+        self.strayed += sum(outcome.strayed for outcome in scored(outcomes))
+        if self.strayed >= MOST_STRAYED:
+            self.session.warn(
+                "the program is not deterministic: its predictors were given other inputs than before although nothing "
+                "upstream of them had changed; from now on proposals are evaluated in full, which takes more calls"
+            )
+
+    async def prove(self, outcomes: Sequence[Scored], candidate: Candidate) -> list[Scored]:
+        """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely.
+
+        Args:
+            outcomes: Outcomes of the program.
+            candidate: The instructions that it had.
+        """
+        pristine = Pristine.of(self.with_instructions(candidate))
+        return [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
+
+    async def _proved(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:
+        # Executions of one shape have the same edges: what one of them proved holds for all.
+        shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
+        if shape not in self._shapes:
+            self._shapes[shape] = await self._proved_edges(outcome, pristine)
+        return replace(outcome.graph, edges=self._shapes[shape])
+
+    async def _proved_edges(self, outcome: Scored, pristine: Pristine | str) -> tuple[Edge, ...]:
+        # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
+        journal, graph = self.session.journal, outcome.graph
+        key = digest_of(["edges", [call.id for call in graph], list(map(edge_to_dict, graph.edges))]) if journal else ""
+        known = journal.take(key) if journal else None
+        if known is not None:
+            return tuple(map(edge_from_dict, known))
+        proved = await prove(graph, outcome.trace, pristine, self.probe)
+        for warning in proved.warnings:
+            self.session.warn(warning)
+        journal.keep("edges", key, list(map(edge_to_dict, proved.edges)))
+        return proved.edges
+
+
+def check_runs(outcomes: Sequence[Outcome]) -> None:
+    """Refuse a program that raised on every example: there is nothing to learn from.
+
+    Raises:
+        ProgramError: If it did.
+    """
+    raised = [outcome.raised for outcome in scored(outcomes)]
+    if raised and all(error is not None and not isinstance(error, AdapterParseError) for error in raised):
+        first = cast(BaseException, raised[0])
+        message = f"the program raised on every one of {len(raised)} examples; the first: {describe(first)}"
+        raise ProgramError(message) from first

@@ -1,0 +1,140 @@
+"""What surrounds a run: budget, log, limits, subscribers, and the model that is asked for gradients.
+
+Why one frozen record: what a function of this package may spend, wait for and tell anybody is the same question for
+`compile`, `explain`, `diagnose`, `preflight` and GEPA's proposals, and none of them has to be a class for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+import dspy
+
+from .budget import Budget, Purpose
+from .events import Event, Subscriber, publish
+from .journal import Journal
+from .ledger import Ledger
+from .limits import Limits
+from .lm import LMContext, for_predictor, for_purpose, limit
+
+logger = logging.getLogger("dspy_semantic_backprop")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What surrounds a run.
+
+    Args:
+        ledger: Where every request is booked, and refused when the budget is spent.
+        journal: The log.
+        limits: How long to wait, and how many examples may be missing.
+        limiter: Bounds how many programs run at once.
+        turn: Bounds how many questions of our own are asked at once.
+        gradient_lm: The language model that is asked for gradients and instructions; None for DSPy's configured one.
+        answers: What it answered before.
+        subscribers: Shown every event.
+        warnings: What has been warned of, in order, each once.
+        notes: What happened in backward passes, by name, how often.
+    """
+
+    ledger: Ledger
+    journal: Journal
+    limits: Limits
+    limiter: anyio.CapacityLimiter
+    turn: AbstractAsyncContextManager[Any]
+    gradient_lm: Any = None
+    answers: Any = None
+    subscribers: Sequence[Subscriber] = ()
+    warnings: list[str] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        journal: Journal | None = None,
+        budget: Budget | None = None,
+        caps: Mapping[Purpose, int] | None = None,
+        limits: Limits | None = None,
+        num_threads: float | None = None,
+        gradient_lm: Any = None,
+        answers: Any = None,
+    ) -> Session:
+        """A session with a ledger of its own.
+
+        Args:
+            journal: The log; None for none.
+            budget: The most that may be spent.
+            caps: Purpose -> the most requests that it may send.
+            limits: How long to wait.
+            num_threads: How many programs, and how many of our own questions, at once; None takes DSPy's setting.
+            gradient_lm: See the class.
+            answers: See the class.
+        """
+        journal = journal if journal is not None else Journal()
+        limits = limits if limits is not None else Limits()
+        threads = num_threads if num_threads is not None else dspy.settings.num_threads or 8
+        return cls(
+            ledger=journal.open_ledger(caps=caps, budget=budget, request_seconds=limits.request),
+            journal=journal,
+            limits=limits,
+            **_bounds(threads),
+            gradient_lm=gradient_lm,
+            answers=answers,
+        )
+
+    def in_this_loop(self) -> Session:
+        """The same session for another event loop: what waits for a turn belongs to one."""
+        return replace(self, **_bounds(self.limiter.total_tokens))
+
+    @contextmanager
+    def asking(
+        self, purpose: Purpose, *, where: str = "", predictor: str | None = None, rollout: int = 0
+    ) -> Iterator[LMContext]:
+        """Inside, questions of our own go to the gradient model and are booked.
+
+        Args:
+            purpose: What they are booked under.
+            where: Which place of the run asks, for its journal.
+            predictor: The predictor that they are about.
+            rollout: How often the same was asked before: a repeated question gets another answer.
+        """
+        opened = for_purpose(
+            purpose,
+            self.ledger,
+            lm=self.gradient_lm,
+            where=where,
+            turn=self.turn,
+            rollout=rollout,
+            tally=self.notes,
+            cache=self.answers if purpose in (Purpose.BACKWARD, Purpose.REDUCE) else None,
+        )
+        with opened as here:
+            if predictor is None:
+                yield here
+            else:
+                with for_predictor(predictor):
+                    yield here
+
+    def publish(self, event: Event) -> None:
+        """Write an event down, and show it to every subscriber."""
+        self.journal.event(event)
+        publish(self.subscribers, event)
+
+    def warn(self, warning: str) -> None:
+        """Log a warning, once, and keep it for the report."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            logger.warning("%s", warning)
+
+
+def _bounds(threads: float) -> dict[str, Any]:
+    most = None if math.isinf(threads) else int(threads)
+    return {"limiter": anyio.CapacityLimiter(math.inf if most is None else most), "turn": limit(most)}
