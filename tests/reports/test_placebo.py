@@ -59,7 +59,7 @@ def test_a_method_that_returns_the_start_gains_exactly_nothing():
 
 def test_a_twin_of_the_method_spends_as_much_although_caches_are_on():
     twin = replace(presets.semantic(), name="twin")
-    found, _ = compared(how={"arms": [twin]}, lm={"cache": True})
+    found, _ = compared(how={"arms": [twin]}, lm={"cache": True}, num_threads=1)  # which call meets the budget
     own, other = found.arms
     assert [one.calls for one in own.spent] == [one.calls for one in other.spent]
     assert own.scores == other.scores and not any(one.cached for one in (*own.spent, *other.spent))
