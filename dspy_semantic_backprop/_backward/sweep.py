@@ -17,7 +17,7 @@ from .._session.session import Session
 from .deliver import Deliver
 from .gradient import Backward, Collect, Direction, TextGradient
 from .propagate import propagate
-from .seed import seed as seed_messages
+from .seed import seed_messages
 
 logger = logging.getLogger("dspy_semantic_backprop")
 

@@ -158,7 +158,7 @@ def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
     told: list[Remark] = []
     feedback: list[Remark] = []
     for lesson in lessons:
-        for message in lesson.gradient.wishes:
+        for message in lesson.gradient.change_requests:
             kind = feedback if message.sender == OUTPUT else told
             kind.append(Remark(message.value.change, lesson.example_id))
         own = lesson.gradient.own
