@@ -24,7 +24,8 @@ from ._errors import (
     SetupError,
     TooManyFailures,
 )
-from ._graph.graph import ComputationGraph, Edge, End
+from ._graph.edges import Edge, End
+from ._graph.graph import ComputationGraph
 from ._graph.program_graph import ProgramGraph
 from ._graph.trace import OUTPUT, Call
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace

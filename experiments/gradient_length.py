@@ -28,7 +28,8 @@ from dspy_semantic_backprop._backward.gradient import Direction, Message
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.semantic import Semantic
 from dspy_semantic_backprop._backward.text import estimate_tokens
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.edges import Edge, End
+from dspy_semantic_backprop._graph.graph import ComputationGraph
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose

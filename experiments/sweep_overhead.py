@@ -30,7 +30,8 @@ from dspy_semantic_backprop._backward.gradient import Direction, Message, Readin
 from dspy_semantic_backprop._backward.propagate import propagate
 from dspy_semantic_backprop._backward.question import InputOrigins, Question, QuestionForm
 from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End
+from dspy_semantic_backprop._graph.edges import Edge, End
+from dspy_semantic_backprop._graph.graph import ComputationGraph
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 
 WIDTH = 4

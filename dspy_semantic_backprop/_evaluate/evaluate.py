@@ -14,11 +14,12 @@ import dspy
 
 from .._concurrency import gather, in_thread
 from .._errors import MetricError, TooManyFailures
-from .._graph.evidence.values.edges import recover
+from .._graph.evidence.code.from_code import FromCode, Slices
+from .._graph.evidence.combine import suggest
 from .._graph.graph import ComputationGraph
 from .._graph.record.capture import capture
-from .._graph.record.names import UNNAMED, Codes, Names
-from .._graph.record.values import describe
+from .._graph.record.predictor_names import UNNAMED, Names
+from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Trace
 from .._session.budget import Purpose
 from .._session.journal import digest_of, plain
@@ -41,7 +42,7 @@ class Evaluator:
         failure_score: The score of an execution in which the program itself failed, in metric points.
         limits: How long to wait, and how many examples may be missing.
         on_outcome: Called with each outcome as it comes.
-        codes: What the code of the program says; all programs that are evaluated are copies of one.
+        slices: What the code of the program says; all programs that are evaluated are copies of one.
         kinds: What the metric returned, by kind, how often; see `Grade`.
     """
 
@@ -51,7 +52,7 @@ class Evaluator:
     failure_score: float = 0.0
     limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
-    codes: Codes = field(default_factory=dict, repr=False)
+    slices: Slices = field(default_factory=dict, repr=False)
     kinds: Counter[str] = field(default_factory=Counter)
 
     async def __call__(
@@ -82,7 +83,7 @@ class Evaluator:
             ModelUnavailable: If the provider never will answer.
             BudgetSpent: If the budget does not last.
         """
-        one = _Execution(self, program, Names(program, self.codes), purpose, where, reuse)
+        one = _Execution(self, program, Names(program), purpose, where, reuse)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
         return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
@@ -195,6 +196,11 @@ class _Execution:
     where: str
     reuse: Reuse | None
 
+    @functools.cached_property
+    def code(self) -> FromCode:
+        """What the program's code says of its executions."""
+        return FromCode(self.program, self.names, self.evaluator.slices)
+
     async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
         example_id, example = numbered
         evaluator = self.evaluator
@@ -240,7 +246,7 @@ class _Execution:
         where: str,
     ) -> Scored:
         evaluator, (example_id, example) = self.evaluator, numbered
-        graph = recover(trace)
+        graph = suggest(trace, self.code)
         if raised is not None:
             grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
         else:

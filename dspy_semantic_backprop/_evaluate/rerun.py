@@ -19,22 +19,22 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from .._errors import CapReached, Stop
-from .._graph.evidence.replay.align import Plan, alike
-from .._graph.evidence.replay.copying.effects import EffectRefused, permitted
-from .._graph.evidence.replay.copying.replica import replicate
-from .._graph.evidence.replay.probe import Pristine
+from .._graph.evidence.replay.isolation.effects import EffectRefused, permitted
+from .._graph.evidence.replay.isolation.replica import replicate
+from .._graph.evidence.replay.likeness import alike
+from .._graph.evidence.replay.pristine import Pristine
 from .._graph.evidence.replay.replay import (
     Diverged,
+    Replay,
     ReplayAdapter,
-    Session,
     call_program,
-    current_session,
+    current_replay,
     given,
     tools_in,
 )
-from .._graph.record.names import Names
+from .._graph.record.predictor_names import Names
 from .._graph.record.recorder import asked_lm, asked_tool
-from .._graph.record.values import describe, snapshot
+from .._graph.record.snapshots import describe, snapshot
 from .._graph.trace import Call, Trace
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
@@ -105,7 +105,7 @@ async def rerun(
 
 
 async def _run(
-    program: Any, session: _Session, allow_effects: bool, limiter: anyio.CapacityLimiter | None, seconds: float
+    program: Any, session: _Rerun, allow_effects: bool, limiter: anyio.CapacityLimiter | None, seconds: float
 ) -> tuple[Any, BaseException | None]:
     inputs = {name: snapshot(value) for name, value in session.trace.inputs.items()}
     default = dspy.settings.lm
@@ -127,7 +127,7 @@ async def _run(
         return None, error
 
 
-def _problem(session: _Session, error: BaseException | None, failures: list[Exception]) -> str:
+def _problem(session: _Rerun, error: BaseException | None, failures: list[Exception]) -> str:
     unreached = sorted(session.changed_calls - session.answered)
     if isinstance(error, Stop):
         return str(error)
@@ -140,13 +140,13 @@ def _problem(session: _Session, error: BaseException | None, failures: list[Exce
     return ""
 
 
-class _Session(Session):
+class _Rerun(Replay):
     """The state of one rerun: what was changed, what was asked live. Thread-safe."""
 
     def __init__(
         self, trace: Trace, names: Names, changes: Mapping[tuple[str, str], Any], adapter: Any, ledger: Ledger
     ) -> None:
-        super().__init__(trace, names, None, Plan())
+        super().__init__(trace, names)
         self.adapter = adapter
         self.ledger = ledger
         self.replaced: dict[str, dict[str, Any]] = {}
@@ -194,7 +194,7 @@ class _Adapter(ReplayAdapter):
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record, or ask."""
-        session = current_session()
+        session = current_replay()
         answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
         if answers is not None:
             return answers
@@ -203,7 +203,7 @@ class _Adapter(ReplayAdapter):
 
     async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record, or ask."""
-        session = current_session()
+        session = current_replay()
         answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
         if answers is not None:
             return answers
@@ -211,7 +211,7 @@ class _Adapter(ReplayAdapter):
             return await session.adapter.acall(_live(lm, session), lm_kwargs, signature, demos, inputs)
 
 
-def _live(lm: Any, session: _Session) -> Any:
+def _live(lm: Any, session: _Rerun) -> Any:
     return lm.inner if isinstance(lm, _RecordedLM) else metered(lm, session.ledger)
 
 
@@ -250,7 +250,7 @@ class _RecordedLM(dspy.BaseLM):
         callers = dspy.settings.caller_modules
         if callers and isinstance(callers[-1], dspy.Predict):
             raise Diverged("a predictor has an adapter of its own, which the record cannot answer")
-        session = current_session()
+        session = current_replay()
         known = session.known("lm", asked_lm(prompt, messages))
         if not known:
             session.live.append("lm")
@@ -271,9 +271,9 @@ def _prepared(
     changes: Mapping[tuple[str, str], Any],
     ledger: Ledger,
     allow_effects: bool,
-) -> tuple[_Session, Any]:
+) -> tuple[_Rerun, Any]:
     program = replicate(pristine.program).program
-    session = _Session(trace, Names(program), changes, dspy.settings.adapter or dspy.ChatAdapter(), ledger)
+    session = _Rerun(trace, Names(program), changes, dspy.settings.adapter or dspy.ChatAdapter(), ledger)
     install(program, ledger)
     for _, module in program.named_sub_modules():
         for name, value in list(vars(module).items()):
@@ -284,7 +284,7 @@ def _prepared(
     return session, program
 
 
-def _tool(session: _Session, name: str, function: Any, allow_effects: bool) -> Any:
+def _tool(session: _Rerun, name: str, function: Any, allow_effects: bool) -> Any:
     def answer(**arguments: Any) -> Any:
         known = session.known(name, asked_tool(arguments))
         if known:

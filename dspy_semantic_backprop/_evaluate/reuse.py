@@ -31,8 +31,8 @@ from typing import Any
 
 import dspy
 
-from .._graph.record.names import UNNAMED
-from .._graph.record.usage import CURRENT
+from .._graph.record.predictor_names import UNNAMED
+from .._graph.record.tokens import CURRENT
 from .._session.journal import Answered
 from .outcome import Scored
 

@@ -11,9 +11,11 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from .._errors import ProgramError
-from .._graph.evidence.replay.probe import Pristine, Probe, prove
-from .._graph.graph import ComputationGraph, Edge, edge_from_dict, edge_to_dict
-from .._graph.record.values import describe
+from .._graph.edges import EDGES, Edge
+from .._graph.evidence.combine import prove
+from .._graph.evidence.replay.pristine import Pristine, Probe
+from .._graph.graph import ComputationGraph
+from .._graph.record.snapshots import describe
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
@@ -157,14 +159,14 @@ class Student:
     async def _proved_edges(self, outcome: Scored, pristine: Pristine | str) -> tuple[Edge, ...]:
         # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
         journal, graph = self.session.journal, outcome.graph
-        key = digest_of(["edges", [call.id for call in graph], list(map(edge_to_dict, graph.edges))]) if journal else ""
+        key = digest_of(["edges", [call.id for call in graph], EDGES.dump_python(graph.edges)]) if journal else ""
         known = journal.take(key) if journal else None
         if known is not None:
-            return tuple(map(edge_from_dict, known))
+            return EDGES.validate_python(known)
         proved = await prove(graph, outcome.trace, pristine, self.probe)
         for warning in proved.warnings:
             self.session.warn(warning)
-        journal.keep("edges", key, list(map(edge_to_dict, proved.edges)))
+        journal.keep("edges", key, EDGES.dump_python(proved.edges, mode="json"))
         return proved.edges
 
 

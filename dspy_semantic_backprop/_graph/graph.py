@@ -5,40 +5,21 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Any
 
-from .trace import OUTPUT, Call, Field
+import pydantic
 
-Kind = Literal["data", "control", "inferred"]
+from .draw.languages import Drawn
+from .draw.picture import DETAIL, TIP, TITLE, Box, Picture, Reading, arrows, line
+from .edges import EDGES, Edge
+from .trace import OUTPUT, REASONING, Call
 
+MOST_CALLS = 200
+"""More calls than this are unreadable; the picture shows the first ones and says so."""
 
-@dataclass(frozen=True)
-class End:
-    """One end of an edge: a field of a call; the returned prediction is the call "output"."""
-
-    call: str
-    field: str | None
-
-
-@dataclass(frozen=True)
-class Edge:
-    """An output field that reached an input field.
-
-    Args:
-        source: The call and the output field that was read.
-        target: The call and the input field that read it.
-        kind: data, control or inferred (a guess).
-        known_by: The evidence: identity, containment, code, order; replay where it was proved.
-        confidence: How sure that is, 0 to 1.
-    """
-
-    source: End
-    target: End
-    kind: Kind
-    known_by: str
-    confidence: float
+_CALLS = pydantic.TypeAdapter(tuple[Call, ...])
 
 
 @dataclass(frozen=True)
@@ -64,7 +45,7 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class ComputationGraph:
+class ComputationGraph(Drawn):
     """Calls as nodes, and which output field reached which input field.
 
     Args:
@@ -91,7 +72,7 @@ class ComputationGraph:
         for edge in self.edges:
             for name in (edge.source.call, edge.target.call):
                 if name not in known and (name != OUTPUT or name == edge.source.call):
-                    raise ValueError(f"an edge names {name!r}, which the graph does not have: {_arrow(edge)}")
+                    raise ValueError(f"an edge names {name!r}, which the graph does not have: {edge}")
 
     def __getitem__(self, call_id: str) -> Call:
         return self._by_id[call_id]
@@ -191,37 +172,52 @@ class ComputationGraph:
         for wave, names in enumerate(self.waves):
             for name in names:
                 lines.append(f"  wave {wave}  {name}" + (f"  FAILED: {self[name].error}" if self[name].error else ""))
-                lines += [f"      {_arrow(edge)}" for edge in self._into[name]]
+                lines += [f"      {edge}" for edge in self._into[name]]
         lines.append(f"  returned  ({', '.join(self.output)})" + (f"  FAILED: {self.error}" if self.error else ""))
-        lines += [f"      {_arrow(edge)}" for edge in self._into[OUTPUT]]
+        lines += [f"      {edge}" for edge in self._into[OUTPUT]]
         return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
 
-    def to_mermaid(self) -> str:
-        """The graph as a Mermaid flowchart."""
-        from .draw.languages import mermaid
+    def given(self) -> Iterator[tuple[str, str, str]]:
+        """Which inputs of the program reached a call as they are.
 
-        return mermaid(self)
+        An input that an edge accounts for came from another call, however equal it is to an input of the program.
 
-    def to_dot(self) -> str:
-        """The graph in Graphviz's language."""
-        from .draw.languages import dot
-
-        return dot(self)
-
-    def to_svg(self) -> str:
-        """The graph as a drawing.
-
-        Raises:
-            ImportError: If the layout library of the extra `drawing` is not installed.
+        Yields:
+            The program's input, the call's id, the call's input field; by call, each pair of fields once.
         """
-        from .draw.languages import svg
+        for call in self.calls:
+            for name, value in self.own_inputs(call.id).items():
+                for known, original in self.inputs.items():
+                    if original is not None and _same(value, original):
+                        yield known, call.id, name
 
-        return svg(self)
+    def picture(self) -> Picture:
+        """The boxes and arrows of a drawing; of more than `MOST_CALLS` calls, the first ones, with a note on it."""
+        shown = self.calls[:MOST_CALLS]
+        repeated = {call.predictor for call in self.calls if call.index > 0}
+        inputs = [Box("inputs", _short(self.inputs, len(self.inputs) > 1), "end", _all(self.inputs))]
+        boxes = [*(inputs if self.inputs else []), *(_box(call, call.predictor in repeated) for call in shown)]
+        names = [*(["inputs"] if self.inputs else []), *(call.id for call in shown), OUTPUT]
+        place = {name: at for at, name in enumerate(names)}
+        readings = [
+            Reading(0, place[call_id], name, read_as, "given")
+            for name, call_id, read_as in self.given()
+            if call_id in place
+        ]
+        readings += [
+            Reading(
+                place[edge.source.call], place[edge.target.call], edge.source.field or "?", edge.target.field, edge.kind
+            )
+            for edge in self.edges
+            if edge.source.call in place and edge.target.call in place
+        ]
+        note = [f"the first {len(shown)} of {len(self.calls)} calls"] if len(shown) < len(self.calls) else []
+        return Picture((*boxes, self._returned()), arrows(names, readings), tuple(note))
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .draw.languages import mimebundle
-
-        return mimebundle(self)
+    def _returned(self) -> Box:
+        if self.error is not None:
+            return Box("returned", line(self.error.split(":")[0], DETAIL), "failed", line(self.error, TIP))
+        return Box("returned", _short(self.output), "end", _all(self.output))
 
     def to_dict(self) -> dict[str, Any]:
         """The graph as JSON values: `calls`, `edges`, `inputs`, `output`, `error`, `warnings`.
@@ -230,7 +226,7 @@ class ComputationGraph:
         """
         return {
             "calls": [_call_to_dict(call) for call in self.calls],
-            "edges": [edge_to_dict(edge) for edge in self.edges],
+            "edges": [asdict(edge) for edge in self.edges],
             "inputs": jsonable(self.inputs),
             "output": jsonable(self.output),
             "error": self.error,
@@ -243,11 +239,11 @@ class ComputationGraph:
 
         Raises:
             KeyError: If a part is missing.
-            ValueError: If an edge names a call that is not there.
+            ValueError: If a part is not what `to_dict` makes of it, or an edge names a call that is not there.
         """
         return cls(
-            calls=tuple(_call_from_dict(call) for call in state["calls"]),
-            edges=tuple(edge_from_dict(edge) for edge in state["edges"]),
+            calls=_CALLS.validate_python(state["calls"]),
+            edges=EDGES.validate_python(state["edges"]),
             inputs=state["inputs"],
             output=state["output"],
             error=state["error"],
@@ -268,36 +264,36 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _arrow(edge: Edge) -> str:
-    source = f"{edge.source.call}.{edge.source.field}"
-    sure = "" if edge.confidence >= 1 else f", {edge.confidence:.0%} sure"
-    return f"<- {source} as {edge.target.field or 'control'} ({edge.kind}, {edge.known_by}{sure})"
-
-
 def _call_to_dict(call: Call) -> dict[str, Any]:
     record = {name: getattr(call, name) for name in ("id", "predictor", "index", "instruction")}
     record |= {"inputs": jsonable(call.inputs), "outputs": jsonable(call.outputs)}
-    record |= {name: [vars(one) for one in getattr(call, name)] for name in ("input_fields", "output_fields")}
+    record |= {name: [asdict(one) for one in getattr(call, name)] for name in ("input_fields", "output_fields")}
     record |= {name: getattr(call, name) for name in ("started", "ended", "error", "seconds")}
     return record | {"demos": jsonable(call.demos), "usage": dict(call.usage)}
 
 
-def _call_from_dict(state: Mapping[str, Any]) -> Call:
-    fields = {name: tuple(Field(**one) for one in state[name]) for name in ("input_fields", "output_fields")}
-    return Call(**{**state, **fields, "demos": tuple(state["demos"])})
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str) and one == other
+    # Arrays and tables answer `==` with an array; their text answers with a boolean.
+    return type(one) is type(other) and repr(one) == repr(other)
 
 
-def edge_to_dict(edge: Edge) -> dict[str, Any]:
-    """An edge as JSON values."""
-    ends = {"source": vars(edge.source), "target": vars(edge.target)}
-    return ends | {"kind": edge.kind, "known_by": edge.known_by, "confidence": edge.confidence}
+def _box(call: Call, repeated: bool) -> Box:
+    title = line(f"{call.predictor}[{call.index}]" if repeated else call.predictor, TITLE) or "?"
+    if call.error is not None:
+        return Box(title, line(call.error.split(":")[0], DETAIL), "failed", line(f"{call.id}: {call.error}", TIP))
+    return Box(title, _short(call.outputs), "plain", line(f"{call.id}: {_all(call.outputs)}", TIP))
 
 
-def edge_from_dict(state: Mapping[str, Any]) -> Edge:
-    """The inverse of `edge_to_dict`.
+def _short(values: Mapping[str, Any], names_only: bool = False) -> str:
+    if names_only:
+        return line(", ".join(values), DETAIL)
+    telling = [value for name, value in values.items() if name not in REASONING] or list(values.values())
+    return line(telling[0], DETAIL) if telling else ""
 
-    Raises:
-        KeyError: If a part is missing.
-    """
-    ends = {"source": End(**state["source"]), "target": End(**state["target"])}
-    return Edge(**ends, kind=state["kind"], known_by=state["known_by"], confidence=state["confidence"])
+
+def _all(values: Mapping[str, Any]) -> str:
+    return line("; ".join(f"{name} = {line(value, 100)}" for name, value in values.items()), TIP)

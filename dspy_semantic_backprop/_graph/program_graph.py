@@ -1,17 +1,19 @@
-"""Many executions of one program -> one graph of its predictors: what is usual, what never happens."""
+"""The graph of a program's predictors over many executions: what is usual, what never happens."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .graph import ComputationGraph, Kind, jsonable
-from .trace import OUTPUT, Call
+import pydantic
 
-REASONING = frozenset({"reasoning", "rationale"})
-"""Output fields that are written to think with; that nobody reads them is no finding."""
+from .._terminal import COLUMNS, columns, fitted
+from .draw.languages import Drawn
+from .draw.picture import TIP, TITLE, Box, Picture, Reading, arrows, line
+from .edges import Kind
+from .graph import jsonable
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class ProgramGraph:
+class ProgramGraph(Drawn):
     """Predictors as nodes, and in how many examples which output field reached which input field.
 
     Args:
@@ -121,195 +123,94 @@ class ProgramGraph:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError: If a part is missing.
-            TypeError: If a part has a field that is unknown.
+            ValueError: If a part is not what `to_dict` makes of it.
         """
-        return cls(
-            examples=state["examples"],
-            raised=state["raised"],
-            nodes=tuple(ProgramNode(**node) for node in state["nodes"]),
-            edges=tuple(ProgramEdge(**edge) for edge in state["edges"]),
-            given=tuple(ProgramEdge(**edge) for edge in state["given"]),
-            branches=tuple(
-                Branch(**{**branch, "deciders": tuple((name, out) for name, out in branch["deciders"])})
-                for branch in state["branches"]
-            ),
-            never_reached=tuple(state["never_reached"]),
-            dead_outputs=tuple((name, out) for name, out in state["dead_outputs"]),
-            dead_reasoning=tuple((name, out) for name, out in state["dead_reasoning"]),
-            warnings=dict(state["warnings"]),
-        )
+        return _ADAPTER.validate_python(state)
 
     def __str__(self) -> str:
-        from .draw.program_text import program_text
+        head = f"ProgramGraph: {self.examples} examples, {len(self.nodes)} predictors, {len(self.edges)} edges"
+        lines = [head + (f"; raised in {self.raised}" if self.raised else "")]
+        lines += _predictors(self)
+        lines += _edges([*self.given, *self.edges])
+        for branch in self.branches:
+            why = ", ".join(f"{name}.{out}" for name, out in branch.deciders)
+            text = f"{branch.predictor} in {branch.share:.0%} of the examples" + (f", decided by {why}" if why else "")
+            lines += _listed("conditional", [text])
+        lines += _listed("never reached", self.never_reached)
+        lines += _listed("read by nobody", (f"{name}.{out}" for name, out in self.dead_outputs))
+        lines += _listed("read by nobody (reasoning)", (f"{name}.{out}" for name, out in self.dead_reasoning))
+        for text, count in self.warnings.items():
+            lines += _listed("warning", [text + (f" ({count} examples)" if count > 1 else "")])
+        return "\n".join(lines)
 
-        return program_text(self)
-
-    def to_mermaid(self) -> str:
-        """The graph as a Mermaid flowchart."""
-        from .draw.languages import mermaid
-
-        return mermaid(self)
-
-    def to_dot(self) -> str:
-        """The graph in Graphviz's language."""
-        from .draw.languages import dot
-
-        return dot(self)
-
-    def to_svg(self) -> str:
-        """The graph as a picture.
-
-        Raises:
-            ImportError: If the extra `drawing` is not installed.
-        """
-        from .draw.languages import svg
-
-        return svg(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .draw.languages import mimebundle
-
-        return mimebundle(self)
-
-
-def aggregate(graphs: Sequence[ComputationGraph], predictors: Sequence[str]) -> ProgramGraph:
-    """Put the executions of one program together.
-
-    Args:
-        graphs: One graph per example.
-        predictors: The program's predictors, in the order of `named_predictors()`.
-
-    Returns:
-        The graph of the program; without examples, only its predictors.
-
-    Raises:
-        graphlib.CycleError: If the edges of a graph form a cycle.
-    """
-    nodes = tuple(_nodes(graphs, predictors))
-    edges = _edges(graphs, [node.predictor for node in nodes])
-    dead = list(_unread(graphs, edges, nodes))
-    return ProgramGraph(
-        examples=len(graphs),
-        raised=sum(graph.error is not None for graph in graphs),
-        nodes=nodes,
-        edges=tuple(edge for edge in edges if edge.source is not None),
-        given=tuple(edge for edge in edges if edge.source is None),
-        branches=tuple(_branches(nodes, edges, len(graphs))),
-        never_reached=tuple(node.predictor for node in nodes if not node.examples),
-        dead_outputs=tuple(one for one in dead if one[1] not in REASONING),
-        dead_reasoning=tuple(one for one in dead if one[1] in REASONING),
-        warnings=dict(Counter(text for graph in graphs for text in dict.fromkeys(graph.warnings)).most_common()),
-    )
+    def picture(self) -> Picture:
+        """The boxes and arrows of a drawing."""
+        nodes = sorted((node for node in self.nodes if node.examples), key=lambda node: node.depth)
+        nodes += [node for node in self.nodes if not node.examples]
+        boxes = [Box("inputs", tone="end")] if self.given else []
+        place: dict[str | None, int] = {node.predictor: at for at, node in enumerate(nodes, len(boxes))}
+        boxes += [_box(node, self.examples) for node in nodes]
+        boxes.append(Box("returned", f"raised in {self.raised}" if self.raised else "", "end"))
+        readings = [
+            Reading(
+                source=0 if edge.source is None else place[edge.source],
+                target=len(boxes) - 1 if edge.target is None else place[edge.target],
+                name=edge.source_field or "?",
+                read_as=edge.target_field,
+                kind="given" if edge.source is None else edge.kind,
+                share=edge.share,
+            )
+            for edge in (*self.given, *self.edges)
+        ]
+        names = [box.title for box in boxes]
+        return Picture(tuple(boxes), arrows(names, readings), (f"{self.examples} examples",))
 
 
-def given(graph: ComputationGraph) -> Iterator[tuple[str, str, str]]:
-    """Which inputs of the program reached a call as they are.
-
-    An input that an edge accounts for came from another call, however equal it is to an input of the program.
-
-    Args:
-        graph: One execution.
-
-    Yields:
-        The program's input, the call's id, the call's input field; by call, each pair of fields once.
-    """
-    for call in graph.calls:
-        for name, value in graph.own_inputs(call.id).items():
-            for known, original in graph.inputs.items():
-                if original is not None and _same(value, original):
-                    yield known, call.id, name
+def _predictors(graph: ProgramGraph) -> Iterator[str]:
+    width = min(40, max([1, *(columns(node.predictor) for node in graph.nodes)]))
+    for node in graph.nodes:
+        yield f"  {fitted(node.predictor, width)}  {_counts(node, graph.examples)}"
 
 
-def _same(one: Any, other: Any) -> bool:
-    if one is other:
-        return True
-    if isinstance(one, str) or isinstance(other, str):
-        return isinstance(one, str) and isinstance(other, str) and one == other
-    # Arrays and tables answer `==` with an array; their text answers with a boolean.
-    return type(one) is type(other) and repr(one) == repr(other)
+def _counts(node: ProgramNode, examples: int) -> str:
+    if not node.examples:
+        return "never reached"
+    reach = "" if node.examples == examples else f"in {node.examples}/{examples}, "
+    calls = f"{node.fewest}" if node.fewest == node.most else f"{node.fewest} to {node.most}, mean {node.mean:.1f}"
+    text = f"{reach}{calls} {'call' if calls == '1' else 'calls'} each"
+    return text + (f", {node.failures} failed" if node.failures else "")
 
 
-def _nodes(graphs: Sequence[ComputationGraph], predictors: Sequence[str]) -> Iterator[ProgramNode]:
-    called = [call.predictor for graph in graphs for call in graph.calls]
-    for name in dict.fromkeys([*predictors, *called]):
-        calls, depths, failures = [], [], 0
-        for graph in graphs:
-            own = [call for call in graph.calls if call.predictor == name]
-            failures += sum(call.error is not None for call in own)
-            if own:
-                calls.append(len(own))
-                depths.append(_first_wave(graph, {call.id for call in own}))
-        if calls:
-            depth = round(sum(depths) / len(depths), 3)
-            yield ProgramNode(name, len(calls), sum(calls), min(calls), max(calls), failures, depth)
-        else:
-            yield ProgramNode(name)
-
-
-def _first_wave(graph: ComputationGraph, calls: set[str]) -> int:
-    return next(depth for depth, names in enumerate(graph.waves) if not calls.isdisjoint(names))
-
-
-_Ends = tuple[str | None, str | None, str | None, str | None, Kind]
-
-
-def _occurrences(graph: ComputationGraph) -> Iterator[tuple[_Ends, float]]:
-    for name, call_id, read_as in given(graph):
-        yield (None, name, graph[call_id].predictor, read_as, "data"), 1.0
-    for edge in graph.edges:
-        target = None if edge.target.call == OUTPUT else graph[edge.target.call].predictor
-        source = graph[edge.source.call].predictor
-        yield (source, edge.source.field, target, edge.target.field, edge.kind), edge.confidence
-
-
-def _edges(graphs: Sequence[ComputationGraph], order: Sequence[str]) -> list[ProgramEdge]:
-    sure: dict[_Ends, list[float]] = {}
-    examples: Counter[_Ends] = Counter()
-    for graph in graphs:
-        seen = list(_occurrences(graph))
-        examples.update({ends for ends, _ in seen})
-        for ends, confidence in seen:
-            sure.setdefault(ends, []).append(confidence)
-    rank: dict[str | None, int] = {name: at for at, name in enumerate(order)}
-    after = len(rank)
-
-    def place(ends: _Ends) -> tuple[int, int, str, str, str]:
-        source, source_field, target, target_field, kind = ends
-        return rank.get(source, -1), rank.get(target, after), source_field or "", target_field or "", kind
-
-    return [
-        ProgramEdge(*ends, examples[ends], examples[ends] / len(graphs), round(sum(sure[ends]) / len(sure[ends]), 6))
-        for ends in sorted(sure, key=place)
-    ]
-
-
-def _unread(
-    graphs: Sequence[ComputationGraph], edges: Sequence[ProgramEdge], nodes: Sequence[ProgramNode]
-) -> Iterator[tuple[str, str]]:
-    read = {(edge.source, edge.source_field) for edge in edges}
-    written: dict[str, dict[str, None]] = {node.predictor: {} for node in nodes}
-    for graph in graphs:
-        for call in graph.calls:
-            written[call.predictor].update(_written(call))
-    for predictor, fields in written.items():
-        # An edge without a field says that the predictor was read, not what of it: nothing can be called dead.
-        if (predictor, None) not in read:
-            yield from ((predictor, name) for name in fields if (predictor, name) not in read)
-
-
-def _written(call: Call) -> dict[str, None]:
-    if call.error is not None:
-        return {}
-    return dict.fromkeys([*(declared.name for declared in call.output_fields), *call.outputs])
-
-
-def _branches(nodes: Sequence[ProgramNode], edges: Sequence[ProgramEdge], examples: int) -> Iterator[Branch]:
-    deciders: dict[str | None, list[tuple[str, str]]] = {}
+def _edges(edges: Iterable[ProgramEdge]) -> Iterator[str]:
+    rows: dict[tuple[str, str], list[str]] = {}
     for edge in edges:
-        if edge.kind == "control" and edge.source is not None:
-            deciders.setdefault(edge.target, []).append((edge.source, edge.source_field or ""))
-    for node in nodes:
-        deciding = tuple(dict.fromkeys(deciders.get(node.predictor, ())))
-        if deciding or 0 < node.examples < examples:
-            yield Branch(node.predictor, node.examples, node.examples / examples, deciding)
+        sure = "" if edge.confidence >= 1 else f" ({edge.confidence:.0%} sure)"
+        source = f"{'inputs' if edge.source is None else edge.source}.{edge.source_field or '?'}"
+        name = "returned" if edge.target is None else edge.target
+        target = f"{name}.{edge.target_field}" if edge.target_field else f"{name} (decides)"
+        rows.setdefault((f"{edge.kind:8} {edge.share:4.0%}{sure}", source), []).append(target)
+    for (what, source), targets in rows.items():
+        text = f"{what}  {' '.join(source.split())} -> {', '.join(targets)}"
+        yield from textwrap.wrap(text, COLUMNS, initial_indent="    ", subsequent_indent=" " * 19)
+
+
+def _listed(title: str, items: Iterable[str]) -> list[str]:
+    text = ", ".join(items)
+    return textwrap.wrap(f"{title}: {text}", COLUMNS, initial_indent="  ", subsequent_indent="    ") if text else []
+
+
+def _box(node: ProgramNode, examples: int) -> Box:
+    title = line(node.predictor, TITLE) or "?"
+    if not node.examples:
+        return Box(title, "never reached", "absent", title)
+    parts = [] if node.examples == examples else [f"in {node.examples / examples:.0%}"]
+    if node.most > 1:
+        parts.append(f"{node.fewest}-{node.most} calls" if node.fewest < node.most else f"{node.most} calls")
+    if node.failures:
+        parts.append(f"{node.failures} failed")
+    tip = f"{node.predictor}: in {node.examples} of {examples} examples, {node.calls} calls, {node.failures} failed"
+    # One failure among many calls is a number; a predictor that mostly fails is a finding.
+    return Box(title, ", ".join(parts), "failed" if 2 * node.failures > node.calls else "plain", line(tip, TIP))
+
+
+_ADAPTER = pydantic.TypeAdapter(ProgramGraph)

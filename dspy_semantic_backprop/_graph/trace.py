@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .portable import portable
 
-if TYPE_CHECKING:
-    from .evidence.code.program_slice import ProgramCode
-    from .evidence.code.sites import Position
-
+Position = tuple[str, int, int, int, int]
+"""File, first line, first column, last line, last column; -1 where the interpreter keeps no columns."""
 OUTPUT = "output"
 """The id under which the returned prediction stands where a call's id is expected."""
+REASONING = frozenset({"reasoning", "rationale"})
+"""Output fields that are written to think with; that nobody reads them is no finding."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,6 @@ class Trace:
         effects: What the program did to the world outside of its calls (files, sockets, processes), in words.
         reads: Which output was looked at when: (position in the order of starts and ends, call id, field).
         ways: Call id -> where in the program's own code it was made: the positions of the stack's frames.
-        code: What the program's code says about its data flow; None where there is no source to read.
         live: The very objects that passed, by (call id, field): `("inputs" | "outputs", call, field)`.
             Kept alive so that identity can be compared; a failed call's exception is its output "".
         answers: Call id -> what whoever had the program recorded noted of a language model's answers in it, in order;
@@ -144,13 +143,12 @@ class Trace:
     effects: tuple[str, ...] = ()
     reads: tuple[tuple[int, str, str], ...] = ()
     ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
-    code: ProgramCode | None = field(default=None, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Live objects and code stay here: the graph is made of them before. A replay raises a call's exception again.
+        # Live objects stay here: the graph is made of them before. A replay raises a call's exception again.
         raised = {key: error for key, error in self.live.items() if key[0] == "outputs" and not key[2]}
-        state = {**vars(self), "live": raised, "constants": (), "code": None}
+        state = {**vars(self), "live": raised, "constants": ()}
         return {name: portable(value) for name, value in state.items()}

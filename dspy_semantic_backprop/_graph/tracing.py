@@ -11,13 +11,16 @@ import dspy
 
 from .._concurrency import run_sync
 from .._errors import SetupError
-from .evidence.replay.probe import Pristine, Probe, prove
-from .evidence.values.edges import recover
+from .aggregate import aggregate
+from .evidence.code.from_code import FromCode
+from .evidence.combine import prove, suggest
+from .evidence.evidence import Evidence
+from .evidence.replay.pristine import Pristine, Probe
 from .graph import ComputationGraph
-from .program_graph import ProgramGraph, aggregate
+from .program_graph import ProgramGraph
 from .record.capture import capture
-from .record.names import Names
-from .record.values import describe
+from .record.predictor_names import Names
+from .record.snapshots import describe
 from .trace import Trace
 
 
@@ -53,13 +56,14 @@ async def atrace(
         raise SetupError(f"probe must be one of {', '.join(get_args(Probe))}, not {probe!r}")
     inputs = _inputs(program, example)
     pristine = Pristine.of(program, inputs.values()) if probe != "never" else ""
-    _, _, record = await capture(program, inputs, names=Names(program), limiter=anyio.CapacityLimiter(1))
-    return await prove(_suggested(record), record, pristine, probe)
+    names = Names(program)
+    _, _, record = await capture(program, inputs, names=names, limiter=anyio.CapacityLimiter(1))
+    return await prove(_suggested(record, FromCode(program, names)), record, pristine, probe)
 
 
-def _suggested(record: Trace) -> ComputationGraph:
+def _suggested(record: Trace, code: Evidence) -> ComputationGraph:
     try:
-        return recover(record)
+        return suggest(record, code)
     except Exception as error:  # noqa: BLE001 - values have code of their own, and the run is paid for
         warning = f"no edges are suggested: looking at the values raised {describe(error)[:200]}"
         graph = ComputationGraph(record.calls, (), record.inputs, record.output, record.error)

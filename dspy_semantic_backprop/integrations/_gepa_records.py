@@ -17,7 +17,7 @@ from typing import Any
 import dspy
 
 from .._backward.gradient import Direction, Message, TextGradient
-from .._graph.record.values import declaration
+from .._graph.record.snapshots import declaration
 from .._graph.trace import OUTPUT, Call
 from .._propose.lessons import Lesson
 

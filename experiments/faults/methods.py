@@ -21,8 +21,10 @@ from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored, scored
-from dspy_semantic_backprop._graph.evidence.replay.probe import Pristine, prove
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, jsonable
+from dspy_semantic_backprop._graph.edges import Edge
+from dspy_semantic_backprop._graph.evidence.combine import prove
+from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
+from dspy_semantic_backprop._graph.graph import ComputationGraph, jsonable
 from dspy_semantic_backprop._graph.trace import OUTPUT
 from dspy_semantic_backprop._session.budget import Spent
 from dspy_semantic_backprop._session.ledger import Ledger

@@ -19,7 +19,7 @@ from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._evaluate.reuse import Reuse
-from dspy_semantic_backprop._graph.evidence.replay.same import alike
+from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install

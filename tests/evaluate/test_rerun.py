@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop._concurrency import run_sync
 from dspy_semantic_backprop._errors import ModelUnavailable
 from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
-from dspy_semantic_backprop._graph.evidence.replay.probe import Pristine, prove
-from dspy_semantic_backprop._graph.evidence.values.edges import recover
+from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
+from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
 from dspy_semantic_backprop._graph.record.capture import capture
-from dspy_semantic_backprop._graph.record.names import Names
+from dspy_semantic_backprop._graph.record.predictor_names import Names
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop.testing import Faults
@@ -47,7 +47,7 @@ class Recorded:
         limiter = anyio.CapacityLimiter(1)
         install(program, Ledger())
         self.returned, self.error, self.trace = await capture(program, inputs, names=Names(program), limiter=limiter)
-        self.graph = await prove(recover(self.trace), self.trace, self.pristine, "auto")
+        self.graph = await prove(suggest(self.trace), self.trace, self.pristine, "auto")
 
     def again(self, changes, *, caps=None, **how) -> Rerun:
         self.ledger = Ledger(caps or {})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop._evaluate.candidate import write
 from dspy_semantic_backprop._evaluate.outcome import Failed, Scored
-from dspy_semantic_backprop._graph.evidence.replay.same import alike
+from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop.testing import Faults
 from tests.evaluate.reusing import (

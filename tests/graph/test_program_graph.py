@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._graph.graph import ComputationGraph, Edge, End, Kind
-from dspy_semantic_backprop._graph.program_graph import ProgramGraph, ProgramNode, aggregate
+from dspy_semantic_backprop._graph.aggregate import aggregate
+from dspy_semantic_backprop._graph.edges import Edge, End, Kind
+from dspy_semantic_backprop._graph.graph import ComputationGraph
+from dspy_semantic_backprop._graph.program_graph import ProgramGraph, ProgramNode
 from dspy_semantic_backprop._graph.trace import OUTPUT, Call, Field
 
 QUESTION = "What is 6 times 7?"

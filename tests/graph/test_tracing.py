@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import ComputationGraph, SetupError, program_graph, trace
-from dspy_semantic_backprop._graph.evidence.values.edges import recover
+from dspy_semantic_backprop._graph.evidence.combine import suggest
 from dspy_semantic_backprop._graph.record.capture import capture
-from dspy_semantic_backprop._graph.record.names import Names
+from dspy_semantic_backprop._graph.record.predictor_names import Names
 from tests.scripted import served
 
 react: Any = dspy.ReAct
@@ -340,7 +340,7 @@ def test_64_threads_and_100_examples_of_one_program_never_mix():
         records = asyncio.run(run(server))
     for number, (_, error, record) in enumerate(records):
         assert error is None
-        graph = recover(record)
+        graph = suggest(record)
         assert len(graph) == 2
         assert graph["first[0]"].inputs == {"question": f"question {number}"}
         assert f"question {number}" in graph["second[0]"].inputs["hint"]
@@ -383,7 +383,7 @@ def test_bad_arguments_are_refused():
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_text_round_trips_through_json(one, other):
-    from dspy_semantic_backprop._graph.graph import Edge, End
+    from dspy_semantic_backprop._graph.edges import Edge, End
     from dspy_semantic_backprop._graph.trace import Call
 
     calls = tuple(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..graph import ComputationGraph
-from ..program_graph import ProgramGraph
+from ..._terminal import columns
 from .layout import Link, Route, Size, arrange
-from .picture import Arrow, Box, Picture, columns, kinds, picture
+from .picture import Arrow, Box, Picture
 
 
 class _Paint(NamedTuple):
@@ -48,16 +47,38 @@ _HEIGHTS = (28.0, 44.0)
 _LOOP = 26.0
 
 
-def mermaid(graph: ComputationGraph | ProgramGraph) -> str:
-    """A graph as a Mermaid flowchart, as GitHub and JupyterLab render it.
+class Drawn:
+    """What can be drawn; a subclass says which boxes and arrows."""
 
-    Args:
-        graph: One execution, or a program over its examples.
+    def picture(self) -> Picture:
+        """The boxes and arrows."""
+        raise NotImplementedError
 
-    Returns:
-        The text, without a fence.
-    """
-    shown = picture(graph)
+    def to_mermaid(self) -> str:
+        """The graph as a Mermaid flowchart, as GitHub and JupyterLab render it; without a fence."""
+        return mermaid(self.picture())
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language."""
+        return dot(self.picture())
+
+    def to_svg(self) -> str:
+        """The graph as a picture from top to bottom: one SVG element; sizes in pixels.
+
+        Raises:
+            ImportError: If igraph (the extra `drawing`) is not installed.
+        """
+        return svg(self.picture())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        try:
+            return {"text/plain": str(self), "image/svg+xml": self.to_svg()}
+        except ImportError:
+            return {"text/plain": str(self), "text/vnd.mermaid": self.to_mermaid()}
+
+
+def mermaid(shown: Picture) -> str:
+    """A picture as a Mermaid flowchart."""
     lines = ["flowchart TD"]
     for at, box in enumerate(shown.boxes):
         # An element before the second line keeps "1. " or "- " at its start from becoming a list.
@@ -81,16 +102,8 @@ def mermaid(graph: ComputationGraph | ProgramGraph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(graph: ComputationGraph | ProgramGraph) -> str:
-    """A graph in Graphviz's language.
-
-    Args:
-        graph: One execution, or a program over its examples.
-
-    Returns:
-        The text of a digraph.
-    """
-    shown = picture(graph)
+def dot(shown: Picture) -> str:
+    """A picture in Graphviz's language: a digraph."""
     lines = [
         "digraph {",
         '    graph [rankdir=TB, bgcolor=white, fontname="sans-serif", fontsize=10, labelloc=b, '
@@ -113,19 +126,12 @@ def dot(graph: ComputationGraph | ProgramGraph) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def svg(graph: ComputationGraph | ProgramGraph) -> str:
-    """A graph as a picture, from top to bottom.
-
-    Args:
-        graph: One execution, or a program over its examples.
-
-    Returns:
-        The SVG, one element; sizes in pixels.
+def svg(shown: Picture) -> str:
+    """A picture as SVG, laid out from top to bottom.
 
     Raises:
         ImportError: If igraph (the extra `drawing`) is not installed.
     """
-    shown = picture(graph)
     loops = {arrow.source: arrow for arrow in shown.arrows if arrow.source == arrow.target}
     ways = [arrow for arrow in shown.arrows if arrow.source != arrow.target]
     sizes = [_size(box, loops.get(at)) for at, box in enumerate(shown.boxes)]
@@ -158,21 +164,6 @@ def svg(graph: ComputationGraph | ProgramGraph) -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
-
-
-def mimebundle(graph: ComputationGraph | ProgramGraph) -> dict[str, str]:
-    """What a notebook shows: the picture where igraph is there, the Mermaid text where not; and plain text.
-
-    Args:
-        graph: One execution, or a program over its examples.
-
-    Returns:
-        Media type -> content.
-    """
-    try:
-        return {"text/plain": str(graph), "image/svg+xml": svg(graph)}
-    except ImportError:
-        return {"text/plain": str(graph), "text/vnd.mermaid": mermaid(graph)}
 
 
 def _mermaid(text: str) -> str:
@@ -276,12 +267,12 @@ def _loop(arrow: Arrow, size: Size, centre: tuple[float, float]) -> Iterator[str
 
 
 def _footer_texts(shown: Picture) -> list[str]:
-    there = list(kinds(shown))
+    there = list(shown.kinds())
     return [*([_PENS[kind].name for kind in there] if len(there) > 1 else []), *shown.notes]
 
 
 def _footer(shown: Picture, top: float) -> Iterator[str]:
-    there = list(kinds(shown))
+    there = list(shown.kinds())
     y = top + 4
     for kind in there if len(there) > 1 else []:
         pen = _PENS[kind]

@@ -1,23 +1,24 @@
-"""What to draw of a graph: boxes and arrows with one-line texts, before any language or position."""
+"""What to draw of a graph: boxes and arrows with one-line texts, before any language or position.
+
+Nothing here knows graphs: a graph says which boxes it has and what was read along which arrow.
+"""
 
 from __future__ import annotations
 
 import reprlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
-from ..graph import ComputationGraph, Edge, Kind
-from ..program_graph import REASONING, ProgramEdge, ProgramGraph, ProgramNode, given
-from ..trace import OUTPUT, Call
+from ..._terminal import columns, first
 
-MOST_CALLS = 200
-"""More calls than this are unreadable; the picture shows the first ones and says so."""
-
-_TITLE, _DETAIL, _LABEL = 34, 28, 34
+TITLE, DETAIL, LABEL, TIP = 34, 28, 34, 300
+"""The most columns of a box's two lines, of an arrow's label, and of what a pointer shows."""
 
 Tone = Literal["plain", "end", "failed", "absent"]
+ArrowKind = Literal["given", "data", "control", "inferred"]
+_KINDS: Sequence[Any] = get_args(ArrowKind)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Arrow:
 
     source: int
     target: int
-    kind: Kind | Literal["given"]
+    kind: ArrowKind
     label: str = ""
     share: float = 1.0
     tip: str = ""
@@ -72,17 +73,51 @@ class Picture:
     arrows: tuple[Arrow, ...]
     notes: tuple[str, ...] = ()
 
+    def kinds(self) -> Iterator[ArrowKind]:
+        """The kinds of edges that it shows, in the order of a legend."""
+        there = {arrow.kind for arrow in self.arrows}
+        yield from (kind for kind in _KINDS[1:] if kind in there)
 
-def picture(graph: ComputationGraph | ProgramGraph) -> Picture:
-    """What to draw of a graph.
+
+class Reading(NamedTuple):
+    """One field that was read along an arrow.
 
     Args:
-        graph: One execution, or a program over its examples.
-
-    Returns:
-        The picture; of more than `MOST_CALLS` calls, the first ones, with a note that says so.
+        source: The position of the box that it was read from.
+        target: The position of the reader's box.
+        name: The field.
+        read_as: The reader's field; None where the field only decided that the call took place.
+        kind: As an arrow's.
+        share: In what part of the examples it was read, 0 to 1.
     """
-    return _of_program(graph) if isinstance(graph, ProgramGraph) else _of_calls(graph)
+
+    source: int
+    target: int
+    name: str
+    read_as: str | None
+    kind: ArrowKind
+    share: float = 1.0
+
+
+def arrows(names: Sequence[str], readings: Iterable[Reading]) -> tuple[Arrow, ...]:
+    """One arrow for each pair of boxes, labelled with all that was read along it.
+
+    Args:
+        names: What the boxes are called where a pointer asks, in their order.
+        readings: What was read.
+    """
+    by_ends: dict[tuple[int, int], list[Reading]] = {}
+    for reading in readings:
+        by_ends.setdefault((reading.source, reading.target), []).append(reading)
+    return tuple(_arrow(names, ends, by_ends[ends]) for ends in sorted(by_ends))
+
+
+def _arrow(names: Sequence[str], ends: tuple[int, int], readings: Sequence[Reading]) -> Arrow:
+    kinds, share = {one.kind for one in readings}, max(one.share for one in readings)
+    kind = next(kind for kind in _KINDS if kind in kinds)
+    label = " ".join(part for part in (_label(readings), f"{share:.0%}" if share < 1 else "") if part)
+    pairs = ", ".join(dict.fromkeys(f"{one.name} → {one.read_as or 'decides'}" for one in readings))
+    return Arrow(*ends, kind, label, share, line(f"{names[ends[0]]} to {names[ends[1]]}: {pairs}", TIP))
 
 
 def line(value: Any, width: int) -> str:
@@ -99,17 +134,7 @@ def line(value: Any, width: int) -> str:
     # What is cut away anyway need not be normalised: outputs may be megabytes.
     text = unicodedata.normalize("NFC", text[: 20 * width + 200])
     text = " ".join("".join(_printable(char) for char in text).split())
-    room = width
-    for at, char in enumerate(text):
-        room -= columns(char)
-        if room < 0 or (room == 0 and at + 1 < len(text)):
-            return text[:at].rstrip(" …") + "…"
-    return text
-
-
-def columns(char: str) -> int:
-    """How many columns a character takes: 1 or 2."""
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return text if columns(text) <= width else first(text, width - 1).rstrip(" …") + "…"
 
 
 def _printable(char: str) -> str:
@@ -121,104 +146,11 @@ def _printable(char: str) -> str:
     return " " if category == "Cc" else char
 
 
-def _of_calls(graph: ComputationGraph) -> Picture:
-    shown = graph.calls[:MOST_CALLS]
-    ends = {call.id for call in shown} | {OUTPUT}
-    several = {call.predictor for call in graph.calls if call.index > 0}
-    boxes: list[Box] = []
-    if graph.inputs:
-        boxes.append(Box("inputs", _first_words(graph.inputs, len(graph.inputs) > 1), "end", _fields(graph.inputs)))
-    first = len(boxes)
-    boxes += [_call_box(call, call.predictor in several) for call in shown]
-    boxes.append(_returned(graph))
-    place = {call.id: at for at, call in enumerate(shown, first)} | {OUTPUT: len(boxes) - 1}
-    reads: dict[str, list[tuple[str, str]]] = {}
-    for name, call_id, read_as in given(graph):
-        reads.setdefault(call_id, []).append((name, read_as))
-    arrows = [
-        Arrow(0, place[call_id], "given", _renamed(pairs), tip=_tip("inputs", call_id, pairs))
-        for call_id, pairs in reads.items()
-        if call_id in ends
-    ]
-    by_ends: dict[tuple[str, str], list[Edge]] = {}
-    for edge in graph.edges:
-        if edge.source.call in ends and edge.target.call in ends:
-            by_ends.setdefault((edge.source.call, edge.target.call), []).append(edge)
-    for (source, target), edges in by_ends.items():
-        readings = [(edge.source.field or "?", edge.target.field, edge.kind) for edge in edges]
-        label, kind = _labelled(readings), _strongest(edge.kind for edge in edges)
-        tip = _tip(source, target, [(name, read_as or "decides") for name, read_as, _ in readings])
-        arrows.append(Arrow(place[source], place[target], kind, label, tip=tip))
-    note = f"the first {len(shown)} of {len(graph.calls)} calls" if len(shown) < len(graph.calls) else ""
-    return Picture(tuple(boxes), _by_place(arrows), (note,) if note else ())
-
-
-def _of_program(graph: ProgramGraph) -> Picture:
-    nodes = sorted((node for node in graph.nodes if node.examples), key=lambda node: node.depth)
-    nodes += [node for node in graph.nodes if not node.examples]
-    boxes = [Box("inputs", tone="end")] if graph.given else []
-    place: dict[str | None, int] = {node.predictor: at for at, node in enumerate(nodes, len(boxes))}
-    boxes += [_node_box(node, graph.examples) for node in nodes]
-    boxes.append(Box("returned", f"raised in {graph.raised}" if graph.raised else "", "end"))
-    arrows = []
-    by_ends: dict[tuple[int, int], list[ProgramEdge]] = {}
-    for edge in (*graph.given, *graph.edges):
-        source = 0 if edge.source is None else place[edge.source]
-        target = len(boxes) - 1 if edge.target is None else place[edge.target]
-        by_ends.setdefault((source, target), []).append(edge)
-    for (source, target), edges in by_ends.items():
-        readings = [(edge.source_field or "?", edge.target_field, edge.kind) for edge in edges]
-        kind = "given" if edges[0].source is None else _strongest(edge.kind for edge in edges)
-        share = max(edge.share for edge in edges)
-        label = " ".join(part for part in (_labelled(readings), f"{share:.0%}" if share < 1 else "") if part)
-        tip = _tip(boxes[source].title, boxes[target].title, [(name, to or "decides") for name, to, _ in readings])
-        arrows.append(Arrow(source, target, kind, label, share, tip))
-    return Picture(tuple(boxes), _by_place(arrows), (f"{graph.examples} examples",))
-
-
-def _call_box(call: Call, several: bool) -> Box:
-    title = line(f"{call.predictor}[{call.index}]" if several else call.predictor, _TITLE) or "?"
-    if call.error is not None:
-        return Box(title, line(call.error.split(":")[0], _DETAIL), "failed", line(f"{call.id}: {call.error}", 300))
-    return Box(title, _first_words(call.outputs), "plain", line(f"{call.id}: {_fields(call.outputs)}", 300))
-
-
-def _returned(graph: ComputationGraph) -> Box:
-    if graph.error is not None:
-        return Box("returned", line(graph.error.split(":")[0], _DETAIL), "failed", line(graph.error, 300))
-    return Box("returned", _first_words(graph.output), "end", _fields(graph.output))
-
-
-def _node_box(node: ProgramNode, examples: int) -> Box:
-    title = line(node.predictor, _TITLE) or "?"
-    if not node.examples:
-        return Box(title, "never reached", "absent", title)
-    parts = [] if node.examples == examples else [f"in {node.examples / examples:.0%}"]
-    if node.most > 1:
-        parts.append(f"{node.fewest}-{node.most} calls" if node.fewest < node.most else f"{node.most} calls")
-    if node.failures:
-        parts.append(f"{node.failures} failed")
-    tip = f"{node.predictor}: in {node.examples} of {examples} examples, {node.calls} calls, {node.failures} failed"
-    # One failure among many calls is a number; a predictor that mostly fails is a finding.
-    return Box(title, ", ".join(parts), "failed" if 2 * node.failures > node.calls else "plain", line(tip, 300))
-
-
-def _first_words(values: Mapping[str, Any], names_only: bool = False) -> str:
-    if names_only:
-        return line(", ".join(values), _DETAIL)
-    telling = [value for name, value in values.items() if name not in REASONING] or list(values.values())
-    return line(telling[0], _DETAIL) if telling else ""
-
-
-def _fields(values: Mapping[str, Any]) -> str:
-    return line("; ".join(f"{name} = {line(value, 100)}" for name, value in values.items()), 300)
-
-
-def _labelled(readings: Sequence[tuple[str, str | None, str]]) -> str:
-    renamed = _renamed([(name, read_as) for name, read_as, _ in readings if read_as])
-    deciding = list(dict.fromkeys(name for name, read_as, kind in readings if kind == "control" or not read_as))
+def _label(readings: Sequence[Reading]) -> str:
+    renamed = _renamed([(one.name, one.read_as) for one in readings if one.read_as])
+    deciding = list(dict.fromkeys(one.name for one in readings if one.kind == "control" or not one.read_as))
     decides = f"{_joined(deciding)} decides" if deciding else ""
-    return line("; ".join(part for part in (renamed, decides) if part), 2 * _LABEL)
+    return line("; ".join(part for part in (renamed, decides) if part), 2 * LABEL)
 
 
 def _renamed(pairs: Iterable[tuple[str, str]]) -> str:
@@ -230,13 +162,13 @@ def _renamed(pairs: Iterable[tuple[str, str]]) -> str:
         names.setdefault(read_as, []).append(name)
     parts = []
     for read_as, sources in names.items():
-        half = _LABEL if sources == [read_as] else max(12, _LABEL - 3 - len(read_as))
+        half = LABEL if sources == [read_as] else max(12, LABEL - 3 - len(read_as))
         parts.append(_joined(sources, half) + ("" if sources == [read_as] else f" → {read_as}"))
     return _joined(parts)
 
 
-def _joined(parts: Iterable[str], width: int = _LABEL) -> str:
-    parts = [line(part, _LABEL) for part in parts]
+def _joined(parts: Iterable[str], width: int = LABEL) -> str:
+    parts = [line(part, LABEL) for part in parts]
     kept, room = [], width
     for part in parts:
         if kept and len(part) > room:
@@ -244,25 +176,3 @@ def _joined(parts: Iterable[str], width: int = _LABEL) -> str:
         kept.append(part)
         room -= len(part) + 2
     return ", ".join(kept) + (f" +{len(parts) - len(kept)}" if len(kept) < len(parts) else "")
-
-
-def _tip(source: str, target: str, pairs: Iterable[tuple[str, str]]) -> str:
-    readings = ", ".join(f"{name} → {read_as}" for name, read_as in dict.fromkeys(pairs))
-    return line(f"{source} to {target}: {readings}", 300)
-
-
-def _strongest(kinds: Iterable[Kind]) -> Kind:
-    there = set(kinds)
-    return "data" if "data" in there else "control" if "control" in there else "inferred"
-
-
-def _by_place(arrows: Iterable[Arrow]) -> tuple[Arrow, ...]:
-    return tuple(sorted(arrows, key=lambda arrow: (arrow.source, arrow.target)))
-
-
-def kinds(shown: Picture) -> Iterator[Kind]:
-    """The kinds of edges in a picture, in the order of a legend."""
-    names: tuple[Kind, ...] = ("data", "control", "inferred")
-    for name in names:
-        if any(arrow.kind == name for arrow in shown.arrows):
-            yield name

@@ -13,14 +13,14 @@ import anyio
 import dspy
 
 from ..._concurrency import in_thread
-from ..evidence.replay.copying.effects import watched
-from ..evidence.replay.copying.replica import kept
+from ..evidence.replay.isolation.effects import watched
+from ..evidence.replay.isolation.replica import kept
 from ..trace import Trace
 from .hook import Hook, NoHook
-from .names import UNNAMED, Names
+from .predictor_names import UNNAMED, Names
 from .recorder import Callbacks, Entries, Recorder
 from .recording import Recording
-from .usage import CallUsage
+from .tokens import CallUsage
 
 _RECORDER = Recorder()
 

@@ -15,11 +15,11 @@ from typing import Any
 import dspy
 from dspy.utils.callback import BaseCallback
 
-from ..evidence.replay.copying.effects import pause, resume
+from ..evidence.replay.isolation.effects import pause, resume
 from ..trace import Aside
 from .recording import TOOL, Recording, strand, within_predictor
-from .usage import CURRENT
-from .values import snapshot
+from .snapshots import snapshot
+from .tokens import CURRENT
 
 _LOGGER = logging.getLogger(__name__)
 

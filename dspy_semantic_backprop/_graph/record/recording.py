@@ -13,14 +13,14 @@ from typing import Any
 
 import dspy
 
-from ..evidence.code.sites import Frame, chain, frames
 from ..trace import OUTPUT, Aside, Call, Trace
+from .call_ids import name_calls
 from .hook import Hook, NoHook
-from .names import UNNAMED, Names
-from .order import name_calls
+from .predictor_names import UNNAMED, Names
+from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
-from .usage import CURRENT
-from .values import declaration, demonstrations, describe, output_fields, snapshot
+from .snapshots import declaration, demonstrations, describe, output_fields, snapshot
+from .tokens import CURRENT
 
 TOOL: ContextVar[tuple[str, ...]] = ContextVar("semantic_tool", default=())
 """The tools that are running here, outermost first: their provisional ids."""
@@ -165,7 +165,6 @@ class Recording:
             effects=tuple(dict.fromkeys(self.effects)),
             ways=ways,
             answers={named[key].id: given for key, given in answers.items()},
-            code=self.names.code(frozenset(way[-1] for way in ways.values() if way)),
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )
 

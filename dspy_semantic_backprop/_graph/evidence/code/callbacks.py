@@ -9,8 +9,8 @@ from typing import Any
 import dspy
 
 from .functions import entry, invoke, is_dspys, runnable
-from .machine import Bound, Closure, Given, Machine, State, Use, contents, inside_of, items, objects_in
-from .values import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
+from .labels import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
+from .state import Bound, Closure, Given, Machine, State, Use, contents, inside_of, items, objects_in
 
 _FOLDS = frozenset({"reduce", "accumulate"})
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import dspy
 
+from ...trace import Position
 from .callbacks import predicted, run_with
 from .functions import attribute, invoke, is_dspys, runnable
+from .labels import NOTHING, New, Value, join, made_from, several
 from .libraries import from_library
-from .machine import Frame, Given, Machine, State, inside_of, items
-from .sites import Position
 from .sources import place
-from .values import NOTHING, New, Value, join, made_from, several
+from .state import Frame, Given, Machine, State, inside_of, items
 
 _MODULE_CALLS = frozenset({"acall", "forward", "aforward", "__call__", "batch"})
 

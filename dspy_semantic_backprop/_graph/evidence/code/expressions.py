@@ -8,10 +8,10 @@ from typing import Any
 
 from .calls import call
 from .functions import attribute, of_prediction
-from .machine import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth, values
+from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, How, Label, New, Value, join, made_from, several
 from .sources import member, place
+from .state import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth, values
 from .statements import assign
-from .values import ITEM, KEY, NOTHING, SIZE, WHOLE, How, Label, New, Value, join, made_from, several
 
 _EMPTY = member(object(), "no such name")
 

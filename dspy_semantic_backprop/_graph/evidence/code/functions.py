@@ -10,10 +10,10 @@ from typing import Any
 
 import dspy
 
-from .machine import Bound, Closure, Frame, Machine, State, contents, fresh
-from .sites import own
+from ...record.program_code import own
+from .labels import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
 from .sources import definition, member, unwrapped
-from .values import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
+from .state import Bound, Closure, Frame, Machine, State, contents, fresh
 
 _DEEPEST = 14
 _SAME_AGAIN = 2

@@ -14,11 +14,11 @@ from typing import Any
 
 import dspy
 
+from ...record.program_code import own
 from .callbacks import callable_later, called_back
-from .machine import Bound, Closure, Frame, Given, Machine, State, contents, fresh, items, size, values
-from .sites import own
+from .labels import ITEM, NOTHING, SIZE, WHOLE, New, Value, everything, join, made_from
 from .sources import member
-from .values import ITEM, NOTHING, SIZE, WHOLE, New, Value, everything, join, made_from
+from .state import Bound, Closure, Frame, Given, Machine, State, contents, fresh, items, size, values
 
 _VERBATIM = frozenset(
     {

@@ -10,15 +10,16 @@ debugger or coverage tool; and what did not run decides too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...record.program_code import own
+from ...trace import Position
 from . import expressions, functions, statements
-from .machine import Bound, Machine, State, TooMuch, Use, contents
-from .sites import Position, own
+from .labels import ITEM, WHOLE, Label, Site, Value, everything
 from .sources import definition
-from .values import ITEM, WHOLE, Label, Site, Value, everything
+from .state import Bound, Machine, State, TooMuch, Use, contents
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class ProgramSlice:
         uses: Site -> what the calls there may be made of.
         returned: Field of the returned prediction -> its labels; `WHOLE` for all that are not named.
         loops: The positions of loops, comprehensions, and calls that call back.
+        predictors: Site -> the names of the predictors that may be called there; empty where that is not known.
     """
 
     uses: Mapping[Site, Use]
     returned: Mapping[str, frozenset[Label]]
     loops: frozenset[Position]
+    predictors: Mapping[Site, frozenset[str]]
 
     def site(self, chain: Sequence[Position]) -> Site | None:
         """The site that a call was made at: the one whose end is most like the call's own way.
@@ -52,25 +55,15 @@ def _common(site: Site, chain: Sequence[Position]) -> int:
     return length
 
 
-@dataclass(frozen=True)
-class ProgramCode:
-    """A program's slice with the names of what it calls.
-
-    Args:
-        slice: The slice.
-        predictors: Site -> the names of the predictors that may be called there; empty where that is not known.
-    """
-
-    slice: ProgramSlice
-    predictors: Mapping[Site, frozenset[str]]
-
-
-def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | None:
+def program_slice(
+    program: Any, observed: Iterable[Position], names_of: Callable[[Iterable[Any]], frozenset[str]]
+) -> ProgramSlice | None:
     """Run a program's code abstractly.
 
     Args:
         program: The program; nothing of it is called.
         observed: The innermost positions at which predictors were seen to be called.
+        names_of: Objects of the program -> the names of the predictors among them and in them.
 
     Returns:
         Its slice; None where the source of its `forward` cannot be had, or there is too much of it.
@@ -84,7 +77,8 @@ def program_slice(program: Any, observed: Iterable[Position]) -> ProgramSlice | 
         value = functions.invoke(machine, Bound(function, Value(objects=(program,)), type(program)), [], {}, (), state)
     except (TooMuch, RecursionError):
         return None
-    return ProgramSlice(machine.uses, _returned(value, state), frozenset(machine.loops))
+    predictors = {site: names_of(use.objects) for site, use in machine.uses.items()}
+    return ProgramSlice(machine.uses, _returned(value, state), frozenset(machine.loops), predictors)
 
 
 def _returned(value: Value, state: State) -> dict[str, frozenset[Label]]:

@@ -11,7 +11,7 @@ import types
 from functools import lru_cache
 from typing import Any
 
-from .sites import Position
+from ...trace import Position
 
 _PARSING = threading.Lock()
 _PARSES = 5

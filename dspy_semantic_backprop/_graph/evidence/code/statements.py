@@ -6,7 +6,9 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .machine import (
+from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
+from .sources import place
+from .state import (
     Closure,
     Frame,
     Loop,
@@ -22,8 +24,6 @@ from .machine import (
     truth,
     turned,
 )
-from .sources import place
-from .values import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
 
 _PASSES = 3
 

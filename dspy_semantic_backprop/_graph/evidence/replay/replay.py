@@ -1,4 +1,4 @@
-"""Run a program's Python again with every predictor answering from the record, one answer changed.
+"""One replay: a program's Python runs again, every predictor answers from the record, some answers changed.
 
 DSPy asks its adapter for the fields of every call, in threads, tasks, copies and predictors made on the
 way alike; the replaying adapter answers with recorded values. No language model is called, no tool is run
@@ -27,14 +27,14 @@ import dspy
 
 from ...._concurrency import in_thread
 from ...._errors import Stop
+from ...record.call_ids import clusters
 from ...record.capture import asynchronous_only
-from ...record.names import Names
-from ...record.order import clusters
-from ...record.values import snapshot
+from ...record.predictor_names import Names
+from ...record.snapshots import snapshot
 from ...trace import Aside, Call, Trace
-from .align import Plan, likeness, same_inputs
-from .changes import changes, made_up
-from .copying.effects import replaying
+from .alternatives import alternatives, made_up
+from .isolation.effects import replaying
+from .likeness import Plan, likeness, same_inputs
 
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""
@@ -92,27 +92,23 @@ class Observed:
     told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-class Session:
+class Replay:
     """The state of one replay, found by the adapter in DSPy's context. Thread-safe.
 
     Args:
         trace: The record.
         names: The names of the predictors of the copy that runs.
-        change: The one answer to replace; None replays the record as it is.
-        plan: Which call is which recorded one.
-        more: Other answers to replace at the same time.
+        changes: The answers to replace; none replays the record as it is.
+        plan: Which call is which recorded one; None finds out on the way.
     """
 
-    def __init__(
-        self, trace: Trace, names: Names, change: Change | None, plan: Plan, *, more: Sequence[Change] = ()
-    ) -> None:
+    def __init__(self, trace: Trace, names: Names, changes: Sequence[Change] = (), plan: Plan | None = None) -> None:
         self.trace = trace
         self.names = names
-        self.change = change
-        self.plan = plan
+        self.plan = plan or Plan()
         self.observed = Observed()
         self._changed: dict[str, dict[str, Any]] = {}
-        for one in ([change] if change is not None else []) + list(more):
+        for one in changes:
             self._changed.setdefault(one.call, {})[one.field] = one.value
         self._left: dict[str, list[Call]] = {}
         for call in trace.calls:
@@ -120,12 +116,8 @@ class Session:
         self._lock = threading.Lock()
         self._asides = list(trace.asides)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         return self
-
-    def answer(self, predictor: Any, signature: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What a call answers: what it answered in the record, the changed field excepted."""
-        return self.answers(predictor, signature, inputs)[0]
 
     def answers(
         self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
@@ -224,7 +216,7 @@ def _told(demos: Any) -> list[Any]:
 def _other_answer(answer: Any, asked: str) -> Any:
     """Another answer of the same shape, the same for the same question in every process."""
     if isinstance(answer, str):
-        return f"{changes(answer)[0]} {asked}"
+        return f"{alternatives(answer)[0]} {asked}"
     if isinstance(answer, dspy.Prediction):
         return dspy.Prediction(**{name: _other_answer(value, asked) for name, value in answer.items()})
     if isinstance(answer, (list, tuple)) and answer:
@@ -232,7 +224,7 @@ def _other_answer(answer: Any, asked: str) -> Any:
         return type(answer)(_other_answer(item, asked) for item in answer)
     if isinstance(answer, dict) and answer:
         return {key: _other_answer(value, asked) for key, value in answer.items()}
-    others = changes(answer)
+    others = alternatives(answer)
     return others[zlib.crc32(asked.encode()) % len(others)] if others else answer
 
 
@@ -244,7 +236,7 @@ def given(aside: Aside) -> Any:
     return snapshot(aside.answer)
 
 
-def current_session() -> Any:
+def current_replay() -> Any:
     """The replay that the calling code runs in.
 
     Raises:
@@ -261,7 +253,7 @@ class ReplayAdapter(dspy.ChatAdapter):
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record."""
-        return current_session().answers(dspy.settings.caller_modules[-1], signature, inputs, demos)
+        return current_replay().answers(dspy.settings.caller_modules[-1], signature, inputs, demos)
 
     async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Answer from the record, after the other tasks had their turn."""

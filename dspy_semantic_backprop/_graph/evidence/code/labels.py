@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from .sites import Position
+from ...trace import Position
 
 Site = tuple[Position, ...]
 """A place where predictors are called: the positions on the way to it, outermost first."""

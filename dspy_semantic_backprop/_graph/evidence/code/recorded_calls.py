@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ...graph import End
-from ...trace import Call
-from .machine import Use, within
+from ...edges import End
+from ...trace import Call, Position
+from .labels import MANY, WHOLE, How, Label, Site
 from .program_slice import ProgramSlice
-from .sites import Position
-from .values import MANY, WHOLE, How, Label, Site
+from .state import Use, within
 
 _SINGLE = frozenset({"Predict", "ChainOfThought"})
 
@@ -25,18 +24,16 @@ class Suggestion:
 
 
 @dataclass
-class Instances:
+class RecordedCalls:
     """The calls of one execution by site, in the order in which they ended.
 
     Args:
         slice: The program's slice.
         ways: Call id -> the positions of its frames, outermost first.
-        predictors: Site -> the names of the predictors that may be called there.
     """
 
     slice: ProgramSlice
     ways: Mapping[str, tuple[Position, ...]]
-    predictors: Mapping[Site, frozenset[str]]
     ended: list[Call] = field(default_factory=list)
     at: dict[Site, list[int]] = field(default_factory=dict)
     sites: dict[str, Site | None] = field(default_factory=dict)
@@ -53,11 +50,11 @@ class Instances:
         """The site that a call was made at; None where that cannot be told."""
         if call.id not in self.sites:
             way = self.ways.get(call.id, ())
-            site = self.slice.site(way)
-            if site is not None and self.predictors[site] and call.predictor not in self.predictors[site]:
-                site = None
-            named = [one for one, names in self.predictors.items() if call.predictor in names] if site is None else []
-            self.sites[call.id] = site if site is not None else named[0] if len(named) == 1 else None
+            site, predictors = self.slice.site(way), self.slice.predictors
+            if site is None or (predictors[site] and call.predictor not in predictors[site]):
+                named = [one for one, names in predictors.items() if call.predictor in names]
+                site = named[0] if len(named) == 1 else None
+            self.sites[call.id] = site
         return self.sites[call.id]
 
     def use(self, call: Call) -> Use | None:

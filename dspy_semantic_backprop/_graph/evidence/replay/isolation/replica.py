@@ -17,10 +17,7 @@ from typing import Any, Optional
 
 import dspy
 
-from .own_code import constants, words
-from .surroundings import MUTABLE, Surroundings
-
-__all__ = ["Mould", "Replica", "Surroundings", "constants", "replicate", "words"]
+from .surroundings import MUTABLE
 
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock, threading.Condition)}
 _FRESH: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}

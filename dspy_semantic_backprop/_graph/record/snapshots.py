@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
 
 import dspy
 
@@ -44,6 +45,15 @@ def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
         kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
         records.append(Field(name, kind, "" if placeholder else description))
     return tuple(records)
+
+
+def options(annotation: Any) -> tuple[Any, ...]:
+    """The legal values that a type lists: a Literal's, an Enum's, also inside of an Optional."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return tuple(annotation)
+    return tuple(option for part in get_args(annotation) for option in options(part) if get_origin(part) is Literal)
 
 
 def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:

@@ -7,14 +7,9 @@ from typing import Any
 
 import dspy
 
-from ..evidence.code.program_slice import ProgramCode, program_slice
-from ..evidence.code.sites import Position
-from ..evidence.replay.copying.replica import constants
+from .program_code import constants
 
 UNNAMED = "?"
-
-Codes = dict[frozenset[Position], ProgramCode | None]
-"""Where predictors are called -> what the program's code says of such executions."""
 
 
 class Names:
@@ -22,17 +17,14 @@ class Names:
 
     Args:
         program: The program that runs.
-        codes: What was found out of the code of other copies of it, which is not found out again; None for nothing.
     """
 
-    def __init__(self, program: dspy.Module, codes: Codes | None = None) -> None:
+    def __init__(self, program: dspy.Module) -> None:
         named = _all_named(program)
         self._by_id = {id(predictor): name for name, predictor in named.items()}
         self._alive = list(named.values())
         self.all = tuple(named)
         self.constants = constants(program)
-        self._program = program
-        self._codes: Codes = codes if codes is not None else {}
         by_stage: dict[str, list[str]] = {}
         for name, predictor in named.items():
             by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
@@ -55,26 +47,6 @@ class Names:
         twin._alive = [parts.get(id(predictor), predictor) for predictor in self._alive]
         twin._by_id = {id(parts.get(key)): name for key, name in self._by_id.items() if key in parts}
         return twin
-
-    def code(self, observed: frozenset[Position]) -> ProgramCode | None:
-        """What the program's code says about executions that call predictors at these places.
-
-        Args:
-            observed: The innermost positions of the calls.
-
-        Returns:
-            The slice and the names of what is called; None where there is no source to read.
-        """
-        if observed not in self._codes:
-            found = program_slice(self._program, observed)
-            predictors = {} if found is None else {site: self._called(use.objects) for site, use in found.uses.items()}
-            self._codes[observed] = None if found is None else ProgramCode(found, predictors)
-        return self._codes[observed]
-
-    def _called(self, objects: tuple[Any, ...]) -> frozenset[str]:
-        modules = [one for one in objects if isinstance(one, dspy.Module)]
-        inner = [predictor for one in modules for _, predictor in one.named_sub_modules(dspy.Predict)]
-        return frozenset({*map(self.of, inner)} - {UNNAMED})
 
 
 def _all_named(program: dspy.Module) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .sites import Position
-from .values import ITEM, KEY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
+from ...trace import Position
+from .labels import ITEM, KEY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
 
 Cell = tuple[Any, str]
 """An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""

@@ -1,4 +1,4 @@
-"""Where in the program's own code a call was made: the positions of the stack's frames, outermost first.
+"""The program's own code, as far as a record needs it: where calls were made in it, and its constants.
 
 A position is what the interpreter and the syntax tree agree on: file, line, column and their ends. Frames of
 DSPy, of this package and of the standard library are left out, so that what remains is the user's own way to
@@ -13,15 +13,17 @@ import os
 import sys
 import sysconfig
 import types
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-Position = tuple[str, int, int, int, int]
-"""File, first line, first column, last line, last column; -1 where the interpreter keeps no columns."""
+from ..trace import Position
+
 Frame = tuple[types.CodeType, int]
 """A code object and the instruction that it had reached."""
 
-_HERE = str(Path(__file__).resolve().parents[2])
+_HERE = str(Path(__file__).resolve().parents[1])
 
 
 def _folder(package: str) -> str:
@@ -108,3 +110,37 @@ def position(code: types.CodeType, at: int) -> Position:
 
 def _line(code: types.CodeType, at: int) -> int:
     return next((line or 0 for start, end, line in code.co_lines() if start <= at < end), 0)
+
+
+def codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object and those nested in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from codes(constant)
+
+
+def _methods(cls: type) -> list[types.FunctionType]:
+    own = [one for one in cls.__mro__ if not one.__module__.startswith(("dspy.", "builtins"))]
+    return [value for one in own for value in vars(one).values() if isinstance(value, types.FunctionType)]
+
+
+def constants(program: Any) -> list[Any]:
+    """Constants of a program's own code and what its modules hold in lists, tuples and dictionaries.
+
+    Args:
+        program: The program.
+
+    Returns:
+        Dictionaries' keys first, as lists; then containers; then the code's tuples and texts.
+    """
+    modules = [module for _, module in program.named_sub_modules()]
+    held = [value for module in modules for value in vars(module).values()]
+    functions = [one for kind in dict.fromkeys(map(type, modules)) for one in _methods(kind)]
+    code = [constant for one in functions for part in codes(one.__code__) for constant in part.co_consts]
+    return [
+        *(list(value) for value in held if isinstance(value, dict)),
+        *(list(value.values()) for value in held if isinstance(value, dict)),
+        *(value for value in held if isinstance(value, (list, tuple))),
+        *(value for value in code if isinstance(value, (tuple, str))),
+    ]

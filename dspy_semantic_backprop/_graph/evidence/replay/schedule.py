@@ -13,15 +13,12 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...graph import End
+from ...edges import End
 from ...trace import Call
+from .compare import Comparison, Shown
 from .replay import Change, Observed
-from .seen import Seen
-
-if TYPE_CHECKING:
-    from .proof import Proof
 
 PATIENCE = 14
 """After so many changed values without news an output is done."""
@@ -41,7 +38,7 @@ class Output:
         others: What it might have been instead.
         tried: How many of them were tried.
         calm: Whether every call happened, and none was made up, in all replays with it changed.
-        seen: What the replays showed.
+        shown: What the replays showed.
     """
 
     call: Call
@@ -49,7 +46,7 @@ class Output:
     others: Sequence[Any]
     tried: int = 0
     calm: bool = True
-    seen: Seen = field(default_factory=Seen)
+    shown: Shown = field(default_factory=Shown)
 
     def change(self, kind: int) -> Change:
         """One of its changes."""
@@ -60,11 +57,13 @@ class OutOfTime(Exception):
     """The deadline has passed."""
 
 
-async def survey(proof: Proof, outputs: Sequence[Output], deadline: float | None) -> tuple[dict[End, Seen], list[str]]:
+async def survey(
+    comparison: Comparison, outputs: Sequence[Output], deadline: float | None
+) -> tuple[dict[End, Shown], list[str]]:
     """Change outputs until nothing new is seen.
 
     Args:
-        proof: Replays, and notes what they show.
+        comparison: Replays, and notes what they show.
         outputs: The outputs that are looked at.
         deadline: When to stop, by `time.monotonic`; None for never.
 
@@ -75,13 +74,13 @@ async def survey(proof: Proof, outputs: Sequence[Output], deadline: float | None
     warnings = []
     try:
         for output in outputs:
-            await _alone(proof, output, alone, deadline)
+            await _alone(comparison, output, alone, deadline)
         calm = [output for output in outputs if output.calm and not output.call.concurrent]
         for output in outputs:
             if output not in calm:
-                await _alone(proof, output, PATIENCE * 3, deadline)
+                await _alone(comparison, output, PATIENCE * 3, deadline)
         if len(outputs) > FEW:
-            await _together(proof, calm, alone, deadline)
+            await _together(comparison, calm, alone, deadline)
     except OutOfTime:
         rest = [f"{output.call.id}.{output.name}" for output in outputs if not output.tried]
         some = ", ".join(rest[:3]) + (", ..." if len(rest) > 3 else "")
@@ -90,53 +89,53 @@ async def survey(proof: Proof, outputs: Sequence[Output], deadline: float | None
             if rest
             else "not every kind of change was tried on every output, for lack of time"
         ]
-    return {End(one.call.id, one.name): one.seen for one in outputs if one.tried or not one.others}, warnings
+    return {End(one.call.id, one.name): one.shown for one in outputs if one.tried or not one.others}, warnings
 
 
-async def _alone(proof: Proof, output: Output, most: int, deadline: float | None) -> None:
+async def _alone(comparison: Comparison, output: Output, most: int, deadline: float | None) -> None:
     news = output.tried
     while output.tried < min(most, len(output.others)) and output.tried - news < PATIENCE:
-        before = output.seen.news
-        observed = await _replay(proof, [output.change(output.tried)], deadline)
-        proof.note(output.call, observed, output.seen)
-        output.calm = output.calm and _is_calm(proof, observed)
+        before = output.shown.news
+        observed = await _replay(comparison, [output.change(output.tried)], deadline)
+        comparison.note(output.call, observed, output.shown)
+        output.calm = output.calm and _is_calm(comparison, observed)
         output.tried += 1
-        news = output.tried if output.seen.news > before else news
+        news = output.tried if output.shown.news > before else news
 
 
-async def _together(proof: Proof, outputs: list[Output], start: int, deadline: float | None) -> None:
+async def _together(comparison: Comparison, outputs: list[Output], start: int, deadline: float | None) -> None:
     for kind in range(start, PATIENCE):
         left = [output for output in outputs if output.calm and kind < len(output.others)]
         random.Random(kind).shuffle(left)
         for half in (left[: len(left) // 2], left[len(left) // 2 :]):
-            await _half(proof, half, kind, deadline)
+            await _half(comparison, half, kind, deadline)
 
 
-async def _half(proof: Proof, outputs: list[Output], kind: int, deadline: float | None) -> None:
+async def _half(comparison: Comparison, outputs: list[Output], kind: int, deadline: float | None) -> None:
     if not outputs:
         return
-    observed = await _replay(proof, [output.change(kind) for output in outputs], deadline)
+    observed = await _replay(comparison, [output.change(kind) for output in outputs], deadline)
     if len(outputs) == 1:
-        proof.note(outputs[0].call, observed, outputs[0].seen)
-        outputs[0].calm = _is_calm(proof, observed)
+        comparison.note(outputs[0].call, observed, outputs[0].shown)
+        outputs[0].calm = _is_calm(comparison, observed)
         return
-    if _is_calm(proof, observed) and not _unexplained(proof, outputs, observed):
+    if _is_calm(comparison, observed) and not _unexplained(comparison, outputs, observed):
         return
     middle = len(outputs) // 2
     for part in (outputs[:middle], outputs[middle:]):
-        await _half(proof, part, kind, deadline)
+        await _half(comparison, part, kind, deadline)
 
 
-async def _replay(proof: Proof, changes: list[Change], deadline: float | None) -> Observed:
+async def _replay(comparison: Comparison, changes: list[Change], deadline: float | None) -> Observed:
     if deadline is not None and time.monotonic() > deadline:
         raise OutOfTime
-    return await proof.replay(changes)
+    return await comparison.replay(changes)
 
 
-def _is_calm(proof: Proof, observed: Observed) -> bool:
-    return observed.finished and not observed.unrecorded and len(observed.inputs) == len(proof.trace.calls)
+def _is_calm(comparison: Comparison, observed: Observed) -> bool:
+    return observed.finished and not observed.unrecorded and len(observed.inputs) == len(comparison.trace.calls)
 
 
-def _unexplained(proof: Proof, outputs: list[Output], observed: Observed) -> bool:
-    explained = {target for output in outputs for target in output.seen.moved}
-    return not proof.everything_moved(observed) <= explained
+def _unexplained(comparison: Comparison, outputs: list[Output], observed: Observed) -> bool:
+    explained = {target for output in outputs for target in output.shown.moved}
+    return not comparison.everything_moved(observed) <= explained

@@ -19,14 +19,14 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ...._errors import Stop
-from ...record.names import UNNAMED, Names
+from ...record.predictor_names import UNNAMED, Names
 from ...record.reads import ReadStore, watch_reads
 from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
-from ...record.values import output_fields, snapshot
+from ...record.snapshots import output_fields, snapshot
 from ...trace import Trace
-from .align import Plan
-from .copying.replica import Mould
-from .replay import ANSWERED, SECONDS, Change, Diverged, Observed, ReplayAdapter, Session, call_program, current_session
+from .isolation.replica import Mould
+from .likeness import Plan
+from .replay import ANSWERED, SECONDS, Change, Diverged, Observed, Replay, ReplayAdapter, call_program, current_replay
 from .replay import tools_in as _tools_in
 
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")
@@ -45,11 +45,11 @@ class ReplayLM(dspy.BaseLM):
         """Answer from the record, in the words of the adapter in use where a predictor asks."""
         callers = dspy.settings.caller_modules
         if not callers or not isinstance(callers[-1], dspy.Predict):
-            return current_session().aside("lm", asked_lm(prompt, messages))
+            return current_replay().aside("lm", asked_lm(prompt, messages))
         adapter, asked = dspy.settings.adapter, _ASKED.get({})
         signature: Any = dspy.ensure_signature(asked.get("signature") or callers[-1].signature)
         inputs = {name: value for name, value in asked.items() if name in signature.input_fields}
-        rows = current_session().answers(callers[-1], signature, inputs, asked.get("demos", callers[-1].demos))
+        rows = current_replay().answers(callers[-1], signature, inputs, asked.get("demos", callers[-1].demos))
         try:
             return [adapter.format_assistant_message_content(signature, row) for row in rows]
         except NotImplementedError as error:
@@ -66,7 +66,7 @@ class ReplayRM:
     def __call__(self, query: str, k: int | None = None, **kwargs: Any) -> list[Any]:
         """Answer from the record."""
         asked = asked_retriever(None, {"args": (query,), "kwargs": {"k": k, **kwargs}})
-        answer = current_session().aside(retriever(dspy.Retrieve), asked)
+        answer = current_replay().aside(retriever(dspy.Retrieve), asked)
         return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
 
 
@@ -81,7 +81,7 @@ class ReplayInterpreter:
 
     def execute(self, code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Answer from the record."""
-        return current_session().aside("interpreter", asked_interpreter(code, variables))
+        return current_replay().aside("interpreter", asked_interpreter(code, variables))
 
     def shutdown(self) -> None:
         """Nothing to do."""
@@ -95,7 +95,7 @@ class _Answers(list[Any]):
         _watch(entry[2])
 
 
-class _Guard(BaseCallback):
+class _ReplayGuard(BaseCallback):
     """Notes which outputs a replayed program reads, and stops it before it pays for a language model."""
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ def _watch(outputs: Any) -> None:
     call = ANSWERED.get()
     if call is None or not isinstance(outputs, dspy.Prediction) or isinstance(outputs._store, ReadStore):
         return
-    read = current_session().observed.read
+    read = current_replay().observed.read
     watch_reads(outputs, lambda name: read.add((call, name)))
     ANSWERED.set(None)
 
@@ -131,7 +131,7 @@ class _Guards(list[BaseCallback]):
         return list(others)
 
 
-class Stage:
+class Replayer:
     """A program, ready to be replayed.
 
     Args:
@@ -172,16 +172,16 @@ class Stage:
             What happened, also where it stopped half-way.
         """
         program, parts = self._mould.cast()
-        session = Session(self.trace, self._names.of_copy(parts), None, plan or Plan(), more=changes)
+        one = Replay(self.trace, self._names.of_copy(parts), changes, plan)
         inputs = {name: mould.cast()[0] for name, mould in self._inputs.items()}
-        callbacks = [_Guard()] if watch else _Guards([_Guard()])
+        callbacks = [_ReplayGuard()] if watch else _Guards([_ReplayGuard()])
         outside = contextvars.Context().run(lambda: dspy.settings.trace)
         before = len(outside or ())
         try:
             with (
                 anyio.fail_after(SECONDS),
                 dspy.context(
-                    semantic_replay=session,
+                    semantic_replay=one,
                     semantic_recording=None,
                     adapter=ReplayAdapter(),
                     lm=ReplayLM(),
@@ -193,13 +193,13 @@ class Stage:
                 ),
             ):
                 returned = await call_program(program, inputs, self.allow_effects)
-            session.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
-            session.observed.finished = True
+            one.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
+            one.observed.finished = True
         except (Exception, Stop) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
-            session.observed.problem = f"{type(error).__name__}: {error}"
-        if any(session.names.of(entry[0]) != UNNAMED for entry in list(outside or ())[before:]):
+            one.observed.problem = f"{type(error).__name__}: {error}"
+        if any(one.names.of(entry[0]) != UNNAMED for entry in list(outside or ())[before:]):
             raise Diverged("a replay called a predictor in a thread that nothing can follow")
-        return session.observed
+        return one.observed
 
 
 def _stand_in(kept: set[int], value: Any) -> Any:
@@ -227,10 +227,10 @@ def _calling(program: Any, names: set[str]) -> set[int]:
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:
-    return current_session().aside(name, asked_tool(arguments))
+    return current_replay().aside(name, asked_tool(arguments))
 
 
 def _retriever_answer(instance: Any, *args: Any, **kwargs: Any) -> Any:
-    return current_session().aside(
+    return current_replay().aside(
         retriever(type(instance)), asked_retriever(instance, {"args": args, "kwargs": kwargs})
     )

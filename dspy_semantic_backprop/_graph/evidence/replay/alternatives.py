@@ -6,14 +6,16 @@ breaks a parser, only another number shows where a number went, only another opt
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from itertools import chain
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import pydantic
+
+from ...record.snapshots import options
 
 _MARK = "zqx"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -26,33 +28,27 @@ MOST = 32
 """The most other values tried for one value."""
 
 
-def changes(
-    value: Any,
-    annotation: Any = None,
-    alternatives: Sequence[str] = (),
-    siblings: Sequence[tuple[str, ...]] = (),
+def alternatives(
+    value: Any, annotation: Any = None, words: Sequence[str] = (), siblings: Sequence[tuple[str, ...]] = ()
 ) -> list[Any]:
     """Other values of the same type, the most telling first, each once.
 
     Args:
         value: What the call answered.
         annotation: The declared type of the field, which may list the legal values.
-        alternatives: Texts that the program may be waiting for, for short texts.
+        words: Texts that the program may be waiting for, for short texts.
         siblings: Groups of texts of which the program may look for one inside of a text.
 
     Returns:
         At most `MOST` values, none equal to `value`.
     """
-    distinct: list[Any] = []
-    seen = {_key(value)}
-    swapped = list(_swapped(value, siblings)) if isinstance(value, str) else []
-    for other in chain(swapped[:_SWAPS], _candidates(value, annotation, alternatives)):
-        if _key(other) not in seen:
-            seen.add(_key(other))
-            distinct.append(other)
-        if len(distinct) == MOST:
+    distinct = {_key(value): value}
+    swapped = itertools.islice(_swapped(value, siblings), _SWAPS) if isinstance(value, str) else ()
+    for other in (*swapped, *_candidates(value, annotation, words)):
+        distinct.setdefault(_key(other), other)
+        if len(distinct) > MOST:
             break
-    return distinct
+    return list(distinct.values())[1:]
 
 
 def _swapped(text: str, siblings: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -60,7 +56,7 @@ def _swapped(text: str, siblings: Sequence[tuple[str, ...]]) -> Iterator[str]:
     for group in siblings:
         for word in group:
             found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) if len(word) > 1 else None
-            # The whole text is no part of it: the alternatives hold the others.
+            # The whole text is no part of it: `words` holds the others.
             if found is not None and found[0] != text:
                 yield from (text[: found.start()] + other + text[found.end() :] for other in group if other != word)
 
@@ -69,7 +65,7 @@ def _key(value: Any) -> str:
     return f"{type(value).__name__}:{value!r}"
 
 
-def _candidates(value: Any, annotation: Any, alternatives: Sequence[str]) -> Iterator[Any]:
+def _candidates(value: Any, annotation: Any, words: Sequence[str]) -> Iterator[Any]:
     yield from options(annotation)
     if isinstance(value, bool):
         yield not value
@@ -78,24 +74,15 @@ def _candidates(value: Any, annotation: Any, alternatives: Sequence[str]) -> Ite
     elif isinstance(value, (int, float)):
         yield from _numbers(value)
     elif isinstance(value, str):
-        yield from _texts(value, alternatives)
+        yield from _texts(value, words)
     elif isinstance(value, (list, tuple)):
-        yield from (type(value)(other) for other in _lists(list(value), alternatives))
+        yield from (type(value)(other) for other in _lists(list(value), words))
     elif isinstance(value, dict):
-        yield from _dicts(value, alternatives)
+        yield from _dicts(value, words)
     elif isinstance(value, pydantic.BaseModel):
-        yield from _models(value, alternatives)
+        yield from _models(value, words)
     elif value is None:
         yield from ("zqx", 7) if annotation is None else ()
-
-
-def options(annotation: Any) -> tuple[Any, ...]:
-    """The legal values that a type lists: a Literal's, an Enum's, also inside of an Optional."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return tuple(annotation)
-    return tuple(option for part in get_args(annotation) for option in options(part) if get_origin(part) is Literal)
 
 
 def _numbers(value: float) -> Iterator[Any]:
@@ -109,7 +96,7 @@ def _numbers(value: float) -> Iterator[Any]:
         yield from (1, 2, 3, 5, 100)
 
 
-def _texts(text: str, alternatives: Sequence[str]) -> Iterator[str]:
+def _texts(text: str, words: Sequence[str]) -> Iterator[str]:
     stripped = text.strip()
     if stripped.lower() in _OPPOSITES:
         yield _like(stripped, _OPPOSITES[stripped.lower()])
@@ -120,7 +107,7 @@ def _texts(text: str, alternatives: Sequence[str]) -> Iterator[str]:
     yield f"{_MARK} {text}"
     yield from _one_number_large(text)
     yield from _lines(text)
-    yield from (one for one in alternatives if len(stripped) <= _SHORT or len(one) > _SHORT)
+    yield from (one for one in words if len(stripped) <= _SHORT or len(one) > _SHORT)
     yield f"{_MARK} 7 words {_MARK}ly other"
     yield text.swapcase()
     yield from _without(text)
@@ -133,10 +120,10 @@ def _like(pattern: str, word: str) -> str:
 
 
 def _woven(text: str) -> str:
-    words = list(_WORD.finditer(text))
-    if not words:
+    found = list(_WORD.finditer(text))
+    if not found:
         return f"{text}{_MARK}"
-    middle = words[len(words) // 2]
+    middle = found[len(found) // 2]
     return f"{text[: middle.start()]}{_MARK}{text[middle.start() :]}"
 
 
@@ -176,30 +163,30 @@ def _json_texts(text: str) -> Iterator[str]:
         parsed = json.loads(text)
     except ValueError:
         return
-    for other in changes(parsed):
+    for other in alternatives(parsed):
         yield json.dumps(other)
 
 
-def _lists(items: list[Any], alternatives: Sequence[str]) -> Iterator[list[Any]]:
-    yield [next(iter(changes(item)), item) for item in items]
+def _lists(items: list[Any], words: Sequence[str]) -> Iterator[list[Any]]:
+    yield [next(iter(alternatives(item)), item) for item in items]
     yield items[:-1]
     yield items[1:]
     for rank in range(_PER_ITEM):
         # One kind of change for every item before the next kind: the most telling ones come first.
         for at, item in enumerate(items[:_ITEMS]):
-            others = changes(item, None, alternatives)
+            others = alternatives(item, None, words)
             if rank < len(others):
                 yield [*items[:at], others[rank], *items[at + 1 :]]
     yield items[::-1]
     if items:
-        yield [*items, next(iter(changes(items[-1])), items[-1])]
+        yield [*items, next(iter(alternatives(items[-1])), items[-1])]
     yield []
 
 
-def _dicts(values: dict[Any, Any], alternatives: Sequence[str]) -> Iterator[dict[Any, Any]]:
+def _dicts(values: dict[Any, Any], words: Sequence[str]) -> Iterator[dict[Any, Any]]:
     for rank in range(_PER_ITEM):
         for name, value in list(values.items())[:_ITEMS]:
-            others = changes(value, None, alternatives)
+            others = alternatives(value, None, words)
             if rank < len(others):
                 yield {**values, name: others[rank]}
     for name in list(values)[:_PER_ITEM]:
@@ -207,11 +194,11 @@ def _dicts(values: dict[Any, Any], alternatives: Sequence[str]) -> Iterator[dict
     yield {**values, _MARK: _MARK}
 
 
-def _models(model: pydantic.BaseModel, alternatives: Sequence[str]) -> Iterator[pydantic.BaseModel]:
+def _models(model: pydantic.BaseModel, words: Sequence[str]) -> Iterator[pydantic.BaseModel]:
     held = {name: getattr(model, name) for name in type(model).model_fields}
     strict = _validated(model, held) is not None
     for name, info in type(model).model_fields.items():
-        for other in changes(held[name], info.annotation, alternatives)[:4]:
+        for other in alternatives(held[name], info.annotation, words)[:4]:
             # A model that does not even take its own values, such as one with aliases, cannot be asked.
             twin = _validated(model, {**held, name: other}) if strict else model.model_copy(update={name: other})
             if twin is not None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import dspy
 
+from ....record.program_code import codes, constants
+
 _PLAIN_CLASSES = (type(dspy.Module), type)
 
 
@@ -130,14 +132,6 @@ def filled(cell: types.CellType) -> bool:
         return False
 
 
-def codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """A code object and those nested in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes(constant)
-
-
 def silent_models(code: OwnCode) -> list[str]:
     """Language models that a program's code names and whose calls no callback reports: replays would ask them."""
     kinds = {value if isinstance(value, type) else type(value) for value in code.values.values()}
@@ -159,32 +153,6 @@ def _writes(file: io.IOBase) -> bool:
     if file in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__) or isinstance(file, (io.StringIO, io.BytesIO)):
         return False
     return not file.closed and file.writable()
-
-
-def _methods(cls: type) -> list[types.FunctionType]:
-    own = [one for one in cls.__mro__ if not one.__module__.startswith(("dspy.", "builtins"))]
-    return [value for one in own for value in vars(one).values() if isinstance(value, types.FunctionType)]
-
-
-def constants(program: Any) -> list[Any]:
-    """Constants of a program's own code and what its modules hold in lists, tuples and dictionaries.
-
-    Args:
-        program: The program.
-
-    Returns:
-        Dictionaries' keys first, as lists; then containers; then the code's tuples and texts.
-    """
-    modules = [module for _, module in program.named_sub_modules()]
-    held = [value for module in modules for value in vars(module).values()]
-    functions = [one for kind in dict.fromkeys(map(type, modules)) for one in _methods(kind)]
-    code = [constant for one in functions for part in codes(one.__code__) for constant in part.co_consts]
-    return [
-        *(list(value) for value in held if isinstance(value, dict)),
-        *(list(value.values()) for value in held if isinstance(value, dict)),
-        *(value for value in held if isinstance(value, (list, tuple))),
-        *(value for value in code if isinstance(value, (tuple, str))),
-    ]
 
 
 def words(program: Any, longest: int = 400, most: int = 24) -> list[str]:

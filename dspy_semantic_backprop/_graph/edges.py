@@ -1,0 +1,48 @@
+"""Edges: which output field of a call reached which input field of another, and how that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pydantic
+
+Kind = Literal["data", "control", "inferred"]
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of an edge: a field of a call; the returned prediction is the call "output"."""
+
+    call: str
+    field: str | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An output field that reached an input field.
+
+    Args:
+        source: The call and the output field that was read.
+        target: The call and the input field that read it.
+        kind: data, control or inferred (a guess).
+        known_by: The evidence: identity, containment, code, order; replay where it was proved.
+        confidence: How sure that is, 0 to 1.
+    """
+
+    source: End
+    target: End
+    kind: Kind
+    known_by: str
+    confidence: float
+
+    def __str__(self) -> str:
+        sure = "" if self.confidence >= 1 else f", {self.confidence:.0%} sure"
+        return (
+            f"<- {self.source.call}.{self.source.field} as {self.target.field or 'control'} "
+            f"({self.kind}, {self.known_by}{sure})"
+        )
+
+
+EDGES = pydantic.TypeAdapter(tuple[Edge, ...])
+"""Edges as JSON values and back."""

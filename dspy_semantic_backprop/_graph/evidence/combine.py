@@ -1,0 +1,138 @@
+"""Puts the evidence of one execution together: what its values suggest, what its code allows, what replays prove.
+
+An edge that the values and the code both show is surer than either; the code rules out short texts that are there
+by accident. What nothing explains is guessed from the order of the calls, and marked as a guess. A replay decides
+wherever it got, and what it did not reach stays as suggested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..edges import Edge, End
+from ..graph import ComputationGraph
+from ..record.call_ids import arrange
+from ..trace import OUTPUT, Call, Trace
+from .evidence import Evidence, Found
+from .from_order import from_order
+from .replay.from_replay import from_replay
+from .replay.pristine import Pristine, Probe
+from .values.from_values import from_values
+from .values.texts import text_of
+
+_BOTH = 0.95
+"""How sure an edge is, at least, that the values and the code show."""
+_RANK = {"data": 0, "control": 1, "inferred": 2}
+
+
+def suggest(trace: Trace, code: Evidence | None = None) -> ComputationGraph:
+    """The graph that an execution suggests as far as it is known without a replay.
+
+    Args:
+        trace: The execution.
+        code: The evidence of the program's code; None for none.
+
+    Returns:
+        The graph, with the edges to the returned prediction.
+    """
+    by_code = code(trace) if code is not None else Found()
+    edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
+    edges = _by_reader(trace, [*edges, *from_order(trace, edges)])
+    graph = ComputationGraph(trace.calls, tuple(edges), trace.inputs, trace.output, trace.error, trace.warnings)
+    wave = {name: depth for depth, names in enumerate(graph.waves) for name in names}
+    rank = {name: position for position, name in enumerate(trace.predictors)}
+    return replace(graph, calls=tuple(arrange(trace.calls, wave, rank)))
+
+
+async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str, probe: Probe) -> ComputationGraph:
+    """Replace a graph's suggested edges by proved ones, where that can be done safely.
+
+    Args:
+        graph: The graph that `suggest` made.
+        trace: Its record.
+        pristine: The program as it was before the run, or why there is no copy.
+        probe: "never" replays nothing; "auto" only what is safe and small; "always" everything, tools
+            excepted, whatever it does to files and sockets.
+
+    Returns:
+        The graph with its edges proved, or with a warning that says why not.
+    """
+    if probe == "never" or not trace.calls:
+        return graph
+    return _proved(graph, await from_replay(trace, pristine, probe))
+
+
+def _agreed(by_values: Iterable[Edge], by_code: Found) -> list[Edge]:
+    """The edges of both, without what the code rules out."""
+    edges = [
+        replace(edge, confidence=max(edge.confidence, _BOTH)) if _ends(edge) in by_code.possible else edge
+        for edge in by_values
+        if not by_code.excludes(edge)
+    ]
+    known = set(map(_ends, edges))
+    return edges + [edge for edge in by_code.edges if _ends(edge) not in known]
+
+
+def _direct(edges: list[Edge], calls: dict[str, Call]) -> list[Edge]:
+    """Of the outputs whose text stands in one input, those that no other of them can have carried there."""
+    into: dict[End, list[Edge]] = {}
+    for edge in edges:
+        into.setdefault(edge.target, []).append(edge)
+
+    def text(edge: Edge) -> str:
+        return text_of(calls[edge.source.call].outputs[edge.source.field or ""])
+
+    def is_carried(edge: Edge) -> bool:
+        first = calls[edge.source.call]
+        later = [other for other in into[edge.target] if first.before(calls[other.source.call])]
+        return bool(later) and any(text(edge) in text(other) for other in later)
+
+    return [
+        edge for edge in edges if edge.known_by != "containment" or edge.confidence >= _BOTH or not is_carried(edge)
+    ]
+
+
+def _by_reader(trace: Trace, edges: list[Edge]) -> list[Edge]:
+    """Edges by their reader's start; of one reader data before control before guesses, by its input fields."""
+    inputs = {**{call.id: call.inputs for call in trace.calls}, OUTPUT: trace.output}
+    place = {(reader, name): at for reader, names in inputs.items() for at, name in enumerate(names)}
+    start = {reader: at for at, reader in enumerate(inputs)}
+    return sorted(
+        edges,
+        key=lambda edge: (
+            start[edge.target.call],
+            _RANK[edge.kind],
+            place.get((edge.target.call, edge.target.field or ""), 0),
+        ),
+    )
+
+
+def _proved(graph: ComputationGraph, replayed: Found) -> ComputationGraph:
+    """A graph whose edges are those that replays showed, and those of its own that no replay spoke about."""
+    known = {_ends(edge): edge for edge in graph.edges}
+    possible = [
+        Edge(source, target, "data", "replay", 1.0) for source, target in replayed.possible if (source, target) in known
+    ]
+    shown = {_ends(edge): edge for edge in (*replayed.edges, *possible)}
+    # That the very object arrived says more than that the value moved.
+    proved = [
+        replace(edge, known_by="identity") if ends in known and known[ends].known_by == "identity" else edge
+        for ends, edge in shown.items()
+    ]
+    kept = [edge for ends, edge in known.items() if ends not in shown and not replayed.excludes(edge)]
+    by_source: dict[End, list[Edge]] = {End(call.id, name): [] for call in graph.calls for name in call.outputs}
+    proved.sort(key=_target)
+    control = [edge for edge in proved if edge.kind == "control"]
+    for edge in (*(edge for edge in proved if edge.kind == "data"), *kept, *control):
+        by_source[edge.source].append(edge)
+    edges = tuple(edge for several in by_source.values() for edge in several)
+    return replace(graph, edges=edges, warnings=(*graph.warnings, *replayed.warnings))
+
+
+def _ends(edge: Edge) -> tuple[End, End]:
+    return edge.source, edge.target
+
+
+def _target(edge: Edge) -> tuple[str, str]:
+    return edge.target.call, edge.target.field or ""

@@ -1,0 +1,169 @@
+"""Replays with answers changed, compared with unchanged ones: which inputs moved, and which calls disappeared.
+
+What moves only together with a call that disappeared or was made up, and which feeds it, is at one remove: it is
+kept apart. What two unchanged replays give differently says nothing and is left out, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...trace import OUTPUT, Call, Trace
+from .isolation.surroundings import Surroundings
+from .likeness import Plan, alike, realigned
+from .replay import Change, Observed
+from .replayer import Replayer
+
+_TOLD = ("instructions", "demos")
+
+Target = tuple[str, str]
+"""A call, or "output", and one of its fields."""
+
+
+@dataclass
+class Shown:
+    """What the replays with one output changed showed together.
+
+    Args:
+        met: The readers that were reached at all.
+        reached: The readers that were reached in replays without made-up calls.
+        moved: What moved for sure.
+        remote: What moved only together with other calls -> for each such replay, the calls that may be why.
+        gone: The calls that disappeared.
+    """
+
+    met: set[str] = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)
+    moved: set[Target] = field(default_factory=set)
+    remote: dict[Target, list[frozenset[str]]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+
+    @property
+    def news(self) -> int:
+        """How much is known by now."""
+        return len(self.moved) + len(self.remote) + len(self.gone)
+
+
+class Comparison:
+    """Replays of one execution.
+
+    Args:
+        trace: The record.
+        replayer: The program, ready to be replayed.
+        surroundings: What is put back before every replay.
+
+    Attributes:
+        baseline: What an unchanged replay gave.
+        left_out: What is not the same twice, or not as in the record.
+    """
+
+    def __init__(self, trace: Trace, replayer: Replayer, surroundings: Surroundings) -> None:
+        self.trace = trace
+        self.replayer = replayer
+        self.surroundings = surroundings
+        self.baseline = Observed()
+        self.left_out: set[Target] = set()
+        self.calls = {call.id: call for call in trace.calls}
+
+    async def unchanged(self) -> tuple[str, list[str]]:
+        """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings."""
+        first, second = await self._once((), watch=True), await self._once((), watch=True)
+        follow = "the replay could not follow"
+        if not (first.finished or self.trace.error):
+            return f"{follow}: it ended with {' '.join(first.problem.split())[:200]}", []
+        if first.unrecorded or len(first.inputs) < len(self.trace.calls):
+            return f"{follow}: it made other calls than the run", []
+        if second.inputs.keys() != first.inputs.keys() or second.unrecorded:
+            return "two unchanged replays made different calls (not deterministic)", []
+        unstable = self._differing(first.inputs, first.output, second.inputs, second.output)
+        recorded = {call.id: call.inputs for call in self.trace.calls}
+        other = [one for one in self._differing(recorded, self.trace.output, first.inputs, first.output)]
+        # The text of a caught exception may show the lines that raised it, which a replay cannot repeat.
+        caught = any(aside.raised for aside in self.trace.asides) or any(call.error for call in self.trace.calls)
+        lost = [] if caught else [one for one in other if one not in unstable]
+        self.baseline, self.left_out = first, {*unstable, *lost}
+        warnings = [
+            f"{text}: {_list(targets)}; the edges into it are not proved"
+            for text, targets in (("two unchanged replays differ (not deterministic)", unstable), (follow, lost))
+            if targets
+        ]
+        fields = sum(len(call.inputs) for call in self.trace.calls) + len(self.trace.output)
+        return ("; ".join(warnings) if len(self.left_out) * 2 > fields else ""), warnings
+
+    async def replay(self, changed: Sequence[Change]) -> Observed:
+        """Replay with answers changed, a second time where that tells better which call is which."""
+        observed = await self._once(changed)
+        plan = realigned(self.trace, observed.calls)
+        return observed if plan is None else await self._once(changed, plan)
+
+    async def _once(self, changed: Sequence[Change], plan: Plan | None = None, watch: bool = False) -> Observed:
+        self.surroundings.restore()
+        return await self.replayer.replay(changed, plan=plan, watch=watch)
+
+    def _differing(
+        self,
+        one: Mapping[str, Mapping[str, Any]],
+        returned: Mapping[str, Any],
+        other: Mapping[str, Mapping[str, Any]],
+        other_returned: Mapping[str, Any],
+    ) -> list[Target]:
+        inputs = [
+            (call.id, name)
+            for call in self.trace.calls
+            for name in call.inputs
+            if not alike(one.get(call.id, {}).get(name), other.get(call.id, {}).get(name))
+        ]
+        fields = self.trace.output if self.trace.error is None else ()
+        return inputs + [(OUTPUT, name) for name in fields if not alike(returned.get(name), other_returned.get(name))]
+
+    def note(self, changed: Call, observed: Observed, shown: Shown) -> None:
+        """Add what a replay with one output of a call changed has shown."""
+        missing = [call for call in self.trace.calls if call.id not in observed.inputs]
+        known = [call.id for call in self.trace.calls if call.predictor in observed.strangers]
+        new = [name for name in observed.strangers if all(call.predictor != name for call in self.trace.calls)]
+        for reader in observed.inputs:
+            # Nothing is read before it was written; a race between threads may look like it.
+            if not changed.before(self.calls[reader]):
+                continue
+            shown.met.add(reader)
+            before = [call.id for call in missing if call.before(self.calls[reader])]
+            self._move(reader, self._moved(reader, observed), frozenset([*before, *known, *new]), shown)
+        if observed.finished and self.baseline.finished:
+            shown.met.add(OUTPUT)
+            why = frozenset([*(call.id for call in missing), *known, *new])
+            self._move(OUTPUT, self._returned(observed), why, shown)
+            shown.gone |= {call.id for call in missing}
+        if not observed.unrecorded:
+            shown.reached |= shown.met & {OUTPUT, *observed.inputs}
+
+    def everything_moved(self, observed: Observed) -> set[Target]:
+        """All that a replay gave differently."""
+        moved = {(reader, name) for reader in observed.inputs for name in self._moved(reader, observed)}
+        return (moved | {(OUTPUT, name) for name in self._returned(observed)}) - self.left_out
+
+    def _returned(self, observed: Observed) -> list[str]:
+        usual = self.baseline.output
+        return [name for name in {*usual, *observed.output} if not alike(observed.output.get(name), usual.get(name))]
+
+    def _moved(self, reader: str, observed: Observed) -> list[str]:
+        call = self.calls[reader]
+        inputs, usual = observed.inputs[reader], self.baseline.inputs[reader]
+        moved = [name for name in call.inputs if not alike(inputs.get(name), usual.get(name))]
+        told, usually = observed.told[reader], self.baseline.told[reader]
+        return moved + [name for name in _TOLD if name not in call.inputs and not alike(told[name], usually[name])]
+
+    def _move(self, reader: str, names: Sequence[str], others: frozenset[str], shown: Shown) -> None:
+        for name in names:
+            if (reader, name) in self.left_out:
+                continue
+            if others:
+                shown.remote.setdefault((reader, name), []).append(others)
+            else:
+                shown.moved.add((reader, name))
+
+
+def _list(targets: Sequence[Target]) -> str:
+    some = ", ".join(".".join(target) for target in targets[:3])
+    return some if len(targets) <= 3 else f"{some} and {len(targets) - 3} more"

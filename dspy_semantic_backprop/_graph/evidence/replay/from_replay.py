@@ -1,0 +1,151 @@
+"""Edges from replays: change one answer at a time, and see what else moves.
+
+An input that moves was fed by the answer (data); a call that disappears was decided by it (control). Every
+other answer stays as recorded, so what is seen is direct. A suggested edge is ruled out where its reader was
+reached with the answer changed and did not move; it stands where no replay got that far.
+
+Replays are believed only if two unchanged ones reproduce the record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...._errors import Stop
+from ...edges import Edge, End
+from ...record.snapshots import describe
+from ...trace import OUTPUT, Call, Trace
+from ..evidence import Found
+from .alternatives import alternatives
+from .compare import Comparison, Shown, Target
+from .isolation.own_code import siblings, words
+from .isolation.quiet import quiet
+from .likeness import alike
+from .pristine import Pristine, Probe, unsafe
+from .replayer import Replayer
+from .schedule import Output, survey
+
+AUTO_SECONDS = 20.0
+"""The longest that `probe="auto"` replays one execution."""
+AUTO_CALLS = 200
+"""The largest execution, in calls, that `probe="auto"` replays."""
+_LONGEST_WORD, _MOST_WORDS = 400, 20
+_NOT = "edges are not proved by replay:"
+
+
+async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> Found:
+    """The edges that replays show, and what they rule out; see `Evidence`.
+
+    Args:
+        trace: The execution.
+        pristine: The program as it was before it, or why there is no copy.
+        probe: "auto" replays only what is safe and small; "always" everything, tools excepted, whatever it does to
+            files and sockets.
+
+    Returns:
+        Nothing but a warning where the program is not replayed.
+    """
+    reason = unsafe(trace, pristine, probe) or (_too_large(trace) if probe == "auto" else None)
+    if isinstance(pristine, str) or reason is not None:
+        return Found(warnings=(f"{_NOT} {reason}",))
+    now = pristine.surroundings.again()
+    try:
+        replayer = Replayer(pristine.program, trace, allow_effects=probe == "always")
+        comparison = Comparison(trace, replayer, pristine.surroundings)
+        deadline = time.monotonic() + AUTO_SECONDS if probe == "auto" else None
+        with quiet():
+            return await _found(comparison, pristine.program, deadline)
+    except (Exception, Stop) as error:  # noqa: BLE001 - the run is paid for: its graph must not be lost to a replay
+        return Found(warnings=(f"{_NOT} it ended with {describe(error)[:200]}",))
+    finally:
+        now.restore()
+
+
+def _too_large(trace: Trace) -> str | None:
+    if len(trace.calls) > AUTO_CALLS:
+        return f"{len(trace.calls)} calls are more than {AUTO_CALLS}; probe='always' replays them"
+    return None
+
+
+async def _found(comparison: Comparison, program: Any, deadline: float | None) -> Found:
+    reason, warnings = await comparison.unchanged()
+    if reason:
+        return Found(warnings=(f"{_NOT} {reason}",))
+    trace, read = comparison.trace, comparison.baseline.read
+    known, groups = _words(trace, program), siblings(program)
+    # What nobody looked at has no edge: whatever resembles it came from elsewhere.
+    everyone = {OUTPUT, *comparison.calls}
+    shown, outputs = {}, []
+    for call in trace.calls:
+        for name in call.outputs:
+            if (call.id, name) in read:
+                outputs.append(Output(call, name, _others(call, name, trace, known, groups)))
+            else:
+                shown[End(call.id, name)] = Shown(everyone, everyone)
+    surveyed, late = await survey(comparison, outputs, deadline)
+    return _Verdict(comparison, shown | surveyed).found((*warnings, *late))
+
+
+def _words(trace: Trace, program: Any) -> list[str]:
+    """Texts that would mean something to the program: other answers of this run, and its own constants."""
+    answers = [value for call in trace.calls for value in call.outputs.values() if isinstance(value, str)]
+    short = (text for text in answers if len(text) <= _LONGEST_WORD)
+    return list(dict.fromkeys([*short, *words(program, _LONGEST_WORD)]))[:_MOST_WORDS]
+
+
+def _others(call: Call, name: str, trace: Trace, known: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Any]:
+    """What a call might have answered instead."""
+    others = alternatives(call.outputs[name], call.annotations.get(name), known, groups)
+    if call.concurrent:
+        # Concurrent calls are told apart by their inputs: another one's answer would swap the two.
+        taken = [one.outputs.get(name) for one in trace.calls if one.predictor == call.predictor]
+        others = [other for other in others if not any(alike(other, one) for one in taken)] or others
+    return others
+
+
+class _Verdict:
+    """What all replays of an execution say together."""
+
+    def __init__(self, comparison: Comparison, shown: Mapping[End, Shown]) -> None:
+        self.calls = comparison.calls
+        self.left_out = comparison.left_out
+        self.shown = shown
+        self.direct = {(end.call, target) for end, one in shown.items() for target in one.moved}
+
+    def found(self, warnings: Sequence[str]) -> Found:
+        edges, possible = [], set()
+        for end, shown in self.shown.items():
+            sure = {one for one, why in shown.remote.items() if self._at_first_hand(one, why)} | shown.moved
+            edges += [Edge(end, End(*target), "data", "replay", 1.0) for target in sure]
+            edges += [Edge(end, End(call, None), "control", "replay", 1.0) for call in shown.gone]
+            possible |= {(end, End(*target)) for target in shown.remote if target not in sure}
+        return Found(
+            tuple(edge for edge in edges if self._is_in_order(edge.source, edge.target)),
+            frozenset(pair for pair in possible if self._is_in_order(*pair)),
+            self._excludes,
+            tuple(warnings),
+        )
+
+    def _is_in_order(self, source: End, target: End) -> bool:
+        """Whether a call can have fed another: a replay in which calls moved up may seem to say otherwise."""
+        return target.call == OUTPUT or self.calls[source.call].before(self.calls[target.call])
+
+    def _excludes(self, edge: Edge) -> bool:
+        """Whether replays reached the reader of a suggested edge, and it did not move."""
+        shown, reader = self.shown.get(edge.source), edge.target.call
+        if shown is None or (reader, edge.target.field) in self.left_out:
+            return False
+        if edge.kind == "control":
+            return reader in shown.met or reader in shown.gone
+        if edge.known_by == "code":
+            # What may be is weaker than what was seen: one replay that reached the reader is enough.
+            return reader in shown.met
+        return reader in shown.reached or edge.kind == "inferred"
+
+    def _at_first_hand(self, target: Target, replays: Sequence[frozenset[str]]) -> bool:
+        """Whether a target moved in a replay in which no other call can have moved it."""
+        return any(
+            all(other in self.calls and (other, target) not in self.direct for other in others) for others in replays
+        )

@@ -1,0 +1,112 @@
+"""Edges from values: the very object of an output, or its text, is a later input.
+
+Identity: the very object of an output is, or stands in, a later input. Containment: an output's text stands in a
+later input's text.
+
+Why text must be long or delimited: "Yes" and "7" occur everywhere. A short value is believed only where the whole
+input equals it, or where it stands as a word and in no input of the program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ...edges import Edge, End
+from ...graph import jsonable
+from ...record.snapshots import options
+from ...trace import Trace
+from ..evidence import Found, readers
+from .texts import SPAN, WORDS, contained, parts_of, telling, text_of
+
+_KEY = 4
+_MOST_WORDS = 20_000
+_NOTHING: frozenset[End] = frozenset()
+
+
+def from_values(trace: Trace) -> Found:
+    """The edges that identity and text suggest; see `Evidence`."""
+    background = [text_of(value) for value in trace.inputs.values()]
+    outputs, edges = Outputs(), []
+    for reader, inputs, ended in readers(trace):
+        for call in ended:
+            for name, value in call.outputs.items():
+                # A listed option is one object wherever it is chosen.
+                shared = bool(options(call.annotations.get(name)))
+                live = value if shared else trace.live.get(("outputs", call.id, name), value)
+                outputs.add(End(call.id, name), value, live, shared=shared)
+        for name, value in inputs.items():
+            live = trace.live.get(("inputs", reader, name), value)
+            edges += _into(End(reader, name), value, live, outputs, background)
+    return Found(tuple(edges))
+
+
+def _into(end: End, value: Any, live: Any, outputs: Outputs, background: list[str]) -> list[Edge]:
+    same = {source for part in parts_of(live) if telling(part) for source in outputs.of_object(part)}
+    identical = [Edge(source, end, "data", "identity", 1.0) for source in outputs.ordered(same)]
+    if any(outputs.live[source] is live for source in same):
+        return identical
+    text = text_of(value)
+    inside = [
+        Edge(source, end, "data", "containment", confidence)
+        for source in outputs.ordered(outputs.of_text(text) - same)
+        if (confidence := max(contained(form, text, background) for form in outputs.forms[source]))
+    ]
+    return [*identical, *inside]
+
+
+class Outputs:
+    """The outputs that existed at a moment, found by object and by text in time that does not grow with them.
+
+    Attributes:
+        live: Output -> the very object.
+        forms: Output -> the texts by which it may be recognised, its own first.
+    """
+
+    def __init__(self) -> None:
+        self.live: dict[End, Any] = {}
+        self.forms: dict[End, list[str]] = {}
+        self._objects: dict[int, set[End]] = {}
+        self._keys: dict[tuple[str, ...], set[End]] = {}
+        self._first_words: set[str] = set()
+        self._places: dict[End, int] = {}
+
+    def add(self, end: End, value: Any, live: Any, *, shared: bool = False) -> None:
+        """Take in one output: its value as it was, the very object, and whether others may be the same one."""
+        self.live[end] = live
+        self.forms[end] = _forms(value)
+        self._places[end] = len(self._places)
+        for part in () if shared else parts_of(live):
+            if telling(part):
+                self._objects.setdefault(id(part), set()).add(end)
+        for form in self.forms[end]:
+            words = WORDS.findall(form[: SPAN * 2])[:_KEY]
+            if words:
+                self._keys.setdefault(tuple(words), set()).add(end)
+                self._first_words.add(words[0])
+
+    def of_object(self, value: Any) -> set[End]:
+        """The outputs that an object is, or is a part of."""
+        return self._objects.get(id(value), set())
+
+    def of_text(self, text: str) -> set[End]:
+        """The outputs whose first words stand in a text: candidates, to be looked at."""
+        words = WORDS.findall(text)[:_MOST_WORDS]
+        found: set[End] = set()
+        for at, word in enumerate(words):
+            if word in self._first_words:
+                for length in range(1, _KEY + 1):
+                    found |= self._keys.get(tuple(words[at : at + length]), _NOTHING)
+        return found
+
+    def ordered(self, ends: Iterable[End]) -> list[End]:
+        """Outputs in the order in which they came."""
+        return sorted(ends, key=self._places.__getitem__)
+
+
+def _forms(value: Any) -> list[str]:
+    if isinstance(value, (str, int, float)) or value is None:
+        return [text_of(value)]
+    texts = [text_of(part) for part in parts_of(value) if isinstance(part, str) and len(part) > 2]
+    return [text_of(value), text_of(json.dumps(jsonable(value), ensure_ascii=False)), *texts]
