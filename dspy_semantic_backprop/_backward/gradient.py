@@ -12,6 +12,7 @@ instruction is a message to itself.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -151,7 +152,7 @@ class TextGradient:
 
     def to_dict(self) -> dict[str, Any]:
         """The gradient as JSON values: `messages`, `own`, `text`."""
-        return _JSON.dump_python(self, mode="json")
+        return _json().dump_python(self, mode="json")
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> TextGradient:
@@ -160,10 +161,14 @@ class TextGradient:
         Raises:
             ValueError: If a part is missing or of another kind.
         """
-        return _JSON.validate_python(state)
+        return _json().validate_python(state)
 
 
-_JSON = TypeAdapter(TextGradient)
+@functools.cache
+def _json() -> TypeAdapter[TextGradient]:
+    # Made when it is wanted: that takes as long as everything else in this file.
+    return TypeAdapter(TextGradient)
+
 
 Gradients = Mapping[str, TextGradient]
 """Call id -> gradient, of every call of one execution."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-from rapidfuzz import fuzz
-
 from .gradient import Severity
 
 _THING = r"(?:changes?|modifications?|corrections?|adjustments?|revisions?|improvements?|alterations?|amendments?)"
@@ -81,6 +79,8 @@ def repeats(reply: str, source: str) -> bool:
     It does not as soon as one word of content is new: "there are 12 pears" beside "there are 11 pears" is
     nearly the same text and all the same a direction.
     """
+    from rapidfuzz import fuzz
+
     mine, theirs = words(reply), words(source)
     if not mine or not theirs or set(mine) - set(theirs) - _FILLER:
         return False

@@ -15,8 +15,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rapidfuzz import fuzz
-
 from .._concurrency import gather
 from .ask import ask_question, count
 from .judge import is_blank, refuses, words
@@ -126,6 +124,8 @@ def _near_duplicates(remarks: Iterable[Remark]) -> list[_Entry]:
 
 
 def _alike(mine: list[str], theirs: list[str]) -> bool:
+    from rapidfuzz import fuzz
+
     # A number or a "not" of difference is a different lesson however much the rest is the same.
     if any(word in _TURNS or any(sign.isdigit() for sign in word) for word in set(mine) ^ set(theirs)):
         return False
