@@ -1,8 +1,9 @@
-"""Bounded, ordered concurrency, and one bridge between synchronous and asynchronous callers."""
+"""Bounded, ordered concurrency, and the bridges between synchronous and asynchronous callers."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import functools
@@ -20,15 +21,7 @@ Limiter = AbstractAsyncContextManager[Any]
 
 
 async def gather(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int | None = None) -> list[R]:
-    """Apply `function` to every item, at most `limit` at a time, and keep the order.
-
-    Args:
-        function: Awaited once for each item.
-        items: What to apply it to.
-        limit: The most that run at once; None for no bound.
-
-    Returns:
-        The results, in the order of `items`.
+    """Await a function for every item, at most `limit` at a time, and keep the order.
 
     Raises:
         BaseException: The first one that any call raises, after the others were cancelled.
@@ -64,44 +57,34 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def in_thread(function: Callable[[], R], limiter: Limiter) -> R:
-    """Call a blocking function in a thread of its own, with the context of the caller.
+def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
+    """Call a function in a thread of its own, with the context of the caller; the future has what becomes of it.
 
-    The thread is a daemon: what never returns (a metric that waits for ever) neither keeps the caller waiting
-    after it was cancelled nor the process alive.
-
-    Args:
-        function: What to call.
-        limiter: Bounds how many run at once.
-
-    Returns:
-        Its result.
-
-    Raises:
-        BaseException: Whatever it raises.
+    Why not a worker of anyio or of an executor: these are waited for when the process ends. This thread is a daemon:
+    what never returns (a metric that waits for ever) keeps neither a cancelled caller waiting nor the process alive.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[R] = loop.create_future()
+    future: concurrent.futures.Future[R] = concurrent.futures.Future()
     context = contextvars.copy_context()
-
-    def settle(set_it: Callable[[Any], None], value: Any) -> None:
-        if not done.done():
-            set_it(value)
 
     def work() -> None:
         try:
-            outcome: tuple[Callable[[Any], None], Any] = (done.set_result, context.run(function))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-            if isinstance(error, StopIteration):
-                error = RuntimeError(f"StopIteration was raised: {error}")
-            outcome = (done.set_exception, error)
-        # A loop that was closed meanwhile has nobody left to tell.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, *outcome)
+            future.set_result(context.run(function))
+        except StopIteration as error:
+            # A future cannot hand this one on to a coroutine.
+            future.set_exception(RuntimeError(f"StopIteration was raised: {error}"))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            future.set_exception(error)
 
+    # A future that runs already is not cancelled with whoever waits for it.
+    future.set_running_or_notify_cancel()
+    threading.Thread(target=work, name="semantic-backprop-worker", daemon=True).start()
+    return future
+
+
+async def in_thread(function: Callable[[], R], limiter: Limiter) -> R:
+    """Call a blocking function in a daemon thread with the caller's context; `limiter` bounds how many run at once."""
     async with limiter:
-        threading.Thread(target=work, name="semantic-backprop-worker", daemon=True).start()
-        return await done
+        return await asyncio.wrap_future(start_thread(function))
 
 
 class Interrupt:
@@ -123,17 +106,10 @@ class Interrupt:
                 self._loop.call_soon_threadsafe(self._work.cancel)
 
     async def guard(self, work: Coroutine[Any, Any, R], seconds: float | None = None) -> R | None:
-        """Await work that may be ended early.
-
-        Args:
-            work: What to await.
-            seconds: After how long it is ended, in seconds; None for never.
+        """Await work that may be ended early, at the latest after so many seconds.
 
         Returns:
             Its result; None where it was ended early: then `reason` says why, or is "" after `seconds`.
-
-        Raises:
-            BaseException: Whatever it raises.
         """
         task = asyncio.ensure_future(work)
         with self._lock:
@@ -151,21 +127,13 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
     """Run a coroutine to its end from synchronous code, also where a loop runs already (notebooks).
 
     Args:
-        coroutine: What to run.
+        coroutine: What to run; what it raises is raised here.
         on_interrupt: Called at the first Ctrl-C, instead of raising KeyboardInterrupt; the second one raises.
-
-    Returns:
-        Its result.
-
-    Raises:
-        BaseException: Whatever the coroutine raises.
     """
     with _caught(on_interrupt):
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(coroutine)
-        return _in_a_thread(coroutine)
+        if on_event_loop():
+            return start_thread(lambda: asyncio.run(coroutine)).result()
+        return asyncio.run(coroutine)
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
@@ -181,23 +149,13 @@ def synchronous(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]
     return twin
 
 
-def _in_a_thread(coroutine: Coroutine[Any, Any, R]) -> R:
-    outcome: list[R] = []
-    failure: list[BaseException] = []
-    context = contextvars.copy_context()
-
-    def target() -> None:
-        try:
-            outcome.append(context.run(asyncio.run, coroutine))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=target, name="semantic-backprop", daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+def on_event_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

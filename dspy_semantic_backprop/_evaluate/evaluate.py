@@ -65,18 +65,15 @@ class Evaluator:
         where: str = "",
         reuse: Reuse | None = None,
     ) -> tuple[Outcome, ...]:
-        """Run and grade a program on every example, concurrently.
+        """Run and grade a program, a copy that belongs to the run, on every example, concurrently and in order.
 
         Args:
-            program: A copy that belongs to the run.
+            program: The program.
             examples: The examples.
             ids: What each example is called in its outcome; None: its position.
             purpose: What the program's language-model calls are booked under.
             where: Which evaluation of the run it is, for its journal.
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
-
-        Returns:
-            One outcome for each example, in order.
 
         Raises:
             MetricError: If the metric breaks its contract.
@@ -89,11 +86,7 @@ class Evaluator:
         return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
 
     def check_missing(self, outcomes: Sequence[Outcome], planned: int) -> None:
-        """Refuse outcomes of which too many are missing: means and comparisons would say nothing.
-
-        Args:
-            outcomes: Those of one program so far.
-            planned: How many there are going to be.
+        """Refuse a program's outcomes so far if too many are missing: means and comparisons would say nothing.
 
         Raises:
             TooManyFailures: If more are missing than `limits.missing` of all that are planned, or all of several.
@@ -116,14 +109,7 @@ class Evaluator:
         purpose: Purpose = Purpose.METRIC,
         where: str = "",
     ) -> Grade:
-        """Grade what a program returned for an example.
-
-        Args:
-            example_id: The example's position in its set.
-            example: The example.
-            returned: What the program returned.
-            purpose: What the metric's own language-model calls are booked under.
-            where: Which execution of the run it is, for its journal.
+        """Grade what a program returned for an example; the metric's own requests are booked under `purpose`.
 
         Raises:
             MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
@@ -171,18 +157,15 @@ class Evaluator:
     def _ask(
         self, program: dspy.Module, example: dspy.Example, returned: Any, graph: ComputationGraph, where: str
     ) -> str | None:
-        writers = graph.group(OUTPUT)
-        if not self.metric.explains or not writers:
-            return None
         predictors = dict(program.named_predictors())
         entries = {
             call.id: (predictors.get(call.predictor), dict(call.inputs), dspy.Prediction(**call.outputs))
             for call in graph
             if call.error is None
         }
-        writer = writers[-1].call
-        own = [entries[writer.id]]
-        return self.metric.feedback(example, returned, (list(entries.values()), own), writer.predictor, where)
+        writer = graph.group(OUTPUT)[-1].call
+        traces = list(entries.values()), [entries[writer.id]]
+        return self.metric.feedback(example, returned, traces, writer.predictor, where)
 
 
 @dataclass(frozen=True)

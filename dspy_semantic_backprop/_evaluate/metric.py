@@ -17,17 +17,14 @@ _ACCEPTED = (2, 3, 5, 6)
 
 @dataclass(frozen=True)
 class Grade:
-    """What a metric says of one prediction.
-
-    Args:
-        score: In metric points; higher is better.
-        feedback: What was wrong or right, in words; None where the metric says nothing.
-        kind: What the metric returned: number, bool, or the name of the class that held the score.
-    """
+    """What a metric says of one prediction."""
 
     score: float
+    """In metric points; higher is better."""
     feedback: str | None = None
+    """What was wrong or right, in words; None where the metric says nothing."""
     kind: str = "number"
+    """What the metric returned: number, bool, or the name of the class that held the score."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +48,7 @@ class Metric:
         return getattr(self.function, "__name__", type(self.function).__name__)
 
     def score(self, example: dspy.Example, prediction: Any, where: str) -> Grade:
-        """Grade a prediction.
-
-        Args:
-            example: The example with its labels.
-            prediction: What the program returned.
-            where: How messages name the example.
-
-        Returns:
-            Score and feedback.
+        """Grade a prediction; messages name the example by `where`.
 
         Raises:
             MetricError: If the metric raises or returns no score.
@@ -78,12 +67,6 @@ class Metric:
                 part that belongs to the predictor.
             predictor: The name of the predictor that wrote the output.
             where: How messages name the example.
-
-        Returns:
-            The feedback; None where the metric takes too few arguments or says nothing.
-
-        Raises:
-            MetricError: If the metric raises or returns no score.
         """
         if not self.explains:
             return None
@@ -129,13 +112,7 @@ def _kind(score: Any) -> str:
 
 
 def adapt(function: Any) -> Metric:
-    """Find out how a metric wants to be called.
-
-    Args:
-        function: A callable that takes 2, 3, 5 or 6 positional arguments.
-
-    Returns:
-        The metric behind one interface.
+    """Find out how a metric, a callable of 2, 3, 5 or 6 positional arguments, wants to be called.
 
     Raises:
         SetupError: If it is not callable or takes another number of arguments.

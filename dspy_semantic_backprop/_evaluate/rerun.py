@@ -1,11 +1,8 @@
 """Run a program again with some answers changed, asking a language model only what the change made new.
 
-What the record can answer is answered from it: every call up to the change, and every later call that is
-given what it was given in the record. The others, in a complete graph the descendants of the changed calls
-as far as the change reaches them, are asked live, and so is a call that the record does not have.
-
-Why a call's inputs decide and not the graph: an edge that was missed would let a call answer a question
-that it was not asked, and a descendant that is asked the same as before has answered already.
+What the record can answer is answered from it: every call up to the change, and every later call that is given what it
+was given in the record. The others, and calls that the record does not have, are asked live. Why a call's inputs decide
+and not the graph: see docs/design/decisions.md.
 """
 
 from __future__ import annotations
@@ -85,9 +82,6 @@ async def rerun(
         allow_effects: Whether the program may write files, open sockets, start processes, and call its
             tools with arguments that the record does not have.
         seconds: The longest that it may take.
-
-    Returns:
-        What happened.
 
     Raises:
         ModelUnavailable: If a language model refuses for good.

@@ -1,23 +1,9 @@
 """An edit is evaluated only where it can reach: what lies upstream is answered as the incumbent was answered.
 
-What is given again is a language model's answer to the very same question: the same predictor, model and
-settings, and the same prompt to the letter, so the same inputs, demonstrations and instruction. The graph only
-says which calls are *not* to be answered so: those of edited predictors and what they reached. The program,
-its adapter and its tools run as ever, so that its values, its trace and its graph are those of a full run.
-
-Why that is right even where a graph misses edges or a program does not repeat itself: what a language model
-answers depends on the question alone, so the incumbent's answer to this very question is an answer that this
-execution might have been given, and each is given once. A missed edge, or a coin tossed by the program, costs
-questions or makes the two executions more alike; it gives no call an answer to another question. Three limits:
-
-- Both executions share the luck of what lies upstream (common random numbers). That is good for comparing
-  them, but a mean over examples that a run decides by keeps the luck of its first execution: estimates for the
-  user come from fresh executions.
-- A language model that remembers what it was asked (a double that answers from a list) is no function of the
-  question: evaluate in full.
-- A reused answer is no request: the callbacks `on_lm_start` and `on_lm_end` do not see it; those of modules,
-  adapters and tools do. DSPy's histories hold it, and its tokens count for its call, as when it was asked: a
-  program may look at either.
+What is given again is a language model's answer to the very same question: the same predictor, model and settings, and
+the same prompt to the letter. The graph only says which calls are *not* to be answered so: those of edited predictors
+and what they reached. The program, its adapter and its tools run as ever, so that its values, its trace and its graph
+are those of a full run. Why that is right also where a graph misses edges, and where not: see docs/design/decisions.md.
 """
 
 from __future__ import annotations

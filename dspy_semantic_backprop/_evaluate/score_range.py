@@ -8,17 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScoreRange:
-    """The range of a metric.
-
-    Args:
-        low: The worst score, in metric points.
-        best: The best possible one.
-        known: Whether `best` is known: stated, or 1 where nothing lies outside 0 to 1; else it is the best one seen.
-    """
+    """The range of a metric."""
 
     low: float
+    """The worst score, in metric points."""
     best: float
+    """The best possible one."""
     known: bool
+    """Whether `best` is known: stated, or 1 where nothing lies outside 0 to 1; else it is the best one seen."""
 
     @property
     def width(self) -> float:
@@ -27,12 +24,7 @@ class ScoreRange:
 
 
 def score_range(scores: Iterable[float], perfect: float | None = None) -> ScoreRange:
-    """The range of a metric that returned these scores.
-
-    Args:
-        scores: In metric points.
-        perfect: The best possible one, where it is known.
-    """
+    """The range of a metric that returned these scores; `perfect` is the best possible one, where it is known."""
     seen = list(scores)
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     if perfect is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,21 +40,18 @@ class Budget:
         for name in ("calls", "tokens", "metric_calls", "usd", "seconds"):
             value = getattr(self, name)
             whole = name not in ("usd", "seconds")
-            kinds = (int,) if whole else (int, float)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0 or math.isinf(value):
+            if value is not None and not (_is_amount(value) and value > 0 and (isinstance(value, int) or not whole)):
                 kind = "a whole number" if whole else "a finite number"
                 raise SetupError(f"budget.{name} must be {kind} above 0, not {value!r}; None sets no bound")
         for model, price in self.prices.items():
-            if not isinstance(price, (tuple, list)) or len(price) != 2 or not all(_is_price(one) for one in price):
+            if not isinstance(price, (tuple, list)) or len(price) != 2 or not all(map(_is_amount, price)):
                 raise SetupError(
                     f"budget.prices[{model!r}] must be (US dollars for a million tokens sent, for a million received), "
                     f"not {price!r}"
                 )
 
 
-def _is_price(value: Any) -> bool:
+def _is_amount(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
@@ -92,17 +90,7 @@ class Spent:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.usd + other.usd,
-            self.unpriced + other.unpriced,
-            self.cached + other.cached,
-            self.unsure_tokens + other.unsure_tokens,
-            self.unsure_usd + other.unsure_usd,
-            self.reused + other.reused,
-        )
+        return Spent(*map(operator.add, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
@@ -119,32 +107,26 @@ class Bound:
     tokens: int = 0
     usd: float = 0.0
 
+    @property
+    def lost(self) -> Spent:
+        """What the request counts as when nobody knows what it cost."""
+        return Spent(calls=self.calls, unsure_tokens=self.tokens, unsure_usd=self.usd)
+
 
 class Purpose(str, enum.Enum):
     """What a request to a language model is for; spending is told apart by it. Equal to its value, a string."""
 
-    FORWARD = "forward"
-    """The program, run to learn from or measured at the start."""
-    GATE = "gate"
-    """The program with a proposal's instructions, run to decide on it."""
-    METRIC = "metric"
-    """The metric's own requests."""
-    BACKWARD = "backward"
-    """Gradients."""
-    PROPOSE = "propose"
-    """New instructions."""
-    FINAL = "final"
-    """The program at the end of a run, on examples that nothing was decided on."""
-    CHECK = "check"
-    """A diagnosis's check: the program with some answers changed."""
-    REDUCE = "reduce"
-    """A diagnosis's summary of many lessons."""
-    NOISE = "noise"
-    """A preflight's repetitions of the unchanged program."""
-    HEADROOM = "headroom"
-    """A preflight's attempt to improve the program."""
-    HELDOUT = "heldout"
-    """A placebo's evaluation on held-out examples."""
+    FORWARD = "forward"  # the program, run to learn from or measured at the start
+    GATE = "gate"  # the program with a proposal's instructions, run to decide on it
+    METRIC = "metric"  # the metric's own requests
+    BACKWARD = "backward"  # gradients
+    PROPOSE = "propose"  # new instructions
+    FINAL = "final"  # the program at the end of a run, on examples that nothing was decided on
+    CHECK = "check"  # diagnose: the program with some answers changed
+    REDUCE = "reduce"  # diagnose: many lessons made few
+    NOISE = "noise"  # preflight: the unchanged program, repeated
+    HEADROOM = "headroom"  # preflight: an attempt to improve the program
+    HELDOUT = "heldout"  # placebo: on held-out examples
 
     def __str__(self) -> str:
         return self.value

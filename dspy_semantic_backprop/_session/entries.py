@@ -39,13 +39,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A provider's failure that outlived all retries.
-
-    Args:
-        kind: The name of the error's class.
-        message: What it said.
-        status: The HTTP status, if any.
-    """
+    """A provider's failure that outlived all retries: the error's class by name, its message, the HTTP status."""
 
     kind: str
     message: str
@@ -84,12 +78,7 @@ class JournalState:
 
 
 def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalState:
-    """Read a log.
-
-    Args:
-        path: The file, for messages.
-        data: Its whole lines, at least one.
-        header: What the run is.
+    """What the whole lines of a log, at least one, tell; the header says what the run is.
 
     Raises:
         JournalError: If a line cannot be read, or the log is of another run.
@@ -115,7 +104,7 @@ def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalSta
             f"{path} holds a line that cannot be read ({error!r}); restore the file, or choose another log_dir"
         ) from error
     for account, bound in under_way.values():
-        found.add(account, Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd))
+        found.add(account, bound.lost)
     return found
 
 
@@ -139,10 +128,13 @@ def _remember(found: JournalState, line: Mapping[str, Any]) -> None:
         case "resumed":
             pass
         case event:
-            fields = {name: value for name, value in line.items() if name not in _FRAME}
-            found.events[digest_of([event, fields])] += 1
+            found.events[digest_of([event, _unframed(line)])] += 1
             if event == "StepDone":
-                found.steps.add(fields["step"])
+                found.steps.add(line["step"])
+
+
+def _unframed(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in _FRAME}
 
 
 def _read(path: Path, data: bytes) -> list[dict[str, Any]]:
@@ -163,7 +155,7 @@ def _read(path: Path, data: bytes) -> list[dict[str, Any]]:
 def _check(path: Path, first: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     if first["event"] != "run":
         raise JournalError(f"{path} does not begin with a run; restore the file, or choose another log_dir")
-    known = {name: value for name, value in first.items() if name not in _FRAME}
+    known = _unframed(first)
     for name in ("schema", "version"):
         if known.get(name) != header.get(name):
             raise JournalError(

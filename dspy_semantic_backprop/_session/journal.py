@@ -1,13 +1,9 @@
 """The log of a run: JSON lines from which a killed run goes on, paying for nothing twice.
 
-What was paid for is written down as it arrives: every answer of a language model, under a key that says where
-in the run and to which question it belongs, and every grade of the metric. A resumed run begins again from its
-first step and is given these instead of paying: the same answers lead to the same program, whatever the
-moment at which the run was killed. Every request is also announced before it is sent, so that those under way
-at the kill are known, and counted by the budget at the most that they may have cost.
-
-Why not the state itself: a state would have to be kept equal to what the code makes of the answers, object by
-object, and what is not saved in time is paid for again.
+What was paid for is written down as it arrives: every answer of a language model, under a key that says where in the
+run and to which question it belongs, and every grade of the metric. A resumed run begins again from its first step and
+is given these instead of paying. Every request is also announced before it is sent, so that those under way at a kill
+are known, and counted by the budget at the most that they may have cost.
 
 A line is written before its result is used, and the disk is told to keep it within a fraction of a second; a
 process that dies loses nothing that was written, a computer that dies at most that fraction.
@@ -80,11 +76,7 @@ class Journal:
     # What a resumed run is told
 
     def open_ledger(self, **settings: Any) -> Ledger:
-        """The run's ledger, with what earlier processes have spent; what it books is written down here.
-
-        Args:
-            **settings: Of the ledger.
-        """
+        """The run's ledger, with these settings and what earlier processes have spent; its requests are kept here."""
         state = self._state
         self.ledger = Ledger(
             **settings, carried=state.accounts, metric_calls=state.metric_calls, seconds=state.seconds, journal=self
@@ -101,21 +93,16 @@ class Journal:
 
     def sent(self, account: Account, bound: Bound) -> int:
         """A request is about to be sent; returns its ticket."""
-        if not self:
-            return 0
         with self._lock:
             self._state.ticket += 1
             ticket = self._state.ticket
-        purpose, predictor = account
-        self._append("sent", ticket=ticket, purpose=purpose, predictor=predictor, bound=asdict(bound))
+        self._append("sent", ticket=ticket, purpose=account[0], predictor=account[1], bound=asdict(bound))
         return ticket
 
     def ended(
         self, ticket: int, account: Account, spent: Spent, key: str = "", answered: Answered | None = None
     ) -> None:
         """A request was answered, or failed at a known cost."""
-        if not self:
-            return
         amounts = {name: value for name, value in asdict(spent).items() if value}
         fields: dict[str, Any] = {"ticket": ticket, "purpose": account[0], "predictor": account[1], "spent": amounts}
         if answered is None or not _is_json(answered.outputs):
@@ -128,13 +115,7 @@ class Journal:
         self._append("failure", key=key, **asdict(failure))
 
     def keep(self, what: str, key: str, value: Any) -> None:
-        """Write down what was worked out at a cost: a grade, the edges of a graph; `take` gives it back.
-
-        Args:
-            what: What it is: grade or edges.
-            key: What it belongs to.
-            value: As JSON values.
-        """
+        """Write down what was worked out at a cost, as JSON values: a grade, or edges; `take` gives it back."""
         self._append("kept", what=what, key=key, value=value)
 
     def event(self, event: Any) -> None:

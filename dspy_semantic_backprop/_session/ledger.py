@@ -1,9 +1,8 @@
 """What a run has spent: a ledger that every request passes before it is sent.
 
-A request is let through only where its upper bound fits into what is left, with the bounds of all requests
-under way counted as spent. Where only these stand in the way it waits for them: most answers cost less than
-they might. So a budget is never exceeded, by any number of threads; the price is that the last part of one,
-smaller than a single request may cost, stays unspent.
+A request is let through only where its upper bound fits into what is left, with the bounds of all requests under way
+counted as spent; where only these stand in the way, it waits for them. So a budget is never exceeded, by any number
+of threads; the price is that its last part, smaller than a single request may cost, stays unspent.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .._concurrency import on_event_loop
 from .._errors import Abandoned, BudgetSpent, CapReached
 from .budget import Account, Bound, Budget, Purpose, Spent
 
@@ -28,11 +28,9 @@ class Ledger:
     Args:
         caps: Purpose -> the most requests that it may send; without one, no bound.
         budget: The most that all purposes may spend together.
-        carried: What earlier processes of the same run have spent.
-        metric_calls: How often they called the metric.
-        seconds: How long they ran, in seconds.
-        request_seconds: The longest that one request may take, in seconds; None for no limit.
-        journal: Where requests and answers are written down, a `run.journal.Journal`; None for nowhere.
+        carried: What earlier processes of the same run have spent; so often they called the metric, and ran so long.
+        request_seconds: The longest that one request may take; None for no limit.
+        journal: Where requests and answers are written down, a `Journal`; None for nowhere.
 
     Attributes:
         shown: The run's newest entries in DSPy's history of calls.
@@ -72,9 +70,7 @@ class Ledger:
     def admitted(self, account: Account, bound: Bound | None = None) -> Iterator[None]:
         """Let one request through, once it fits; `book` it inside. Blocks the thread while others may make room.
 
-        Args:
-            account: What it is for.
-            bound: The most that it can cost; None: one call of unknown size.
+        Without a bound, it is one call of unknown size.
 
         Raises:
             CapReached: Before the request, if its purpose has sent as many as it may.
@@ -97,31 +93,16 @@ class Ledger:
             await asyncio.sleep(_POLL)
 
     def enter_now(self, account: Account, bound: Bound) -> int:
-        """As `enter`, from synchronous code.
-
-        It waits where that stops only this thread. On an event loop, where those under way could not end
-        meanwhile, it refuses at once.
-        """
-        try:
-            asyncio.get_running_loop()
-            waits = False
-        except RuntimeError:
-            waits = True
+        """As `enter`, from synchronous code; on an event loop, where those under way cannot end, it refuses at once."""
         with self._changed:
             while (ticket := self._enter(account, bound)) is None:
-                if not waits:
+                if on_event_loop():
                     raise BudgetSpent(self._refusal(account, bound)[0])
                 self._changed.wait(_POLL)
         return ticket
 
     def reserve(self, purpose: Purpose | None, bound: Bound, metric_calls: int) -> None:
-        """Keep a part of the budget for one purpose; all others have so much less.
-
-        Args:
-            purpose: What it is kept for; None with a bound of nothing gives it back.
-            bound: How much of it.
-            metric_calls: How many calls of the metric.
-        """
+        """Keep a part of the budget for one purpose; all others have so much less. None and nothing give it back."""
         with self._changed:
             self._reserved = (purpose, bound, metric_calls)
 
@@ -160,8 +141,8 @@ class Ledger:
         """Why a request does not fit ("" if it does), and whether requests under way may make room."""
         whole = self._whole
         spent = {
-            "calls": float(whole.calls),
-            "tokens": float(whole.tokens + whole.unsure_tokens),
+            "calls": whole.calls,
+            "tokens": whole.tokens + whole.unsure_tokens,
             "usd": whole.usd + whole.unsure_usd,
         }
         refusal = ""
@@ -187,10 +168,7 @@ class Ledger:
         return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
 
     def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
-        """Count a call of the metric that is about to be made.
-
-        Args:
-            purpose: What the graded program was run for.
+        """Count a call of the metric that is about to be made, for what the graded program was run for.
 
         Raises:
             BudgetSpent: Instead, if as many were made as the budget allows.
@@ -230,8 +208,7 @@ class Ledger:
         with self._changed:
             accounts = dict(self._accounts)
             for account, bound in self._under_way.values() if self._closed else ():
-                lost = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
-                accounts[account] = accounts.get(account, Spent()) + lost
+                accounts[account] = accounts.get(account, Spent()) + bound.lost
             return accounts
 
     @property

@@ -2,9 +2,9 @@
 
 from .ask import REPETITIONS, Reply, ask, ask_once, limit
 from .client import install, metered, sampling
-from .context import LMContext, OutsideCalls, for_predictor, for_purpose, lm_context
+from .context import LMContext, for_predictor, lm_context
 from .failures import is_fatal, is_provider_failure, is_transient
-from .uncached import never_cached, uncached
+from .purpose import OutsideCalls, for_purpose, never_cached, uncached
 
 __all__ = [
     "LMContext",

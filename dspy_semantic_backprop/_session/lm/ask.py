@@ -20,15 +20,12 @@ REPETITIONS = 1000
 
 @dataclass(frozen=True)
 class Reply:
-    """What a language model answered to one request.
-
-    Args:
-        fields: Output field -> value, those that could be read.
-        text: What it wrote, where not every field could be read; None where all could.
-    """
+    """What a language model answered to one request."""
 
     fields: Mapping[str, Any]
+    """Output field -> value, those that could be read."""
     text: str | None = None
+    """What it wrote, where not every field could be read; None where all could."""
 
 
 async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0, json_too: bool = False) -> Reply:
@@ -39,9 +36,6 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
         inputs: Its input fields.
         rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
         json_too: Ask once more, in the JSON format, where the chat format cannot be read.
-
-    Returns:
-        The reply.
 
     Raises:
         LMError: What the provider refused to answer after all retries.
@@ -59,19 +53,10 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
 
 
 async def ask(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
-    """Ask a language model to fill a signature; ask once more if the reply cannot be read.
-
-    Args:
-        signature: A `dspy.Signature` class. The chat format is used whatever adapter the program uses.
-        inputs: Its input fields.
-        rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
+    """As `ask_once`, but ask once more if the reply cannot be read.
 
     Returns:
         Output field -> value, with those fields missing that two replies left out.
-
-    Raises:
-        LMError: What the provider refused to answer after all retries.
-        ModelUnavailable: For failures that no retry can change.
     """
     answered: dict[str, Any] = {}
     rollout += lm_context().rollout * REPETITIONS

@@ -1,22 +1,14 @@
 """The metered client: the only way that a run has to a language model.
 
-Every call that a run makes, the user's program's included, goes through a metered copy of its language model: one
-request at a time, let through by the ledger, retried here, written down in the journal, and booked as a proxy in
-front of the server would count it.
-
-Why our own retry loop, although DSPy has one: DSPy retries inside a single call and reports the
-usage of the last attempt only, so its callers cannot know how many requests they sent. The metered
-copy asks DSPy for one attempt (`num_retries=0`) and grants the retries that the user configured, at
-least `RETRIES` of them: a run of thousands of calls meets every fault that there is.
-
-Why a subclass made on the fly and no proxy object: programs and adapters test `isinstance(lm, dspy.LM)`
-and read its attributes; the copy passes every such test, and is saved under its own class's name.
+Every call, the user's program's included, goes through a metered copy of its language model: one request at a time,
+let through by the ledger, retried here, written down in the journal, and booked as a proxy in front of the server
+would count it. Why a retry loop and a subclass of our own: see docs/design/decisions.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import concurrent.futures
 import functools
 import threading
 from collections import deque
@@ -29,10 +21,12 @@ from dspy.clients import base_lm
 from dspy.utils.exceptions import LMTimeoutError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
+from ..._concurrency import start_thread
 from ..._errors import Abandoned, ModelUnavailable
-from ..budget import Bound, Purpose, Spent
+from ..budget import Bound, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
+from .context import lm_context
 from .failures import hide, is_fatal, is_transient, remembered, secrets
 from .prices import bound_of, stated_price
 from .usage import RequestUsage
@@ -48,29 +42,16 @@ RETRIES = 6
 
 
 def install(program: dspy.Module, ledger: Ledger) -> None:
-    """Replace every language model that a program holds by its metered copy, in place.
-
-    Args:
-        program: A copy that belongs to the run, never the user's own.
-        ledger: Where its calls are booked.
-    """
-    metered_lms: dict[int, Any] = {}
+    """Replace every language model that a program, a copy of the user's, holds by its metered copy, in place."""
+    copies: dict[int, Any] = {}
     for _, module in program.named_sub_modules():
         for name, value in list(vars(module).items()):
             if isinstance(value, dspy.BaseLM):
-                setattr(module, name, metered_lms.setdefault(id(value), metered(value, ledger)))
+                setattr(module, name, copies.setdefault(id(value), metered(value, ledger)))
 
 
 def metered(lm: Any, ledger: Ledger) -> Any:
-    """A copy of a language model that asks, retries, books and writes down every request.
-
-    Args:
-        lm: Any `dspy.BaseLM`.
-        ledger: Where to book.
-
-    Returns:
-        A language model of a subclass of the same class, with the same settings.
-    """
+    """A copy of a language model, with the same settings, that retries, books and writes down every request."""
     if getattr(lm, "_semantic_ledger", None) is ledger:
         return lm
     copy = lm.copy()
@@ -90,11 +71,7 @@ def is_metered(lm: Any) -> bool:
 
 
 def sampling(lm: Any) -> dict[str, Any]:
-    """What the answers of a language model depend on besides the question: its name and its settings, no keys.
-
-    Args:
-        lm: Any `dspy.BaseLM`.
-    """
+    """What the answers of a language model depend on besides the question: its name and its settings, no keys."""
     settings = {name: value for name, value in (getattr(lm, "kwargs", None) or {}).items() if name not in _NOT_SAMPLING}
     return {"model": getattr(lm, "model", type(lm).__name__), "settings": {**settings}}
 
@@ -113,8 +90,7 @@ def _metered_class(cls: Any) -> Any:
             if request.recalled():
                 return request.outputs
             with request.reported():
-                retrying = Retrying(**_patience(self))
-                return retrying(request.once, functools.partial(cls.__call__, self, *args, **kwargs))
+                return _retrying(Retrying, self)(request.once, lambda: cls.__call__(self, *args, **kwargs))
 
         async def acall(self, *args: Any, **kwargs: Any) -> Any:
             request = _Request(self, args, kwargs)
@@ -122,8 +98,7 @@ def _metered_class(cls: Any) -> Any:
                 await asyncio.sleep(0)  # as at every request, other tasks have their turn
                 return request.outputs
             with request.reported():
-                retrying = AsyncRetrying(**_patience(self))
-                return await retrying(request.aonce, functools.partial(cls.acall, self, *args, **kwargs))
+                return await _retrying(AsyncRetrying, self)(request.aonce, lambda: cls.acall(self, *args, **kwargs))
 
         def update_history(self, entry: Any) -> None:
             attempt = dspy.settings.usage_tracker
@@ -161,13 +136,9 @@ def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
             return
 
 
-def _patience(lm: Any) -> dict[str, Any]:
-    return {
-        "stop": stop_after_attempt(lm._semantic_attempts),
-        "retry": retry_if_exception(is_transient),
-        "wait": _wait,
-        "reraise": True,
-    }
+def _retrying(kind: Any, lm: Any) -> Any:
+    stop, retry = stop_after_attempt(lm._semantic_attempts), retry_if_exception(is_transient)
+    return kind(stop=stop, retry=retry, wait=_wait, reraise=True)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -186,26 +157,23 @@ class _Request:
         self.kwargs = kwargs
         self.ledger: Ledger = lm._semantic_ledger
         self.journal: Journal | None = self.ledger.journal
-        self.context: Any = dspy.settings.get("semantic_lm_context")
-        self.account = (self.context.purpose if self.context else Purpose.FORWARD, self._predictor())
-        self.memory = self.context.memory if self.context else None
+        self.context = lm_context()
+        self.account = (self.context.purpose, self._predictor())
+        self.memory = self.context.memory
         self.outputs: Any = None
         self.key = self.question = ""
         if self.journal or self.memory is not None:
             settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
             asked = [self.account[1], sampling(lm), args, settings]
-            self.key = digest_of([self.context.where if self.context else "", *asked]) if self.journal else ""
+            self.key = digest_of([self.context.where, *asked]) if self.journal else ""
             self.question = self._question(asked) if self.memory is not None else ""
 
     def _predictor(self) -> str:
         named = dspy.settings.get("semantic_predictor")
-        if named is not None or self.context is None:
-            return named or ""
-        for module in reversed(dspy.settings.get("caller_modules") or ()):
-            name = self.context.name_of(module)
-            if name:
-                return name
-        return ""
+        if named is not None:
+            return named
+        names = map(self.context.name_of, reversed(dspy.settings.get("caller_modules") or ()))
+        return next(filter(None, names), "")
 
     def _question(self, asked: list[Any]) -> str:
         try:
@@ -223,8 +191,7 @@ class _Request:
         found = self.journal.take(self.key) if self.journal else None
         if isinstance(found, Unanswered):
             error = remembered(found.kind, found.message, found.status)
-            if self.context is not None:
-                self.context.failures.append(error)
+            self.context.failures.append(error)
             raise error
         if not isinstance(found, Answered):
             return False
@@ -253,7 +220,7 @@ class _Request:
             hide(error, secrets(self.lm))
             if is_fatal(error):
                 raise ModelUnavailable(error) from error
-            if self.context is not None and is_transient(error):
+            if self.context.ledger is not None and is_transient(error):
                 self.context.failures.append(error)
                 if self.journal:
                     kind, status = type(error).__name__, getattr(error, "status", None)
@@ -280,7 +247,7 @@ class _Request:
             self.ledger.leave(ticket)
 
     def _bound(self) -> Bound:
-        if self.context is not None and self.context.over:
+        if self.context.over:
             raise Abandoned("nobody waits for this example any more")
         return bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs)
 
@@ -289,7 +256,7 @@ class _Request:
         attempt = RequestUsage(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
         ticket = self.journal.sent(self.account, bound) if self.journal else 0
         answered: Answered | None = None
-        spent = Spent(calls=bound.calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
+        spent = bound.lost
         try:
             with dspy.context(usage_tracker=attempt, disable_history=False):
                 yield attempt
@@ -322,24 +289,10 @@ def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
     # A stream is sent on by the thread that DSPy made for it.
     if seconds is None or dspy.settings.send_stream is not None:
         return call()
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            outcome.append(context.run(call))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            failure.append(error)
-
-    thread = threading.Thread(target=work, daemon=True, name="semantic-backprop-request")
-    thread.start()
-    thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not outcome:
+    answer = start_thread(call)
+    if not concurrent.futures.wait([answer], seconds).done:
         raise LMTimeoutError(message=_too_long(seconds))
-    return outcome[0]
+    return answer.result()
 
 
 async def _awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:

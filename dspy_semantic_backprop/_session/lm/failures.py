@@ -56,13 +56,7 @@ def was_refused(error: BaseException) -> bool:
 
 
 def remembered(kind: str, message: str, status: int | None) -> LMError:
-    """A failure as it was written down, to be raised again.
-
-    Args:
-        kind: The name of DSPy's class of errors.
-        message: What it said.
-        status: The HTTP status, if any.
-    """
+    """A failure as it was written down, to be raised again: the name of DSPy's class, its message, the HTTP status."""
     found: Any = getattr(kinds, kind, None)
     made = found if isinstance(found, type) and issubclass(found, LMError) else LMProviderError
     error = made(message=message)
@@ -71,11 +65,7 @@ def remembered(kind: str, message: str, status: int | None) -> LMError:
 
 
 def secrets(lm: Any) -> frozenset[str]:
-    """The texts that nobody may read in a log: the keys of a language model, its headers, those of the environment.
-
-    Args:
-        lm: Any `dspy.BaseLM`.
-    """
+    """The texts that nobody may read in a log: the keys of a language model, its headers, those of the environment."""
     found: set[str] = set()
     for name, value in {**vars(lm), **(getattr(lm, "kwargs", None) or {})}.items():
         if any(part in name.lower() for part in _SECRET_NAMES) and "tokens" not in name.lower():
@@ -92,21 +82,12 @@ def _texts(value: Any) -> set[str]:
     if isinstance(value, str):
         # A header holds the key behind the name of its scheme.
         return {value, value.rpartition(" ")[2]}
-    if isinstance(value, dict):
-        return set().union(*map(_texts, value.values())) if value else set()
-    if isinstance(value, (list, tuple)):
-        return set().union(*map(_texts, value)) if value else set()
-    return set()
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return set().union(*map(_texts, items))
 
 
 def hide(error: BaseException, hidden: Collection[str], depth: int = 0) -> None:
-    """Take secrets out of an error's texts, and out of those of the errors behind it, in place.
-
-    Args:
-        error: The error.
-        hidden: The secrets.
-        depth: How many errors lie before it.
-    """
+    """Take secrets out of an error's texts, and out of those of the errors behind it, in place."""
     if not hidden or depth > _DEEPEST:
         return
     error.args = tuple(_hidden_in(argument, hidden) for argument in error.args)

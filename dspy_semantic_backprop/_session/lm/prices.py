@@ -23,12 +23,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Price:
-    """What a model costs.
-
-    Args:
-        sent: US dollars for a token that is sent.
-        received: US dollars for a token that is received.
-    """
+    """What a model costs: US dollars for a token that is sent, and for one that is received."""
 
     sent: float
     received: float
@@ -51,21 +46,16 @@ def price_of(lm: Any, budget: Budget) -> Price | None:
     if stated is not None:
         return stated
     known = _known(str(getattr(lm, "model", "")))
-    sent = [value for name, value in known.items() if name.startswith("input_cost_per_token") and value is not None]
-    received = [
-        value for name, value in known.items() if name.startswith("output_cost_per_token") and value is not None
-    ]
     # Long prompts and other tiers cost more: the bound is the dearest.
+    sent, received = (
+        [value for name, value in known.items() if name.startswith(f"{way}_cost_per_token") and value is not None]
+        for way in ("input", "output")
+    )
     return Price(max(sent), max(received)) if sent and received else None
 
 
 def longest_answer(lm: Any, settings: Mapping[str, Any] | None = None) -> int | None:
-    """The most tokens that one answer can have; None where nothing says so.
-
-    Args:
-        lm: A `dspy.BaseLM`.
-        settings: Of the request.
-    """
+    """The most tokens that one answer can have, by the request's settings or the model's; None: nothing says so."""
     for given in (settings or {}, getattr(lm, "kwargs", None) or {}):
         found = [int(given[name]) for name in _LIMITS if given.get(name)]
         if found:
@@ -75,22 +65,14 @@ def longest_answer(lm: Any, settings: Mapping[str, Any] | None = None) -> int | 
 
 
 def bound_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any]) -> Bound:
-    """The most that a request can cost.
+    """The most that a request can cost, by its prompt or messages and its settings.
 
     No tokenizer makes more tokens of a text than it has bytes.
-
-    Args:
-        lm: The language model.
-        budget: What is bounded, and prices.
-        asked: The prompt or the messages.
-        settings: Of the request.
     """
     count = int(settings.get("n") or (getattr(lm, "kwargs", None) or {}).get("n") or 1)
     if budget.tokens is None and budget.usd is None:
         return Bound(calls=count)
-    sent = _bytes(asked) + sum(
-        _bytes(settings.get(name)) for name in ("tools", "response_format") if settings.get(name)
-    )
+    sent = _bytes(asked) + sum(_bytes(settings[name]) for name in ("tools", "response_format") if settings.get(name))
     received = longest_answer(lm, settings) or 0
     price = price_of(lm, budget) if budget.usd is not None else None
     usd = price.usd(sent, received) * count if price is not None else 0.0
@@ -104,40 +86,41 @@ def _bytes(asked: Any) -> int:
     return len(text.encode("utf-8", "surrogatepass")) + messages * _MESSAGE_TOKENS + media * _IMAGE_TOKENS
 
 
+_LOCK = threading.Lock()
+_RUNS: set[object] = set()
+"""The runs under way for which DSPy's price look-up is replaced."""
+
+
 @contextmanager
 def quick() -> Iterator[None]:
-    """Let DSPy's client look up the price of a model once, and not for every answer.
+    """Let DSPy's client look up the price of a model once, and not for every answer, while a run is under way.
 
-    DSPy (3.4) prices each answer by its model's entry among thousands, and for a model that has none it goes
-    through all of them, twice: most of the client's time for a call. What it finds is remembered while a run is
-    under way, and given back as the same answer.
+    For a model without a price, such as every self-hosted one, DSPy (3.4) goes through thousands of entries twice for
+    each answer: more than half of the CPU time that its client takes for a call.
     """
     try:
         from dspy.clients import costs
     except ImportError:
         yield
         return
+    run = object()
     with _LOCK:
-        _QUICK.append(None if _QUICK else getattr(costs, "model_info", None))
-        if len(_QUICK) == 1 and callable(_QUICK[0]):
-            costs.model_info = _remembering(_QUICK[0])
+        if not _RUNS and hasattr(costs, "model_info"):
+            costs.model_info = _remembering(costs.model_info)
+        _RUNS.add(run)
     try:
         yield
     finally:
         with _LOCK:
-            if len(_QUICK) == 1 and callable(_QUICK[0]):
-                costs.model_info = _QUICK[0]
-            _QUICK.pop()
-
-
-_LOCK = threading.Lock()
-_QUICK: list[Any] = []
-"""DSPy's own function, and a place for every further run that is under way."""
+            _RUNS.remove(run)
+            if not _RUNS and hasattr(costs, "model_info"):
+                costs.model_info = costs.model_info.__wrapped__
 
 
 def _remembering(look_up: Any) -> Any:
     known: dict[Any, Any] = {}
 
+    @functools.wraps(look_up)
     def model_info(provider: Any, model: Any, *, namespaces: Any = None) -> Any:
         key = (provider, model, None if namespaces is None else tuple(namespaces))
         if key not in known:

@@ -5,6 +5,7 @@ The tokens of each recorded call, as its graph shows them, are counted in `_grap
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -18,6 +19,7 @@ from .prices import Price
 
 ASKED = ("prompt", "messages", "request", "outputs")
 """What an entry of DSPy's history holds besides what an answer alone tells."""
+_COUNTED = ("prompt_tokens", "completion_tokens")
 _NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
 
 
@@ -45,10 +47,7 @@ class RequestUsage(UsageTracker):
     @property
     def tokens(self) -> dict[str, int]:
         """What the server counted: prompt_tokens and completion_tokens."""
-        return {
-            name: sum(int(usage.get(name) or 0) for usage in self.usage)
-            for name in ("prompt_tokens", "completion_tokens")
-        }
+        return {name: sum(int(usage.get(name) or 0) for usage in self.usage) for name in _COUNTED}
 
     @property
     def reported(self) -> dict[str, Any]:
@@ -63,11 +62,7 @@ class RequestUsage(UsageTracker):
         return {name: value for name, value in self.entry.items() if name not in ASKED}
 
     def spent(self, price: Price | None = None) -> Spent:
-        """What the answered request cost.
-
-        Args:
-            price: The price to book it at; None takes the client's own.
-        """
+        """What the answered request cost, at a price; None takes the client's own."""
         if not self.usage:
             return Spent(cached=1)
         entry = self.entry if isinstance(self.entry, dict) else {}
@@ -83,30 +78,23 @@ class RequestUsage(UsageTracker):
         )
 
     def spent_in_vain(self, error: Exception, bound: Bound, price: Price | None = None) -> Spent:
-        """What a request cost that ended in an error.
-
-        Args:
-            error: The error.
-            bound: The most that it may have cost: what a server did whose answer was lost is not known.
-            price: As for `spent`.
-        """
+        """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown."""
         if self.usage:
             return self.spent(price)
-        if not isinstance(error, LMError) or _caused_by(error, _NEVER_SENT):
+        if not isinstance(error, LMError) or _was_never_sent(error):
             return Spent()
         if was_refused(error):
             return Spent(calls=1)
-        return Spent(calls=1, unsure_tokens=bound.tokens, unsure_usd=bound.usd)
+        return replace(bound, calls=1).lost
 
 
-def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        if isinstance(current, kinds) or "connection refused" in str(current).lower():
+def _was_never_sent(error: BaseException | None) -> bool:
+    known: set[int] = set()
+    while error is not None and id(error) not in known:
+        if isinstance(error, _NEVER_SENT) or "connection refused" in str(error).lower():
             return True
-        seen.add(id(current))
-        current = current.__cause__ or current.__context__
+        known.add(id(error))
+        error = error.__cause__ or error.__context__
     return False
 
 
@@ -126,9 +114,7 @@ class Outside(UsageTracker):
         """Book an answer that a server gave."""
         if isinstance(dspy.settings.usage_tracker, RequestUsage):
             return  # it came through a metered client, which books it itself, retries included
-        usage = usage_entry or {}
-        prompt, completion = (int(usage.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
-        spent = Spent(calls=1, prompt_tokens=prompt, completion_tokens=completion, unpriced=1)
-        self.ledger.book((self.purpose, ""), spent)
+        tokens = {name: int((usage_entry or {}).get(name) or 0) for name in _COUNTED}
+        self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, unpriced=1))
         if self.parent is not None:
             self.parent.add_usage(lm, usage_entry)
