@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 
 from .draw.languages import Drawn
-from .draw.picture import DETAIL, TIP, TITLE, Box, Picture, Reading, arrows, line
+from .draw.picture import DETAIL, TIP, TITLE, Box, FieldRead, Picture, arrows, line
 from .edges import EDGES, Edge
 from .trace import OUTPUT, REASONING, Call
 
@@ -200,12 +200,12 @@ class ComputationGraph(Drawn):
         names = [*(["inputs"] if self.inputs else []), *(call.id for call in shown), OUTPUT]
         place = {name: at for at, name in enumerate(names)}
         readings = [
-            Reading(0, place[call_id], name, read_as, "given")
+            FieldRead(0, place[call_id], name, read_as, "given")
             for name, call_id, read_as in self.given()
             if call_id in place
         ]
         readings += [
-            Reading(
+            FieldRead(
                 place[edge.source.call], place[edge.target.call], edge.source.field or "?", edge.target.field, edge.kind
             )
             for edge in self.edges

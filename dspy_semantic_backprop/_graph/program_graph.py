@@ -11,7 +11,7 @@ import pydantic
 
 from .._terminal import COLUMNS, columns, fitted
 from .draw.languages import Drawn
-from .draw.picture import TIP, TITLE, Box, Picture, Reading, arrows, line
+from .draw.picture import TIP, TITLE, Box, FieldRead, Picture, arrows, line
 from .edges import Kind
 from .graph import jsonable
 
@@ -152,7 +152,7 @@ class ProgramGraph(Drawn):
         boxes += [_box(node, self.examples) for node in nodes]
         boxes.append(Box("returned", f"raised in {self.raised}" if self.raised else "", "end"))
         readings = [
-            Reading(
+            FieldRead(
                 source=0 if edge.source is None else place[edge.source],
                 target=len(boxes) - 1 if edge.target is None else place[edge.target],
                 name=edge.source_field or "?",

@@ -14,7 +14,7 @@ from .._errors import SetupError
 from .aggregate import aggregate
 from .evidence.code.from_code import FromCode
 from .evidence.combine import prove, suggest
-from .evidence.evidence import Evidence
+from .evidence.evidence import EdgeEvidence
 from .evidence.replay.pristine import Pristine, Probe
 from .graph import ComputationGraph
 from .program_graph import ProgramGraph
@@ -61,7 +61,7 @@ async def atrace(
     return await prove(_suggested(record, FromCode(program, names)), record, pristine, probe)
 
 
-def _suggested(record: Trace, code: Evidence) -> ComputationGraph:
+def _suggested(record: Trace, code: EdgeEvidence) -> ComputationGraph:
     try:
         return suggest(record, code)
     except Exception as error:  # noqa: BLE001 - values have code of their own, and the run is paid for

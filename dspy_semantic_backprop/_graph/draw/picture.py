@@ -79,7 +79,7 @@ class Picture:
         yield from (kind for kind in _KINDS[1:] if kind in there)
 
 
-class Reading(NamedTuple):
+class FieldRead(NamedTuple):
     """One field that was read along an arrow.
 
     Args:
@@ -99,20 +99,20 @@ class Reading(NamedTuple):
     share: float = 1.0
 
 
-def arrows(names: Sequence[str], readings: Iterable[Reading]) -> tuple[Arrow, ...]:
+def arrows(names: Sequence[str], readings: Iterable[FieldRead]) -> tuple[Arrow, ...]:
     """One arrow for each pair of boxes, labelled with all that was read along it.
 
     Args:
         names: What the boxes are called where a pointer asks, in their order.
         readings: What was read.
     """
-    by_ends: dict[tuple[int, int], list[Reading]] = {}
+    by_ends: dict[tuple[int, int], list[FieldRead]] = {}
     for reading in readings:
         by_ends.setdefault((reading.source, reading.target), []).append(reading)
     return tuple(_arrow(names, ends, by_ends[ends]) for ends in sorted(by_ends))
 
 
-def _arrow(names: Sequence[str], ends: tuple[int, int], readings: Sequence[Reading]) -> Arrow:
+def _arrow(names: Sequence[str], ends: tuple[int, int], readings: Sequence[FieldRead]) -> Arrow:
     kinds, share = {one.kind for one in readings}, max(one.share for one in readings)
     kind = next(kind for kind in _KINDS if kind in kinds)
     label = " ".join(part for part in (_label(readings), f"{share:.0%}" if share < 1 else "") if part)
@@ -146,7 +146,7 @@ def _printable(char: str) -> str:
     return " " if category == "Cc" else char
 
 
-def _label(readings: Sequence[Reading]) -> str:
+def _label(readings: Sequence[FieldRead]) -> str:
     renamed = _renamed([(one.name, one.read_as) for one in readings if one.read_as])
     deciding = list(dict.fromkeys(one.name for one in readings if one.kind == "control" or not one.read_as))
     decides = f"{_joined(deciding)} decides" if deciding else ""

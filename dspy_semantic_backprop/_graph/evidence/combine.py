@@ -14,7 +14,7 @@ from ..edges import Edge, End
 from ..graph import ComputationGraph
 from ..record.call_ids import arrange
 from ..trace import OUTPUT, Call, Trace
-from .evidence import Evidence, Found
+from .evidence import EdgeEvidence, FoundEdges
 from .from_order import from_order
 from .replay.from_replay import from_replay
 from .replay.pristine import Pristine, Probe
@@ -26,7 +26,7 @@ _BOTH = 0.95
 _RANK = {"data": 0, "control": 1, "inferred": 2}
 
 
-def suggest(trace: Trace, code: Evidence | None = None) -> ComputationGraph:
+def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
     """The graph that an execution suggests as far as it is known without a replay.
 
     Args:
@@ -36,7 +36,7 @@ def suggest(trace: Trace, code: Evidence | None = None) -> ComputationGraph:
     Returns:
         The graph, with the edges to the returned prediction.
     """
-    by_code = code(trace) if code is not None else Found()
+    by_code = code(trace) if code is not None else FoundEdges()
     edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
     edges = _by_reader(trace, [*edges, *from_order(trace, edges)])
     graph = ComputationGraph(trace.calls, tuple(edges), trace.inputs, trace.output, trace.error, trace.warnings)
@@ -63,7 +63,7 @@ async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str,
     return _proved(graph, await from_replay(trace, pristine, probe))
 
 
-def _agreed(by_values: Iterable[Edge], by_code: Found) -> list[Edge]:
+def _agreed(by_values: Iterable[Edge], by_code: FoundEdges) -> list[Edge]:
     """The edges of both, without what the code rules out."""
     edges = [
         replace(edge, confidence=max(edge.confidence, _BOTH)) if _ends(edge) in by_code.possible else edge
@@ -108,7 +108,7 @@ def _by_reader(trace: Trace, edges: list[Edge]) -> list[Edge]:
     )
 
 
-def _proved(graph: ComputationGraph, replayed: Found) -> ComputationGraph:
+def _proved(graph: ComputationGraph, replayed: FoundEdges) -> ComputationGraph:
     """A graph whose edges are those that replays showed, and those of its own that no replay spoke about."""
     known = {_ends(edge): edge for edge in graph.edges}
     possible = [

@@ -11,7 +11,7 @@ from ..trace import OUTPUT, Call, Trace
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundEdges:
     """What one evidence found in an execution.
 
     Args:
@@ -27,10 +27,10 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-class Evidence(Protocol):
+class EdgeEvidence(Protocol):
     """Looks at an execution; `from_values`, `FromCode` and, awaited, `from_replay` are evidences."""
 
-    def __call__(self, trace: Trace, /) -> Found:
+    def __call__(self, trace: Trace, /) -> FoundEdges:
         """What it finds in an execution."""
         ...
 

@@ -38,59 +38,19 @@ class ReadStore(dict[str, Any]):
         self._report(name)
         return super().pop(name, *default)
 
-    def popitem(self) -> tuple[str, Any]:
-        """Read all, and take the last out."""
-        self._all()
-        return super().popitem()
-
     def setdefault(self, name: str, default: Any = None) -> Any:
         """Read one value."""
         self._report(name)
         return super().setdefault(name, default)
 
-    def __eq__(self, other: object) -> bool:
-        self._all()
-        return super().__eq__(other)
+    def _all(self) -> None:
+        for name in list(super().keys()):
+            self._report(name)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
-
-    def __or__(self, other: Any) -> Any:
-        self._all()
-        return super().__or__(other)
-
-    def __ror__(self, other: Any) -> Any:
-        self._all()
-        return super().__ror__(other)
-
-    def __repr__(self) -> str:
-        self._all()
-        return super().__repr__()
-
-    def _all(self) -> None:
-        for name in list(super().keys()):
-            self._report(name)
-
-    def __iter__(self) -> Any:
-        self._all()
-        return super().__iter__()
-
-    def keys(self) -> Any:
-        """Read all."""
-        self._all()
-        return super().keys()
-
-    def values(self) -> Any:
-        """Read all."""
-        self._all()
-        return super().values()
-
-    def items(self) -> Any:
-        """Read all."""
-        self._all()
-        return super().items()
 
     def copy(self) -> dict[str, Any]:
         """Read all, into a plain dictionary."""
@@ -102,6 +62,21 @@ class ReadStore(dict[str, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.copy(), memo)
+
+
+def _reading_all(name: str) -> Callable[..., Any]:
+    method = getattr(dict, name)
+
+    @functools.wraps(method)
+    def read(self: ReadStore, *arguments: Any) -> Any:
+        self._all()
+        return method(self, *arguments)
+
+    return read
+
+
+for _name in ("__eq__", "__or__", "__ror__", "__repr__", "__iter__", "keys", "values", "items", "popitem"):
+    setattr(ReadStore, _name, _reading_all(_name))
 
 
 def watch_reads(prediction: Any, report: Callable[[str], Any]) -> list[Callable[[], None]]:

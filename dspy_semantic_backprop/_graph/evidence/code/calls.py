@@ -9,8 +9,8 @@ from typing import Any
 import dspy
 
 from ...trace import Position
-from .callbacks import predicted, run_with
 from .functions import attribute, invoke, is_dspys, runnable
+from .handed_over import predicted, run_with
 from .labels import NOTHING, New, Value, join, made_from, several
 from .libraries import from_library
 from .sources import place

@@ -10,7 +10,7 @@ from .calls import call
 from .functions import attribute, of_prediction
 from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, How, Label, New, Value, join, made_from, several
 from .sources import member, place
-from .state import Closure, Frame, Machine, State, contents, fresh, inside_of, items, picked, size, truth, values
+from .state import Closure, Frame, Machine, State, contents, inside_of, items, made_at, picked, size, truth, values
 from .statements import assign
 
 _EMPTY = member(object(), "no such name")
@@ -188,7 +188,7 @@ def _literal(machine: Machine, node: ast.List | ast.Tuple | ast.Set, frame: Fram
 
 def _container(node: ast.AST, frame: Frame, state: State) -> New:
     kind = dict if isinstance(node, (ast.Dict, ast.DictComp)) else None
-    return fresh((*frame.chain, place(node, frame.filename)), kind, state)
+    return made_at((*frame.chain, place(node, frame.filename)), kind, state)
 
 
 def _dictionary(machine: Machine, node: ast.Dict, frame: Frame, state: State) -> Value:

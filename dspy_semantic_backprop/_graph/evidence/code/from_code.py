@@ -18,7 +18,7 @@ from ...edges import Edge, End
 from ...record.predictor_names import UNNAMED, Names
 from ...record.snapshots import options
 from ...trace import OUTPUT, Call, Position, Trace
-from ..evidence import Found, readers
+from ..evidence import FoundEdges, readers
 from ..values.texts import SHORT, shows, telling, text_of
 from .labels import WHOLE, Label
 from .program_slice import ProgramSlice, program_slice
@@ -34,7 +34,7 @@ Slices = dict[frozenset[Position], ProgramSlice | None]
 
 
 class FromCode:
-    """The evidence of a program's code; see `Evidence`.
+    """The evidence of a program's code; see `EdgeEvidence`.
 
     Args:
         program: The program; nothing of it is called.
@@ -47,13 +47,13 @@ class FromCode:
         self._names = names
         self._known: Slices = known if known is not None else {}
 
-    def __call__(self, trace: Trace) -> Found:
+    def __call__(self, trace: Trace) -> FoundEdges:
         """The edges that the code makes possible and that the values and reads of an execution bear out."""
         observed = frozenset(way[-1] for way in trace.ways.values() if way)
         if observed not in self._known:
             self._known[observed] = program_slice(self._program, observed, self._names_of)
         code = self._known[observed]
-        return Found() if code is None else _Reading(trace, code).found()
+        return FoundEdges() if code is None else _Reading(trace, code).found()
 
     def _names_of(self, objects: Iterable[Any]) -> frozenset[str]:
         modules = [one for one in objects if isinstance(one, dspy.Module)]
@@ -77,7 +77,7 @@ class _Reading:
         self.complete: set[End] = set()
         self.is_short = cache(lambda end: len(text_of(self.calls[end.call].outputs[end.field])) < SHORT)
 
-    def found(self) -> Found:
+    def found(self) -> FoundEdges:
         for reader, inputs, ended in readers(self.trace):
             for call in ended:
                 self._end(call)
@@ -86,7 +86,7 @@ class _Reading:
                 for name, value in inputs.items():
                     self._explain(End(reader, name), value, _labels(reader, name, use))
                 self.edges += self._decided(reader, use)
-        return Found(tuple(self.edges), frozenset(self.possible), self._excludes)
+        return FoundEdges(tuple(self.edges), frozenset(self.possible), self._excludes)
 
     def _excludes(self, edge: Edge) -> bool:
         """Whether the text of an output stands in an input by accident: the code does not bring it there."""

@@ -13,7 +13,7 @@ import dspy
 from ...record.program_code import own
 from .labels import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
 from .sources import definition, member, unwrapped
-from .state import Bound, Closure, Frame, Machine, State, contents, fresh
+from .state import BoundFunction, Closure, Frame, Machine, State, contents, made_at
 
 _DEEPEST = 14
 _SAME_AGAIN = 2
@@ -77,13 +77,13 @@ def _member(machine: Machine, owner: Any, name: str, receiver: Value, frame: Fra
     if held is _EMPTY:
         return []
     if isinstance(held, property):
-        bound = Bound(held.fget, receiver, owner)
+        bound = BoundFunction(held.fget, receiver, owner)
         return [invoke(machine, bound, [], {}, frame.chain, state)] if isinstance(held.fget, types.FunctionType) else []
     function = unwrapped(held)
     made = any(isinstance(one, New) for one in receiver.objects)
     if isinstance(function, types.FunctionType) and not isinstance(held, staticmethod):
         bound = made or (not isinstance(owner, (type, types.ModuleType)) and name not in getattr(owner, "__dict__", {}))
-        return [Value(objects=(Bound(function, receiver, owner) if bound else function,))]
+        return [Value(objects=(BoundFunction(function, receiver, owner) if bound else function,))]
     if made and not callable(function):
         # A default of the class, a slot or a field: the object's own stands in its place.
         return []
@@ -94,7 +94,7 @@ def runnable(one: Any) -> bool:
     """Whether something is the program's own code: a function, a method, a class, or a module of its own."""
     if isinstance(one, Closure):
         return True
-    if isinstance(one, Bound):
+    if isinstance(one, BoundFunction):
         return runnable(one.function)
     if isinstance(one, types.MethodType):
         return runnable(one.__func__)
@@ -124,7 +124,7 @@ def invoke(
     owner = None
     if isinstance(one, types.MethodType):
         one, receiver = one.__func__, Value(objects=(one.__self__,))
-    if isinstance(one, Bound):
+    if isinstance(one, BoundFunction):
         one, receiver, owner = one.function, one.receiver, one.owner
     if isinstance(one, dspy.Module):
         return _run_module(machine, one, arguments, named, chain, state)
@@ -206,17 +206,19 @@ def _run_module(
     function = entry(module)
     if function is None:
         return NOTHING
-    return invoke(machine, Bound(function, Value(objects=(module,)), type(module)), arguments, named, chain, state)
+    return invoke(
+        machine, BoundFunction(function, Value(objects=(module,)), type(module)), arguments, named, chain, state
+    )
 
 
 def _made(
     machine: Machine, cls: type, arguments: Sequence[Value], named: Mapping[str, Value], chain: Site, state: State
 ) -> Value:
-    new = fresh(chain, cls, state)
+    new = made_at(chain, cls, state)
     made = Value(objects=(new,))
     initialise = member(cls, "__init__")
     if isinstance(initialise, types.FunctionType) and own(initialise.__code__) and definition(initialise) is not None:
-        invoke(machine, Bound(initialise, made, cls), arguments, named, chain, state)
+        invoke(machine, BoundFunction(initialise, made, cls), arguments, named, chain, state)
         return made
     names = [name for name in getattr(cls, "__annotations__", {})]
     values = {**dict(zip(names, arguments, strict=False)), **named}

@@ -15,10 +15,10 @@ from typing import Any
 import dspy
 
 from ...record.program_code import own
-from .callbacks import callable_later, called_back
+from .handed_over import callable_later, called_back
 from .labels import ITEM, NOTHING, SIZE, WHOLE, New, Value, everything, join, made_from
 from .sources import member
-from .state import Bound, Closure, Frame, Given, Machine, State, contents, fresh, items, size, values
+from .state import BoundFunction, Closure, Frame, Given, Machine, State, contents, items, made_at, size, values
 
 _VERBATIM = frozenset(
     {
@@ -76,7 +76,7 @@ def from_library(machine: Machine, given: Given, state: State) -> Value:
 
 def _kept(given: Given, state: State) -> None:
     for one in given.base.objects:
-        if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, Bound, Closure)):
+        if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, BoundFunction, Closure)):
             continue
         owner = one if isinstance(one, New) else id(one)
         state.store((owner, SIZE), Value())
@@ -104,7 +104,7 @@ def _computed(given: Given, called: Sequence[Value], state: State) -> Value:
     parts = dict(given.named) if any(isinstance(one, type) for one in given.callee.objects) else {}
     parts |= {ITEM: join(called)} if called else {}
     why = made_from(everything(given.callee), "choice")
-    return Value(made_from(labels, "computed") | why, parts, (fresh(given.site, None, state), *alias))
+    return Value(made_from(labels, "computed") | why, parts, (made_at(given.site, None, state), *alias))
 
 
 def _getter(given: Given, called: Sequence[Value], state: State) -> Value | None:
@@ -185,7 +185,7 @@ def _member(one: Any, name: str) -> Value:
     if held is inspect.Parameter.empty:
         return NOTHING
     bound = isinstance(held, types.FunctionType)
-    return Value(objects=(Bound(held, Value(objects=(one,)), type(one)) if bound else held,))
+    return Value(objects=(BoundFunction(held, Value(objects=(one,)), type(one)) if bound else held,))
 
 
 def _zipped(given: Given, called: Sequence[Value], state: State) -> Value:

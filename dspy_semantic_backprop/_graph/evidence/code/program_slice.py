@@ -19,7 +19,7 @@ from ...trace import Position
 from . import expressions, functions, statements
 from .labels import ITEM, WHOLE, Label, Site, Value, everything
 from .sources import definition
-from .state import Bound, Machine, State, TooMuch, Use, contents
+from .state import BoundFunction, Machine, State, TooMuch, Use, contents
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def program_slice(
     machine = Machine(frozenset(observed), expressions.evaluate, statements.execute, functions.invoke)
     state = State()
     try:
-        value = functions.invoke(machine, Bound(function, Value(objects=(program,)), type(program)), [], {}, (), state)
+        value = functions.invoke(
+            machine, BoundFunction(function, Value(objects=(program,)), type(program)), [], {}, (), state
+        )
     except (TooMuch, RecursionError):
         return None
     predictors = {site: names_of(use.objects) for site, use in machine.uses.items()}

@@ -100,7 +100,7 @@ class Closure:
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundFunction:
     """A function with the object that it is a method of."""
 
     function: Any
@@ -176,7 +176,7 @@ class Machine:
         self.uses[site] = Use(inputs, known.rest | use.rest, known.control | use.control, objects)
 
 
-def fresh(site: Site, made_by: Any, state: State) -> New:
+def made_at(site: Site, made_by: Any, state: State) -> New:
     """An object that the program makes at a place; what one made there before held is forgotten."""
     new = New(site, made_by)
     for cell in [cell for cell in state.heap if cell[0] == new]:
@@ -286,7 +286,7 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
     labels = everything(value)
     for one in objects_in(value):
         key = one if isinstance(one, New) else id(one)
-        if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, Bound)):
+        if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, BoundFunction)):
             continue
         for (owner, name), held in state.heap.items():
             if owner == key and name != SIZE:

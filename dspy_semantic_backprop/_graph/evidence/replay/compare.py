@@ -46,7 +46,7 @@ class Shown:
         return len(self.moved) + len(self.remote) + len(self.gone)
 
 
-class Comparison:
+class ReplayComparison:
     """Replays of one execution.
 
     Args:

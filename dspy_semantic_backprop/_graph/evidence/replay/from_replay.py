@@ -17,9 +17,9 @@ from ...._errors import Stop
 from ...edges import Edge, End
 from ...record.snapshots import describe
 from ...trace import OUTPUT, Call, Trace
-from ..evidence import Found
+from ..evidence import FoundEdges
 from .alternatives import alternatives
-from .compare import Comparison, Shown, Target
+from .compare import ReplayComparison, Shown, Target
 from .isolation.own_code import siblings, words
 from .isolation.quiet import quiet
 from .likeness import alike
@@ -35,8 +35,8 @@ _LONGEST_WORD, _MOST_WORDS = 400, 20
 _NOT = "edges are not proved by replay:"
 
 
-async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> Found:
-    """The edges that replays show, and what they rule out; see `Evidence`.
+async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> FoundEdges:
+    """The edges that replays show, and what they rule out; see `EdgeEvidence`.
 
     Args:
         trace: The execution.
@@ -49,16 +49,16 @@ async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> F
     """
     reason = unsafe(trace, pristine, probe) or (_too_large(trace) if probe == "auto" else None)
     if isinstance(pristine, str) or reason is not None:
-        return Found(warnings=(f"{_NOT} {reason}",))
+        return FoundEdges(warnings=(f"{_NOT} {reason}",))
     now = pristine.surroundings.again()
     try:
         replayer = Replayer(pristine.program, trace, allow_effects=probe == "always")
-        comparison = Comparison(trace, replayer, pristine.surroundings)
+        comparison = ReplayComparison(trace, replayer, pristine.surroundings)
         deadline = time.monotonic() + AUTO_SECONDS if probe == "auto" else None
         with quiet():
             return await _found(comparison, pristine.program, deadline)
     except (Exception, Stop) as error:  # noqa: BLE001 - the run is paid for: its graph must not be lost to a replay
-        return Found(warnings=(f"{_NOT} it ended with {describe(error)[:200]}",))
+        return FoundEdges(warnings=(f"{_NOT} it ended with {describe(error)[:200]}",))
     finally:
         now.restore()
 
@@ -69,10 +69,10 @@ def _too_large(trace: Trace) -> str | None:
     return None
 
 
-async def _found(comparison: Comparison, program: Any, deadline: float | None) -> Found:
+async def _found(comparison: ReplayComparison, program: Any, deadline: float | None) -> FoundEdges:
     reason, warnings = await comparison.unchanged()
     if reason:
-        return Found(warnings=(f"{_NOT} {reason}",))
+        return FoundEdges(warnings=(f"{_NOT} {reason}",))
     trace, read = comparison.trace, comparison.baseline.read
     known, groups = _words(trace, program), siblings(program)
     # What nobody looked at has no edge: whatever resembles it came from elsewhere.
@@ -108,20 +108,20 @@ def _others(call: Call, name: str, trace: Trace, known: Sequence[str], groups: S
 class _Verdict:
     """What all replays of an execution say together."""
 
-    def __init__(self, comparison: Comparison, shown: Mapping[End, Shown]) -> None:
+    def __init__(self, comparison: ReplayComparison, shown: Mapping[End, Shown]) -> None:
         self.calls = comparison.calls
         self.left_out = comparison.left_out
         self.shown = shown
         self.direct = {(end.call, target) for end, one in shown.items() for target in one.moved}
 
-    def found(self, warnings: Sequence[str]) -> Found:
+    def found(self, warnings: Sequence[str]) -> FoundEdges:
         edges, possible = [], set()
         for end, shown in self.shown.items():
             sure = {one for one, why in shown.remote.items() if self._at_first_hand(one, why)} | shown.moved
             edges += [Edge(end, End(*target), "data", "replay", 1.0) for target in sure]
             edges += [Edge(end, End(call, None), "control", "replay", 1.0) for call in shown.gone]
             possible |= {(end, End(*target)) for target in shown.remote if target not in sure}
-        return Found(
+        return FoundEdges(
             tuple(edge for edge in edges if self._is_in_order(edge.source, edge.target)),
             frozenset(pair for pair in possible if self._is_in_order(*pair)),
             self._excludes,

@@ -17,7 +17,7 @@ from typing import Any
 
 from ...edges import End
 from ...trace import Call
-from .compare import Comparison, Shown
+from .compare import ReplayComparison, Shown
 from .replay import Change, Observed
 
 PATIENCE = 14
@@ -58,7 +58,7 @@ class OutOfTime(Exception):
 
 
 async def survey(
-    comparison: Comparison, outputs: Sequence[Output], deadline: float | None
+    comparison: ReplayComparison, outputs: Sequence[Output], deadline: float | None
 ) -> tuple[dict[End, Shown], list[str]]:
     """Change outputs until nothing new is seen.
 
@@ -92,7 +92,7 @@ async def survey(
     return {End(one.call.id, one.name): one.shown for one in outputs if one.tried or not one.others}, warnings
 
 
-async def _alone(comparison: Comparison, output: Output, most: int, deadline: float | None) -> None:
+async def _alone(comparison: ReplayComparison, output: Output, most: int, deadline: float | None) -> None:
     news = output.tried
     while output.tried < min(most, len(output.others)) and output.tried - news < PATIENCE:
         before = output.shown.news
@@ -103,7 +103,7 @@ async def _alone(comparison: Comparison, output: Output, most: int, deadline: fl
         news = output.tried if output.shown.news > before else news
 
 
-async def _together(comparison: Comparison, outputs: list[Output], start: int, deadline: float | None) -> None:
+async def _together(comparison: ReplayComparison, outputs: list[Output], start: int, deadline: float | None) -> None:
     for kind in range(start, PATIENCE):
         left = [output for output in outputs if output.calm and kind < len(output.others)]
         random.Random(kind).shuffle(left)
@@ -111,7 +111,7 @@ async def _together(comparison: Comparison, outputs: list[Output], start: int, d
             await _half(comparison, half, kind, deadline)
 
 
-async def _half(comparison: Comparison, outputs: list[Output], kind: int, deadline: float | None) -> None:
+async def _half(comparison: ReplayComparison, outputs: list[Output], kind: int, deadline: float | None) -> None:
     if not outputs:
         return
     observed = await _replay(comparison, [output.change(kind) for output in outputs], deadline)
@@ -126,16 +126,16 @@ async def _half(comparison: Comparison, outputs: list[Output], kind: int, deadli
         await _half(comparison, part, kind, deadline)
 
 
-async def _replay(comparison: Comparison, changes: list[Change], deadline: float | None) -> Observed:
+async def _replay(comparison: ReplayComparison, changes: list[Change], deadline: float | None) -> Observed:
     if deadline is not None and time.monotonic() > deadline:
         raise OutOfTime
     return await comparison.replay(changes)
 
 
-def _is_calm(comparison: Comparison, observed: Observed) -> bool:
+def _is_calm(comparison: ReplayComparison, observed: Observed) -> bool:
     return observed.finished and not observed.unrecorded and len(observed.inputs) == len(comparison.trace.calls)
 
 
-def _unexplained(comparison: Comparison, outputs: list[Output], observed: Observed) -> bool:
+def _unexplained(comparison: ReplayComparison, outputs: list[Output], observed: Observed) -> bool:
     explained = {target for output in outputs for target in output.shown.moved}
     return not comparison.everything_moved(observed) <= explained

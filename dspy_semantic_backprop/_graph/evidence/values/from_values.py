@@ -17,7 +17,7 @@ from ...edges import Edge, End
 from ...graph import jsonable
 from ...record.snapshots import options
 from ...trace import Trace
-from ..evidence import Found, readers
+from ..evidence import FoundEdges, readers
 from .texts import SPAN, WORDS, contained, parts_of, telling, text_of
 
 _KEY = 4
@@ -25,8 +25,8 @@ _MOST_WORDS = 20_000
 _NOTHING: frozenset[End] = frozenset()
 
 
-def from_values(trace: Trace) -> Found:
-    """The edges that identity and text suggest; see `Evidence`."""
+def from_values(trace: Trace) -> FoundEdges:
+    """The edges that identity and text suggest; see `EdgeEvidence`."""
     background = [text_of(value) for value in trace.inputs.values()]
     outputs, edges = Outputs(), []
     for reader, inputs, ended in readers(trace):
@@ -39,7 +39,7 @@ def from_values(trace: Trace) -> Found:
         for name, value in inputs.items():
             live = trace.live.get(("inputs", reader, name), value)
             edges += _into(End(reader, name), value, live, outputs, background)
-    return Found(tuple(edges))
+    return FoundEdges(tuple(edges))
 
 
 def _into(end: End, value: Any, live: Any, outputs: Outputs, background: list[str]) -> list[Edge]:

@@ -52,31 +52,6 @@ def watched(seen: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def unwatched() -> Iterator[None]:
-    """Let happen what happens inside: the calls that are recorded anyway."""
-    token = _seen.set(None)
-    try:
-        yield
-    finally:
-        _seen.reset(token)
-
-
-@contextmanager
-def forbidden() -> Iterator[None]:
-    """Refuse what would change the world.
-
-    Raises:
-        EffectRefused: Inside, at the place that tries.
-    """
-    _install()
-    token = _forbidden.set(True)
-    try:
-        yield
-    finally:
-        _forbidden.reset(token)
-
-
-@contextmanager
 def replaying(allow_effects: bool) -> Iterator[None]:
     """Run a replay inside: its threads belong to it, and what would change the world is refused.
 

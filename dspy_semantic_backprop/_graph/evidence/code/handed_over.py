@@ -10,7 +10,7 @@ import dspy
 
 from .functions import entry, invoke, is_dspys, runnable
 from .labels import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
-from .state import Bound, Closure, Given, Machine, State, Use, contents, inside_of, items, objects_in
+from .state import BoundFunction, Closure, Given, Machine, State, Use, contents, inside_of, items, objects_in
 
 _FOLDS = frozenset({"reduce", "accumulate"})
 
@@ -99,8 +99,8 @@ def _element(value: Value, state: State) -> Value:
 def _arity(one: Any) -> int:
     if isinstance(one, Closure):
         return len(one.node.args.args)
-    bound = isinstance(one, (Bound, types.MethodType, dspy.Module))
-    function = one.function if isinstance(one, Bound) else one
+    bound = isinstance(one, (BoundFunction, types.MethodType, dspy.Module))
+    function = one.function if isinstance(one, BoundFunction) else one
     if isinstance(one, dspy.Module):
         function = entry(one)
     if isinstance(function, Closure):
