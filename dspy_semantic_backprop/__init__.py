@@ -24,10 +24,11 @@ from ._errors import (
     SetupError,
     TooManyFailures,
 )
+from ._graph.aggregate import aggregate
 from ._graph.edges import Edge, End
 from ._graph.graph import ComputationGraph
 from ._graph.program_graph import ProgramGraph
-from ._graph.trace import OUTPUT, Call
+from ._graph.trace import OUTPUT, Call, Field
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
 from ._method import Method
 from ._optimizer import SemanticGradientDescent
@@ -55,6 +56,7 @@ __all__ = [
     "Edge",
     "End",
     "Explanation",
+    "Field",
     "GradientCache",
     "JournalError",
     "Limits",
@@ -85,6 +87,7 @@ __all__ = [
     "Verdict",
     "accept_always",
     "accumulate",
+    "aggregate",
     "any_example",
     "aprogram_graph",
     "atrace",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dspy
 from dspy.utils.callback import BaseCallback
 
@@ -61,13 +59,29 @@ def test_the_users_own_callbacks_see_what_they_would_see_without_us():
     assert len(seen[0][0]) == 14 and len(seen[0][1]) == 2
 
 
-def test_an_error_in_the_recorder_does_not_reach_the_program(monkeypatch):
-    from dspy_semantic_backprop._graph.record import capture
+class Broken(dspy.Predict):
+    """A predictor that cannot be told from others: to ask for its name raises."""
 
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a bug of ours")
+    armed = False
 
-    monkeypatch.setattr(capture.Recording, "start", broken)
+    @property
+    def stage(self) -> str:
+        if self.armed:
+            raise RuntimeError("no name")
+        return ""
+
+    @stage.setter
+    def stage(self, stage: str) -> None: ...
+
+
+def test_an_error_in_the_recorder_does_not_reach_the_program():
+    class Makes(dspy.Module):
+        def forward(self, question):
+            unlisted = Broken("question -> answer")
+            unlisted.armed = True
+            return unlisted(question=question)
+
     with served(echo):
-        graph = trace(dspy.Predict("question -> answer"), {"question": "why?"}, probe="never")
+        graph = trace(Makes(), {"question": "why?"}, probe="never")
     assert graph.output == {"answer": "answer of why?"}
+    assert not graph.calls

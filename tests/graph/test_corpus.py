@@ -10,9 +10,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import trace
-from dspy_semantic_backprop._graph.graph import ComputationGraph
-from dspy_semantic_backprop._graph.trace import OUTPUT
+from dspy_semantic_backprop import OUTPUT, ComputationGraph, trace
 from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM
 
 KINDS = ("data", "output", "control")

@@ -6,16 +6,14 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._graph.aggregate import aggregate
+from dspy_semantic_backprop import OUTPUT, Call, ComputationGraph, Edge, End, aggregate
 from dspy_semantic_backprop._graph.draw.picture import line
-from dspy_semantic_backprop._graph.edges import Edge, End, Kind
-from dspy_semantic_backprop._graph.graph import ComputationGraph
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
 from dspy_semantic_backprop._terminal import columns
 
 QUESTION = "Is the moon made of cheese?"
@@ -31,7 +29,7 @@ def call(name: str, index: int = 0, at: int = 0, *, outputs: dict | None = None,
     )
 
 
-def edge(source: str, out: str, target: str, to: str | None, kind: Kind = "data") -> Edge:
+def edge(source: str, out: str, target: str, to: str | None, kind: Any = "data") -> Edge:
     return Edge(End(source, out), End(target, to), kind, "identity", 1.0)
 
 

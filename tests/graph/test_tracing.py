@@ -15,36 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import ComputationGraph, SetupError, program_graph, trace
-from dspy_semantic_backprop._graph.evidence.combine import suggest
-from dspy_semantic_backprop._graph.record.capture import capture
-from dspy_semantic_backprop._graph.record.predictor_names import Names
+from dspy_semantic_backprop import Call, ComputationGraph, Edge, End, SetupError, atrace, program_graph, trace
+from tests.graph.graphs import STRAIGHT, Pair, echo, ends
 from tests.scripted import served
 
 react: Any = dspy.ReAct
-
-
-def echo(prompt):
-    return {name: f"{name} of {' / '.join(prompt.inputs.values())[:200]}" for name in prompt.names}
-
-
-class Pair(dspy.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = dspy.Predict("question -> hint")
-        self.second = dspy.Predict("hint -> answer")
-
-    def forward(self, question):
-        return self.second(hint=self.first(question=question).hint)
-
-
-def ends(graph: ComputationGraph) -> set[tuple[str, str]]:
-    return {
-        (f"{edge.source.call}.{edge.source.field}", f"{edge.target.call}.{edge.target.field}") for edge in graph.edges
-    }
-
-
-STRAIGHT = {("first[0].hint", "second[0].hint"), ("second[0].answer", "output.answer")}
 
 
 @pytest.mark.parametrize("probe", ["auto", "never", "always"])
@@ -308,14 +283,10 @@ def test_a_thread_without_the_context_is_reported():
     assert any("first was called in a thread without" in warning for warning in graph.warnings)
 
 
-def test_64_threads_and_100_examples_of_one_program_never_mix():
-    import anyio
-
+def test_100_examples_of_one_program_at_once_never_mix():
     program = Pair()
 
     async def run(server):
-        limiter = anyio.CapacityLimiter(64)
-        names = Names(program)
         stop = threading.Event()
 
         def other_use():
@@ -326,21 +297,17 @@ def test_64_threads_and_100_examples_of_one_program_never_mix():
         stranger = threading.Thread(target=other_use)
         stranger.start()
         try:
-            return await asyncio.gather(
-                *(
-                    capture(program, {"question": f"question {number}"}, names=names, limiter=limiter)
-                    for number in range(100)
-                )
-            )
+            # Each execution has a thread of its own.
+            traces = (atrace(program, {"question": f"question {number}"}, probe="never") for number in range(100))
+            return await asyncio.gather(*traces)
         finally:
             stop.set()
             stranger.join()
 
     with served(echo) as server:
-        records = asyncio.run(run(server))
-    for number, (_, error, record) in enumerate(records):
-        assert error is None
-        graph = suggest(record)
+        graphs = asyncio.run(run(server))
+    for number, graph in enumerate(graphs):
+        assert graph.error is None
         assert len(graph) == 2
         assert graph["first[0]"].inputs == {"question": f"question {number}"}
         assert f"question {number}" in graph["second[0]"].inputs["hint"]
@@ -383,8 +350,6 @@ def test_bad_arguments_are_refused():
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_text_round_trips_through_json(one, other):
-    from dspy_semantic_backprop._graph.edges import Edge, End
-    from dspy_semantic_backprop._graph.trace import Call
 
     calls = tuple(
         Call(f"p[{at}]", "p", at, one, {"x": other}, {"y": one}, started=at * 2, ended=at * 2 + 1) for at in range(2)
