@@ -118,7 +118,7 @@ def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
     def score(candidate: Candidate) -> float:
         return mean(list(run.pool[candidate].outcomes.values()))
 
-    program: Any = run.student.with_instructions(best)
+    program: Any = run.student.copy_with(best)
     program._compiled = False
     program.detailed_results = Result(
         ending=ending,

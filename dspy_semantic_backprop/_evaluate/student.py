@@ -78,7 +78,7 @@ class Student:
         )
         return cls(program, session, evaluator, probe)
 
-    def with_instructions(self, candidate: Candidate) -> dspy.Module:
+    def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
         return write(candidate, clone(self.program))
 
@@ -112,7 +112,7 @@ class Student:
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
         """
-        program = self.with_instructions(candidate)
+        program = self.copy_with(candidate)
         install(program, self.session.ledger)
         self._evaluations += 1
         self.session.publish(EvaluationStarted(what, len(examples)))
@@ -146,7 +146,7 @@ class Student:
             outcomes: Outcomes of the program.
             candidate: The instructions that it had.
         """
-        pristine = Pristine.of(self.with_instructions(candidate))
+        pristine = Pristine.of(self.copy_with(candidate))
         return [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
 
     async def _proved(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:

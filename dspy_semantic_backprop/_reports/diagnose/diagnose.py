@@ -92,7 +92,7 @@ async def _diagnosed(
     everyone = [suspect for one in found for suspect in suspects(*one, final)] if checks else []
     made: tuple[Check, ...] = ()
     if everyone:
-        pristine = Pristine.of(student.with_instructions(start))
+        pristine = Pristine.of(student.copy_with(start))
         made = await Checker(student, pristine, most=checks, max_calls=max_calls)(everyone, mean_shares(rows))
     names = [name for name, _ in program.named_predictors()]
     lessons = group_by_predictor(swept, sweeps)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from ..._decide.comparison import Comparison
 
@@ -48,9 +47,9 @@ def flips(runs: Sequence[Mapping[int, float]]) -> Flips:
     moved = [size for sizes in apart for size in sizes if size > _SAME]
     return Flips(
         examples=len(repeated),
-        rate=float(np.mean([np.mean([size > _SAME for size in sizes]) for sizes in apart])),
+        rate=statistics.fmean(statistics.fmean(size > _SAME for size in sizes) for sizes in apart),
         changed=sum(max(sizes) > _SAME for sizes in apart),
-        deviation=math.sqrt(sum(float(np.var(scores, ddof=1)) for scores in repeated)) / len(repeated),
+        deviation=math.sqrt(sum(map(statistics.variance, repeated))) / len(repeated),
         size=math.sqrt(math.fsum(size**2 for size in moved) / len(moved)) if moved else None,
     )
 
@@ -96,6 +95,8 @@ def luck(examples: int, differing: float, size: float, tries: int, seed: int = 0
     """
     if not examples or tries < 1:
         return 0.0
+    import numpy as np
+
     rng = np.random.default_rng(seed)
     # A run is off its own mean by half of what two runs differ by.
     hit = rng.binomial(examples, min(1.0, differing), (_SIMULATIONS, tries + 1))

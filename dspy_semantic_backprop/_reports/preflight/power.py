@@ -7,9 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy import optimize, special
-
 from ..._decide.commit import Commit, Evidence
 from ..._decide.comparison import Comparison, Pair
 from ..._decide.gate import Gate, accepts
@@ -54,6 +51,8 @@ class Power:
         Returns:
             For each the gain in metric points; None where no gain is returned as often.
         """
+        import numpy as np
+
         rng = np.random.default_rng(self.seed)
         top, tried, returned = self.size, [], []
         for runs in RUNS:
@@ -86,7 +85,7 @@ class Power:
         """The variance of one difference, in metric points squared, if the gain is so large."""
         return self.size * (self.differing * self.size + gain) - gain**2 + 1e-12
 
-    def _returned(self, decide: int, fresh: int, gain: float, rng: np.random.Generator) -> bool:
+    def _returned(self, decide: int, fresh: int, gain: float, rng: Any) -> bool:
         loop = self._outcomes(decide, gain, rng)
         if not accepts(self.gate, loop):
             return False
@@ -96,22 +95,27 @@ class Power:
         rivals = [self._outcomes(math.ceil(decide / 2), 0.0, rng) for _ in range(self.rivals)]
         return self.commit(Evidence(loop, rivals, 1, self._outcomes(fresh, gain, rng) if fresh else None))
 
-    def _outcomes(self, examples: int, gain: float, rng: np.random.Generator) -> Comparison:
+    def _outcomes(self, examples: int, gain: float, rng: Any) -> Comparison:
         worse = min(self.differing, 1.0) / 2
         better = min(1 - worse, worse + gain / self.size)
-        drawn = rng.random(examples)
-        signs = np.where(drawn < worse, -self.size, np.where(drawn < worse + better, self.size, 0.0))
-        return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs.tolist())))
+        signs = (
+            -self.size if drawn < worse else self.size if drawn < worse + better else 0.0
+            for drawn in rng.random(examples).tolist()
+        )
+        return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs)))
 
 
 def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequence[float]) -> list[float | None]:
     """Where the probability of a return reaches the chances: a logistic curve through what was simulated."""
     if not any(returned):
         return [None for _ in chances]
+    import numpy as np
+    from scipy import optimize, special
+
     scale = max(gains)
     x, y = np.asarray(gains) / scale, np.asarray(returned, dtype=float)
 
-    def unlikely(line: np.ndarray[Any, Any]) -> float:
+    def unlikely(line: Any) -> float:
         bent = line[0] + line[1] * x
         # A little shrinkage: the curve through runs that all end alike would be infinitely steep.
         return float(np.sum(np.logaddexp(0, bent) - y * bent) + 0.001 * line @ line)

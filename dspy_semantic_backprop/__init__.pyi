@@ -1,0 +1,122 @@
+"""The public names and where each lives; read by type checkers, and by `__init__.py` when a name is first used."""
+
+from . import presets
+from ._backward.ask import backward_context
+from ._backward.cache import GradientCache
+from ._backward.collect import bounded, drop, join
+from ._backward.deliver import the_answers_only, to_another, to_its_own
+from ._backward.gradient import Direction, Message, Reading, TextGradient
+from ._backward.numeric import Numeric, accumulate
+from ._backward.pool_blame import pool_blame
+from ._backward.propagate import propagate
+from ._backward.semantic import Semantic
+from ._backward.silent import silent
+from ._backward.text import estimate_tokens
+from ._decide.commit import Commit
+from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
+from ._errors import (
+    JournalError,
+    MetricError,
+    ModelError,
+    OutOfBudget,
+    ProgramError,
+    SemanticBackpropError,
+    SetupError,
+    TooManyFailures,
+)
+from ._graph.aggregate import aggregate
+from ._graph.edges import Edge, End
+from ._graph.graph import ComputationGraph
+from ._graph.program_graph import ProgramGraph
+from ._graph.trace import OUTPUT, Call, Field
+from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
+from ._method import Method
+from ._optimizer import SemanticGradientDescent
+from ._propose.choose import any_example, blamed, coin_flips, every, incumbent, one_by_one, only, pareto, without, wrong
+from ._propose.propose import Proposer
+from ._propose.restraint import Restraint
+from ._reports.diagnose.record import Diagnosis
+from ._reports.explain import Explanation
+from ._reports.placebo.record import Placebo
+from ._reports.preflight.record import Preflight
+from ._session.budget import Budget, Purpose, Spent
+from ._session.limits import Limits
+from .integrations.gepa import SemanticProposer
+from .integrations.progress import ProgressBar
+from .integrations.tracking import mlflow_tracker, wandb_tracker
+
+__all__ = [
+    "Budget",
+    "Call",
+    "Commit",
+    "ComputationGraph",
+    "Confident",
+    "Diagnosis",
+    "Direction",
+    "Edge",
+    "End",
+    "Explanation",
+    "Field",
+    "GradientCache",
+    "JournalError",
+    "Limits",
+    "Message",
+    "Method",
+    "MetricError",
+    "ModelError",
+    "Numeric",
+    "OUTPUT",
+    "OutOfBudget",
+    "Placebo",
+    "Preflight",
+    "ProgramError",
+    "ProgramGraph",
+    "ProgressBar",
+    "Proposer",
+    "Purpose",
+    "Reading",
+    "Restraint",
+    "Semantic",
+    "SemanticBackpropError",
+    "SemanticGradientDescent",
+    "SemanticProposer",
+    "SetupError",
+    "Spent",
+    "TextGradient",
+    "TooManyFailures",
+    "Verdict",
+    "accept_always",
+    "accumulate",
+    "aggregate",
+    "any_example",
+    "aprogram_graph",
+    "atrace",
+    "backward_context",
+    "blamed",
+    "bounded",
+    "coin_flips",
+    "confident",
+    "drop",
+    "estimate_tokens",
+    "every",
+    "incumbent",
+    "join",
+    "mlflow_tracker",
+    "one_by_one",
+    "only",
+    "pareto",
+    "pool_blame",
+    "presets",
+    "program_graph",
+    "propagate",
+    "silent",
+    "strict",
+    "strictly_better",
+    "the_answers_only",
+    "to_another",
+    "to_its_own",
+    "trace",
+    "wandb_tracker",
+    "without",
+    "wrong",
+]
