@@ -9,7 +9,7 @@ from typing import Any
 
 from .._evaluate.candidate import Candidate
 from .duplicates import near_duplicate
-from .leaks.guard import LeakGuard
+from .leaks import LeakGuard
 from .parameters import Parameters
 from .restraint import Restraint
 
@@ -65,7 +65,7 @@ class Screen:
             SetupError: If a text that is to be protected stands nowhere.
         """
         restraint.check(start)
-        return cls(parameters, restraint, None if restraint.leaks == "allow" else LeakGuard.of(examples, start))
+        return cls(parameters, restraint, None if restraint.leaks == "allow" else LeakGuard(examples, start))
 
     def __call__(self, predictor: str, text: str, parent: Candidate) -> Screened:
         """Screen a text.

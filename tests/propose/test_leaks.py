@@ -11,30 +11,57 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop._evaluate.candidate import Candidate
-from dspy_semantic_backprop._propose.leaks.guard import LeakGuard
-from dspy_semantic_backprop._propose.leaks.sentences import pieces
-from dspy_semantic_backprop._propose.leaks.words import located, words
+from dspy_semantic_backprop._propose.leaks import LeakGuard
+from dspy_semantic_backprop._propose.sentences import sentences
+from dspy_semantic_backprop._propose.shingles import located_words, shingles, words
 from tests.propose.leak_cases import HONEST, LEAKS, RULE
+from tests.propose.leak_cases_held_out import HELD_OUT_DATA, HELD_OUT_HONEST, HELD_OUT_LEAKS
 from tests.propose.leak_data import DATA, SHOP
 
 START = "Do the task."
-GUARDS = {name: LeakGuard.of(examples, Candidate({"step": START})) for name, examples in DATA.items()}
+ALL_DATA = {**DATA, **{f"held out: {name}": examples for name, examples in HELD_OUT_DATA.items()}}
+GUARDS = {name: LeakGuard(examples, Candidate({"step": START})) for name, examples in ALL_DATA.items()}
+ALL_LEAKS = LEAKS + [(f"held out: {name}", said, gone) for name, _, said, gone in HELD_OUT_LEAKS]
+ALL_HONEST = HONEST + [(f"held out: {name}", text) for name, text in HELD_OUT_HONEST]
+MISSED = {
+    "Dietrich drives 1350 miles in 3 days, which is how many miles on average each day?": (
+        "a rewritten question: no more than five of its words in a row are those of the input, and 'three' is '3'"
+    ),
+    "Remember that the strait between Honshu and Hokkaido is the Tsugaru Strait.": (
+        "an answer in a sentence of its own: two rare words of the question beside it may be chance, three are none"
+    ),
+}
+"""Leaks that the guard lets through, and why: 73 of the 75 known ones and all 50 of those held out are found."""
+FOUND = [case for case in ALL_LEAKS if case[1] not in MISSED]
 
 
-@pytest.mark.parametrize(("data", "said", "gone"), LEAKS, ids=[said[:40] for _, said, _ in LEAKS])
+def _in_an_instruction(said):
+    return f"{RULE}\n\n{said}\n\nBe brief.", f"{RULE}\n- {said}\n- Be brief."
+
+
+@pytest.mark.parametrize(("data", "said", "gone"), FOUND, ids=[said[:40] for _, said, _ in FOUND])
 def test_a_quotation_is_found_and_cut_out_and_the_rule_stays(data, said, gone):
     guard = GUARDS[data]
-    for text in (f"{RULE}\n\n{said}\n\nBe brief.", f"{RULE}\n- {said}\n- Be brief."):
+    for text in _in_an_instruction(said):
         found = guard.leaks(text, START)
         assert found
-        assert all(text[one.span[0] : one.span[1]].strip() and 0 <= one.example_id < len(DATA[data]) for one in found)
+        ids = range(len(ALL_DATA[data]))
+        assert all(text[one.span[0] : one.span[1]].strip() and one.example_id in ids for one in found)
         cleaned = guard.cleaned(text, START)
         assert gone not in cleaned
         assert RULE in cleaned
         assert "Be brief." in cleaned
 
 
-@pytest.mark.parametrize(("data", "text"), HONEST, ids=[text[:40] for _, text in HONEST])
+def test_exactly_the_listed_leaks_are_missed():
+    missed = {
+        said for data, said, _ in ALL_LEAKS if not all(map(GUARDS[data].leaks, _in_an_instruction(said), [START] * 2))
+    }
+    assert missed == set(MISSED)
+    assert len(LEAKS) == 75
+
+
+@pytest.mark.parametrize(("data", "text"), ALL_HONEST, ids=[text[:40] for _, text in ALL_HONEST])
 def test_an_honest_instruction_stays_as_it_is(data, text):
     assert GUARDS[data].leaks(text, START) == ()
     assert GUARDS[data].cleaned(f"{RULE}\n\n{text}", START) == f"{RULE}\n\n{text}"
@@ -44,7 +71,7 @@ def test_an_honest_instruction_stays_as_it_is(data, text):
 def test_what_the_user_wrote_is_no_leak(data, said, gone):
     text = f"{RULE}\n\n{said}"
     assert GUARDS[data].leaks(text, text) == ()
-    assert LeakGuard.of(DATA[data], Candidate({"a": "x", "step": text})).leaks(f"Be brief. {text}", START) == ()
+    assert LeakGuard(DATA[data], Candidate({"a": "x", "step": text})).leaks(f"Be brief. {text}", START) == ()
     assert GUARDS[data].leaks(text, RULE) != ()
 
 
@@ -76,7 +103,7 @@ def test_nothing_is_left_of_an_instruction_that_is_all_example():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 12])
 def test_sets_of_every_size_are_guarded(count):
-    guard = LeakGuard.of(SHOP[:count], Candidate({"step": START}))
+    guard = LeakGuard(SHOP[:count], Candidate({"step": START}))
     assert guard.leaks(f"{RULE} {SHOP[0].question}", START)
     assert not guard.leaks(RULE, START)
 
@@ -89,7 +116,7 @@ def test_class_labels_and_standing_phrases_are_no_property_of_an_example():
         for at, name in enumerate(names)
     ]
     examples = [dspy.Example(question=one, answer=other).with_inputs("question") for one, other in rows]
-    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    guard = LeakGuard(examples, Candidate({"step": START}))
     assert not guard.leaks(
         f"{asked} Answer yes or no. The answer is yes if the sport fits 'caught pass number'.", START
     )
@@ -102,7 +129,7 @@ def test_a_document_that_many_questions_share_may_not_be_quoted():
     )
     rows = [{"document": document, "question": f"Question {at}: who did what?", "answer": "yes"} for at in range(10)]
     examples = [dspy.Example(**row).with_inputs("document", "question") for row in rows]
-    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    guard = LeakGuard(examples, Candidate({"step": START}))
     assert guard.leaks("The lighthouse was manned by two brothers who quarrelled over a borrowed violin.", START)
 
 
@@ -113,9 +140,9 @@ def test_examples_that_do_not_name_their_inputs_and_odd_values_are_guarded_too()
         "c": b"x",
         "d": {"deep": [{"er": ["The violet tram never stops at the fifth bridge."]}]},
     }
-    guard = LeakGuard.of([dspy.Example(**odd), dspy.Example(), dspy.Example(e={1, 2}, f=3.5)], Candidate({}))
+    guard = LeakGuard([dspy.Example(**odd), dspy.Example(), dspy.Example(e={1, 2}, f=3.5)], Candidate({}))
     assert guard.leaks("Note: the violet tram never stops at the fifth bridge.", "")
-    assert not LeakGuard.of([], Candidate({})).leaks(RULE, "")
+    assert not LeakGuard([], Candidate({})).leaks(RULE, "")
 
 
 _PARTS = [said for _, said, _ in LEAKS] + [text for _, text in HONEST] + ["\n", "\n\n- ", "```", " ", "For example:\n"]
@@ -147,14 +174,15 @@ def test_a_question_leaks_wherever_it_is_put_and_however_it_is_set(number, data)
 
 @given(st.text())
 def test_words_are_the_same_with_and_without_their_places(text):
-    found, spans = located(text)
+    found, spans = located_words(text)
     assert found == words(text)
     assert all(start < end for start, end in spans)
+    assert len(shingles(text)) == max(0, len(found) - 2)
 
 
 @given(st.text(alphabet="ab.!? \n-1`>#:", max_size=200))
-def test_the_pieces_of_a_text_are_the_text(text):
-    assert "".join(text[one.start : one.end] for one in pieces(text)) == text
+def test_the_sentences_of_a_text_are_the_text(text):
+    assert "".join(text[one.start : one.end] for one in sentences(text)) == text
 
 
 def test_long_inputs_and_a_long_instruction_take_little_time():
@@ -162,11 +190,11 @@ def test_long_inputs_and_a_long_instruction_take_little_time():
     texts = [" ".join(f"w{draw.randrange(50_000)}" for _ in range(8000)) for _ in range(40)]
     examples = [dspy.Example(text=text, label="yes").with_inputs("text") for text in texts]
     started = time.process_time()
-    guard = LeakGuard.of(examples, Candidate({"step": START}))
+    guard = LeakGuard(examples, Candidate({"step": START}))
     indexed = time.process_time()
     assert guard.leaks("Rule. " * 3000, START) == ()
     assert guard.leaks("Rule. " * 1500 + texts[7][20_000:20_200], START)[0].example_id == 7
     assert guard.cleaned(texts[7][:20_000], START) == ""
-    # 2 MB of inputs; measured 0.3 and 0.1 seconds.
+    # 2 MB of inputs; measured 0.05 and 0.1 seconds.
     assert indexed - started < 4
     assert time.process_time() - indexed < 2

@@ -1,0 +1,309 @@
+"""Where an instruction quotes the examples that it is scored on: it would score well on those and on no others.
+
+Three rules, decided from the data: (1) words in a row of an input or of a long answer, at least eight or nearly all of
+a shorter one, a few of them changed, or five beside the answer; (2) a short input or a line of symbols, whole; (3) a
+short answer of few examples, given as an answer or beside what is particular about its example. What many examples
+share is no property of one (labels, standing phrases), and what the user's own instruction says is the user's to say.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any, NamedTuple
+
+import dspy
+from rapidfuzz import fuzz
+
+from .._evaluate.candidate import Candidate
+from .sentences import Span, sentences, without
+from .shingles import SIZE, Shingles, letters, located, located_words, shingles, weight, words
+
+_GAP = 6
+"""Shingles that begin at most so many words apart belong to one quotation: three words in between may differ."""
+_ENOUGH = 8
+_BESIDE_ANSWER = 5
+_ALIKE = 80
+_HEAD = 6
+_LONGEST_ANSWER = 7
+_SEARCHED = 5_000
+"""In longer texts any word stands somewhere."""
+_MARK = re.compile(
+    r"(?:\b(?:answers?|results?|outputs?|labels?|solutions?|totals?|targets?)\b|####|(?<!\w)a:)[^\n]{0,70}$", re.I
+)
+_FORM = re.compile(r"\b(?:e\.g|for example|for instance|such as|like|instead of|rather than|not)\b|format", re.I)
+_COMMON = frozenset(
+    words(
+        """about after also answer before correct does each example false find first from give given have just many more
+        most much must need no none number only question should some step take text that their them then there these
+        they this time true unknown very want well were what when where which while whole whose will with word would
+        write yes your"""
+    )
+)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A stretch of an instruction, in characters, that quotes a field of an example (its position in the set)."""
+
+    example_id: int
+    field: str
+    span: Span
+
+
+class _Text(NamedTuple):
+    """A text of an example, and where in its field it stands; `least` words quote it where that is known."""
+
+    example_id: int
+    field: str
+    key: str
+    text: str
+    least: int = 0
+
+
+class _Answer(NamedTuple):
+    """A short label: the examples that have it, and whether it leaks wherever it stands, or behind "answer is"."""
+
+    field: str
+    examples: list[int]
+    anywhere: bool
+    marked: bool
+
+
+class LeakGuard:
+    """Knows the examples, and the instructions that the run started with.
+
+    Args:
+        examples: The examples; where one does not say which of its fields are inputs, all are.
+        start: The instructions that the user wrote.
+    """
+
+    def __init__(self, examples: Sequence[dspy.Example], start: Candidate) -> None:
+        self._start = "\n".join(start.instructions.values())
+        self._inputs: dict[int, list[str]] = {}
+        self._wholes: dict[str, list[tuple[str, _Text]]] = {}
+        self._times: Counter[str] = Counter()
+        self._labels: dict[int, list[str]] = {}
+        sources: list[_Text] = []
+        answers: dict[str, dict[str, list[_Text]]] = {}
+        known: set[int] = set()
+        for example_id, example in enumerate(examples):
+            given, told = _texts(example_id, example)
+            same = hash(tuple(one.text for one in [*given, *told]))
+            if same in known:
+                continue
+            known.add(same)
+            self._inputs[example_id] = [one.text for one in given if len(one.text) <= _SEARCHED]
+            sources += _sources(given, told)
+            for whole, one in _wholes(given, told):
+                self._wholes.setdefault(whole[:_HEAD], []).append((whole, one))
+                self._times[whole] += 1
+            for one in told:
+                found = words(one.text[:200])
+                if 0 < len(found) <= _LONGEST_ANSWER:
+                    self._labels.setdefault(example_id, []).append(f" {' '.join(found)} ")
+                    answers.setdefault(one.field, {}).setdefault(" ".join(found), []).append(one)
+        self._most = max(2 if len(known) < 6 else 3, math.ceil(0.03 * len(known)))
+        self._sources = list({one.text: one for one in reversed(sources)}.values())
+        self._index = Shingles([one.text for one in self._sources])
+        # In millions of words any phrase occurs somewhere by chance.
+        self._enough = _ENOUGH + round(2 * max(0.0, math.log10(max(self._index.total, 1) / 1e6)))
+        self._answers = {
+            said: _answer(said, ones)
+            for values in answers.values()
+            if len(values) > min(30, sum(map(len, values.values())) * 2 / 3)  # Fewer values are classes.
+            for said, ones in values.items()
+            if len(ones) < self._most and not _COMMON.issuperset(said.split())
+        }
+        self._spread = Counter(word for texts in self._inputs.values() for word in set(words(" \n ".join(texts))))
+
+    def leaks(self, text: str, current: str) -> tuple[Leak, ...]:
+        """The stretches of a proposed instruction that quote an example, by where they begin; they may overlap.
+
+        Args:
+            text: The instruction.
+            current: The instruction that it would replace; what stands there is no leak.
+        """
+        familiar = f"{self._start}\n{current}"
+        found = {*self._quotations(text, familiar), *self._whole(text, familiar), *self._given_away(text, familiar)}
+        return tuple(sorted(found, key=lambda leak: (leak.span, leak.example_id, leak.field)))
+
+    def cleaned(self, text: str, current: str) -> str:
+        """An instruction without the sentences, list items and example blocks that quote an example.
+
+        Args:
+            text: The instruction.
+            current: The instruction that it would replace.
+
+        Returns:
+            The very text if it has no leaks; empty if nothing usable is left of it.
+        """
+        while found := self.leaks(text, current):
+            text = without(text, [leak.span for leak in found])
+            if len(words(text)) < 3:
+                return ""
+        return text
+
+    def _quotations(self, text: str, familiar: str) -> Iterator[Leak]:
+        """Shingles that few texts have find what is quoted; comparing it with the text itself confirms it."""
+        found, spans = located_words(text)
+        mine = shingles(text)
+        for number, at in self._index.candidates(mine, shingles(familiar), self._most, _GAP):
+            source = self._sources[number]
+            runs = _runs({place + step for place in at for step in range(SIZE)})
+            behind = f" {' '.join(found[runs[-1][-1] + 1 : runs[-1][-1] + 9])} "
+            needed = self._needed(source)
+            if any(label in behind for label in self._labels.get(source.example_id, ())):
+                needed = min(needed, _BESIDE_ANSWER)
+            worth = [weight([found[place] for place in run]) for run in runs]
+            # Three words that lie apart may be there by chance.
+            while len(runs) > 1 and len(runs[0]) == SIZE and sum(worth[1:]) >= needed:
+                del runs[0], worth[0]
+            while len(runs) > 1 and len(runs[-1]) == SIZE and sum(worth[:-1]) >= needed:
+                del runs[-1], worth[-1]
+            if sum(worth) < needed:
+                continue
+            covered = runs[0][0], runs[-1][-1]
+            span = spans[covered[0]][0], spans[covered[1]][1]
+            if source.least or fuzz.partial_ratio(letters(text[slice(*span)]), letters(source.text)) >= _ALIKE:
+                yield Leak(source.example_id, source.field, span)
+
+    def _needed(self, source: _Text) -> float:
+        """How many words quote a source."""
+        found = words(source.text[:400])
+        size = weight(found)
+        return source.least or min(self._enough, size if len(found) < 6 else max(4, math.ceil(0.8 * size)))
+
+    def _whole(self, text: str, familiar: str) -> Iterator[Leak]:
+        """Short inputs and lines of symbols, compared without white space."""
+        said, origin = _squeezed(text)
+        known = _squeezed(familiar)[0]
+        for at in range(len(said)):
+            for whole, one in self._wholes.get(said[at : at + _HEAD], ()):
+                if said.startswith(whole, at) and self._times[whole] < self._most and whole not in known:
+                    start, end = origin[at], origin[at + len(whole) - 1] + 1
+                    if not any(re.fullmatch(r"\w\w", text[edge - 1 : edge + 1]) for edge in (start, end)):
+                        yield Leak(one.example_id, one.field, (start, end))
+
+    def _given_away(self, text: str, familiar: str) -> Iterator[Leak]:
+        """Short answers that are given as one, or beside what is particular about their example."""
+        found, spans = located_words(text)
+        known = f" {' '.join(words(familiar))} "
+        pieces = sentences(text)
+        for at in range(len(found) if self._answers else 0):
+            for length in range(1, min(_LONGEST_ANSWER, len(found) - at) + 1):
+                said = " ".join(found[at : at + length])
+                answer = self._answers.get(said)
+                if answer is None or f" {said} " in known:
+                    continue
+                start, end = spans[at][0], spans[at + length - 1][1]
+                number = next(number for number, one in enumerate(pieces) if start < one.end)
+                first = pieces[number].start
+                is_marked = bool(_MARK.search(text[first:start]))
+                shows_form = _FORM.search(text[max(0, first - 100) : start])
+                # "Question: ... Answer: ..." may be two sentences, or two lines.
+                near = [one for one in pieces[max(0, number - 2) : number + 1] if one.block == pieces[number].block]
+                beside = set(words(text[near[0].start : near[-1].end])) - {*said.split(), *known.split()}
+                tied = [one for one in answer.examples if self._tied(one, beside, is_marked)]
+                if tied or answer.anywhere or (answer.marked and is_marked and not shows_form):
+                    yield Leak((tied or answer.examples)[0], answer.field, (start, end))
+
+    def _tied(self, example_id: int, beside: Set[str], is_marked: bool) -> bool:
+        """Whether words are particular to an example; numbers count twice."""
+        own = {word for word in words(" \n ".join(self._inputs[example_id])) if self._spread[word] < self._most}
+        telling = {
+            word for word in own - _COMMON if len(word) > 3 or (word.isdigit() and len(word) > 1) or not word.isascii()
+        }
+        return weight(telling & beside) >= (2 if is_marked else 3) or (bool(telling) and own <= beside)
+
+
+def _runs(places: Set[int]) -> list[list[int]]:
+    """Numbers in order, as runs without a gap."""
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return runs
+
+
+def _texts(example_id: int, example: dspy.Example) -> tuple[list[_Text], list[_Text]]:
+    """The texts of an example's inputs, and of its labels."""
+    given: list[_Text] = []
+    told: list[_Text] = []
+    for name, value in example.items():
+        is_input = example._input_keys is None or name in example._input_keys
+        found = (_Text(example_id, name, key, text) for key, text in _leaves(value, name) if text.strip())
+        (given if is_input else told).extend(found)
+    return given, told
+
+
+def _leaves(value: Any, key: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The texts inside a value, and the last key above each; what lies 20 levels deep is left out."""
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        value = value.model_dump()
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if value is None or isinstance(value, bool | bytes) or depth > 20:
+        return
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _leaves(item, str(name), depth + 1)
+    elif isinstance(value, Sequence | Set) and not isinstance(value, str):
+        for item in value if isinstance(value, Sequence) else sorted(value, key=str):
+            yield from _leaves(item, key, depth + 1)
+    else:
+        yield key, str(value)
+
+
+def _sources(given: list[_Text], told: list[_Text]) -> Iterator[_Text]:
+    """An example's long texts, its main input where all are short, and its short inputs side by side."""
+    sizes = {one: len(words(one.text[:400])) for one in [*given, *told]}
+    yield from (one for one, size in sizes.items() if size >= _ENOUGH)
+    short = [one for one in given if sizes[one] < _ENOUGH]
+    main = max(given, key=lambda one: len(one.text), default=None)
+    if main and len(short) == len(given) and sizes[main] > (2 if len(given) == 1 else 3):
+        yield main
+    if len(short) > 1:
+        # One of the values alone is no quotation of them all.
+        most, total = max(map(sizes.__getitem__, short)), sum(map(sizes.__getitem__, short))
+        least = max(4, min(most, 5) + 2, min(_ENOUGH - 1, math.ceil(0.6 * total)))
+        text = "\n".join([*(f"{one.key}: {one.text}" for one in short), *(one.text for one in short)])
+        yield _Text(short[0].example_id, ", ".join(dict.fromkeys(one.field for one in short)), "", text, least)
+
+
+def _squeezed(text: str) -> tuple[str, list[int]]:
+    """A folded text without white space, and where its characters stand in the text."""
+    plain, origin = located(text)
+    kept = [at for at, sign in enumerate(plain) if not sign.isspace()]
+    return "".join(plain[at] for at in kept), [origin[at] for at in kept]
+
+
+def _wholes(given: list[_Text], told: list[_Text]) -> Iterator[tuple[str, _Text]]:
+    """What is a quotation as a whole whatever its words are: inputs, and lines of code, formulas or brackets."""
+    for one in [*given, *told]:
+        lines = one.text.splitlines() if len(one.text) <= _SEARCHED else []
+        for text in {*lines, one.text} if lines else ():
+            whole, found = _squeezed(text)[0].rstrip("=?.:,;!"), words(text)
+            signs = sum(not sign.isalnum() for sign in whole)
+            is_main = one in given and text == one.text and (len(given) == 1 or len(found) >= _ENOUGH)
+            tells = len(found) > 1 or any(sign.isdigit() for sign in whole)
+            if (len(whole) >= 12 and 2 * signs >= len(found)) or (is_main and tells and len(whole) >= _HEAD):
+                yield whole, one
+
+
+def _answer(said: str, holders: list[_Text]) -> _Answer:
+    """A short label; a small number is none even behind "the answer is"."""
+    text, found = holders[0].text.strip(), said.split()
+    size = sum(map(len, found))
+    code = sum(sign.isdigit() for sign in text) > 1 and len(text) > 4 and " " not in text
+    anywhere = code or (len(found) > 3 and sum(len(word) > 3 for word in found) > 1)
+    if said[0].isdigit() and all(word[0].isdigit() for word in found):
+        marked = size > 2 or (size == 2 and (len(found) > 1 or float(said) > 20))
+    else:
+        marked = len(found) > 1 or (size > 3 and text[0].isupper())
+    return _Answer(holders[0].field, [one.example_id for one in holders], anywhere, marked)
