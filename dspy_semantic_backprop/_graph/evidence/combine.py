@@ -29,10 +29,6 @@ _RANK = {"data": 0, "control": 1, "inferred": 2}
 def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
     """The graph that an execution suggests as far as it is known without a replay.
 
-    Args:
-        trace: The execution.
-        code: The evidence of the program's code; None for none.
-
     Returns:
         The graph, with the edges to the returned prediction.
     """

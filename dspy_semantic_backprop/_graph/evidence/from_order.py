@@ -14,12 +14,7 @@ _MOST = 20
 
 
 def from_order(trace: Trace, known: Sequence[Edge]) -> list[Edge]:
-    """Inferred edges into the inputs that no edge, input or constant of the program explains.
-
-    Args:
-        trace: The execution.
-        known: The edges from other evidence.
-    """
+    """Inferred edges into the inputs that no edge, input or constant of the program explains."""
     into: dict[str, list[Edge]] = {call.id: [] for call in trace.calls} | {OUTPUT: []}
     for edge in known:
         into[edge.target.call].append(edge)

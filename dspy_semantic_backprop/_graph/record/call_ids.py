@@ -16,9 +16,6 @@ from ..trace import Call
 def clusters(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Split calls, sorted by start, into runs without an order of their own: they overlap or are concurrent.
 
-    Args:
-        calls: Calls by start.
-
     Yields:
         The runs; a call that follows all of a run begins a new one, unless both are concurrent.
     """
@@ -58,11 +55,6 @@ def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
 
 def arrange(calls: Sequence[Call], wave: Mapping[str, int], rank: Mapping[str, int]) -> list[Call]:
     """Put calls into an order that does not depend on which thread was first.
-
-    Args:
-        calls: The calls, by start.
-        wave: Call id -> its depth in the graph.
-        rank: Predictor's name -> its position in the program.
 
     Returns:
         The calls by start; those that overlapped, by depth, predictor and index.

@@ -79,9 +79,6 @@ def own(code: types.CodeType) -> bool:
 def chain(stack: tuple[Frame, ...]) -> tuple[Position, ...]:
     """Frames as positions, outermost first.
 
-    Args:
-        stack: Frames, innermost first.
-
     Returns:
         One position for each function on the way; a comprehension is part of its function.
     """
@@ -127,9 +124,6 @@ def _methods(cls: type) -> list[types.FunctionType]:
 
 def constants(program: Any) -> list[Any]:
     """Constants of a program's own code and what its modules hold in lists, tuples and dictionaries.
-
-    Args:
-        program: The program.
 
     Returns:
         Dictionaries' keys first, as lists; then containers; then the code's tuples and texts.

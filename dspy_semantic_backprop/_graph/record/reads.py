@@ -82,10 +82,6 @@ for _name in ("__eq__", "__or__", "__ror__", "__repr__", "__iter__", "keys", "va
 def watch_reads(prediction: Any, report: Callable[[str], Any]) -> list[Callable[[], None]]:
     """Have a prediction report which of its fields the program looks at, in all of its completions.
 
-    Args:
-        prediction: What a predictor answered.
-        report: Called with the field's name at each read.
-
     Returns:
         What takes the watch away again.
     """

@@ -107,13 +107,7 @@ class Recording:
                 self.live["outputs", key, ""] = error
 
     def unreported(self, predictor: Any, kwargs: Mapping[str, Any], outputs: Any) -> None:
-        """Record a call that no callback reported, once it has ended: the program put other callbacks in place.
-
-        Args:
-            predictor: The predictor.
-            kwargs: Its inputs, as they are by now.
-            outputs: What it answered.
-        """
+        """Record a call that no callback reported, once it has ended: the program put other callbacks in place."""
         under_way = CURRENT.get()
         if under_way is not None and under_way[1] is predictor:
             return

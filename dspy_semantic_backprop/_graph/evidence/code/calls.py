@@ -20,15 +20,7 @@ _MODULE_CALLS = frozenset({"acall", "forward", "aforward", "__call__", "batch"})
 
 
 def call(machine: Machine, node: ast.Call, frame: Frame, state: State, *, awaited: Position | None = None) -> Value:
-    """What a call may return.
-
-    Args:
-        machine: The run.
-        node: The call.
-        frame: The function that it stands in.
-        state: The state, which it may change.
-        awaited: The position of the `await` around it.
-    """
+    """What a call may return."""
     where = place(node, frame.filename)
     where = awaited if awaited is not None and awaited in machine.observed else where
     given = _given(machine, node, frame, state, where)

@@ -24,6 +24,7 @@ def evaluate(machine: Machine, node: ast.AST | None, frame: Frame, state: State)
     """
     machine.spend()
     value = _expression(machine, node, frame, state)
+    # Inside of a `try` every expression may raise, and what it was made of then decides what runs.
     if machine.tries and not isinstance(node, (ast.Constant, ast.Name)):
         machine.tries[-1] |= contents(value, state)
     return value

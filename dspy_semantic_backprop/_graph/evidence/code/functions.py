@@ -33,15 +33,7 @@ def entry(module: Any) -> types.FunctionType | None:
 
 
 def attribute(machine: Machine, base: Value, name: str, frame: Frame, state: State) -> Value:
-    """What an attribute of a value may be.
-
-    Args:
-        machine: The run.
-        base: The value.
-        name: The attribute.
-        frame: The function that reads it.
-        state: The state, whose heap may hold it.
-    """
+    """What an attribute of a value may be."""
     found = [base.parts[name]] if name in base.parts else []
     labels = frozenset(of_prediction(one, name) for one in base.labels)
     for one in base.objects:
@@ -110,16 +102,7 @@ def runnable(one: Any) -> bool:
 def invoke(
     machine: Machine, one: Any, arguments: Sequence[Value], named: Mapping[str, Value], chain: Site, state: State
 ) -> Value:
-    """Run one thing that can be called.
-
-    Args:
-        machine: The run.
-        one: A function, method, class, module, closure or bound method.
-        arguments: Its positional arguments.
-        named: Its keyword arguments.
-        chain: The positions on the way into it.
-        state: The state, whose heap it may change.
-    """
+    """Run one thing that can be called."""
     receiver: Value | None = None
     owner = None
     if isinstance(one, types.MethodType):
@@ -132,6 +115,7 @@ def invoke(
         return _made(machine, one, arguments, named, chain, state)
     node = one.node if isinstance(one, Closure) else definition(one) if isinstance(one, types.FunctionType) else None
     key = one.node if isinstance(one, Closure) else getattr(one, "__code__", one)
+    # Without source, too deep, or in a recursion of its own: what comes back is computed from all that went in.
     if node is None or len(machine.running) >= _DEEPEST or machine.running.count(key) >= _SAME_AGAIN:
         given = [contents(value, state) for value in (*arguments, *named.values())]
         return Value(made_from(frozenset().union(*given), "computed"))

@@ -16,14 +16,7 @@ _FOLDS = frozenset({"reduce", "accumulate"})
 
 
 def predicted(machine: Machine, given: Given, objects: Iterable[Any], state: State) -> Value:
-    """Note a call of predictors, and return the prediction that stands for its outputs.
-
-    Args:
-        machine: The run.
-        given: The call.
-        objects: What may be called.
-        state: The state.
-    """
+    """Note a call of predictors, and return the prediction that stands for its outputs."""
     machine.met(
         given.site,
         Use(
@@ -69,15 +62,7 @@ def _units(values: Sequence[Value], state: State) -> list[tuple[list[Any], list[
 
 
 def run_with(machine: Machine, one: Any, passed: Sequence[Value], site: Site, state: State) -> Value:
-    """Run a function or a module on items of what is passed along with it.
-
-    Args:
-        machine: The run.
-        one: What is run.
-        passed: What it is given, or containers of that.
-        site: The place that hands it over.
-        state: The state.
-    """
+    """Run a function or a module on items of what is passed along with it."""
     if is_dspys(one):
         named = {name: part for value in passed for name, part in value.parts.items() if name.isidentifier()}
         rest = [value for value in passed if not any(name.isidentifier() for name in value.parts)]

@@ -130,13 +130,7 @@ def _older(label: Label, loop: Position) -> Label:
 
 
 def replaced(value: Value, by: Value, loop: Position) -> Value:
-    """A value before a loop that the loop's first passage overwrites, as all passages find it.
-
-    Args:
-        value: What it was before.
-        by: What the passage before has made of it.
-        loop: The loop's position.
-    """
+    """A value before a loop that the loop's first passage overwrites, as all passages find it."""
     kept = by.labels
     labels = frozenset(one if one in kept or one.until else replace(one, until=loop) for one in value.labels)
     parts = {name: replaced(part, by.parts.get(name, NOTHING), loop) for name, part in value.parts.items()}

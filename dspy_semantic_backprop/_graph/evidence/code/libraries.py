@@ -55,13 +55,7 @@ _MOST_ITEMS = 200
 
 
 def from_library(machine: Machine, given: Given, state: State) -> Value:
-    """What a call of a function that is not the program's own may return.
-
-    Args:
-        machine: The run.
-        given: The call.
-        state: The state: what is called may keep what it is given.
-    """
+    """What a call of a function that is not the program's own may return."""
     if given.name not in _READ_ONLY:
         _kept(given, state)
     called = called_back(machine, given, state) if given.name not in _KEEPERS else []

@@ -39,11 +39,7 @@ class ProgramSlice:
     predictors: Mapping[Site, frozenset[str]]
 
     def site(self, chain: Sequence[Position]) -> Site | None:
-        """The site that a call was made at: the one whose end is most like the call's own way.
-
-        Args:
-            chain: The positions of the call's frames, outermost first.
-        """
+        """The site that a call was made at: the one whose end is most like the call's own way."""
         found = [(_common(site, chain), site) for site in self.uses if chain and site[-1] == chain[-1]]
         return max(found, default=(0, None), key=lambda pair: (pair[0], -len(pair[1] or ())))[1]
 

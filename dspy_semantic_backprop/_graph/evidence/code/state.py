@@ -285,6 +285,7 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
     """All labels of a value, of its parts, and of what the objects that it may be hold."""
     labels = everything(value)
     for one in objects_in(value):
+        # Objects may hold each other in a circle: each is looked into once.
         key = one if isinstance(one, New) else id(one)
         if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, BoundFunction)):
             continue

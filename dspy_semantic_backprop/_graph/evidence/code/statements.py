@@ -151,6 +151,7 @@ def _branches(
 ) -> State | None:
     labels = made_from(why, "choice")
     outside = state.control
+    # Both branches run on a state of their own; afterwards a variable may hold what either left in it.
     ends: list[State] = []
     for body in bodies:
         branch = state.copy()
@@ -177,6 +178,8 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
     ends = []
     returned = len(frame.returns)
     known = dict(machine.uses)
+    # The first passage runs on what stood before the loop, the others on what a passage leaves. Labels tell apart this
+    # passage, the one before and any before that (`MANY`), so two passages after the first find them all.
     for first in (True, *(False for _ in range(_PASSES - 1))):
         top = state.copy()
         if isinstance(node, ast.While):
@@ -213,6 +216,7 @@ def _any_passage(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
 def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:
     before = state.copy()
     machine.tries.append(set())
+    # Any expression of the body may be the one that raised: whatever it touched decides whether a handler runs.
     body = execute(machine, node.body, frame, state)
     touched = frozenset(machine.tries.pop())
     ends = [execute(machine, node.orelse, frame, body)] if body is not None else []

@@ -217,10 +217,6 @@ def _validated(model: pydantic.BaseModel, values: dict[str, Any]) -> pydantic.Ba
 def made_up(annotation: Any, name: str) -> Any:
     """A value of a type out of nothing, for a call that the record does not have.
 
-    Args:
-        annotation: The declared type.
-        name: Stands in texts.
-
     Raises:
         TypeError: If nothing of that type can be made up.
     """

@@ -128,6 +128,7 @@ class ReplayComparison:
             if not changed.before(self.calls[reader]):
                 continue
             shown.met.add(reader)
+            # A call that is missing or made up may be why a later reader moved: the change alone is not.
             before = [call.id for call in missing if call.before(self.calls[reader])]
             self._move(reader, self._moved(reader, observed), frozenset([*before, *known, *new]), shown)
         if observed.finished and self.baseline.finished:

@@ -32,12 +32,7 @@ class Pristine:
 
     @classmethod
     def of(cls, program: dspy.Module, inputs: Iterable[Any] = ()) -> Pristine | str:
-        """Copy a program; the reason, in words, where that cannot be done.
-
-        Args:
-            program: The program.
-            inputs: Its inputs: what a callable among them holds is saved as well.
-        """
+        """Copy a program; the reason, in words, where that cannot be done."""
         try:
             replica = replicate(program)
             surroundings = Surroundings(program, inputs)
@@ -47,13 +42,7 @@ class Pristine:
 
 
 def unsafe(trace: Trace, pristine: Pristine | str, probe: Probe) -> str | None:
-    """Why a program must not be run again; None where it may.
-
-    Args:
-        trace: The record of its execution.
-        pristine: The program as it was before it, or why there is no copy.
-        probe: As in `trace`.
-    """
+    """Why a program must not be run again; None where it may."""
     if isinstance(pristine, str):
         return pristine
     if trace.blocked:

@@ -122,14 +122,7 @@ class Replay:
     def answers(
         self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
     ) -> list[dict[str, Any]]:
-        """What a call answers, in each of its completions.
-
-        Args:
-            predictor: The predictor.
-            signature: The signature that it is called with.
-            inputs: Its inputs.
-            demos: Its demonstrations.
-        """
+        """What a call answers, in each of its completions."""
         name = self.names.of(predictor)
         with self._lock:
             call = self._match(name, inputs)

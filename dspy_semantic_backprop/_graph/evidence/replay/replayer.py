@@ -163,11 +163,6 @@ class Replayer:
     ) -> Observed:
         """Run a copy once more, answering from the record.
 
-        Args:
-            changes: The answers to replace.
-            plan: Which call is which recorded one; None finds out on the way.
-            watch: Whether to note which outputs are read.
-
         Returns:
             What happened, also where it stopped half-way.
         """

@@ -62,14 +62,10 @@ async def survey(
 ) -> tuple[dict[End, Shown], list[str]]:
     """Change outputs until nothing new is seen.
 
-    Args:
-        comparison: Replays, and notes what they show.
-        outputs: The outputs that are looked at.
-        deadline: When to stop, by `time.monotonic`; None for never.
-
     Returns:
         What was seen of each output that was changed at all, and what there was no time for, in words.
     """
+    # Few outputs: every change alone. Many: alone only once or twice, then the calm ones in halves.
     alone = PATIENCE * 3 if len(outputs) <= FEW else 2 if len(outputs) <= MANY else 1
     warnings = []
     try:

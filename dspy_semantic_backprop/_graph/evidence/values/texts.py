@@ -57,12 +57,7 @@ def text_of(value: Any) -> str:
 
 
 def shows(value: Any, output: Any) -> bool:
-    """Whether an input shows that an output was passed on to it: most of the output's words stand in it.
-
-    Args:
-        value: The input.
-        output: The output, or what holds it.
-    """
+    """Whether an input shows that an output was passed on to it: most of the output's words stand in it."""
     words = set(WORDS.findall(text_of(value)))
     if isinstance(output, (str, int, float)):
         own = set(WORDS.findall(text_of(output)))
