@@ -19,7 +19,7 @@ from ._run import Run
 from ._session.events import RunDone
 from ._session.fingerprint import fingerprint
 from ._session.journal import Journal
-from ._session.lm.prices import quick
+from ._session.lm.prices import remembered_prices
 from ._session.projection import budget_for
 from ._session.session import logger
 from ._settings import Settings
@@ -92,7 +92,7 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
 async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
     ledger = run.session.ledger
     try:
-        with quick():
+        with remembered_prices():
             ending = await interrupt.guard(optimise(run), ledger.seconds_left)
     except BudgetSpent as stop:
         return Ending.BUDGET, str(stop)

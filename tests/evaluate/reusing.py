@@ -1,4 +1,7 @@
-"""What tests of reuse share: programs, models, and an evaluation in full beside one downstream only."""
+"""What tests of reuse and reruns share: programs, models, evaluations beside each other, and a recorded execution.
+
+The one file of these tests that looks inside of the package.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,19 @@ import anyio
 import dspy
 
 from dspy_semantic_backprop._concurrency import run_sync
+from dspy_semantic_backprop._errors import ModelUnavailable as ModelUnavailable
 from dspy_semantic_backprop._evaluate.candidate import clone, read, write
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop._evaluate.outcome import Failed as Failed
 from dspy_semantic_backprop._evaluate.outcome import Scored
+from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
 from dspy_semantic_backprop._evaluate.reuse import Reuse
+from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
 from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
+from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
+from dspy_semantic_backprop._graph.record.capture import capture
+from dspy_semantic_backprop._graph.record.predictor_names import Names
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install
@@ -166,3 +176,28 @@ class Drawn(dspy.Module):
 
 
 DRAW = random.Random(3)
+
+
+class Recorded:
+    """One recorded execution, its proved graph, and how to run it again."""
+
+    def __init__(self, program, inputs, server, **how):
+        self.server, self.how = server, how
+        self.pristine: Any = Pristine.of(program)
+        assert isinstance(self.pristine, Pristine), self.pristine
+        run_sync(self._record(program, inputs))
+        self.before = server.requests
+
+    async def _record(self, program, inputs):
+        limiter = anyio.CapacityLimiter(1)
+        install(program, Ledger())
+        self.returned, self.error, self.trace = await capture(program, inputs, names=Names(program), limiter=limiter)
+        self.graph = await prove(suggest(self.trace), self.trace, self.pristine, "auto")
+
+    def again(self, changes, *, caps=None, **how) -> Rerun:
+        self.ledger = Ledger(caps or {})
+        return run_sync(rerun(self.pristine, self.trace, changes, ledger=self.ledger, **self.how, **how))
+
+    @property
+    def asked(self):
+        return self.server.requests - self.before

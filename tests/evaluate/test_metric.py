@@ -7,11 +7,17 @@ import math
 import dspy
 import pytest
 
-from dspy_semantic_backprop._errors import MetricError, SetupError
-from dspy_semantic_backprop._evaluate.metric import adapt
+from dspy_semantic_backprop import MetricError, SemanticGradientDescent, SetupError
+from tests.scripted import careful, served
 
-EXAMPLE = dspy.Example(question="q", answer="a").with_inputs("question")
-PREDICTION = dspy.Prediction(answer="a")
+EXAMPLE = dspy.Example(question="q", answer="sloppy answer").with_inputs("question")
+
+
+def graded(metric):
+    """The outcome of a program of one predictor, as a metric grades it."""
+    program = dspy.Predict("question -> answer")
+    with served(careful):
+        return SemanticGradientDescent(metric, subscribers=()).explain(program, EXAMPLE).outcome
 
 
 def two(example, prediction):
@@ -39,13 +45,18 @@ def six(gold, pred, trace, pred_name, pred_trace, program_trace):
     ("metric", "score"), [(two, 1.0), (three, 0.5), (gepa, 0.25), (gepa_required, 1.0), (six, 2.0)]
 )
 def test_every_accepted_signature_is_called_with_what_it_requires(metric, score):
-    assert adapt(metric).score(EXAMPLE, PREDICTION, "here").score == score
+    assert graded(metric).score == score
 
 
 def test_own_defaults_of_a_metric_are_left_alone():
-    metric = adapt(lambda example, prediction, trace=None, frac=1.0, strict=True: frac if strict else 0.0)
-    assert metric.score(EXAMPLE, PREDICTION, "here").score == 1.0
-    assert not metric.explains
+    given = []
+
+    def metric(example, prediction, trace=None, frac=1.0, strict=True):
+        given.append((trace, frac, strict))
+        return frac if strict else 0.0
+
+    assert graded(metric).score == 1.0
+    assert given == [(None, 1.0, True)]
 
 
 def test_a_callable_object_is_a_metric():
@@ -53,32 +64,39 @@ def test_a_callable_object_is_a_metric():
         def __call__(self, example, prediction, trace=None):
             return True
 
-    assert adapt(Judge()).score(EXAMPLE, PREDICTION, "here").score == 1.0
+    assert graded(Judge()).score == 1.0
 
 
 def test_feedback_is_asked_with_the_predictor_and_its_trace():
-    words = adapt(gepa).feedback(EXAMPLE, PREDICTION, ([("p", {}, None)], [("p", {}, None)]), "final", "here")
-    assert words == "look at final"
+    def metric(gold, pred, trace=None, pred_name=None, pred_trace=None):
+        if pred_name is None:
+            return 0.25
+        assert pred_trace is not None
+        ((predictor, inputs, outputs),) = pred_trace
+        assert trace == pred_trace and isinstance(predictor, dspy.Predict) and inputs == {"question": "q"}
+        return dspy.Prediction(score=0.25, feedback=f"look at {pred_name}, which wrote {outputs.answer}")
+
+    assert graded(metric).feedback == "look at self, which wrote sloppy answer"
 
 
 @pytest.mark.parametrize("returned", [None, math.nan, math.inf, "0.5", b"1", [], {"feedback": "no score"}])
 def test_what_is_no_score_is_an_error_that_names_the_example(returned):
-    with pytest.raises(MetricError, match=r"returned .* for example 3"):
-        adapt(lambda example, prediction: returned).score(EXAMPLE, PREDICTION, "example 3")
+    with pytest.raises(MetricError, match=r"returned .* for example 0 \(question='q'"):
+        graded(lambda example, prediction: returned)
 
 
 def test_a_metric_that_raises_is_an_error_that_names_it():
     def broken(example, prediction):
         raise KeyError("oops")
 
-    with pytest.raises(MetricError, match=r"'broken' raised KeyError for example 3"):
-        adapt(broken).score(EXAMPLE, PREDICTION, "example 3")
+    with pytest.raises(MetricError, match=r"'broken' raised KeyError for example 0"):
+        graded(broken)
 
 
 @pytest.mark.parametrize("metric", [None, 3, "exact", lambda: 1, lambda example: 1, lambda a, b, c, d: 1])
 def test_a_metric_that_cannot_be_called_is_refused(metric):
     with pytest.raises(SetupError, match="metric"):
-        adapt(metric)
+        SemanticGradientDescent(metric)
 
 
 def test_an_asynchronous_metric_is_refused():
@@ -86,4 +104,4 @@ def test_an_asynchronous_metric_is_refused():
         return 1
 
     with pytest.raises(SetupError, match="asynchronous"):
-        adapt(later)
+        SemanticGradientDescent(later)

@@ -8,22 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-import anyio
 import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._errors import ModelUnavailable
-from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
-from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
-from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
-from dspy_semantic_backprop._graph.record.capture import capture
-from dspy_semantic_backprop._graph.record.predictor_names import Names
-from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop.testing import Faults
+from tests.evaluate.reusing import ModelUnavailable, Recorded
 from tests.scripted import served
 
 react: Any = dspy.ReAct
@@ -31,31 +22,6 @@ react: Any = dspy.ReAct
 
 def echo(prompt):
     return {name: f"{name} of ({' / '.join(prompt.inputs.values())[:200]})" for name in prompt.names}
-
-
-class Recorded:
-    """One recorded execution, its proved graph, and how to run it again."""
-
-    def __init__(self, program, inputs, server, **how):
-        self.server, self.how = server, how
-        self.pristine: Any = Pristine.of(program)
-        assert isinstance(self.pristine, Pristine), self.pristine
-        run_sync(self._record(program, inputs))
-        self.before = server.requests
-
-    async def _record(self, program, inputs):
-        limiter = anyio.CapacityLimiter(1)
-        install(program, Ledger())
-        self.returned, self.error, self.trace = await capture(program, inputs, names=Names(program), limiter=limiter)
-        self.graph = await prove(suggest(self.trace), self.trace, self.pristine, "auto")
-
-    def again(self, changes, *, caps=None, **how) -> Rerun:
-        self.ledger = Ledger(caps or {})
-        return run_sync(rerun(self.pristine, self.trace, changes, ledger=self.ledger, **self.how, **how))
-
-    @property
-    def asked(self):
-        return self.server.requests - self.before
 
 
 def only_downstream(recorded, call, field, value="something else"):

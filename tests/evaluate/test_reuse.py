@@ -13,23 +13,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._evaluate.candidate import write
-from dspy_semantic_backprop._evaluate.outcome import Failed, Scored
-from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
-from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop.testing import Faults
 from tests.evaluate.reusing import (
     DRAW,
     Dated,
     Drawn,
+    Failed,
+    Ledger,
     Network,
+    Scored,
     Twice,
+    alike,
     compared,
     dice,
     echo,
     edit,
     evaluated,
     view,
+    write,
 )
 from tests.scripted import served
 

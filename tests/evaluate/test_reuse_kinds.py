@@ -11,13 +11,13 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop._evaluate.outcome import Scored
-from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
-from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram
 from tests.evaluate.reusing import (
     QUESTION,
+    Ledger,
     Network,
+    Scored,
+    alike,
     compared,
     downstream,
     echo,

@@ -9,8 +9,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop._propose.choose import any_example, only
+from dspy_semantic_backprop import SemanticGradientDescent, any_example, only, presets
 from tests.scripted import questions, served
 
 COUNT = 200

@@ -10,8 +10,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop._propose.choose import any_example
+from dspy_semantic_backprop import SemanticGradientDescent, any_example, presets
 from tests.integrations.test_gepa import asked
 from tests.optimizer.test_compile import Chain, Fan
 from tests.scripted import careful, questions, right, served

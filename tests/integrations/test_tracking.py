@@ -6,8 +6,7 @@ import importlib.util
 
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, SetupError
-from dspy_semantic_backprop.integrations.tracking import mlflow_tracker, wandb_tracker
+from dspy_semantic_backprop import SemanticGradientDescent, SetupError, mlflow_tracker, wandb_tracker
 from tests.optimizer.test_resume import Fan
 from tests.scripted import careful, questions, right, served
 

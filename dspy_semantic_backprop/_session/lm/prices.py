@@ -92,7 +92,7 @@ _RUNS: set[object] = set()
 
 
 @contextmanager
-def quick() -> Iterator[None]:
+def remembered_prices() -> Iterator[None]:
     """Let DSPy's client look up the price of a model once, and not for every answer, while a run is under way.
 
     For a model without a price, such as every self-hosted one, DSPy (3.4) goes through thousands of entries twice for

@@ -1,11 +1,13 @@
-"""A budget is never exceeded, by any number of threads and with any costs."""
+"""The ledger and its neighbours from inside: what is booked, what a request may cost, what a log must not tell."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
+from typing import Any
 
+import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,11 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
 from dspy_semantic_backprop._session.budget import Bound
+from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.ledger import Ledger
+from dspy_semantic_backprop._session.lm import for_purpose, metered
+from dspy_semantic_backprop._session.lm.failures import hide, secrets
+from dspy_semantic_backprop._session.lm.prices import bound_of
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
 
@@ -140,3 +146,58 @@ def test_accounts_are_told_apart_by_purpose_and_predictor():
     assert {name: spent.calls for name, spent in ledger.by_purpose.items()} == {"forward": 3, "gate": 1}
     assert {name: spent.calls for name, spent in ledger.by_predictor.items()} == {"first": 2, "final": 2}
     assert ledger.total.calls == 4
+
+
+@given(text=st.text(), answer=st.integers(1, 500), count=st.integers(1, 4))
+def test_the_bound_of_a_request_is_no_less_than_its_bytes_and_the_longest_answer(text, answer, count):
+    lm = dspy.LM("openai/none", api_key="none", max_tokens=answer)
+    budget = Budget(tokens=1, usd=1.0, prices={"openai/none": (1.0, 2.0)})
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}]
+    bound = bound_of(lm, budget, messages, {"n": count})
+    size = len(text.encode("utf-8", "surrogatepass"))
+    assert bound.calls == count
+    assert bound.tokens >= count * (size + answer)
+    assert bound.usd >= count * (size * 1e-6 + answer * 2e-6)
+
+
+class Wrapped(Exception):
+    """Keeps a text where nobody looks for one."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.inner = {"text": text}
+
+    def __str__(self) -> str:
+        return self.inner["text"]
+
+
+def test_secrets_are_taken_out_of_errors_wherever_they_stand():
+    lm = dspy.LM("openai/none", api_key="sk-0123456789", extra_headers={"Authorization": "Bearer tok-987654321"})
+    hidden = secrets(lm)
+    assert {"sk-0123456789", "tok-987654321"} <= hidden
+    error = Wrapped("the key sk-0123456789 is wrong")
+    error.__cause__ = ValueError("header tok-987654321", {"key": "sk-0123456789"})
+    error.note = "sk-0123456789"  # pyright: ignore[reportAttributeAccessIssue]
+    hide(error, hidden)
+    seen = [error, error.__cause__, error.__context__]
+    texts = " ".join(f"{one} {one!r} {vars(one) if one else ''}" for one in seen)
+    assert "tok-987654321" not in texts
+    assert "sk-0123456789" not in str(error) + repr(error)
+
+
+def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
+    asked = []
+
+    class Calling(dspy.BaseLM):
+        def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+            asked.append(messages)
+            return [{"text": None, "tool_calls": [{"id": "1", "function": {"name": "look_up", "arguments": "{}"}}]}]
+
+    for _ in range(2):
+        journal = Journal(tmp_path, {"version": "1"})
+        ledger = journal.open_ledger()
+        with for_purpose(Purpose.FORWARD, ledger, where="here"):
+            (answer,) = metered(Calling(model="calling"), ledger)(messages=[{"role": "user", "content": "Which?"}])
+        journal.close()
+        assert answer["tool_calls"][0]["function"]["name"] == "look_up"
+    assert len(asked) == 1
