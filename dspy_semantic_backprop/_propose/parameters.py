@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import dspy
 
 from .._evaluate.candidate import canonical
-from .protected import scaffolds
+from .protected import protected_texts
 
 _A_LINE = 20
 """Shorter lines, in characters, may stand in a task and in a list of tools alike."""
@@ -34,7 +34,7 @@ class Parameters:
         """Find the protected text of a program's predictors."""
         names = {id(predictor): name for name, predictor in program.named_predictors()}
         protected: dict[str, str] = {}
-        for predictor, written in scaffolds(program):
+        for predictor, written in protected_texts(program):
             name = names.get(id(predictor))
             now = canonical(predictor.signature.instructions)
             end = canonical(written)

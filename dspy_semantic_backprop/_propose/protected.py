@@ -1,11 +1,10 @@
-"""What DSPy's own modules write behind a task, into the instruction: their tools, and the format they read.
+"""What DSPy's own modules write into an instruction behind the task: their tools, and the format they read.
 
-A ReAct predictor whose instruction lost its tools calls none, and an RLM that is not told of `SUBMIT` never ends.
-A fresh twin of such a module shows where the task ends and DSPy's text begins. Where an instruction does not end as
-its twin's does, somebody has rewritten it, and nobody can tell what of it is needed.
+A ReAct predictor whose instruction lost its tools calls none, and an RLM that is not told of `SUBMIT` never ends. A
+second module made from the same task shows where the task ends and DSPy's text begins; where an instruction does not
+end as that one's does, somebody has rewritten it, and nobody can tell what of it is needed.
 
-Not here: ReAct's `extract`, RLM's `extract` and ProgramOfThought's other two predictors say nothing that their fields
-do not say too; ChainOfThought, MultiChainComparison, BestOfN and Refine write nothing into an instruction.
+Not here: predictors whose instruction says nothing that their fields do not say too, such as ReAct's `extract`.
 """
 
 from __future__ import annotations
@@ -17,16 +16,8 @@ from typing import Any
 import dspy
 
 
-def scaffolds(program: dspy.Module) -> Iterator[tuple[Any, str]]:
-    """What DSPy wrote into the instructions of a program.
-
-    Args:
-        program: The program.
-
-    Yields:
-        A predictor, and the text that stands behind the task in the instruction of a fresh twin: "" if no twin could
-        be made.
-    """
+def protected_texts(program: dspy.Module) -> Iterator[tuple[Any, str]]:
+    """Each predictor in whose instruction DSPy wrote, and the text that it wrote: "" if that cannot be told."""
     module: Any
     for _, module in program.named_sub_modules(dspy.Module):
         for kind, predictor_of, twin_of in _WRITERS:
@@ -41,15 +32,15 @@ def _behind_task(module: Any, predictor_of: Callable[[Any], Any], twin_of: Calla
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            fresh = predictor_of(twin_of(module)).signature.instructions
+            written = predictor_of(twin_of(module)).signature.instructions
         except (AttributeError, TypeError, ValueError):
-            # A subclass may lack what a twin is made from; then its whole instruction is kept.
+            # A subclass may lack what the second one is made from; then its whole instruction is kept.
             return ""
     if twin_of is _program_of_thought:
         # It is not told the task: what it must do may be said otherwise, how it hands over its output may not.
-        task, line, _ = fresh.partition("SUBMIT")
-        return fresh[max(0, task.rfind("\n")) :] if line else fresh
-    return fresh.removeprefix(module.signature.instructions)
+        task, line, _ = written.partition("SUBMIT")
+        return written[max(0, task.rfind("\n")) :] if line else written
+    return written.removeprefix(module.signature.instructions)
 
 
 def _react(module: Any) -> Any:

@@ -3,9 +3,8 @@
 Small patches come first: an edit that adds, removes or replaces few words shows what it does, and keeps what works.
 Where patches are refused again and again, larger ones are allowed, until the whole text may change.
 
-Why no marks such as `<keep>...</keep>` inside an instruction: they would be sent to the task's model with every call,
-or the user's program would have to be rewritten to hide them; and they would be lost with the first model that does not
-copy them. A protected text is named beside the program, and found where it stands.
+A protected text is named beside the program, and found where it stands. Marks inside an instruction, such as
+`<keep>...</keep>`, would be sent with every call, and be lost with the first model that does not copy them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from .._errors import SetupError
 from .._evaluate.candidate import Candidate, canonical
@@ -75,39 +74,25 @@ class Restraint:
             _check_texts("protect", self.protect)
 
     def check(self, start: Candidate) -> None:
-        """Find out whether all that is protected is there, before anything is spent.
-
-        Args:
-            start: The instructions of the program.
-
-        Raises:
-            SetupError: If a protected text stands in no instruction, or a predictor is unknown.
-        """
+        """Raise `SetupError` if a protected text stands in no instruction, or a predictor is unknown."""
         if isinstance(self.protect, Mapping):
             unknown = [name for name in self.protect if name not in start.instructions]
             if unknown:
                 known = ", ".join(start.instructions)
                 raise SetupError(f"protect names {unknown[0]!r}, but the predictors are: {known}")
         names = list(self.protect) if isinstance(self.protect, Mapping) else list(start.instructions)
-        standing = {name: self.spans(name, start.instructions[name]) for name in names}
         for name in names:
+            where = [name] if isinstance(self.protect, Mapping) else names
+            standing = {span for one in where for span in self.spans(one, start.instructions[one])}
             for span in self._protected(name):
-                where = [name] if isinstance(self.protect, Mapping) else names
-                if not any({span.strip(), canonical(span)} & set(standing[one]) for one in where):
+                if not standing & {span.strip(), canonical(span)}:
                     raise SetupError(
                         f"the protected text {span!r} does not stand in the instruction of {' or '.join(where)}:"
                         " copy it exactly as it is there"
                     )
 
     def budget(self, failures: int) -> int | None:
-        """The most words that the next edit of a predictor may change.
-
-        Args:
-            failures: How many of its edits in a row were refused or rejected.
-
-        Returns:
-            The number of words; None if the whole text may change.
-        """
+        """The most words that a predictor's next edit may change after so many failures; None if all of them may."""
         doublings = failures // self.patience
         return None if self.words is None or doublings >= _DOUBLINGS else self.words * 2**doublings
 
@@ -118,19 +103,18 @@ class Restraint:
     def spans(self, predictor: str, current: str) -> tuple[str, ...]:
         """The protected texts that stand in a predictor's instruction, each as often as it does, in order."""
         text = canonical(current)
-        return _in_order(self._forms(predictor, text), text)
+        # DSPy removes indentation; a protected text may be given with it.
+        protected = self._protected(predictor)
+        return _in_order({one.strip() if _places(one.strip(), text) else canonical(one) for one in protected}, text)
 
     def violation(self, new: str, current: str, predictor: str, *, failures: int = 0) -> str:
-        """Why an edit is refused.
+        """Why an edit is refused, in words that the proposing model can act on; "" if it respects everything.
 
         Args:
             new: The proposed instruction, without what the program itself puts behind it.
             current: The instruction that it would replace, likewise.
             predictor: The predictor's name.
             failures: How many of the predictor's edits in a row were refused or rejected.
-
-        Returns:
-            The reason, in words that the proposing model can act on; "" if the edit respects everything.
         """
         if len(new) > self.longest:
             return f"it has {len(new)} characters, and at most {self.longest} are accepted: shorten it"
@@ -139,31 +123,19 @@ class Restraint:
         if wanted != found:
             return _difference(wanted, found)
         budget = self.budget(failures)
-        size = edit_size(current, new) if budget is not None else 0
-        if budget is not None and size > budget:
-            return (
-                f"it adds, removes or replaces {size} words of the current instruction, and at most {budget} may be"
-                " changed: keep the rest word for word"
-            )
-        return ""
+        if budget is None or (size := edit_size(current, new)) <= budget:
+            return ""
+        return (
+            f"it adds, removes or replaces {size} words of the current instruction, and at most {budget} may be"
+            " changed: keep the rest word for word"
+        )
 
     def told(self, current: str, predictor: str, *, failures: int = 0) -> str:
-        """What the proposing model is told to respect.
-
-        Args:
-            current: The instruction to improve.
-            predictor: The predictor's name.
-            failures: How many of its edits in a row were refused or rejected.
-
-        Returns:
-            One line for each demand.
-        """
+        """What the proposing model is told to respect, one line for each demand; the arguments are `violation`'s."""
         lines = [f"At most {self.longest} characters."]
         budget = self.budget(failures)
         if budget is not None:
-            lines.append(
-                f"Add, remove or replace at most {budget} words of the current instruction, and keep all others."
-            )
+            lines.append(f"Add, remove or replace at most {budget} words of the current instruction; keep all others.")
         spans = self.spans(predictor, current)
         if spans:
             lines.append("Keep these texts word for word, as often as they are listed, in this order:")
@@ -175,46 +147,10 @@ class Restraint:
     def _protected(self, predictor: str) -> Sequence[str]:
         return self.protect.get(predictor, ()) if isinstance(self.protect, Mapping) else self.protect
 
-    def _forms(self, predictor: str, text: str) -> set[str]:
-        """The protected texts as they stand in an instruction: DSPy removes indentation."""
-        return {span.strip() if _places(span.strip(), text) else canonical(span) for span in self._protected(predictor)}
-
 
 def edit_size(old: str, new: str) -> int:
-    """The fewest words that must be added, removed or replaced to make one text of another.
-
-    White space makes no difference. This is the edit distance of the texts' words. Why not `difflib`: what it finds is
-    not the fewest, and for long texts that repeat themselves it takes minutes.
-
-    Args:
-        old: The text before.
-        new: The text after.
-
-    Returns:
-        The number of words.
-    """
-    before, after = old.split(), new.split()
-    start = _common(before, after)
-    before, after = before[start:], after[start:]
-    end = _common(before[::-1], after[::-1])
-    numbers: dict[str, int] = {}
-    left, right = (
-        np.array([numbers.setdefault(word, len(numbers)) for word in some[: len(some) - end]], np.int64)
-        for some in (before, after)
-    )
-    at = np.arange(len(right) + 1)
-    sizes = at
-    for number, word in enumerate(left.tolist(), 1):
-        kept = np.minimum(sizes[1:] + 1, sizes[:-1] + (right != word))
-        # A word is added behind each place at the price of one more.
-        sizes = np.minimum.accumulate(np.concatenate([[number], kept]) - at) + at
-    return int(sizes[-1])
-
-
-def _common(some: Sequence[str], others: Sequence[str]) -> int:
-    """How many words two texts begin with in common."""
-    pairs = enumerate(zip(some, others, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))
+    """The fewest words that must be added, removed or replaced to make one text of another, white space aside."""
+    return Levenshtein.distance(old.split(), new.split())
 
 
 def _in_order(spans: Iterable[str], text: str) -> tuple[str, ...]:
