@@ -11,6 +11,9 @@ from tests import house
 
 INSIDE = {
     "tests/house.py": "names the package's files, as a measure of them must",
+    "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
+    "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",
+    "tests/propose/test_protected.py": "what DSPy writes, for each module and way to lose it",
 }
 """The tests of a unit that cannot be reached from outside, and why."""
 

@@ -64,7 +64,7 @@ class _Text(NamedTuple):
     least: int = 0
 
 
-class _Answer(NamedTuple):
+class _ShortLabel(NamedTuple):
     """A short label: the examples that have it, and whether it leaks wherever it stands, or behind "answer is"."""
 
     field: str
@@ -296,7 +296,7 @@ def _wholes(given: list[_Text], told: list[_Text]) -> Iterator[tuple[str, _Text]
                 yield whole, one
 
 
-def _answer(said: str, holders: list[_Text]) -> _Answer:
+def _answer(said: str, holders: list[_Text]) -> _ShortLabel:
     """A short label; a small number is none even behind "the answer is"."""
     text, found = holders[0].text.strip(), said.split()
     size = sum(map(len, found))
@@ -306,4 +306,4 @@ def _answer(said: str, holders: list[_Text]) -> _Answer:
         marked = size > 2 or (size == 2 and (len(found) > 1 or float(said) > 20))
     else:
         marked = len(found) > 1 or (size > 3 and text[0].isupper())
-    return _Answer(holders[0].field, [one.example_id for one in holders], anywhere, marked)
+    return _ShortLabel(holders[0].field, [one.example_id for one in holders], anywhere, marked)

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._errors import SetupError
+from dspy_semantic_backprop import Restraint, SetupError
 from dspy_semantic_backprop._evaluate.candidate import Candidate, canonical, clone, read, write
 from dspy_semantic_backprop._propose.parameters import Parameters
-from dspy_semantic_backprop._propose.restraint import Restraint
 from tests.propose.protected_cases import CURRENT, KEPT, LOST, SPANS
 
 
