@@ -117,6 +117,14 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from codes(constant)
 
 
+def filled(cell: types.CellType) -> bool:
+    """Whether a closure's variable has a value."""
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
 def _methods(cls: type) -> list[types.FunctionType]:
     own = [one for one in cls.__mro__ if not one.__module__.startswith(("dspy.", "builtins"))]
     return [value for one in own for value in vars(one).values() if isinstance(value, types.FunctionType)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from ...record.program_code import own
+from ...record.program_code import filled, own
 from .labels import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
 from .sources import definition, member, unwrapped
 from .state import BoundFunction, Closure, Frame, Machine, State, contents, made_at
@@ -138,17 +138,10 @@ def _entered(
         frame = Frame(chain, one.frame.filename, one.frame.globals, free, one.frame.owner, one.frame.receiver)
     else:
         cells = zip(one.__code__.co_freevars, one.__closure__ or (), strict=False)
-        free = {name: Value(objects=(cell.cell_contents,)) for name, cell in cells if _filled(cell)}
+        free = {name: Value(objects=(cell.cell_contents,)) for name, cell in cells if filled(cell)}
         frame = Frame(chain, one.__code__.co_filename, one.__globals__, free)
     frame.entry = state.control
     return frame, _bound(node.args, values, named)
-
-
-def _filled(cell: types.CellType) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
 
 
 def _bound(arguments: ast.arguments, values: list[Value], named: Mapping[str, Value]) -> dict[str, Value]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import dspy
 
-from ....record.program_code import codes, constants
+from ....record.program_code import codes, constants, filled
 
 _PLAIN_CLASSES = (type(dspy.Module), type)
 
@@ -122,14 +122,6 @@ def _named_by(function: types.FunctionType) -> Iterator[Any]:
         yield value
         if isinstance(value, types.ModuleType) and is_own(value.__name__):
             yield from (vars(value)[inner] for inner in names & vars(value).keys())
-
-
-def filled(cell: types.CellType) -> bool:
-    """Whether a closure's variable has a value."""
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
 
 
 def silent_models(code: OwnCode) -> list[str]:

@@ -19,8 +19,8 @@ from typing import Any
 
 import dspy
 
-from ....record.program_code import codes
-from .own_code import OwnCode, data_attributes, filled, is_own, open_files, silent_models
+from ....record.program_code import codes, filled
+from .own_code import OwnCode, data_attributes, is_own, open_files, silent_models
 
 MUTABLE = (list, dict, set, bytearray, deque)
 _MOST = 200_000
