@@ -12,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import dspy
@@ -34,6 +35,8 @@ from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install
 
+SLICES: WeakKeyDictionary[dspy.Module, Any] = WeakKeyDictionary()
+"""What the code of a program says: read once, as in a run, for all evaluations of its copies."""
 QUESTION = dspy.Example(question="What follows from this statement?").with_inputs("question")
 
 
@@ -59,7 +62,11 @@ def evaluated(program, edited=(), *, record: Any = None, example=QUESTION, ledge
     ledger = ledger if ledger is not None else Ledger()
     install(twin, ledger)
     evaluator = Evaluator(
-        metric=adapt(graded), ledger=ledger, limiter=anyio.CapacityLimiter(4), limits=Limits(missing=1.0)
+        metric=adapt(graded),
+        ledger=ledger,
+        limiter=anyio.CapacityLimiter(4),
+        limits=Limits(missing=1.0),
+        slices=SLICES.setdefault(program, {}),
     )
     reuse = None if record is None else Reuse({0: record}, frozenset(edited))
     return run_sync(evaluator(twin, [example], reuse=reuse))[0]
