@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="one short run")
     config = parser.parse_args()
-    latencies, repeats = ([0.5], 1) if config.smoke else (config.latencies, config.repeats)
+    latencies, repeats = ([0.05], 1) if config.smoke else (config.latencies, config.repeats)
     measure(0.01, 4, config.seed)  # the first use of every client takes longer
     rows = [measure(latency, 20, config.seed) for latency in latencies for _ in range(repeats)]
     print("simulated model: wall time over rounds x latency")

@@ -41,7 +41,8 @@ FAULTY = Faults(rate_limit=0.04, server_error=0.04, garbage=0.04, drop=0.04, han
 
 Row = dict[str, Any]
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["soaking.process"])
+# Not soaking.process: the fork server does not know the path on which the scripts find each other.
+_forks.set_forkserver_preload(["dspy", "dspy_semantic_backprop.programs"])
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
     """A process killed with SIGKILL at a random moment, and started again until it is done."""
     rng, violations, resumes, again = random.Random(seed), [], 0, 0
     with proxied(latency=0.03) as (proxy, spec), tempfile.TemporaryDirectory() as folder:
-        whole, seconds = _child(spec, f"{folder}/whole.json")
+        whole, started, ended = _child(spec, f"{folder}/whole.json")
         expected = proxy.bodies()
         assert whole is not None
         for at in range(runs):
@@ -118,12 +119,14 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
             allowed = Counter[str]()
             outcome = None
             while outcome is None:
-                outcome, _ = _child(here, f"{folder}/{at}.json", kill_after=rng.uniform(0.0, seconds))
-                allowed += proxy.under_way(time.monotonic(), GRACE)
-                resumes += outcome is None
+                moment = rng.uniform(0.0, ended - started)
+                outcome, _, killed = _child(here, f"{folder}/{at}.json", kill_after=moment)
+                # What was sent before the kill may be slow to arrive.
                 _settled(proxy)
+                allowed += proxy.under_way(killed, GRACE)
+                resumes += outcome is None
                 if rng.random() < 0.5 and outcome is None:
-                    outcome, _ = _child(here, f"{folder}/{at}.json")
+                    outcome, _, _ = _child(here, f"{folder}/{at}.json")
             for name in ("instructions", "scores", "steps", "ending", "metric_calls"):
                 if outcome[name] != whole[name]:
                     violations.append(f"run {at}: {name} differ: {outcome[name]} for {whole[name]}")
@@ -137,18 +140,19 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
     return {"check": "kill", "runs": runs, "violations": violations, "kills": resumes, "calls_again": again}
 
 
-def _child(spec: Spec, path: str, kill_after: float | None = None) -> tuple[dict[str, Any] | None, float]:
-    """Compile in a process of its own; its outcome (None where it was killed before) and its seconds."""
+def _child(spec: Spec, path: str, kill_after: float | None = None) -> tuple[dict[str, Any] | None, float, float]:
+    """Compile in a process of its own; its outcome (None where it was killed before), and when it began and ended."""
     Path(path).unlink(missing_ok=True)
     started = time.monotonic()
     child = _forks.Process(target=run, args=(spec, path))
     child.start()
     child.join(kill_after)
+    ended = time.monotonic()
     if child.is_alive():
         child.kill()
     child.join()
-    seconds = time.monotonic() - started
-    return (json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None), seconds
+    outcome = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
+    return outcome, started, ended if kill_after is not None else time.monotonic()
 
 
 def faults(runs: int, seed: int, progress: Callable[[], None]) -> Row:

@@ -93,18 +93,14 @@ class Proxy:
             return Counter(request.body for request in self.requests)
 
     def under_way(self, moment: float, grace: float) -> Counter[str]:
-        """The questions that had no answer at a moment, or one that had just been handed on.
+        """The questions that had no answer at the moment when all who ask ended, or one that had just been handed on.
 
         Args:
             moment: In seconds of the monotonic clock.
             grace: An answer handed on so many seconds before need not have been written down.
         """
         with self._lock:
-            return Counter(
-                one.body
-                for one in self.requests
-                if one.began <= moment and (one.ended is None or one.ended > moment - grace)
-            )
+            return Counter(one.body for one in self.requests if one.ended is None or one.ended > moment - grace)
 
     def _handler(self) -> Any:
         proxy = self

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -20,19 +15,13 @@ from simulated import SimulatedModel
 from simulated.tasks import TASKS
 
 from dspy_semantic_backprop.programs import LayeredProgram, exact_match
-
-ROOT = Path(__file__).parents[2]
+from tests.experiments.script import run
 
 
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
-    command = [sys.executable, "experiments/efficiency.py", "--smoke", "--results_dir", str(tmp_path)]
-    # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
-    path = Path(done.stdout.strip().splitlines()[-1])
-    written = json.loads(path.read_text(encoding="utf-8"))
-    assert path.with_suffix(".png").exists()
+    done = run("efficiency", "--smoke", folder=tmp_path)
+    written = done.record()
+    assert done.path().with_suffix(".png").exists()
     assert written["simulated"] is True
     assert {row["optimizer"] for row in written["rows"]} | set(written["left_out"]) == {
         *("semantic", "gepa", "miprov2", "simba", "copro")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,24 +13,15 @@ from faults.shapes import SHAPES, rule
 from hypothesis import given
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).parents[2]
+from tests.experiments.script import run
 
 METHODS = {"semantic", "isolated", "shuffled", "last", "uniform", "judge"}
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "experiments/fault_localization.py", *arguments, "--results_dir", str(folder)]
-    # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
-
-
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
-    done = run("--smoke", folder=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    path = Path(done.stdout.strip().splitlines()[-1])
-    written = json.loads(path.read_text(encoding="utf-8"))
-    assert path.with_suffix(".png").exists()
+    done = run("fault_localization", "--smoke", folder=tmp_path)
+    written = done.record()
+    assert done.path().with_suffix(".png").exists()
     assert written["simulated"] is True
     assert {row["method"] for row in written["rows"]} == METHODS
     assert {row["noise"] for row in written["rows"]} == {0.0, 0.1, 0.3}
@@ -49,7 +35,7 @@ def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
 
 
 def test_an_unknown_shape_is_one_line(tmp_path):
-    done = run("--shapes", "ring", folder=tmp_path)
+    done = run("fault_localization", "--shapes", "ring", folder=tmp_path)
     assert done.returncode != 0
     assert "ring" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,30 +6,26 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.experiments.script import ROOT, run
+
 PUBLISHED = ("--include_grad", "--full_update", "--use_bad_samples")
 
 
-def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"experiments/{script}.py", *arguments, "--results_dir", str(folder)]
+def test_a_script_runs_from_a_clone_as_published(tmp_path):
+    command = [sys.executable, "experiments/gsm8k.py", *PUBLISHED, "--smoke", "--results_dir", str(tmp_path)]
     # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-
-
-def record(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(Path(done.stdout.strip().splitlines()[-1]).read_text(encoding="utf-8"))
+    assert (tmp_path / done.stdout.strip().splitlines()[-1]).is_file()
 
 
 @pytest.mark.parametrize("script", ["bbh", "gsm8k", "liar"])
 def test_the_published_flags_run_and_every_request_is_accounted_for_with_retries_provoked(script, tmp_path):
-    written = record(run(script, *PUBLISHED, "--smoke", "--faults", "0.2", folder=tmp_path))
+    written = run(script, *PUBLISHED, "--smoke", "--faults", "0.2", folder=tmp_path).record()
     assert written["study"] == script
     assert written["simulated"] is True
     assert written["spent"]["calls"] == written["served"] > 0
@@ -58,9 +54,9 @@ def test_a_diagnosis_fits_a_screen_and_is_the_same_as_json(pipeline, tmp_path):
 def test_every_switch_is_accepted_and_reaches_the_method(tmp_path):
     switches = ["--target", "--no_include_sibling", "--opt_via_feedback", "--short_prompt", "--no_select"]
     numbers = ["--errors_per_gradient", "1", "--gradients_per_error", "2", "--batch_size", "6", "--max_threads", "4"]
-    written = record(
-        run("liar", "--include_grad", *switches, *numbers, "--opt_keys", "Job title,final", "--smoke", folder=tmp_path)
-    )
+    written = run(
+        "liar", "--include_grad", *switches, *numbers, "--opt_keys", "Job title,final", "--smoke", folder=tmp_path
+    ).record()
     (step,) = written["steps"]
     assert len(step["examples"]) == 2
     assert len(set(step["examples"])) == 1
@@ -69,7 +65,7 @@ def test_every_switch_is_accepted_and_reaches_the_method(tmp_path):
 
 
 def test_no_gradient_means_that_nobody_is_told_anything(tmp_path):
-    written = record(run("gsm8k", "--full_update", "--no-include_final", "--smoke", folder=tmp_path))
+    written = run("gsm8k", "--full_update", "--no-include_final", "--smoke", folder=tmp_path).record()
     (step,) = written["steps"]
     assert all(text == "" for example in step["gradients"] for text in example["calls"].values())
     assert "final" not in step["changed"]
@@ -94,12 +90,12 @@ def test_a_users_mistake_is_one_line_and_an_exit_status(script, arguments, messa
 
 
 def test_latency_benchmark_runs(tmp_path):
-    written = record(run("latency", "--smoke", folder=tmp_path))
+    written = run("latency", "--smoke", folder=tmp_path).record()
     assert written["rows"][0]["step_ratio"] >= 1
 
 
 def test_a_gradient_is_no_longer_at_depth_than_its_cap(tmp_path):
-    written = record(run("gradient_length", "--depth", "12", folder=tmp_path))
+    written = run("gradient_length", "--depth", "12", folder=tmp_path).record()
     joined, *bounded = written["rows"]
     assert joined["tokens"][-1] > 3 * written["settings"]["cap"]
     for row in bounded:
@@ -107,13 +103,13 @@ def test_a_gradient_is_no_longer_at_depth_than_its_cap(tmp_path):
 
 
 def test_the_sweep_overhead_benchmark_asks_each_question_once(tmp_path):
-    written = record(run("sweep_overhead", "--smoke", folder=tmp_path))
+    written = run("sweep_overhead", "--smoke", folder=tmp_path).record()
     assert [row["questions"] for row in written["rows"]] == [8, 36]
     assert all(row["ratio"] > 0 for row in written["rows"])
 
 
 def test_an_edit_evaluated_downstream_only_is_decided_alike_for_fewer_calls(tmp_path):
-    written = record(run("downstream", "--smoke", folder=tmp_path))
+    written = run("downstream", "--smoke", folder=tmp_path).record()
     assert {row["program"] for row in written["rows"]} == {"bbh", "gsm8k", "liar", "chain of 6"}
     assert all(row["same_scores"] and row["same_decision"] for row in written["rows"])
     chain = [row["downstream"] / row["full"] for row in written["rows"] if row["program"] == "chain of 6"]
@@ -121,7 +117,7 @@ def test_an_edit_evaluated_downstream_only_is_decided_alike_for_fewer_calls(tmp_
 
 
 def test_how_often_luck_is_believed_is_recorded_for_decisions_and_compiles(tmp_path):
-    written = record(run("gate", "--smoke", "--processes", "1", folder=tmp_path))
+    written = run("gate", "--smoke", "--processes", "1", folder=tmp_path).record()
     assert written["simulated"] is True
     scenarios = {row["scenario"] for row in written["rows"]}
     assert {"decision, no effect", "decision, gain of 10 points", "compile, no effect"} <= scenarios
