@@ -16,29 +16,28 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-import anyio
 import dspy
 from data import SAMPLES, bbh, gsm8k, liar
 from simulated import SimulatedModel
 from simulated.tasks import FORMS, TASKS, Skill, find
 
-from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._decide.comparison import Comparison
-from dspy_semantic_backprop._decide.gate import confident
-from dspy_semantic_backprop._evaluate.candidate import Candidate, clone, read, write
-from dspy_semantic_backprop._evaluate.evaluate import Evaluator
-from dspy_semantic_backprop._evaluate.metric import adapt
-from dspy_semantic_backprop._evaluate.outcome import Outcome, scored
-from dspy_semantic_backprop._evaluate.reuse import Reuse
-from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import install
+from dspy_semantic_backprop import (
+    SemanticGradientDescent,
+    Verdict,
+    any_example,
+    confident,
+    drop,
+    presets,
+    silent,
+)
+from dspy_semantic_backprop.integrations import Event, StepDone
 from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram, exact_match, number_match, yes_no
 from dspy_semantic_backprop.testing import SimulatedServer
 
@@ -114,46 +113,73 @@ def lesson(examples: Sequence[dspy.Example]) -> str:
     return " ".join(skill.sentence for skill in skills)
 
 
-def evaluate(
-    pipeline: Pipeline, candidate: Candidate, server: SimulatedServer, reuse: Reuse | None = None
-) -> tuple[tuple[Outcome, ...], int]:
-    """The outcomes of a candidate, and the requests that they took."""
-    program, ledger = write(candidate, clone(pipeline.program)), Ledger()
-    install(program, ledger)
-    evaluator = Evaluator(adapt(pipeline.metric), ledger, anyio.CapacityLimiter(THREADS))
-    before = server.requests
-    outcomes = run_sync(evaluator(program, pipeline.examples, reuse=reuse))
-    return outcomes, server.requests - before
+def evaluated(
+    pipeline: Pipeline, edits: Sequence[Sequence[str]], downstream: bool, server: SimulatedServer
+) -> list[tuple[Any, int]]:
+    """Every edit compared with the incumbent, each in a step of its own, and the requests that its evaluation took."""
+    taught = lesson(pipeline.examples)
+    found: list[tuple[Any, int]] = []
+    before, judged = 0, []
+
+    async def teach(subject: Any, /) -> str:
+        nonlocal before
+        before = server.requests
+        judged.clear()
+        return f"{subject.instruction} {taught}"
+
+    def reject(comparison: Any, left: int, /) -> Verdict:
+        judged.append((comparison, server.requests - before))
+        return Verdict.MORE if left else Verdict.REJECT
+
+    def note(event: Event) -> None:
+        if isinstance(event, StepDone):
+            # What is evaluated after the proposal, to find out which of its edits helped, is no part of it.
+            found.append(judged[0])
+
+    method = replace(
+        presets.published(),
+        backward=silent,
+        collect=drop,
+        choose_examples=any_example(1),
+        choose_predictors=lambda predictors, step, rng, blame: list(edits[step]),
+        propose=teach,
+        gate=reject,
+        downstream=downstream,
+    )
+    optimizer = SemanticGradientDescent(
+        pipeline.metric, steps=len(edits), method=method, num_threads=THREADS, subscribers=[note], probe="never"
+    )
+    optimizer.compile(pipeline.program, trainset=list(pipeline.examples))
+    return found
 
 
 def measure(pipeline: Pipeline, server: SimulatedServer) -> list[Row]:
     """Every edit of one predictor, and the edit of all, evaluated both ways."""
-    incumbent = read(pipeline.program)
-    old, _ = evaluate(pipeline, incumbent, server)
-    records = {outcome.example_id: outcome for outcome in scored(old)}
-    names = list(incumbent.instructions)
-    taught = lesson(pipeline.examples)
-    rows = []
-    for title, edited in [*((name, [name]) for name in names), ("all", names)]:
-        candidate = incumbent.revised({name: f"{incumbent.instructions[name]} {taught}" for name in edited})
-        full, asked = evaluate(pipeline, candidate, server)
-        part, rest = evaluate(pipeline, candidate, server, Reuse(records, frozenset(edited)))
-        pairs, others = Comparison.of(old, full), Comparison.of(old, part)
-        rows.append(
-            Row(
-                program=pipeline.name,
-                edited=title,
-                examples=len(pairs),
-                before=pairs.before,
-                after=pairs.after,
-                full=asked,
-                downstream=rest,
-                saved=round(1 - rest / asked, 3),
-                same_scores=pairs == others,
-                same_decision=confident(pairs, 0) is confident(others, 0),
-            )
+    names = [name for name, _ in pipeline.program.named_predictors()]
+    # Two runs, since a run refuses a text that it has tried before.
+    full, part = (
+        [
+            one
+            for edits in ([[name] for name in names], [names])
+            for one in evaluated(pipeline, edits, downstream, server)
+        ]
+        for downstream in (False, True)
+    )
+    return [
+        Row(
+            program=pipeline.name,
+            edited=title,
+            examples=len(pairs),
+            before=pairs.before,
+            after=pairs.after,
+            full=asked,
+            downstream=rest,
+            saved=round(1 - rest / asked, 3),
+            same_scores=pairs == others,
+            same_decision=confident(pairs, 0) is confident(others, 0),
         )
-    return rows
+        for title, (pairs, asked), (others, rest) in zip([*names, "all"], full, part, strict=True)
+    ]
 
 
 def main() -> None:

@@ -17,23 +17,29 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dspy_semantic_backprop import Purpose
-
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 
-from dspy_semantic_backprop._backward.collect import CAP, bounded, join
-from dspy_semantic_backprop._backward.gradient import Direction, Message
-from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._backward.text import estimate_tokens
-from dspy_semantic_backprop._graph.edges import Edge, End
-from dspy_semantic_backprop._graph.graph import ComputationGraph
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
-from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import for_purpose
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Direction,
+    Edge,
+    End,
+    Message,
+    Semantic,
+    backward_context,
+    bounded,
+    estimate_tokens,
+    join,
+    propagate,
+)
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
+
+CAP = 256
+"""Of a gradient, in tokens; the default of `bounded`."""
 
 
 def chain(length: int) -> ComputationGraph:
@@ -79,13 +85,12 @@ def lengths(depth: int, collect: Any, summary: int) -> tuple[list[int], int, dic
         return await propagate(graph, seed, Semantic(), collect)
 
     with SimulatedServer(swelling(summary)) as server:
-        lm = server.lm(cache=False)
-        with dspy.context(lm=lm), for_purpose(Purpose.BACKWARD, Ledger(), lm=lm) as here:
+        with dspy.context(lm=server.lm(cache=False)), backward_context() as happened:
             gradients = asyncio.run(sweep())
         return (
             [estimate_tokens(str(gradients[f"step[{depth - far}]"])) for far in range(1, depth + 1)],
             server.requests,
-            dict(here.tally),
+            dict(happened),
         )
 
 

@@ -17,30 +17,36 @@ from typing import Any, TypeVar
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-import anyio
 import dspy
 from data import SAMPLES, DataError, Split, fingerprint
-from records import record, save, summary
+from records import average, record, save, summary
 from simulated import SimulatedModel
 from tqdm.auto import tqdm
 
-from dspy_semantic_backprop import SemanticBackpropError, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop._backward.collect import bounded, drop
-from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._backward.silent import silent
-from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._decide.gate import accept_always, strictly_better
-from dspy_semantic_backprop._evaluate.candidate import clone
-from dspy_semantic_backprop._evaluate.evaluate import Evaluator
-from dspy_semantic_backprop._evaluate.metric import adapt
-from dspy_semantic_backprop._evaluate.outcome import Outcome, Scored, mean, scored
-from dspy_semantic_backprop._propose.choose import any_example, coin_flips, every, only, without, wrong
-from dspy_semantic_backprop._propose.propose import Proposer
-from dspy_semantic_backprop._session.events import Subscriber
-from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.lm import install
-from dspy_semantic_backprop.integrations.progress import ProgressBar
-from dspy_semantic_backprop.integrations.tracking import wandb_tracker
+from dspy_semantic_backprop import (
+    Method,
+    ProgressBar,
+    Proposer,
+    Semantic,
+    SemanticBackpropError,
+    SemanticGradientDescent,
+    SetupError,
+    Spent,
+    accept_always,
+    any_example,
+    bounded,
+    coin_flips,
+    drop,
+    every,
+    only,
+    presets,
+    silent,
+    strictly_better,
+    wandb_tracker,
+    without,
+    wrong,
+)
+from dspy_semantic_backprop.integrations import Event, ExampleDone, Subscriber
 from dspy_semantic_backprop.testing import Faults, SimulatedServer
 
 SMOKE_TRAIN, SMOKE_HELD_OUT = 8, 12
@@ -213,7 +219,7 @@ def shortened(job: Job, config: Config) -> Job:
     return replace(job, split=Split(job.split.train[:train], job.split.held_out[:held_out]))
 
 
-def method(config: Config, program: dspy.Module) -> presets.Method:
+def method(config: Config, program: dspy.Module) -> Method:
     """The published switches as the optimizer's parts; the table is in `presets`."""
     backward = Semantic(directions=config.target, siblings=not config.no_include_sibling)
     choose = wrong if config.use_bad_samples else any_example
@@ -253,8 +259,7 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
         The job's part of the record.
     """
     program = job.build()
-    ledger = Ledger()
-    before = evaluate(program, job, ledger, config, f"{job.name}: held out, before")
+    before = evaluate(program, job, config, f"{job.name}: held out, before")
     subscribers: list[Subscriber] = [ProgressBar()]
     if config.use_wandb:
         subscribers.append(wandb_tracker(name=job.name, config=asdict(config), reinit=True))
@@ -270,14 +275,14 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
     better: Any = optimizer.compile(program, trainset=job.split.train)
     result = better.detailed_results
     same = result.instructions_before == result.instructions_after
-    after = before if same else evaluate(better, job, ledger, config, f"{job.name}: held out, after")
-    purposes = {**result.spent, "heldout": ledger.total}
+    after = before if same else evaluate(better, job, config, f"{job.name}: held out, after")
+    purposes = {**result.spent, "heldout": before.spent if same else before.spent + after.spent}
     return {
         "name": job.name,
         "train": {"n": len(job.split.train), "before": result.score_before, "after": result.score_after},
-        "heldout": {"before": graded(before), "after": graded(after)},
-        "lenient": {"before": lenient(before, job), "after": lenient(after, job)},
-        "missing": {"before": len(before) - len(scored(before)), "after": len(after) - len(scored(after))},
+        "heldout": {"before": before.scores, "after": after.scores},
+        "lenient": {"before": before.lenient, "after": after.lenient},
+        "missing": {"before": before.missing, "after": after.missing},
         "fingerprint": {"train": fingerprint(job.split.train), "heldout": fingerprint(job.split.held_out)},
         "steps": [{"task": job.name, **step.to_dict()} for step in result.steps],
         "ending": result.ending.value,
@@ -286,31 +291,43 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
     }
 
 
-def evaluate(program: dspy.Module, job: Job, ledger: Ledger, config: Config, title: str) -> tuple[Outcome, ...]:
-    """Run a program on the held-out examples."""
-    copy = clone(program)
-    install(copy, ledger)
-    with tqdm(total=len(job.split.held_out), desc=title, leave=False) as bar:
-        evaluator = Evaluator(
-            metric=adapt(job.metric),
-            ledger=ledger,
-            limiter=anyio.CapacityLimiter(config.max_threads),
-            on_outcome=lambda outcome: (bar.update(), None)[1],
+@dataclass(frozen=True)
+class HeldOut:
+    """A program on the held-out examples.
+
+    Args:
+        scores: Of the examples that are not missing, 0 or 1 each.
+        lenient: The mean score of the same answers without regard to their format, in metric points.
+        missing: How many examples the provider left unanswered.
+        spent: What that cost.
+    """
+
+    scores: list[float]
+    lenient: float
+    missing: int
+    spent: Spent
+
+
+def evaluate(program: dspy.Module, job: Job, config: Config, title: str) -> HeldOut:
+    """Run a program on the held-out examples: a compile of no steps, so that every request is accounted for."""
+    count = len(job.split.held_out)
+    lenient: dict[Any, float] = {}
+
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
+        lenient[example] = job.lenient(example, prediction).score
+        return job.metric(example, prediction)
+
+    with tqdm(total=count, desc=title, leave=False) as bar:
+
+        def show(event: Event) -> None:
+            bar.update(isinstance(event, ExampleDone))
+
+        optimizer = SemanticGradientDescent(
+            metric, steps=0, method=presets.published(), num_threads=config.max_threads, subscribers=[show]
         )
-        return run_sync(evaluator(copy, job.split.held_out))
-
-
-def graded(outcomes: Sequence[Outcome]) -> list[float]:
-    """The scores of the examples that are not missing, 0 or 1 each."""
-    return [outcome.score for outcome in scored(outcomes)]
-
-
-def lenient(outcomes: Sequence[Outcome], job: Job) -> float:
-    """The mean score of the same answers without regard to their format, in metric points."""
-    grade = adapt(job.lenient)
-
-    def regraded(one: Scored) -> Scored:
-        answer = dspy.Prediction(**one.graph.output)
-        return replace(one, score=0.0 if one.raised else grade.score(one.example, answer, "").score)
-
-    return mean([regraded(one) for one in scored(outcomes)])
+        same: Any = optimizer.compile(program, trainset=job.split.held_out)
+    found = same.detailed_results
+    scores: dict[int, float] = found.candidates[0].scores
+    # An execution in which the program failed has no answer, and scores 0 either way.
+    regraded = [lenient.get(job.split.held_out[number], 0.0) for number in scores]
+    return HeldOut([scores[number] for number in sorted(scores)], average(regraded), count - len(scores), found.total)

@@ -24,7 +24,7 @@ from data import SAMPLES, bbh
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import SemanticGradientDescent
-from dspy_semantic_backprop._session.events import EvaluationDone, Event, StepDone
+from dspy_semantic_backprop.integrations import EvaluationDone, Event, StepDone
 from dspy_semantic_backprop.programs import LayeredProgram, exact_match
 
 STEP_ROUNDS, START_ROUNDS = 4, 2

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dspy_semantic_backprop._session.budget import Spent
+from dspy_semantic_backprop import Spent
 
 if TYPE_CHECKING:
     from harness import Config

@@ -24,15 +24,20 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 import numpy
+from dspy.utils.callback import BaseCallback
 
-from dspy_semantic_backprop._backward.collect import bounded
-from dspy_semantic_backprop._backward.gradient import Direction, Message, Reading, TextGradient
-from dspy_semantic_backprop._backward.propagate import propagate
-from dspy_semantic_backprop._backward.question import InputOrigins, Question, QuestionForm
-from dspy_semantic_backprop._backward.semantic import Semantic
-from dspy_semantic_backprop._graph.edges import Edge, End
-from dspy_semantic_backprop._graph.graph import ComputationGraph
-from dspy_semantic_backprop._graph.trace import OUTPUT, Call
+from dspy_semantic_backprop import (
+    OUTPUT,
+    Call,
+    ComputationGraph,
+    Direction,
+    Edge,
+    End,
+    Message,
+    Semantic,
+    bounded,
+    propagate,
+)
 
 WIDTH = 4
 
@@ -78,19 +83,18 @@ def seeds(graph: ComputationGraph) -> list[Message[Any]]:
     return [Message(OUTPUT, member.call.id, member.field, said) for member in graph.group(OUTPUT)]
 
 
-def questions(graph: ComputationGraph) -> list[tuple[Any, dict[str, str]]]:
-    """The questions of a sweep, as plain signatures and inputs."""
-    told = TextGradient(tuple(seeds(graph)[:1]))
-    asked = []
-    for call in graph:
-        reading = Reading(graph, call, graph.group(call.id), told)
-        if reading.group:
-            question = Question(reading, InputOrigins(reading), reading.group, QuestionForm())
-            asked.append((question.signature(question.ids, False), question.inputs))
-    return asked
+class Questions(BaseCallback):
+    """Notes the questions that are asked, as plain signatures and inputs."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, dict[str, Any]]] = []
+
+    def on_adapter_format_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Note one."""
+        self.asked.append((inputs["signature"], inputs["inputs"]))
 
 
-async def alone(asked: list[tuple[Any, dict[str, str]]]) -> float:
+async def alone(asked: list[tuple[Any, dict[str, Any]]]) -> float:
     """Seconds of processor time that DSPy takes for the questions, one `dspy.Predict` each."""
     started = time.process_time()
     with dspy.context(adapter=dspy.ChatAdapter()):
@@ -118,11 +122,11 @@ def measure(calls: int, repeats: int) -> dict[str, Any]:
         Questions asked; milliseconds per question of DSPy alone and of the sweep (medians); the median of the
         paired ratios; and milliseconds per question of the sweep alone, the median of the paired differences.
     """
-    graph = ladder(calls)
-    asked = questions(graph)
-    lm = Instant()
-    pairs = []
+    graph, lm, noted, pairs = ladder(calls), Instant(), Questions(), []
     with dspy.context(lm=lm, trace=[], disable_history=True):
+        with dspy.context(callbacks=[noted]):
+            asyncio.run(swept(graph))
+        asked = noted.asked
         for _ in range(repeats):
             bare = asyncio.run(alone(asked))
             before = lm.count

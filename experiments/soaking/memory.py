@@ -18,7 +18,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 import dspy
 
 from dspy_semantic_backprop import SemanticGradientDescent
-from dspy_semantic_backprop._session.events import Event, StepDone
+from dspy_semantic_backprop.integrations import Event, StepDone
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
 
 EXAMPLES = 100
