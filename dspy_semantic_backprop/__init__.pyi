@@ -13,6 +13,7 @@ from ._backward.semantic import Semantic
 from ._backward.silent import silent
 from ._backward.text import estimate_tokens
 from ._decide.commit import Commit
+from ._decide.comparison import Comparison, Pair
 from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
 from ._errors import (
     JournalError,
@@ -49,6 +50,7 @@ __all__ = [
     "Budget",
     "Call",
     "Commit",
+    "Comparison",
     "ComputationGraph",
     "Confident",
     "Diagnosis",
@@ -67,6 +69,7 @@ __all__ = [
     "Numeric",
     "OUTPUT",
     "OutOfBudget",
+    "Pair",
     "Placebo",
     "Preflight",
     "ProgramError",

@@ -29,6 +29,7 @@ from simulated import SimulatedModel
 from simulated.tasks import FORMS, TASKS, Skill, find
 
 from dspy_semantic_backprop import (
+    Comparison,
     SemanticGradientDescent,
     Verdict,
     any_example,
@@ -115,21 +116,27 @@ def lesson(examples: Sequence[dspy.Example]) -> str:
 
 def evaluated(
     pipeline: Pipeline, edits: Sequence[Sequence[str]], downstream: bool, server: SimulatedServer
-) -> list[tuple[Any, int]]:
+) -> list[tuple[Comparison, int]]:
     """Every edit compared with the incumbent, each in a step of its own, and the requests that its evaluation took."""
     taught = lesson(pipeline.examples)
-    found: list[tuple[Any, int]] = []
+    found: list[tuple[Comparison, int]] = []
     before, judged = 0, []
 
     async def teach(subject: Any, /) -> str:
         nonlocal before
         before = server.requests
         judged.clear()
-        return f"{subject.instruction} {taught}"
+        # A run refuses a text that it has tried before.
+        return f"{subject.instruction} {taught} Version {subject.attempt}."
 
-    def reject(comparison: Any, left: int, /) -> Verdict:
-        judged.append((comparison, server.requests - before))
-        return Verdict.MORE if left else Verdict.REJECT
+    class Reject:
+        """A gate that accepts nothing and notes what it is asked."""
+
+        looks = (1.0,)
+
+        def __call__(self, comparison: Comparison, left: int, /) -> Verdict:
+            judged.append((comparison, server.requests - before))
+            return Verdict.MORE if left else Verdict.REJECT
 
     def note(event: Event) -> None:
         if isinstance(event, StepDone):
@@ -143,7 +150,7 @@ def evaluated(
         choose_examples=any_example(1),
         choose_predictors=lambda predictors, step, rng, blame: list(edits[step]),
         propose=teach,
-        gate=reject,
+        gate=Reject(),
         downstream=downstream,
     )
     optimizer = SemanticGradientDescent(
@@ -156,15 +163,8 @@ def evaluated(
 def measure(pipeline: Pipeline, server: SimulatedServer) -> list[Row]:
     """Every edit of one predictor, and the edit of all, evaluated both ways."""
     names = [name for name, _ in pipeline.program.named_predictors()]
-    # Two runs, since a run refuses a text that it has tried before.
-    full, part = (
-        [
-            one
-            for edits in ([[name] for name in names], [names])
-            for one in evaluated(pipeline, edits, downstream, server)
-        ]
-        for downstream in (False, True)
-    )
+    edits = [*([name] for name in names), names]
+    full, part = (evaluated(pipeline, edits, downstream, server) for downstream in (False, True))
     return [
         Row(
             program=pipeline.name,

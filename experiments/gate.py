@@ -17,7 +17,9 @@ compile also has `gain`, the mean true gain of what was returned in metric point
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -27,7 +29,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,19 +40,28 @@ import dspy
 import numpy as np
 from records import interval
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop._decide.commit import Commit
-from dspy_semantic_backprop._decide.comparison import Comparison, Pair
-from dspy_semantic_backprop._decide.gate import Confident, Gate, Verdict, confident, looks_of, strict, strictly_better
+from dspy_semantic_backprop import (
+    Commit,
+    Comparison,
+    Confident,
+    Method,
+    Pair,
+    SemanticGradientDescent,
+    Verdict,
+    confident,
+    presets,
+    strict,
+    strictly_better,
+)
 
 BASE, CEILING, STEPS = 0.6, 1.0, 8
-GATES: dict[str, Gate] = {
+GATES: dict[str, Any] = {
     "confident (default)": confident,
     "confident, error 0.2": Confident(0.2),
     "strict, error 0.05": strict,
     "> (published)": strictly_better,
 }
-METHODS: dict[str, Callable[[], presets.Method]] = {
+METHODS: dict[str, Callable[[], Method]] = {
     "semantic (default)": presets.semantic,
     "semantic without commit": lambda: replace(presets.semantic(), commit=None),
     "> (published)": presets.published,
@@ -59,7 +70,7 @@ START = "Answer the question."
 EFFECT = re.compile(r"\[([+-]\d\.\d+)\]")
 
 
-def decided(gate: Gate, size: int, gain: float, noise: float, runs: int, seed: int) -> int:
+def decided(gate: Any, size: int, gain: float, noise: float, runs: int, seed: int) -> int:
     """How many of many single edits a gate accepts, looking as early and as often as it likes.
 
     Args:
@@ -79,7 +90,7 @@ def decided(gate: Gate, size: int, gain: float, noise: float, runs: int, seed: i
         new = (ease < level + gain) ^ (rng.random(size) < noise)
         pairs = tuple(Pair(at, float(one), float(other)) for at, (one, other) in enumerate(zip(old, new, strict=True)))
         comparison, verdict = Comparison(pairs), Verdict.MORE
-        for count in looks_of(gate, size):
+        for count in (math.ceil(size * look) for look in gate.looks):
             verdict = gate(comparison.first(count), size - count)
             if verdict is not Verdict.MORE:
                 break
@@ -172,12 +183,24 @@ def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
     return instruction != START, true_gain(instruction), lm.asked
 
 
-def compiles(config: argparse.Namespace, pool: Any, name: str, scenario: str, size: int) -> dict[str, Any]:
+@contextlib.contextmanager
+def mapped(processes: int) -> Iterator[Callable[..., Any]]:
+    """A `map` over so many processes; one is this one."""
+    if processes == 1:
+        yield map
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield functools.partial(pool.map, chunksize=5)
+
+
+def compiles(
+    config: argparse.Namespace, over: Callable[..., Any], name: str, scenario: str, size: int
+) -> dict[str, Any]:
     """One row about whole compiles."""
     full = scenario == "compile, no effect" and "without" not in name
     runs = config.compiles if full else min(config.compiles, config.others)
     jobs = [(name, scenario, size, config.noise, config.seed + at) for at in range(runs)]
-    done = pool.map(compiled, jobs, chunksize=5)
+    done = list(over(compiled, jobs))
     taken = [one for one in done if one[0]]
     worse = sum(gain < 1e-9 for _, gain, _ in taken)
     return {
@@ -246,7 +269,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a few runs")
     config = parser.parse_args()
     if config.smoke:
-        config.sizes, config.runs, config.compile_sizes, config.compiles = [20], 40, [12], 4
+        config.sizes, config.runs, config.compile_sizes, config.compiles = [20], 40, [12], 2
     started, rows = time.monotonic(), []
     for scenario, gain in (("decision, no effect", 0.0), ("decision, gain of 10 points", 0.1)):
         for size in config.sizes:
@@ -254,11 +277,11 @@ def main() -> None:
                 accepted = decided(gate, size, gain, config.noise, config.runs, config.seed)
                 rows.append(row(name, scenario, size, config.runs, accepted, 0 if gain else accepted))
                 print(*rows[-1].values(), sep="\t", flush=True)
-    with multiprocessing.get_context("spawn").Pool(config.processes) as pool:
+    with mapped(config.processes) as over:
         for scenario in ("compile, no effect", "compile, mixed"):
             for size in config.compile_sizes:
                 for name in METHODS:
-                    rows.append(compiles(config, pool, name, scenario, size))
+                    rows.append(compiles(config, over, name, scenario, size))
                     print(*rows[-1].values(), sep="\t", flush=True)
     record = {
         "study": "gate",

@@ -259,6 +259,7 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
         The job's part of the record.
     """
     program = job.build()
+    chosen = method(config, program)
     before = evaluate(program, job, config, f"{job.name}: held out, before")
     subscribers: list[Subscriber] = [ProgressBar()]
     if config.use_wandb:
@@ -267,7 +268,7 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
         job.metric,
         gradient_lm=gradient_lm,
         steps=1 if config.smoke else config.n_iters,
-        method=method(config, program),
+        method=chosen,
         num_threads=config.max_threads,
         seed=config.seed,
         subscribers=subscribers,
