@@ -9,8 +9,10 @@ import sys
 
 import pytest
 from diagnose import DiagnoseConfig, diagnose
-from harness import parse
+from harness import parse, predictor_names
 
+from dspy_semantic_backprop import Diagnosis
+from dspy_semantic_backprop.programs import LiarProgram
 from tests.experiments.script import ROOT, run
 
 PUBLISHED = ("--include_grad", "--full_update", "--use_bad_samples")
@@ -42,7 +44,7 @@ def test_the_published_flags_run_and_every_request_is_accounted_for_with_retries
 
 
 @pytest.mark.parametrize("pipeline", ["bbh", "liar"])
-def test_a_diagnosis_fits_a_screen_and_is_the_same_as_json(pipeline, tmp_path):
+def test_a_diagnosis_fits_a_screen_and_is_the_same_as_json(pipeline):
     found = diagnose(parse("diagnose", ["--pipeline", pipeline, "--smoke"], kind=DiagnoseConfig))
     lines = str(found).rstrip().split("\n")
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
@@ -50,24 +52,32 @@ def test_a_diagnosis_fits_a_screen_and_is_the_same_as_json(pipeline, tmp_path):
     state = found.to_dict()
     assert sum(one["share"] for one in state["predictors"]) == pytest.approx(1.0)
     assert state["spent"]["check"]["calls"] <= state["max_calls"] == 32
-    if pipeline == "bbh":
-        printed = run("diagnose", "--pipeline", pipeline, "--smoke", folder=tmp_path)
-        assert printed.returncode == 0 and printed.stdout == f"{found}\n", printed.stderr[-2000:]
-        state["spent"] = json.loads(json.dumps(state["spent"]))
-        assert json.loads(run("diagnose", "--pipeline", pipeline, "--smoke", "--json", folder=tmp_path).stdout) == state
+
+
+def test_a_diagnosis_is_printed_as_a_screen_or_as_json(tmp_path):
+    printed = run("diagnose", "--pipeline", "bbh", "--smoke", folder=tmp_path)
+    assert printed.returncode == 0, printed.stderr[-2000:]
+    state = json.loads(run("diagnose", "--pipeline", "bbh", "--smoke", "--json", folder=tmp_path).stdout)
+    # The last lines tell how long it took, which differs.
+    above = [text.partition("Spent:")[0] for text in (printed.stdout, str(Diagnosis.from_dict(state)))]
+    assert above[0] == above[1] and "final" in above[0]
 
 
 def test_every_switch_is_accepted_and_reaches_the_method(tmp_path):
     switches = ["--target", "--no_include_sibling", "--opt_via_feedback", "--short_prompt", "--no_select"]
     numbers = ["--errors_per_gradient", "1", "--gradients_per_error", "2", "--batch_size", "6", "--max_threads", "4"]
     written = run(
-        "liar", "--include_grad", *switches, *numbers, "--opt_keys", "Job title,final", "--smoke", folder=tmp_path
+        "gsm8k", "--include_grad", *switches, *numbers, "--opt_keys", "hidden[0],final", "--smoke", folder=tmp_path
     ).record()
     (step,) = written["steps"]
     assert len(step["examples"]) == 2
     assert len(set(step["examples"])) == 1
-    assert set(step["changed"]) <= {"hint_job_title", "final"}
+    assert set(step["changed"]) <= {"hidden[0]", "final"}
     assert step["verdict"] in {"accepted", "same"}
+
+
+def test_predictors_may_be_named_as_published():
+    assert predictor_names("Job title, final", LiarProgram()) == ["hint_job_title", "final"]
 
 
 def test_no_gradient_means_that_nobody_is_told_anything(tmp_path):
