@@ -29,7 +29,7 @@ from .._graph.evidence.replay.replay import (
     given,
     tools_in,
 )
-from .._graph.record.predictor_names import Names
+from .._graph.record.names import Names
 from .._graph.record.recorder import asked_lm, asked_tool
 from .._graph.record.snapshots import describe, snapshot
 from .._graph.trace import Call, Trace

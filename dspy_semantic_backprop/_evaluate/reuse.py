@@ -17,7 +17,7 @@ from typing import Any
 
 import dspy
 
-from .._graph.record.predictor_names import UNNAMED
+from .._graph.record.names import UNNAMED
 from .._graph.record.tokens import CURRENT
 from .._session.journal import Answered
 from .outcome import Scored

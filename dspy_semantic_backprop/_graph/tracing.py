@@ -19,7 +19,7 @@ from .evidence.replay.pristine import Pristine, Probe
 from .graph import ComputationGraph
 from .program_graph import ProgramGraph
 from .record.capture import capture
-from .record.predictor_names import Names
+from .record.names import Names
 from .record.snapshots import describe
 from .trace import Trace
 

@@ -30,7 +30,7 @@ from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
 from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
 from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
 from dspy_semantic_backprop._graph.record.capture import capture
-from dspy_semantic_backprop._graph.record.predictor_names import Names
+from dspy_semantic_backprop._graph.record.names import Names
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install

@@ -17,7 +17,7 @@ from ..evidence.replay.isolation.effects import watched
 from ..evidence.replay.isolation.replica import kept
 from ..trace import Trace
 from .hook import Hook, NoHook
-from .predictor_names import UNNAMED, Names
+from .names import UNNAMED, Names
 from .recorder import Callbacks, Entries, Recorder
 from .recording import Recording
 from .tokens import CallUsage

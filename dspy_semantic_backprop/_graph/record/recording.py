@@ -14,9 +14,8 @@ from typing import Any
 import dspy
 
 from ..trace import OUTPUT, Aside, Call, Trace
-from .call_ids import name_calls
 from .hook import Hook, NoHook
-from .predictor_names import UNNAMED, Names
+from .names import UNNAMED, Names, name_calls
 from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
 from .snapshots import declaration, demonstrations, describe, output_fields, snapshot

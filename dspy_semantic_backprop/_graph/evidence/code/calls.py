@@ -10,9 +10,8 @@ import dspy
 
 from ...trace import Position
 from .functions import attribute, invoke, is_dspys, runnable
-from .handed_over import predicted, run_with
 from .labels import NOTHING, New, Value, join, made_from, several
-from .libraries import from_library
+from .libraries import from_library, predicted, run_with
 from .sources import place
 from .state import Frame, Given, Machine, State, inside_of, items
 

@@ -15,11 +15,11 @@ from typing import Any
 import dspy
 
 from ...edges import Edge, End
-from ...record.predictor_names import UNNAMED, Names
+from ...record.names import UNNAMED, Names
 from ...record.snapshots import options
 from ...trace import OUTPUT, Call, Position, Trace
 from ..evidence import FoundEdges, readers
-from ..values.texts import SHORT, shows, telling, text_of
+from ..values.from_values import SHORT, shows, telling, text_of
 from .labels import WHOLE, Label
 from .program_slice import ProgramSlice, program_slice
 from .recorded_calls import RecordedCalls, Suggestion

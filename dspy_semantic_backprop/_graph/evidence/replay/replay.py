@@ -27,9 +27,8 @@ import dspy
 
 from ...._concurrency import in_thread
 from ...._errors import Stop
-from ...record.call_ids import clusters
 from ...record.capture import asynchronous_only
-from ...record.predictor_names import Names
+from ...record.names import Names, clusters
 from ...record.snapshots import snapshot
 from ...trace import Aside, Call, Trace
 from .alternatives import alternatives, made_up

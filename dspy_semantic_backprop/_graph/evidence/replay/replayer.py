@@ -19,7 +19,7 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ...._errors import Stop
-from ...record.predictor_names import UNNAMED, Names
+from ...record.names import UNNAMED, Names
 from ...record.reads import ReadStore, watch_reads
 from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
 from ...record.snapshots import output_fields, snapshot
