@@ -140,6 +140,7 @@ def _programs():
 
 
 PROGRAMS = _programs()
+PARAMETERS = {name: Parameters.of(program) for name, program in PROGRAMS.items()}
 NEEDED = {
     "ReAct": ("react", ["(1) look_up, whose", "(2) add, whose", "(3) finish", "next_tool_args", "JSON format"]),
     "ReAct without tools": ("react", ["(1) finish", "next_tool_name"]),
@@ -167,7 +168,7 @@ REWRITES = {
 @pytest.mark.parametrize("rewrite", REWRITES)
 def test_what_dspy_writes_survives_every_rewrite_once_and_at_the_end(name, rewrite):
     program, (predictor, needed) = PROGRAMS[name], NEEDED[name]
-    parameters, start = Parameters.of(program), read(program).instructions[predictor]
+    parameters, start = PARAMETERS[name], read(program).instructions[predictor]
     end = parameters.protected[predictor].strip()
     whole = parameters.whole(predictor, REWRITES[rewrite](parameters.free(predictor, start), end))
     assert whole.endswith(end)
@@ -182,7 +183,7 @@ def test_what_dspy_writes_survives_every_rewrite_once_and_at_the_end(name, rewri
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_instruction_is_its_free_part_and_its_protected_part(name):
-    parameters = Parameters.of(PROGRAMS[name])
+    parameters = PARAMETERS[name]
     for predictor, text in read(PROGRAMS[name]).instructions.items():
         assert parameters.whole(predictor, parameters.free(predictor, text)) == text
         task = "Answer the question" if predictor in parameters.protected and name not in _NO_TASK else ""
@@ -194,7 +195,7 @@ _NO_TASK = ("ProgramOfThought", "ReAct without tools", "nested")
 
 @given(st.text())
 def test_tools_survive_any_text(text):
-    parameters = Parameters.of(PROGRAMS["ReAct"])
+    parameters = PARAMETERS["ReAct"]
     whole = parameters.whole("react", text)
     assert whole.endswith(parameters.protected["react"].strip())
     assert parameters.whole("react", parameters.free("react", whole)) == whole
