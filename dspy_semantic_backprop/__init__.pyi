@@ -38,7 +38,7 @@ from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
-from ._reports.placebo.record import Placebo
+from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits

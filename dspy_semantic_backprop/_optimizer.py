@@ -17,7 +17,7 @@ from ._graph.evidence.replay.pristine import Probe
 from ._method import Method
 from ._reports.diagnose.diagnose import adiagnose
 from ._reports.explain import aexplain
-from ._reports.placebo.placebo import aplacebo
+from ._reports.placebo import aplacebo
 from ._reports.preflight.preflight import advised, apreflight
 from ._session.budget import Budget
 from ._session.events import Subscriber

@@ -35,9 +35,9 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *("_errors", "_concurrency", "_terminal", "_session", "integrations.progress", "_graph", "_evaluate", "_backward"),
-    *("_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run", "_loop", "_result", "_compile"),
-    *("_reports", "_optimizer", "integrations", "__init__"),
+    *("_errors", "_concurrency", "_terminal", "_json", "_session", "integrations.progress", "_graph", "_evaluate"),
+    *("_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run", "_loop", "_result"),
+    *("_compile", "_reports", "_optimizer", "integrations", "__init__"),
 )
 """Rooms from the ground up; a file imports from its own room and from those before it."""
 APART = {"programs": (), "testing": (), "_graph": ("_errors", "_concurrency", "_terminal")}

@@ -11,8 +11,7 @@ from dspy_semantic_backprop._decide.commit import Commit
 from dspy_semantic_backprop._decide.comparison import Comparison, Pair
 from dspy_semantic_backprop._decide.gate import Confident, confident, strict, strictly_better
 from dspy_semantic_backprop._evaluate.score_range import score_range
-from dspy_semantic_backprop._reports.preflight.noise import flips, lost, luck, reworded, size_of
-from dspy_semantic_backprop._reports.preflight.power import Power
+from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of
 
 scores = st.floats(-100, 100)
 runs = st.lists(st.dictionaries(st.integers(0, 9), scores, max_size=8), max_size=5)

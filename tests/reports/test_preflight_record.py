@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Placebo, Preflight
 from dspy_semantic_backprop._decide.records import Paired
-from dspy_semantic_backprop._reports.placebo.record import Arm
+from dspy_semantic_backprop._reports.placebo import Arm
 from dspy_semantic_backprop._reports.preflight.record import Attempt, Detectable, Noise
 from dspy_semantic_backprop._session.budget import Spent
 from dspy_semantic_backprop._session.projection import Projection

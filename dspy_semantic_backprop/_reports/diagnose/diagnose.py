@@ -24,7 +24,7 @@ from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose
 from ..._session.session import Session, logger
 from ..._settings import Optimizer, Settings
-from .checks import Checker, final_predictors, suspects
+from .blame_checks import Checker, final_predictors, suspects
 from .record import Check, Diagnosis, Finding, PredictorBlame
 
 RESAMPLES = 2000
@@ -109,7 +109,7 @@ async def _diagnosed(
         max_calls=max_calls,
         spent=session.ledger.by_purpose,
         seconds=session.ledger.seconds,
-        notes={name: times for name, times in session.notes.items() if times},
+        notes=dict(+session.notes),
         warnings=tuple(session.warnings),
     )
 
@@ -128,15 +128,9 @@ async def _predictors(
     for name in names:
         shares = [row.get(name, 0.0) for row in rows]
         leads = sum(share > 0 and share >= top - 1e-9 for share, top in zip(shares, most, strict=True))
-        predictors.append(
-            PredictorBlame(
-                predictor=name,
-                share=math.fsum(shares) / len(shares),
-                interval=interval(shares, seed),
-                failures=leads,
-                findings=await _findings(session, name, lessons.get(name, ())) if any(shares) else (),
-            )
-        )
+        findings = await _findings(session, name, lessons.get(name, ())) if any(shares) else ()
+        share = math.fsum(shares) / len(shares)
+        predictors.append(PredictorBlame(name, share, interval(shares, seed), leads, findings))
     return sorted(predictors, key=lambda one: -one.share)
 
 
@@ -148,9 +142,8 @@ async def _findings(session: Session, predictor: str, lessons: Sequence[Lesson])
     except LMError as error:
         logger.warning("what was said of %s is not summarised: %s", predictor, error)
         statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
-    return tuple(
-        Finding(one.text, one.example_ids, disputed=bool(one.contradicts)) for one in statements[:MOST_FINDINGS]
-    )
+    kept = statements[:MOST_FINDINGS]
+    return tuple(Finding(one.text, one.example_ids, disputed=bool(one.contradicts)) for one in kept)
 
 
 def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
@@ -184,15 +177,10 @@ def _checked(
 
 
 def interval(shares: Sequence[float], seed: int) -> tuple[float, float]:
-    """A 95 % confidence interval for a mean share of the blame.
+    """A 95 % confidence interval for the mean of shares of the blame, 0 to 1, at least one.
 
-    Args:
-        shares: The shares, 0 to 1, in each failing example; at least one.
-        seed: Of the resampling.
-
-    Returns:
-        The percentiles of the mean under resampling of the examples. Where all examples have the same share,
-        resampling cannot tell how sure it is, and Wilson's interval for a proportion is given.
+    The percentiles of the mean under resampling of the examples. Where all examples have the same share, resampling
+    cannot tell how sure it is, and it is Wilson's interval for a proportion.
     """
     import numpy as np
 

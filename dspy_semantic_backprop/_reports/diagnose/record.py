@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._terminal import COLUMNS, LINES, clean, columns, first, fitted, wrapped
 
@@ -128,88 +130,44 @@ class Diagnosis:
         return sum(self.spent.values(), Spent())
 
     def __str__(self) -> str:
-        return diagnosis_text(self)
+        head, tail = _head(self), _tail(self)
+        if not self.predictors:
+            return "\n".join([*head, *tail])
+        blamed = [one for one in self.predictors if one.share >= 0.005][:_ROWS]
+        width = min(_NAME, max((columns(clean(one.predictor)) for one in blamed), default=0))
+        rest = _rest(self, blamed)
+        rows = [_row(one, width) for one in blamed]
+        table = f"  {'predictor':{max(width, len('predictor'))}}  share    95 % sure  worst in  check (helped in)"
+        said = _said(blamed, LINES - len(head) - len(tail) - len(rows) - len(rest) - 1)
+        body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
+        return "\n".join([*head, table, *body, *rest, *tail])
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as JSON values; each predictor with its `verdict`, each check with `confirmed`."""
-        predictors = [{**_predictor(one), "verdict": one.verdict} for one in self.predictors]
-        checks = [
-            {**vars(one), "calls": list(one.calls), "predictors": list(one.predictors), "confirmed": one.confirmed}
-            for one in self.checks
-        ]
-        return {
-            **{name: value for name, value in vars(self).items()},
-            "score": self.score if self.score == self.score else None,
-            "predictors": predictors,
-            "checks": checks,
-            "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
-            "notes": dict(self.notes),
-            "warnings": list(self.warnings),
-        }
+        state = to_json(self)
+        # JSON has no number for the mean of nothing.
+        state["score"] = None if math.isnan(self.score) else state["score"]
+        for one, shown in zip(self.predictors, state["predictors"], strict=True):
+            shown["verdict"] = one.verdict
+        for check, shown in zip(self.checks, state["checks"], strict=True):
+            shown["confirmed"] = check.confirmed
+        return state
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Diagnosis:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError: If a part is missing.
-            TypeError: If a part is unknown.
+            ValueError: If a part is missing or of another kind.
         """
-        parts = {
-            "score": float("nan") if state["score"] is None else state["score"],
-            "predictors": tuple(_predictor_from(one) for one in state["predictors"]),
-            "checks": tuple(_check_from(one) for one in state["checks"]),
-            "spent": {purpose: Spent(**spent) for purpose, spent in state["spent"].items()},
-            "warnings": tuple(state["warnings"]),
-        }
-        return cls(**{**state, **parts})
-
-
-def _predictor(one: PredictorBlame) -> dict[str, Any]:
-    findings = [{**asdict(finding), "examples": list(finding.examples)} for finding in one.findings]
-    return {**vars(one), "interval": list(one.interval), "findings": findings}
-
-
-def _check_from(state: Mapping[str, Any]) -> Check:
-    values = {name: value for name, value in state.items() if name != "confirmed"}
-    return Check(**{**values, "calls": tuple(state["calls"]), "predictors": tuple(state["predictors"])})
-
-
-def _predictor_from(state: Mapping[str, Any]) -> PredictorBlame:
-    findings = (Finding(**{**one, "examples": tuple(one["examples"])}) for one in state["findings"])
-    values = {name: value for name, value in state.items() if name != "verdict"}
-    return PredictorBlame(**{**values, "interval": tuple(state["interval"]), "findings": tuple(findings)})
+        unknown = {"score": math.nan} if "score" in state and state["score"] is None else {}
+        return from_json(cls, {**state, **unknown})
 
 
 _ROWS = 8
 _NAME = 22
 _IDS = 4
 _FINDING = 3
-
-
-def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """A diagnosis as text.
-
-    Args:
-        diagnosis: The diagnosis.
-
-    Returns:
-        At most 24 lines of at most 80 columns; what does not fit is cut, and says so.
-    """
-    head = _head(diagnosis)
-    if not diagnosis.predictors:
-        return "\n".join([*head, *_tail(diagnosis)])
-    tail = _tail(diagnosis)
-    blamed = [one for one in diagnosis.predictors if one.share >= 0.005][:_ROWS]
-    width = min(_NAME, max((columns(clean(one.predictor)) for one in blamed), default=0))
-    rest = _rest(diagnosis, blamed)
-    rows = [_row(one, width) for one in blamed]
-    width = max(width, len("predictor"))
-    table = f"  {'predictor':{width}}  share    95 % sure  worst in  check (helped in)"
-    room = LINES - len(head) - len(tail) - len(rows) - len(rest) - 1
-    said = _said(blamed, room)
-    body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
-    return "\n".join([*head, table, *body, *rest, *tail])
 
 
 def _head(diagnosis: Diagnosis) -> list[str]:
@@ -287,7 +245,8 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         text = f"Checks: changing one output helped in {_rose(alone)}"
         text += f", changing all blamed ones of an example in {together}" if together != "0 of 0" else ""
         lines += wrapped(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.", "", 2, indent=0)
-        lines += _problems([check for check in checks if check.after is None])
+        failed = [check.problem for check in checks if check.after is None]
+        lines += wrapped(f"{len(failed)} could not be made: {clean(failed[0])}", "", 2, indent=0) if failed else []
     for warning in diagnosis.warnings[:2]:
         lines += wrapped(f"Warning: {clean(warning)}", "", 2, indent=0)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
@@ -298,10 +257,3 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
 
 def _rose(checks: Sequence[Check]) -> str:
     return f"{sum(check.confirmed for check in checks)} of {sum(check.after is not None for check in checks)}"
-
-
-def _problems(failed: Sequence[Check]) -> list[str]:
-    if not failed:
-        return []
-    text = f"{len(failed)} could not be made: {clean(failed[0].problem)}"
-    return wrapped(text, "", 2, indent=0)

@@ -1,17 +1,24 @@
-"""How much scores move although nothing was changed: from several runs of one program on the same examples."""
+"""How much scores move although nothing was changed, and which gains a method can tell from that."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ..._decide.comparison import Comparison
+from ..._decide.commit import Commit, Evidence
+from ..._decide.comparison import Comparison, Pair
+from ..._decide.gate import Gate, accepts
 
 _SAME = 1e-9
 _SIMULATIONS = 4000
+RUNS = (60, 60, 180)
+"""How many runs are simulated: over all gains that are possible, and then twice over those that matter."""
+REFERENCE = 60
+"""The fewest examples from which it is inferred how many others would take."""
 
 
 @dataclass(frozen=True)
@@ -34,41 +41,37 @@ class Flips:
 
 
 def flips(runs: Sequence[Mapping[int, float]]) -> Flips:
-    """Measure how much the scores move from run to run.
-
-    Args:
-        runs: For each run, example id -> score; an example may be missing in some.
-    """
+    """How much the scores move from run to run; of each run, example id -> score, as far as there is one."""
     ids = dict.fromkeys(number for run in runs for number in run)
     repeated = [scores for number in ids if len(scores := [run[number] for run in runs if number in run]) > 1]
     if not repeated:
         return Flips(0, 0.0, 0, 0.0, None)
     apart = [[abs(one - other) for one, other in itertools.combinations(scores, 2)] for scores in repeated]
-    moved = [size for sizes in apart for size in sizes if size > _SAME]
     return Flips(
         examples=len(repeated),
         rate=statistics.fmean(statistics.fmean(size > _SAME for size in sizes) for sizes in apart),
         changed=sum(max(sizes) > _SAME for sizes in apart),
         deviation=math.sqrt(sum(map(statistics.variance, repeated))) / len(repeated),
-        size=math.sqrt(math.fsum(size**2 for size in moved) / len(moved)) if moved else None,
+        size=_typical([size for sizes in apart for size in sizes]),
     )
 
 
 def reworded(comparisons: Sequence[Comparison]) -> float:
-    """The share of examples, 0 to 1, whose score changes with the wording alone.
+    """The share of examples, 0 to 1, whose score changes with the wording alone, by edits beside their program.
 
     As many examples get better as get worse by chance: what an edit breaks, it also mends for no reason. The edit that
     breaks least is the one to go by, since others may be bad.
-
-    Args:
-        comparisons: Of edits with the program that they were made from.
     """
     return min((2 * len(one.regressions) / len(one) for one in comparisons if len(one)), default=0.0)
 
 
 def size_of(comparisons: Sequence[Comparison]) -> float | None:
     """By how much a score changes where it does, in metric points (root mean square); None where none did."""
-    moved = [size for one in comparisons for size in one.differences if abs(size) > _SAME]
+    return _typical([size for one in comparisons for size in one.differences])
+
+
+def _typical(differences: Sequence[float]) -> float | None:
+    moved = [size for size in differences if abs(size) > _SAME]
     return math.sqrt(math.fsum(size**2 for size in moved) / len(moved)) if moved else None
 
 
@@ -102,3 +105,113 @@ def luck(examples: int, differing: float, size: float, tries: int, seed: int = 0
     hit = rng.binomial(examples, min(1.0, differing), (_SIMULATIONS, tries + 1))
     off = (2 * rng.binomial(hit, 0.5) - hit) * size / (examples * math.sqrt(2))
     return float((off[:, 1:].max(axis=1) - off[:, 0]).mean())
+
+
+@dataclass(frozen=True)
+class Power:
+    """One edit with a true gain among others without any, as a run decides on it, on simulated outcomes.
+
+    An edit changes the score of some examples by chance, as often for the better as for the worse, and its gain is
+    made of further examples that it puts right. Graded scores are taken to change by one size.
+
+    Args:
+        gate: The method's.
+        commit: The method's decision at the end.
+        rivals: How many other edits a run tries.
+        differing: The share of examples whose score an edit without effect changes, 0 to 1.
+        size: By how much a score changes where it does, in metric points.
+        seed: Of the simulation.
+    """
+
+    gate: Gate
+    commit: Commit | None
+    rivals: int
+    differing: float
+    size: float
+    seed: int = 0
+
+    def gains(self, decide: int, fresh: int, chances: tuple[float, ...] = (0.5, 0.8)) -> tuple[float | None, ...]:
+        """The true gains that a run returns with these probabilities.
+
+        Args:
+            decide: How many examples the loop decides on.
+            fresh: How many are kept for the end.
+            chances: The probabilities, 0 to 1.
+
+        Returns:
+            For each the gain in metric points; None where no gain is returned as often.
+        """
+        import numpy as np
+
+        rng = np.random.default_rng(self.seed)
+        top, tried, returned = self.size, [], []
+        # Each round looks closer at the gains that the one before left open.
+        for runs in RUNS:
+            some = np.linspace(0, top, runs).tolist()
+            tried += some
+            returned += [self._returned(decide, fresh, gain, rng) for gain in some]
+            top = min([self.size, *(2 * gain for gain in _crossings(tried, returned, (max(chances),)) if gain)])
+        found = _crossings(tried, returned, chances)
+        return tuple(gain if gain is not None and gain <= self.size else None for gain in found)
+
+    def needed(self, gains: Sequence[float], share: Callable[[int], int]) -> list[int | None]:
+        """How many examples it takes to return true gains with a probability of 0.8.
+
+        Args:
+            gains: In metric points.
+            share: How many of so many examples are kept for the end.
+
+        Returns:
+            For each about how many, from what can be found on `REFERENCE` examples and how chance shrinks with their
+            number; None where nothing can be found at all.
+        """
+        fresh = share(REFERENCE)
+        (found,) = self.gains(REFERENCE - fresh, fresh, (0.8,))
+        if not found:
+            return [None for _ in gains]
+        each = [REFERENCE * self._spread(gain) / gain**2 * found**2 / self._spread(found) for gain in gains]
+        return [math.ceil(one) for one in each]
+
+    def _spread(self, gain: float) -> float:
+        """The variance of one difference, in metric points squared, if the gain is so large."""
+        return self.size * (self.differing * self.size + gain) - gain**2 + 1e-12
+
+    def _returned(self, decide: int, fresh: int, gain: float, rng: Any) -> bool:
+        loop = self._outcomes(decide, gain, rng)
+        if not accepts(self.gate, loop):
+            return False
+        if self.commit is None:
+            return True
+        # Of edits without effect most are given up half-way.
+        rivals = [self._outcomes(math.ceil(decide / 2), 0.0, rng) for _ in range(self.rivals)]
+        return self.commit(Evidence(loop, rivals, 1, self._outcomes(fresh, gain, rng) if fresh else None))
+
+    def _outcomes(self, examples: int, gain: float, rng: Any) -> Comparison:
+        worse = min(self.differing, 1.0) / 2
+        better = min(1 - worse, worse + gain / self.size)
+        signs = (
+            -self.size if drawn < worse else self.size if drawn < worse + better else 0.0
+            for drawn in rng.random(examples).tolist()
+        )
+        return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs)))
+
+
+def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequence[float]) -> list[float | None]:
+    """Where the probability of a return reaches the chances: a logistic curve through what was simulated."""
+    if not any(returned):
+        return [None for _ in chances]
+    import numpy as np
+    from scipy import optimize, special
+
+    largest = max(gains)
+    x, y = np.asarray(gains) / largest, np.asarray(returned, dtype=float)
+
+    def unlikely(line: Any) -> float:
+        bent = line[0] + line[1] * x
+        # A little shrinkage: the curve through runs that all end alike would be infinitely steep.
+        return float(np.sum(np.logaddexp(0, bent) - y * bent) + 0.001 * line @ line)
+
+    start, slope = optimize.minimize(unlikely, np.array([-1.0, 1.0]), method="L-BFGS-B").x
+    if slope <= 0:
+        return [None for _ in chances]
+    return [max(0.0, float((special.logit(chance) - start) / slope * largest)) for chance in chances]

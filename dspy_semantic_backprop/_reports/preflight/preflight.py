@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import dspy
-from dspy.utils.exceptions import LMError
 
-from ..._backward.sweep import sweep
 from ..._checks import check_choice, check_number
 from ..._decide.comparison import Comparison
 from ..._decide.health import of_scores, of_sizes
 from ..._decide.pool import Pool, evaluation
-from ..._decide.race import race
 from ..._decide.records import paired
 from ..._decide.split import Split
 from ..._errors import BudgetSpent, told_to_callers
-from ..._evaluate.candidate import Candidate, changed, read
-from ..._evaluate.outcome import Failed, Outcome, Scored, mean, scored
+from ..._evaluate.candidate import read
+from ..._evaluate.outcome import Failed, Outcome, mean, scored
 from ..._evaluate.regrade import regraded
-from ..._evaluate.score_range import ScoreRange, score_range
+from ..._evaluate.score_range import score_range
 from ..._evaluate.student import Student, check_runs
-from ..._propose.choose import wrong
-from ..._propose.lessons import Learned
 from ..._propose.parameters import Parameters
-from ..._propose.rewrite import Rewriter
 from ..._propose.screen import Screen
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of
 from ..._session.lm import sampling
 from ..._session.projection import Projection, measured
-from ..._session.session import Session, logger
+from ..._session.session import Session
 from ..._settings import Optimizer, Settings
-from .advice import Measured, advise
-from .noise import Flips, flips, lost, luck, reworded, size_of
-from .power import Power
+from .candidates import CANDIDATES, CheapCandidates
+from .noise import Flips, Power, flips, lost, luck, reworded, size_of
 from .record import Attempt, Detectable, Noise, Preflight
-from .reword import THINK, reword
 
-FAILURES = 4
-"""From how many failures the candidate of a backward pass is made."""
-LOOKED_AT = 16
-"""In how many training examples failures are looked for at most."""
-CANDIDATES = ("one backward pass", "think step by step", "reworded")
+Advice = Literal["go", "more examples first", "no headroom", "too noisy"]
+"""What to do."""
+SMALL = 0.03
+"""The share of the metric's range up to which a gain does not repay a run."""
+NOISY = 0.25
+"""The share of the metric's range from which a loss by chance is the first thing to mend."""
+LIKELY = 0.25
+"""The p-value up to which a cheap candidate is taken to have helped."""
+ENOUGH = 8
+"""On fewer examples a candidate that did not help says nothing."""
+MOST = 1000
+"""More examples than these are not asked for."""
 
 
 async def apreflight(  # noqa: PLR0913 - keyword-only parts of one question
@@ -114,38 +112,30 @@ def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any)
 
 async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> Preflight:
     """Measure, and recommend."""
-    session, split, method = trial.session, trial.split, trial.settings.method
+    split, method = trial.split, trial.settings.method
     sizes = of_sizes(method.gate, method.commit, len(split.decide), len(split.fresh))
     for warning in (*split.warnings, *sizes):
-        session.warn(warning)
+        trial.session.warn(warning)
     runs, seconds = await trial.runs(repeats)
-    moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
-    scores = [one.score for run in runs for one in scored(run)]
-    scale = score_range(scores, trial.perfect)
     await trial.check_scores(runs[0])
-    if any(score < scale.best for score in scores):
-        await trial.within_budget(trial.attempt(candidates))
-    compared = {name: trial.pool.compare(trial.start, one, trial.sample) for name, one in trial.tried.items()}
-    return trial.report(runs, moved, scale, compared, seconds, candidates)
+    scores = [one.score for run in runs for one in scored(run)]
+    best = score_range(scores, trial.candidates.perfect).best
+    if any(score < best for score in scores):
+        await trial.candidates.compare(candidates)
+    return trial.report(runs, seconds, candidates)
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """What one pre-flight works with."""
+    """What one pre-flight works with; `examples` are those that are decided on."""
 
     settings: Settings
-    session: Session
     student: Student
-    trainset: Sequence[dspy.Example]
     examples: Sequence[dspy.Example]
     split: Split
     projection: Projection
-    start: Candidate
-    screen: Screen
     pool: Pool
-    sample: Sequence[int]
-    perfect: float | None
-    tried: dict[str, Candidate] = field(default_factory=dict)
+    candidates: CheapCandidates
 
     @classmethod
     def of(
@@ -156,43 +146,37 @@ class _Trial:
         sample: int,
         perfect: float | None,
     ) -> _Trial:
-        (trainset, valset), session, start = sets, settings.session(), read(program)
-        examples, student = trainset if valset is None else valset, settings.student(program, session)
+        (trainset, valset), start = sets, read(program)
+        examples, student = trainset if valset is None else valset, settings.student(program, settings.session())
         split, projection = settings.plan(program, trainset, valset)
-        ids = split.decide[-sample:]
-        told = [*trainset, *(valset or ())]
+        ids, told = split.decide[-sample:], [*trainset, *(valset or ())]
         screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)
-        on = evaluation(
-            student,
-            examples,
-            what="candidate",
-            purpose=Purpose.HEADROOM,
-            start_purpose=Purpose.HEADROOM,
-            planned=len(ids),
-        )
-        known = (settings, session, student, trainset, examples, split, projection, start, screen)
-        return cls(*known, Pool(start, on), ids, perfect)
+        on = {"what": "candidate", "purpose": Purpose.HEADROOM, "start_purpose": Purpose.HEADROOM, "planned": len(ids)}
+        pool = Pool(start, evaluation(student, examples, **on))
+        candidates = CheapCandidates(settings, student, split, trainset, pool, screen, ids, perfect)
+        return cls(settings, student, examples, split, projection, pool, candidates)
+
+    @property
+    def session(self) -> Session:
+        return self.student.session
 
     async def runs(self, repeats: int) -> tuple[list[Sequence[Outcome]], float]:
         """The outcomes of every run of the program, and how long one without DSPy's cache took, in seconds."""
-        ids, ledger = (*self.split.decide, *self.split.fresh), self.session.ledger
+        ids, ledger, start = (*self.split.decide, *self.split.fresh), self.session.ledger, self.pool.start
         examples = [self.examples[number] for number in ids]
-        first = await self.student.evaluate("preflight", examples, self.start, ids=ids)
+        first = await self.student.evaluate("preflight", examples, start, ids=ids)
         check_runs(first)
-        self.pool[self.start].outcomes.update(zip(ids, first, strict=True))
+        self.pool[start].outcomes.update(zip(ids, first, strict=True))
         runs: list[Sequence[Outcome]] = [first]
-        before = ledger.seconds
+        before, again = ledger.seconds, {"purpose": Purpose.NOISE, "fresh": True}
         for _ in range(repeats - 1):
             try:
-                again = await self.student.evaluate(
-                    "again", examples, self.start, ids=ids, purpose=Purpose.NOISE, fresh=True
-                )
+                runs.append(await self.student.evaluate("again", examples, start, ids=ids, **again))
             except BudgetSpent as stop:
                 if len(runs) < 2:
                     raise
                 self.session.warn(f"the program was run {len(runs)} times and not {repeats}: {stop}")
                 break
-            runs.append(again)
         asked = ledger.by_purpose.get(Purpose.NOISE, Spent()).calls
         calls = sum(len(one.graph.calls) for run in runs[1:] for one in scored(run))
         if asked < calls:
@@ -202,151 +186,147 @@ class _Trial:
             )
         return runs, (ledger.seconds - before) / max(1, len(runs) - 1)
 
-    async def within_budget(self, work: Awaitable[None]) -> None:
-        """Await work that may end where the budget does."""
-        try:
-            await work
-        except BudgetSpent as stop:
-            self.session.warn(f"not all candidates were evaluated: {stop}")
-
-    async def attempt(self, names: Sequence[str]) -> None:
-        """Make the cheap candidates, and race them on the sample."""
-        for name in names:
-            texts = await self._texts(name)
-            screened = {key: self.screen(key, text, self.start) for key, text in texts.items()}
-            usable = {key: one.text for key, one in screened.items() if not one.refusal}
-            whole = {key: self.screen.parameters.whole(key, text) for key, text in usable.items()}
-            candidate = self.start.revised(whole)
-            if changed(self.start, candidate) and candidate not in self.pool:
-                self.pool.add(candidate, self.start, 0)
-                self.tried[name] = candidate
-        if self.tried:
-            await race(self.pool, self.start, list(self.tried.values()), self.sample, self.settings.method.gate)
-
-    async def _texts(self, name: str) -> dict[str, str]:
-        """Predictor's name -> a new text for the part of its instruction that may change."""
-        free = {key: self.screen.parameters.free(key, text) for key, text in self.start.instructions.items()}
-        if name == "one backward pass":
-            return await self._learned()
-        if name == "think step by step":
-            return {key: f"{text}\n\n{THINK}" for key, text in free.items()}
-        return {key: await self._reworded(key, text) for key, text in free.items()}
-
-    async def _reworded(self, name: str, text: str) -> str:
-        signatures = {key: predictor.signature for key, predictor in self.student.program.named_predictors()}
-        try:
-            with self.session.asking(Purpose.PROPOSE, where=f"reword {name}", predictor=name):
-                return await reword(name, signatures[name], text)
-        except LMError as error:
-            logger.warning("no rewording for predictor %s: %s", name, error)
-            return ""
-
-    async def _learned(self) -> dict[str, str]:
-        """What a backward pass from a few failures proposes; empty where none was found."""
-        method, rng = self.settings.method, random.Random(self.settings.seed)
-        chosen = wrong(FAILURES, perfect=self.perfect)(await self._to_learn_from(), rng)
-        if not chosen:
-            return {}
-        proved = await self.student.prove(chosen, self.start)
-        learned = Learned(self.start, *await sweep(self.session, proved, method, seed=self.settings.seed))
-        if not learned.lessons:
-            return {}
-        names = method.choose_predictors(learned.predictors, 0, rng, learned.blame)
-        rewriter = Rewriter(self.session, method.propose, self.screen)
-        (texts,) = await rewriter.proposals(names, learned.lessons, self.start)
-        return texts
-
-    async def _to_learn_from(self) -> Sequence[Scored]:
-        """Outcomes of examples that the candidates are not evaluated on."""
-        learn, decide = self.split.learn, self.split.decide
-        if not self.split.separate:
-            apart = [number for number in decide if number not in set(self.sample)]
-            outcomes = await self.pool.outcomes(self.start, apart or decide)
-            if not apart:
-                self.session.warn(
-                    "the candidate of a backward pass was evaluated on what it was made from; pass a valset"
-                )
-            return scored(outcomes)
-        ids = random.Random(self.settings.seed).sample(learn, min(LOOKED_AT, len(learn)))
-        examples = [self.trainset[number] for number in ids]
-        return scored(await self.student.evaluate("train", examples, self.start, ids=ids, purpose=Purpose.HEADROOM))
-
     async def check_scores(self, outcomes: Sequence[Outcome]) -> None:
         """Warn of what the first scores say against a run."""
         method, fresh = self.settings.method, set(self.split.fresh)
         scores = [one.score for one in scored(outcomes) if one.example_id not in fresh]
-        sizes = len(scores), len(fresh)
-        for warning in of_scores((method.gate, method.commit), scores, sizes, self.student.evaluator.kinds):
-            self.session.warn(warning)
-        for warning in await regraded(self.student, outcomes):
+        health = of_scores(
+            (method.gate, method.commit), scores, (len(scores), len(fresh)), self.student.evaluator.kinds
+        )
+        for warning in (*health, *await regraded(self.student, outcomes)):
             self.session.warn(warning)
 
-    def report(
-        self,
-        runs: Sequence[Sequence[Outcome]],
-        moved: Flips,
-        scale: ScoreRange,
-        compared: dict[str, Comparison],
-        seconds: float,
-        candidates: Sequence[str],
-    ) -> Preflight:
-        """What was measured, as a record with a recommendation."""
-        method, seed = self.settings.method, self.settings.seed
-        tries = max(1, self.settings.most_steps * method.proposals)
-        size = moved.size or size_of(list(compared.values())) or scale.width
+    def report(self, runs: Sequence[Sequence[Outcome]], seconds: float, names: Sequence[str]) -> Preflight:
+        """What was measured, as a record with a recommendation; `seconds`: how long one run took."""
+        method, compared = self.settings.method, self.candidates.compared()
+        moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
+        possible = score_range([one.score for run in runs for one in scored(run)], self.candidates.perfect)
+        size = moved.size or size_of(list(compared.values())) or possible.width
         differing = max(moved.rate, reworded(list(compared.values())))
-        decide, fresh = len(self.split.decide), len(self.split.fresh)
-        power = Power(method.gate, method.commit, tries - 1, differing, size, seed)
-        even, likely = power.gains(decide, fresh)
+        decide, fresh, tries = len(self.split.decide), len(self.split.fresh), self._tries
+        power = Power(method.gate, method.commit, tries - 1, differing, size, self.settings.seed)
         kept = method.commit.kept if method.commit is not None else (lambda examples: 0)
-        five, ten = power.needed((0.05 * scale.width, 0.1 * scale.width), kept)
+        even, likely = power.gains(decide, fresh)
+        five, ten = power.needed((0.05 * possible.width, 0.1 * possible.width), kept)
         score = mean([one for run in runs for one in run])
-        by_chance = min(scale.best - score, lost(differing) * size)
-        on = max((len(one) for one in compared.values()), default=0)
-        recommendation, reason = advise(
-            Measured(
-                score=score,
-                best=scale.best,
-                width=scale.width,
-                by_chance=by_chance,
-                luck=luck(on, differing, size, len(compared), seed),
-                attempts=list(compared.values()),
-                examples=decide + fresh,
-                even=even,
-                needed=lambda gain: power.needed((gain,), kept)[0],
-            )
+        found = Measured(
+            score=score,
+            best=possible.best,
+            width=possible.width,
+            by_chance=min(possible.best - score, lost(differing) * size),
+            luck=self._luck(max(map(len, compared.values()), default=0), differing, size, len(compared)),
+            attempts=list(compared.values()),
+            examples=decide + fresh,
+            even=even,
+            needed=lambda gain: power.needed((gain,), kept)[0],
         )
-        again, executions = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent()), (len(runs) - 1) * len(runs[0])
+        recommendation, reason = advise(found)
+        again = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent())
         return Preflight(
             recommendation=recommendation,
             reason=reason,
             examples=decide + fresh,
             missing=sum(isinstance(one, Failed) for run in runs for one in run),
             score=score,
-            best=scale.best,
-            by_chance=by_chance,
-            noise=Noise(
-                runs=len(runs),
-                examples=moved.examples,
-                changed=moved.changed,
-                rate=moved.rate,
-                deviation=moved.deviation,
-                differing=differing,
-                tries=tries,
-                luck=luck(decide, differing, size, tries, seed),
-                cold=self._cold(),
-            ),
+            best=possible.best,
+            by_chance=found.by_chance,
+            noise=self._noise(len(runs), moved, differing, self._luck(decide, differing, size, tries)),
             attempts=tuple(
                 Attempt(name, paired(compared[name]) if name in compared and len(compared[name]) else None)
-                for name in candidates
+                for name in names
             ),
             detectable=Detectable(decide, fresh, even, likely, five, ten),
-            projection=measured(self.projection, executions, again, seconds * (len(runs) - 1)),
+            projection=measured(self.projection, (len(runs) - 1) * len(runs[0]), again, seconds * (len(runs) - 1)),
             spent=self.session.ledger.by_purpose,
             seconds=self.session.ledger.seconds,
             warnings=tuple(self.session.warnings),
         )
 
-    def _cold(self) -> bool:
+    @property
+    def _tries(self) -> int:
+        return max(1, self.settings.most_steps * self.settings.method.proposals)
+
+    def _luck(self, examples: int, differing: float, size: float, tries: int) -> float:
+        return luck(examples, differing, size, tries, self.settings.seed)
+
+    def _noise(self, runs: int, moved: Flips, differing: float, luck: float) -> Noise:
         models = [predictor.lm or dspy.settings.lm for predictor in self.student.program.predictors()]
-        return all(sampling(lm)["settings"].get("temperature") == 0 for lm in models if lm is not None)
+        return Noise(
+            runs=runs,
+            examples=moved.examples,
+            changed=moved.changed,
+            rate=moved.rate,
+            deviation=moved.deviation,
+            differing=differing,
+            tries=self._tries,
+            luck=luck,
+            cold=all(sampling(lm)["settings"].get("temperature") == 0 for lm in models if lm is not None),
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a pre-flight measured.
+
+    Args:
+        score: The program's mean score, in metric points.
+        best: The best possible one.
+        width: The whole range, in metric points.
+        by_chance: How much is lost by chance, in metric points.
+        luck: How much the best of the cheap candidates looks to gain if none has any effect, in metric points.
+        attempts: The cheap candidates that were evaluated, with the program.
+        examples: How many examples the set has that is decided on.
+        even: The true gain that is returned every second time, in metric points; None where none is.
+        needed: The number of examples on which a true gain, in metric points, is returned four times in five.
+    """
+
+    score: float
+    best: float
+    width: float
+    by_chance: float
+    luck: float
+    attempts: Sequence[Comparison]
+    examples: int
+    even: float | None
+    needed: Callable[[float], int | None]
+
+
+def advise(found: Measured) -> tuple[Advice, str]:
+    """What to do, and why."""
+    room = found.best - found.score
+    lasting = max(0.0, room - found.by_chance)
+    tried = [one for one in found.attempts if len(one)]
+    top = max(tried, key=lambda one: one.gain, default=None)
+    helped = top is not None and top.p_value <= LIKELY and top.gain > found.luck
+    score = f"the program scores {found.score:.3g} of {found.best:.3g}"
+    if room <= SMALL * found.width:
+        return "no headroom", f"{score}: {room:.2g} is all that there is to gain."
+    if lasting <= SMALL * found.width and not (top is not None and helped and top.p_value <= 0.05):
+        if found.by_chance >= NOISY * found.width:
+            why = "answers vary so much that no edit can be judged; sample more than once, or lower the temperature"
+            return "too noisy", f"{score}, and about {min(room, found.by_chance):.2g} is lost by chance: {why}."
+        why = "what fails changes from run to run, or with the mere wording"
+        return "no headroom", f"{score}, and what is missing is lost by chance ({why})."
+    if tried and not helped and max(len(one) for one in tried) >= ENOUGH:
+        gained = max(one.gain for one in tried)
+        return "no headroom", (
+            f"{score}, but none of {len(tried)} cheap candidates helped on a sample of "
+            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {found.luck:+.2g})."
+        )
+    hoped = max(SMALL * found.width, top.gain - found.luck) if top is not None and helped else lasting / 2
+    hope = f"{score}; a gain of about {hoped:.2g}"
+    hope += " (as the best cheap candidate had)" if helped else " (half of what is not lost by chance)"
+    return _detected(found, hoped, f"{hope} can be hoped for")
+
+
+def _detected(found: Measured, hoped: float, hope: str) -> tuple[Advice, str]:
+    """Whether a gain that can be hoped for would be found."""
+    if found.even is not None and hoped >= found.even:
+        return "go", f"{hope}, and gains from {found.even:.2g} are found on these examples."
+    needed = found.needed(hoped)
+    even = f"a gain is found every second time only from {found.even:.2g}" if found.even is not None else ""
+    even = even or "no gain can be told from luck"
+    if needed is not None and needed <= MOST:
+        more = f"pass about {max(needed, found.examples + 1):,} examples to decide on"
+        return "more examples first", f"{hope}, but on these examples {even}: {more}."
+    return "too noisy", f"{hope}, but {even}, and it takes more than {MOST:,} examples."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..._decide.records import Paired
+from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._session.projection import Projection
 from ..._terminal import LINES, clean, fitted, wrapped
@@ -121,66 +122,30 @@ class Preflight:
         return self.best - self.score
 
     def __str__(self) -> str:
-        return preflight_text(self)
+        head = [f"Is it worth optimising? {self.recommendation.upper()}"]
+        head += wrapped(clean(self.reason), "", 4, indent=2)
+        body = [*_noise(self), *_headroom(self), *_detectable(self), *_cost(self)]
+        room = LINES - len(head) - len(body)
+        warnings = [line for one in self.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
+        if len(warnings) > room:
+            warnings = [*warnings[: room - 1], "... and more; see .warnings"][:room]
+        return "\n".join([*head, *body, *warnings])
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
-        return {
-            **vars(self),
-            "noise": asdict(self.noise),
-            "attempts": [
-                {"name": one.name, "result": None if one.result is None else one.result.to_dict()}
-                for one in self.attempts
-            ],
-            "detectable": asdict(self.detectable),
-            "projection": asdict(self.projection),
-            "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
-            "warnings": list(self.warnings),
-        }
+        return to_json(self)
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Preflight:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError: If a part is missing.
-            TypeError: If a part is unknown.
+            ValueError: If a part is missing or of another kind.
         """
-        results = [(one["name"], one["result"]) for one in state["attempts"]]
-        parts = {
-            "noise": Noise(**state["noise"]),
-            "attempts": tuple(
-                Attempt(name, None if result is None else Paired.from_dict(result)) for name, result in results
-            ),
-            "detectable": Detectable(**state["detectable"]),
-            "projection": Projection(**state["projection"]),
-            "spent": {purpose: Spent(**spent) for purpose, spent in state["spent"].items()},
-            "warnings": tuple(state["warnings"]),
-        }
-        return cls(**{**state, **parts})
+        return from_json(cls, state)
 
 
 _NAME = 26
-
-
-def preflight_text(preflight: Preflight) -> str:
-    """A pre-flight as text.
-
-    Args:
-        preflight: The pre-flight.
-
-    Returns:
-        At most 24 lines of at most 80 columns; what does not fit is cut, and says so.
-    """
-    head = [f"Is it worth optimising? {preflight.recommendation.upper()}"]
-    head += wrapped(clean(preflight.reason), "", 4, indent=2)
-    body = [*_noise(preflight), *_headroom(preflight), *_detectable(preflight), *_cost(preflight)]
-    room = LINES - len(head) - len(body)
-    warnings = [line for one in preflight.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
-    if len(warnings) > room:
-        more = "... and more; see .warnings"
-        warnings = [*warnings[: room - 1], more][:room]
-    return "\n".join([*head, *body, *warnings])
 
 
 def _noise(preflight: Preflight) -> list[str]:

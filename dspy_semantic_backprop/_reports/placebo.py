@@ -1,44 +1,163 @@
 """A method and its placebos side by side: one code path, one budget, and examples that none of them has seen.
 
-Why: a search that tries many rewrites gains something whatever the feedback says. What the graph and the gradients
-are worth is only what is gained beyond a search that is told nothing, or something false.
+A search that tries many rewrites gains something whatever the feedback says. What counts for the graph and the
+gradients is only what is gained beyond a search that is told nothing, or something false.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from ... import _checks as checks
-from ... import presets
-from ..._backward.cache import GradientCache
-from ..._compile import compiled
-from ..._concurrency import Interrupt
-from ..._decide.comparison import Comparison, Pair
-from ..._decide.pool import Pool, evaluation
-from ..._decide.records import paired
-from ..._decide.split import repeated_in
-from ..._errors import SetupError, told_to_callers
-from ..._evaluate.candidate import Candidate, clone, read
-from ..._evaluate.outcome import mean, scored
-from ..._evaluate.student import check_runs
-from ..._method import Method
-from ..._session.budget import Budget, Purpose, Spent
-from ..._session.lm import never_cached
-from ..._session.projection import measured
-from ..._session.session import Session, logger
-from ..._settings import Optimizer, Settings
-from .record import Arm, Placebo
+from .. import _checks as checks
+from .. import presets
+from .._backward.cache import GradientCache
+from .._compile import compiled
+from .._concurrency import Interrupt
+from .._decide.comparison import Comparison, Pair
+from .._decide.pool import Pool, evaluation
+from .._decide.records import Paired, paired
+from .._decide.split import repeated_in
+from .._errors import SetupError, told_to_callers
+from .._evaluate.candidate import Candidate, clone, read
+from .._evaluate.outcome import mean, scored
+from .._evaluate.student import check_runs
+from .._json import from_json, to_json
+from .._method import Method
+from .._session.budget import Budget, Purpose, Spent
+from .._session.lm import never_cached
+from .._session.projection import measured
+from .._session.session import Session, logger
+from .._settings import Optimizer, Settings
+from .._terminal import COLUMNS, LINES, clean, first, fitted, wrapped
 
+_NAME, _GAIN = 12, 21
+SURE = 0.05
+"""The p-value up to which one arm is said to be better than another."""
 LONGER = 4
 """How many times the optimizer's steps an arm may make: cheap ones make more of the same budget."""
 Sets = tuple[Sequence[dspy.Example], Sequence[dspy.Example] | None]
 """The examples to learn from, and those to decide on; None for the same."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method.
+
+    Args:
+        name: Its name.
+        scores: For each seed, the mean score of the returned program on the held-out examples, in metric points.
+        returned: For each seed, whether another program than the start came back.
+        spent: For each seed, what the run spent.
+        gain: Its programs and the start on the held-out examples; the scores of an example are averaged over seeds.
+        behind: The optimizer's own method and this one: its gain is what the own method has more; None for itself.
+    """
+
+    name: str
+    scores: tuple[float, ...]
+    returned: tuple[bool, ...]
+    spent: tuple[Spent, ...]
+    gain: Paired
+    behind: Paired | None = None
+
+    @property
+    def score(self) -> float:
+        """The mean over seeds, in metric points."""
+        return math.fsum(self.scores) / len(self.scores)
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """A method and its placebos.
+
+    Args:
+        examples: How many examples were held out.
+        score: The start's mean score on these, in metric points.
+        seeds: The seeds of the runs.
+        budget: What each run might spend: calls, tokens, usd, metric_calls, seconds, those that are bounded.
+        arms: The optimizer's own method first.
+        spent: What the held-out evaluations cost, by purpose; no part of any arm's budget.
+        seconds: Wall time, in seconds.
+        warnings: What could not be established, in words.
+    """
+
+    examples: int
+    score: float
+    seeds: tuple[int, ...]
+    budget: Mapping[str, int | float]
+    arms: tuple[Arm, ...]
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def better_than(self) -> tuple[str, ...]:
+        """The placebos that the own method is better than, at p = 0.05."""
+        return tuple(one.name for one in self.arms if one.behind is not None and one.behind.p_value <= SURE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return to_json(self)
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Placebo:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: If a part is missing or of another kind.
+        """
+        return from_json(cls, state)
+
+    def __str__(self) -> str:
+        most = ", ".join(f"{value:,.6g} {name}" for name, value in self.budget.items())
+        head = f"{self.examples} held-out examples, {len(self.seeds)} run(s) of each method, each with at most {most}."
+        table = [
+            f"{'method':{_NAME}} score {'over the start (90 %)':{_GAIN}} p      {'own method over it':{_GAIN}} p",
+            f"{'the start':{_NAME}} {self.score:5.3g}",
+            *map(_row, self.arms),
+        ]
+        lines = [*wrapped(head, "", 2, indent=0), *(first(line, COLUMNS) for line in table)]
+        calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
+        held_out = sum(self.spent.values(), Spent()).calls
+        tail = wrapped(self._verdict(), "", 4, indent=0)
+        tail += wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
+        tail += [line for one in self.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
+        room = LINES - len(lines)
+        return "\n".join([*lines, *tail[:room]])
+
+    def _verdict(self) -> str:
+        own, *others = self.arms
+        name = clean(own.name)
+        unclear = [clean(one.name) for one in others if one.name not in self.better_than]
+        said = []
+        if self.better_than:
+            said.append(f"{name} is better than {', '.join(map(clean, self.better_than))} (p <= {SURE:g})")
+        if unclear:
+            said.append(f"it was not shown that {name} is better than {', '.join(unclear)}")
+        if not any(own.returned):
+            said.append(f"{name} returned the program as it was given")
+        return "; ".join(said)[:1].upper() + "; ".join(said)[1:] + "."
+
+
+def _row(one: Arm) -> str:
+    row = f"{fitted(one.name, _NAME)} {one.score:5.3g} {_gain(one.gain)}"
+    return row if one.behind is None else f"{row}  {_gain(one.behind)}"
+
+
+def _gain(pair: Paired) -> str:
+    low, high = pair.interval
+    digits = 2 if max(abs(low), abs(high)) < 10 else 0
+    text = f"{pair.gain:+.{digits + 1}f} ({low:+.{digits}f}, {high:+.{digits}f})"
+    return f"{text:{_GAIN}} {_p(pair.p_value)}"
+
+
+def _p(value: float) -> str:
+    return "<.001" if value < 0.001 else f"{value:.3f}"
 
 
 async def aplacebo(
@@ -102,7 +221,7 @@ async def _compared(
     seconds = session.ledger.seconds
     check_runs(await held.pool.outcomes(start, held.ids))
     budget = _budget(settings, program, sets, held, session.ledger.seconds - seconds)
-    _tell(held, budget, len(methods) * len(seeds))
+    _announce(held, budget, len(methods) * len(seeds))
     found: dict[str, list[tuple[Candidate, Spent]]] = {method.name: [] for method in methods}
     for seed in seeds:
         for method in methods:
@@ -125,11 +244,7 @@ async def _compared(
 
 
 def _methods(own: Method, arms: Any) -> list[Method]:
-    """The methods to compare: the optimizer's own one, and placebos by name or as they are.
-
-    Args:
-        own: The optimizer's own method.
-        arms: Names and methods; None for all placebos but the own one.
+    """The methods to compare: the optimizer's own one, and the arms; None for all placebos but the own one.
 
     Raises:
         SetupError: If one is unknown, or two have one name.
@@ -140,7 +255,7 @@ def _methods(own: Method, arms: Any) -> list[Method]:
     methods = [own]
     for arm in checks.check_list("arms", arms):
         if not isinstance(arm, Method) and (not isinstance(arm, str) or arm not in known):
-            raise SetupError(f"arms: {arm!r} is neither a presets.Method nor one of {', '.join(known)}")
+            raise SetupError(f"arms: {arm!r} is neither a Method nor one of {', '.join(known)}")
         methods.append(arm if isinstance(arm, Method) else known[arm]())
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
@@ -173,7 +288,7 @@ def _budget(settings: Settings, program: dspy.Module, sets: Any, held: _HeldOut,
     return Budget(calls=measured(projection, len(held.ids), held.spent, seconds).calls)
 
 
-def _tell(held: _HeldOut, budget: Budget, runs: int) -> None:
+def _announce(held: _HeldOut, budget: Budget, runs: int) -> None:
     each = max(held.spent.calls + held.spent.cached, len(held.ids))
     calls = f"{runs * budget.calls:,} calls" if budget.calls is not None else "the budget each"
     logger.info("projected for %d runs: at most %s; up to %d more on held-out examples", runs, calls, runs * each)

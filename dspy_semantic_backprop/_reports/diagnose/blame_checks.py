@@ -1,11 +1,11 @@
-"""Whether blame stands the test: a blamed call's output is changed as its gradient asks, and the metric decides.
+"""Checks of blame: a blamed call's output is changed as its gradient asks, and the metric decides.
 
 What lies downstream of the change is run again, all else comes from the record. A score that rises says that
 the change would have helped, not that no other would have. Where no single change of an example helped, all
 its blamed outputs are changed together: a fault may lie in several calls at once. Calls whose outputs are the
 answer are left alone: to change an answer into the wanted one proves nothing.
 
-Why a check is only begun where the cap leaves room for all of it: half a check costs and says nothing.
+A check is only begun where the cap leaves room for all of it: half a check costs and says nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dspy
 from dspy.utils.exceptions import LMError
 
 from ..._backward.blame import Blame
 from ..._backward.gradient import TextGradient
+from ..._backward.text import shown
 from ..._concurrency import gather
 from ..._errors import CapReached, MetricError
 from ..._evaluate.outcome import Scored
@@ -27,8 +29,18 @@ from ..._graph.evidence.replay.pristine import Pristine, unsafe
 from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
 from ..._session.budget import Purpose
-from .amend import amend
+from ..._session.lm import ask
 from .record import Check
+
+LONGEST = 2000
+"""The most tokens of one text that the question for another output shows; of a longer one, beginning and end."""
+
+_QUESTION = """\
+A step of a program was given an instruction and inputs, and produced an output. wanted_change says how the \
+output should have been different. Write the output that the step should have produced instead: of the same \
+kind, length and format as the one it did produce, with everything in it that need not change, and with the \
+wanted change carried out. Write the output itself, as the step would; do not write about it, and do not \
+mention the wanted change."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +69,13 @@ class Suspect:
 def suspects(
     outcome: Scored, gradients: Mapping[str, TextGradient], shares: Blame, final: Set[str]
 ) -> Iterator[Suspect]:
-    """The calls of one failing example that carry blame and can be checked.
+    """The calls of one failing example that carry blame and can be checked, in the order of the graph.
 
     Args:
         outcome: The failing example, with its proved graph.
         gradients: Call id -> gradient.
         shares: The blame for it.
         final: The predictors whose outputs are the answer.
-
-    Yields:
-        The suspects, in the order of the graph.
     """
     graph = outcome.graph
     for call in graph:
@@ -110,7 +119,7 @@ class Checker:
         self.max_calls = max_calls
         # Programs that change globals cannot be run again beside each other.
         self.limit = 1 if not isinstance(pristine, Pristine) or pristine.surroundings else None
-        self.amended: dict[tuple[int, str], dict[str, Any]] = {}
+        self._corrected: dict[tuple[int, str], dict[str, Any]] = {}
 
     async def __call__(self, everyone: Sequence[Suspect], shares: Mapping[str, float]) -> tuple[Check, ...]:
         """Check the most blamed calls one by one, then together where that did not help.
@@ -161,7 +170,7 @@ class Checker:
         for number, group in groups.items():
             changed = {one.call.id for one in group}
             cost = len({name for one in group for name in one.behind} - changed)
-            cost += sum((number, one.call.id) not in self.amended for one in group)
+            cost += sum((number, one.call.id) not in self._corrected for one in group)
             if len(group) > 1 and cost <= room:
                 room -= cost
                 kept.append(group)
@@ -175,7 +184,10 @@ class Checker:
         if problem is not None or not isinstance(self.pristine, Pristine):
             return replace(check, problem=f"the program is not run again: {problem}")
         try:
-            changes = await self._changes(group)
+            corrected = await gather(self._correct, group)
+            changes = {
+                (one.call.id, name): new[name] for one, new in zip(group, corrected, strict=True) for name in new
+            }
             if not changes:
                 return replace(check, problem="the gradient led to no other output")
             done = await rerun(
@@ -191,22 +203,55 @@ class Checker:
         except (CapReached, LMError, MetricError) as error:
             return replace(check, problem=str(error))
 
-    async def _changes(self, group: Sequence[Suspect]) -> dict[tuple[str, str], Any]:
-        values = await gather(self._amended, group)
-        changes = {
-            (one.call.id, name): value for one, new in zip(group, values, strict=True) for name, value in new.items()
-        }
-        return changes
-
-    async def _amended(self, suspect: Suspect) -> dict[str, Any]:
+    async def _correct(self, suspect: Suspect) -> dict[str, Any]:
         key = (suspect.outcome.example_id, suspect.call.id)
-        if key not in self.amended:
+        if key not in self._corrected:
             with self.session.asking(Purpose.CHECK):
-                self.amended[key] = await amend(suspect.call, suspect.gradient, suspect.fields)
-        return self.amended[key]
+                self._corrected[key] = await corrected_output(suspect.call, suspect.gradient, suspect.fields)
+        return self._corrected[key]
 
     async def _score(self, outcome: Scored, done: Rerun) -> float:
         if done.error is not None:
             return self.student.evaluator.failure_score
         evaluator = self.student.evaluator
         return (await evaluator.grade(outcome.example_id, outcome.example, done.returned, purpose=Purpose.CHECK)).score
+
+
+async def corrected_output(call: Call, gradient: TextGradient, fields: Sequence[str]) -> dict[str, Any]:
+    """Ask for the output that a call should have given, by its gradient.
+
+    The question shows the call's inputs: the new output has to be one that the step could have given, so it may
+    say no more about the rest of the program than the gradient does.
+
+    Returns:
+        Output field -> its new value, of the declared type; empty where no usable answer came, or where
+        it is the same as before.
+
+    Raises:
+        LMError: What the provider refused to answer after all retries.
+    """
+    texts = {
+        "step_instruction": call.instruction,
+        "step_inputs": call.inputs,
+        "step_output": call.outputs if call.error is None else f"(none: {call.error})",
+        "wanted_change": str(gradient),
+    }
+    reply = await ask(_signature(call, fields), {name: shown(text, LONGEST)[0] for name, text in texts.items()})
+    values = {name: reply.get(f"new_{name}") for name in fields}
+    as_before = call.error is None and all(call.outputs.get(name) == value for name, value in values.items())
+    return {} if as_before or any(value is None for value in values.values()) else values
+
+
+def _signature(call: Call, fields: Sequence[str]) -> Any:
+    described = {field.name: field.description for field in call.output_fields}
+    declared: dict[str, Any] = {
+        "step_instruction": (str, dspy.InputField(desc="what the step was told to do")),
+        "step_inputs": (str, dspy.InputField(desc="what it was given")),
+        "step_output": (str, dspy.InputField(desc="what it produced")),
+        "wanted_change": (str, dspy.InputField(desc="how that should have been different")),
+    }
+    for name in fields:
+        about = f"the {name} that the step should have produced"
+        description = f"{about} ({described[name]})" if described.get(name) else about
+        declared[f"new_{name}"] = (call.annotations.get(name, str), dspy.OutputField(desc=description))
+    return dspy.make_signature(declared, _QUESTION, "CorrectedOutput")

@@ -1,1 +1,0 @@
-"""A method beside its placebos, at equal budget."""
