@@ -12,21 +12,30 @@ from typing import Any
 import anyio
 import dspy
 
-from dspy_semantic_backprop import Purpose, presets
-from dspy_semantic_backprop._backward.gradient import TextGradient
-from dspy_semantic_backprop._backward.pool_blame import pool_blame
-from dspy_semantic_backprop._backward.propagate import propagate
+from dspy_semantic_backprop import (
+    OUTPUT,
+    ComputationGraph,
+    Edge,
+    Method,
+    Purpose,
+    Spent,
+    TextGradient,
+    pool_blame,
+    presets,
+    propagate,
+)
+
+# The graphs of thousands of executions are recovered once and given to every method, and proved once for each shape:
+# what `SemanticGradientDescent.diagnose` does for one method on one set of examples, taken apart.
 from dspy_semantic_backprop._backward.seed import seed_messages
 from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
-from dspy_semantic_backprop._evaluate.outcome import Scored, scored
-from dspy_semantic_backprop._graph.edges import Edge
+from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
+from dspy_semantic_backprop._evaluate.outcome import scored
 from dspy_semantic_backprop._graph.evidence.combine import prove
 from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
-from dspy_semantic_backprop._graph.graph import ComputationGraph, jsonable
-from dspy_semantic_backprop._graph.trace import OUTPUT
-from dspy_semantic_backprop._session.budget import Spent
+from dspy_semantic_backprop._graph.graph import jsonable
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import ask, for_purpose, install, limit
 
@@ -55,7 +64,9 @@ Proved = dict[Any, tuple[Edge, ...]]
 """The calls and the suggested edges of an execution -> the edges that replay proved for executions like it."""
 
 
-async def executed(program: dspy.Module, examples: Sequence[dspy.Example], metric: Any, proved: Proved) -> list[Scored]:
+async def executed(
+    program: dspy.Module, examples: Sequence[dspy.Example], metric: Any, proved: Proved
+) -> list[Execution]:
     """Run a program on examples and recover the graph of each execution.
 
     Args:
@@ -82,11 +93,11 @@ async def executed(program: dspy.Module, examples: Sequence[dspy.Example], metri
     return [_with(outcome, edges) for outcome, edges in zip(outcomes, graphs, strict=True)]
 
 
-def _with(outcome: Scored, edges: tuple[Edge, ...]) -> Scored:
+def _with(outcome: Execution, edges: tuple[Edge, ...]) -> Execution:
     return replace(outcome, graph=replace(outcome.graph, edges=edges))
 
 
-async def verdicts(failed: Sequence[Scored], names: Sequence[str], lm: Any, seed: int) -> dict[str, Verdict]:
+async def verdicts(failed: Sequence[Execution], names: Sequence[str], lm: Any, seed: int) -> dict[str, Verdict]:
     """Ask every method who is at fault.
 
     Args:
@@ -132,11 +143,11 @@ def _mean(shares: Sequence[Mapping[str, float]], names: Sequence[str]) -> Shares
     return {name: sum(one.get(name, 0.0) for one in shares) / max(1, len(shares)) for name in names}
 
 
-async def _swept(method: presets.Method, outcome: Scored) -> Gradients:
+async def _swept(method: Method, outcome: Execution) -> Gradients:
     return await propagate(outcome.graph, seed_messages(outcome), method.backward, method.collect)
 
 
-def _shuffled(outcome: Scored, gradients: Gradients, seed: int) -> Gradients:
+def _shuffled(outcome: Execution, gradients: Gradients, seed: int) -> Gradients:
     rng = random.Random(f"{seed}, {outcome.example_id}")
     return presets.shuffled().deliver(outcome.graph, gradients, rng)
 
@@ -154,7 +165,7 @@ class Accuse(dspy.Signature):
     faulty_predictor: str = dspy.OutputField(desc="one of the names, and nothing else")
 
 
-async def judged(names: Sequence[str], outcome: Scored) -> Shares:
+async def judged(names: Sequence[str], outcome: Execution) -> Shares:
     """The vote of a judge that is shown the whole execution in one question."""
     calls = [
         {

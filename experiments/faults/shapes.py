@@ -13,8 +13,7 @@ from typing import Any
 
 import dspy
 
-from dspy_semantic_backprop.programs.layered import LayeredProgram
-from dspy_semantic_backprop.programs.liar import LiarProgram
+from dspy_semantic_backprop.programs import LayeredProgram, LiarProgram
 
 from .claims import ORDER, THINGS, Claim, Sum, claims, follows, say
 from .programs import Agent, Chain, Debate, Diamond, Loop, MapReduce, Router, Tree

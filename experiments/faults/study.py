@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,12 +12,10 @@ from typing import Any, Protocol
 
 import dspy
 
-from dspy_semantic_backprop._concurrency import run_sync
-from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
-from .methods import Proved, Verdict, executed, success, verdicts
+from .methods import Execution, Proved, Verdict, executed, success, verdicts
 from .model import Model
 from .report import Hit, Result
 from .shapes import metric
@@ -96,7 +95,7 @@ def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
             for noise in settings.noises
         }
         with dspy.context(lm=worker.lm(cache=False)):
-            return run_sync(study(faults(shape, settings.seed), metric, readers, settings))
+            return asyncio.run(study(faults(shape, settings.seed), metric, readers, settings))
 
 
 async def study(
@@ -149,11 +148,11 @@ async def study(
     return results, harmless
 
 
-async def _failing(fault: Broken, metric: Callable[..., Any], batch: int, proved: Proved) -> list[Scored]:
+async def _failing(fault: Broken, metric: Callable[..., Any], batch: int, proved: Proved) -> list[Execution]:
     """Executions of the broken program until `batch` of them failed, at most three times as many."""
     program = fault.program()
     examples = fault.examples(3 * batch)
-    outcomes: list[Scored] = []
+    outcomes: list[Execution] = []
     for start in range(0, len(examples), batch):
         outcomes += await executed(program, examples[start : start + batch], metric, proved)
         failed = sum(outcome.score < 1 for outcome in outcomes)

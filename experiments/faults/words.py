@@ -6,6 +6,7 @@ Every output is called `answer`, so that what a step has to do stands in its ins
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import random
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
-
-from dspy_semantic_backprop._concurrency import run_sync
 
 from .report import Result
 from .study import Settings, study
@@ -236,5 +235,5 @@ def studied(
     found = {}
     with dspy.context(lm=lm):
         for shape in wanted:
-            found[shape] = run_sync(study(cases(shape, settings.seed), metric, {0.0: reader}, settings))
+            found[shape] = asyncio.run(study(cases(shape, settings.seed), metric, {0.0: reader}, settings))
     return found
