@@ -10,10 +10,11 @@ CARRIED = re.compile(r"intermediate result is ([^\n\"]+?)(?= \(|\.(?:\s|$|[\"'])
 CARRIED_CUE = re.compile(r"intermediate result is \w+ \(([a-z ]+): ([^\n\"]*?)\)\.")
 LOOSE = re.compile(r"seems that the answer is ([^\n]+?) (?:in total|here)\b")
 ANSWERED = re.compile(r"\banswer[\"']?\s*(?:[:=]|\n)\s*[\"']?([^\n\"]{1,2000})")
+# "How the output should have been different:" heads what is asked for; it names no answer.
 EXPECTED = re.compile(
     r"(?:(?:expected|correct|right|true|gold|wanted|reference)(?: final)?"
     r"(?: (?:answer|output|result|value|label))?(?: is| was|:| =| should be| would be)"
-    r"|should have (?:given|been|said|answered))"
+    r"|should have (?:given|been(?! different\b)|said|answered))"
     r"\s*[\"'`\u201c]?([^\n;\"\u201d]{1,2000}?)"
     r"(?=[\n;\"\u201d`]|\.?[\"']?(?:\s*$|(?-i:\.\s+[A-Z]))|,? (?:but|not|and not)\b)",
     re.IGNORECASE | re.MULTILINE,

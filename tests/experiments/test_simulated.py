@@ -249,6 +249,8 @@ def test_the_proposer_learns_from_examples_with_expected_answers_only(missed: tu
     lesson = f"Given:\n  question: {question}\nProduced:\n  statement: {wrong}\n"
     assert not skills_named(proposed := propose(HIDDEN, lesson)) and proposed.startswith(f"{HIDDEN} ")
     assert skills_named(propose(HIDDEN, f"{lesson}Feedback: The expected answer is {target}."))
+    headed = f"{lesson}How the output should have been different:\n  The expected answer is {target}."
+    assert skills_named(propose(HIDDEN, headed))
     lesson = f"question: {OBJECTS}\nstatement_1: The intermediate result is 6.\n"
     lesson += "answer: It seems that the answer is 6 in total.\nThe expected answer is 6."
     assert skills_named(propose(FINAL, lesson)) == {"number_form"}
