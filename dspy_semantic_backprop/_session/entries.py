@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
@@ -60,21 +60,13 @@ class JournalState:
         ticket: The last ticket of a request.
     """
 
-    kept: dict[str, deque[Any]] = field(default_factory=dict)
+    kept: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
     events: Counter[str] = field(default_factory=Counter)
     steps: set[int] = field(default_factory=set)
-    accounts: dict[Account, Spent] = field(default_factory=dict)
+    accounts: dict[Account, Spent] = field(default_factory=lambda: defaultdict(Spent))
     metric_calls: int = 0
     seconds: float = 0.0
     ticket: int = 0
-
-    def add(self, account: Account, spent: Spent) -> None:
-        """Add an amount to an account."""
-        self.accounts[account] = self.accounts.get(account, Spent()) + spent
-
-    def put(self, key: str, value: Any) -> None:
-        """Remember something under a key, behind what is there already."""
-        self.kept.setdefault(key, deque()).append(value)
 
 
 def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalState:
@@ -104,7 +96,7 @@ def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalSta
             f"{path} holds a line that cannot be read ({error!r}); restore the file, or choose another log_dir"
         ) from error
     for account, bound in under_way.values():
-        found.add(account, bound.lost)
+        found.accounts[account] += bound.lost
     return found
 
 
@@ -113,18 +105,18 @@ def _account(line: Mapping[str, Any]) -> Account:
 
 
 def _spent(found: JournalState, line: Mapping[str, Any]) -> None:
-    found.add(_account(line), Spent(**line["spent"]))
+    found.accounts[_account(line)] += Spent(**line["spent"])
     if line["event"] == "answer":
-        found.put(line["key"], Answered(line["outputs"], line["usage"]))
+        found.kept[line["key"]].append(Answered(line["outputs"], line["usage"]))
 
 
 def _remember(found: JournalState, line: Mapping[str, Any]) -> None:
     match line["event"]:
         case "failure":
-            found.put(line["key"], Unanswered(line["kind"], line["message"], line["status"]))
+            found.kept[line["key"]].append(Unanswered(line["kind"], line["message"], line["status"]))
         case "kept":
             found.metric_calls += line["what"] == "grade"
-            found.put(line["key"], line["value"])
+            found.kept[line["key"]].append(line["value"])
         case "resumed":
             pass
         case event:

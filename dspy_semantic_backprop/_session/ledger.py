@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +34,7 @@ class Ledger:
 
     Attributes:
         shown: The run's newest entries in DSPy's history of calls.
+        metric_calls: How often the metric was called.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class Ledger:
         self.request_seconds = request_seconds
         self.journal = journal
         self.shown: deque[Any] = deque()
-        self._accounts: dict[Account, Spent] = dict(carried or {})
+        self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._tickets = 0
-        self._metric_calls = metric_calls
+        self.metric_calls = metric_calls
         self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
         self._closed = False
         self._changed = threading.Condition()
@@ -179,9 +180,9 @@ class Ledger:
                 raise Abandoned("the run is over; the metric is not called any more")
             most = self.budget.metric_calls
             kept = 0 if purpose == self._reserved[0] else self._reserved[2]
-            if most is not None and self._metric_calls + kept >= most:
+            if most is not None and self.metric_calls + kept >= most:
                 raise BudgetSpent(f"the budget of {most:,} metric calls is spent")
-            self._metric_calls += 1
+            self.metric_calls += 1
 
     def close(self) -> None:
         """Let nothing through any more: what goes on in abandoned threads must not cost anything."""
@@ -198,18 +199,18 @@ class Ledger:
     def book(self, account: Account, spent: Spent) -> None:
         """Add an amount to one account."""
         with self._changed:
-            self._accounts[account] = self._accounts.get(account, Spent()) + spent
-            self._whole = self._whole + spent
+            self._accounts[account] += spent
+            self._whole += spent
             self._changed.notify_all()
 
     @property
     def accounts(self) -> dict[Account, Spent]:
         """A snapshot: (purpose, predictor) -> amount; once closed, with what is still under way at its bound."""
         with self._changed:
-            accounts = dict(self._accounts)
+            accounts = self._accounts.copy()
             for account, bound in self._under_way.values() if self._closed else ():
-                accounts[account] = accounts.get(account, Spent()) + bound.lost
-            return accounts
+                accounts[account] += bound.lost
+            return dict(accounts)
 
     @property
     def by_purpose(self) -> dict[str, Spent]:
@@ -227,11 +228,6 @@ class Ledger:
         return sum(self.accounts.values(), Spent())
 
     @property
-    def metric_calls(self) -> int:
-        """How often the metric was called."""
-        return self._metric_calls
-
-    @property
     def seconds(self) -> float:
         """Seconds that the run has taken, those of earlier processes included."""
         return time.monotonic() - self._started
@@ -243,8 +239,7 @@ class Ledger:
 
 
 def _added(accounts: Mapping[Account, Spent], part: int) -> dict[str, Spent]:
-    total: dict[str, Spent] = {}
+    total: dict[str, Spent] = defaultdict(Spent)
     for account, spent in accounts.items():
-        name = str(account[part])
-        total[name] = total.get(name, Spent()) + spent
-    return total
+        total[str(account[part])] += spent
+    return dict(total)
