@@ -25,8 +25,6 @@ from typing import Any
 import dspy
 from dspy.signatures import make_signature
 
-__all__ = ["LayeredProgram", "acall_together", "call_together"]
-
 HIDDEN_INSTRUCTION = "Work out an intermediate step that helps solve the problem."
 FINAL_INSTRUCTION = "Solve the problem."
 
@@ -131,7 +129,7 @@ def call_together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     The copied context carries DSPy's settings (language model, callbacks, trace list) into the threads.
 
     Arguments:
-        calls: functions without arguments.
+        calls: functions without arguments, at least one.
 
     Returns:
         Their results, in the order of `calls`.
@@ -142,7 +140,7 @@ def call_together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """
     if len(calls) == 1:
         return [calls[0]()]
-    with ThreadPoolExecutor(max_workers=max(1, len(calls)), thread_name_prefix="node") as pool:
+    with ThreadPoolExecutor(max_workers=len(calls), thread_name_prefix="node") as pool:
         futures: list[Future[Any]] = [pool.submit(contextvars.copy_context().run, call) for call in calls]
         _raise_first([future.exception() for future in futures])
         return [future.result() for future in futures]

@@ -16,8 +16,6 @@ from dspy.signatures import make_signature
 
 from .layered import acall_together, call_together
 
-__all__ = ["LiarProgram"]
-
 FINAL_INSTRUCTION = "Decide whether the statement is a lie."
 
 # What a hint judges by, and how its attribute is described; the statement's own hint has no attribute.

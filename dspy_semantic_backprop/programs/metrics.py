@@ -20,8 +20,6 @@ from typing import Any
 
 import dspy
 
-__all__ = ["exact_match", "format_normalised_match", "normalise", "number_match", "yes_no"]
-
 _MISSING = object()
 _LONGEST_QUOTE = 300
 _LONGEST_NUMBER = 300

@@ -10,7 +10,6 @@ from dspy.utils import DummyLM
 from dspy.utils.callback import BaseCallback
 
 from dspy_semantic_backprop.programs import LayeredProgram
-from dspy_semantic_backprop.programs.layered import acall_together, call_together
 
 BY_FIELD = [
     {"reasoning": f"reasoning {i}", "statement": f"statement number {i}", "answer": f"answer {i}"} for i in range(40)
@@ -156,36 +155,38 @@ def test_survives_copy_save_and_load(tmp_path):
     assert signature(loaded.hidden[3]).instructions != "Check the sum."
 
 
-def test_together_keeps_order_and_finishes_all_before_raising():
-    ended = []
+class Fails(dspy.Module):
+    """Stands for a node that fails at once."""
 
-    def fail():
+    def forward(self, **inputs):
         raise KeyError("first")
 
-    def slow():
+    async def aforward(self, **inputs):
+        raise KeyError("first")
+
+
+class Slow(dspy.Module):
+    """Stands for a node that takes its time."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = 0
+
+    def forward(self, **inputs):
         threading.Event().wait(0.05)
-        ended.append("slow")
+        self.ended += 1
+        return dspy.Prediction(statement="late")
 
-    with pytest.raises(KeyError, match="first"):
-        call_together([fail, slow])
-    assert ended == ["slow"]
-    assert call_together([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
-    assert call_together([]) == []
-
-
-def test_async_together_leaves_nothing_running():
-    ended = []
-
-    async def fail():
-        raise KeyError("first")
-
-    async def slow():
+    async def aforward(self, **inputs):
         await asyncio.sleep(0.02)
-        ended.append("slow")
+        self.ended += 1
+        return dspy.Prediction(statement="late")
 
-    async def both():
-        with pytest.raises(KeyError, match="first"):
-            await acall_together([fail(), slow()])
-        return list(ended)
 
-    assert asyncio.run(both()) == ["slow"]
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_all_nodes_of_a_layer_have_ended_before_an_error_is_raised(way):
+    program: Any = LayeredProgram()
+    program.hidden = [Fails(), Slow()]
+    with pytest.raises(KeyError, match="first"):
+        run(program, way)
+    assert program.hidden[1].ended == 1
