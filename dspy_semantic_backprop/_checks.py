@@ -37,13 +37,9 @@ def check_program(student: Any) -> None:
 
 
 def frozen(student: dspy.Module) -> list[str]:
-    """The sub-modules whose instructions are kept as they are, since DSPy counts what was compiled as finished.
+    """The paths of the sub-modules that keep their instructions, since DSPy counts what was compiled as finished.
 
-    Args:
-        student: The program.
-
-    Returns:
-        Their paths; those inside another one are not named.
+    Those inside another one are not named.
     """
     found: list[str] = []
     for path, module in student.named_sub_modules():
@@ -54,12 +50,7 @@ def frozen(student: dspy.Module) -> list[str]:
 
 
 def check_examples(name: str, examples: Any, student: dspy.Module) -> None:
-    """Check that every example can be given to the program.
-
-    Args:
-        name: Which set, for messages: trainset or valset.
-        examples: The examples.
-        student: The program.
+    """Check that every example of a set, by its name in messages, can be given to the program.
 
     Raises:
         SetupError: If the set is empty or an example lacks inputs that the program needs.
@@ -102,7 +93,8 @@ def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
     except TypeError as error:
         return str(error)
     except ValueError:
-        return ""
+        # Some callables of C have no signature.
+        pass
     return ""
 
 
@@ -211,12 +203,7 @@ def check_list(name: str, values: Any) -> Sequence[Any]:
 
 
 def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:
-    """Open what an argument names.
-
-    Args:
-        name: The argument, for messages.
-        kind: Opens it.
-        path: What it names.
+    """Open what an argument, by its name in messages, says with `kind`.
 
     Raises:
         SetupError: If it cannot be opened.

@@ -151,7 +151,7 @@ class SemanticGradientDescent(Teleprompter):
             logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
-        advice = advised(self, student, trainset, valset)
+        advice = advised(self, student, trainset, valset) if self.advice else ""
         return await compiled(self.settings, student, trainset, valset, interrupt, [advice] if advice else [])
 
     aexplain = aexplain

@@ -26,11 +26,11 @@ from ._evaluate.score_range import score_range
 from ._evaluate.student import Student, check_runs
 from ._propose.choose import Standing
 from ._propose.lessons import Learned
-from ._propose.parameters import Parameters
-from ._propose.rewrite import Rewriter
+from ._propose.propose import Rewriter
+from ._propose.protected import Parameters
 from ._propose.screen import Screen
 from ._session.budget import Purpose, Spent
-from ._session.events import Projected, StepDone, publish
+from ._session.events import Projected, StepDone
 from ._session.projection import Projection, measured
 from ._session.session import Session, logger
 from ._settings import Settings
@@ -240,7 +240,7 @@ class Run:
         spent = ledger.by_purpose.get(Purpose.FORWARD, Spent())
         self.projection = measured(self.projection, executions, spent, seconds)
         # What depends on the clock would not be told again alike by a run that is resumed.
-        publish(self.session.subscribers, Projected(self.projection))
+        self.session.show(Projected(self.projection))
         logger.info("%s", self.projection)
         for name, needed in (("calls", self.projection.calls), ("tokens", self.projection.tokens)):
             bound = getattr(ledger.budget, name)

@@ -47,16 +47,16 @@ class ChoosePredictors(Protocol):
 
 @dataclass(frozen=True)
 class _Drawn:
-    """So many examples at random, right or wrong."""
+    """So many of the examples below a score, at random."""
 
     wanted: float
     perfect: float | None
     sweeps: int
 
     def __call__(self, outcomes: Sequence[Scored], rng: random.Random, /) -> list[Scored]:
-        scale = score_range([outcome.score for outcome in outcomes], self.perfect)
-        candidates = [outcome for outcome in outcomes if outcome.score < scale.best]
-        if not candidates and not scale.known:
+        possible = score_range([outcome.score for outcome in outcomes], self.perfect)
+        candidates = [outcome for outcome in outcomes if outcome.score < possible.best]
+        if not candidates and not possible.known:
             # All scored the same, and nothing says that this is the best there is.
             candidates = list(outcomes)
         return rng.sample(candidates, int(min(self.wanted, len(candidates)))) * self.sweeps
@@ -75,12 +75,7 @@ def wrong(count: int = 2, *, perfect: float | None = None, sweeps: int = 1) -> C
 
 
 def any_example(count: int = 2, *, sweeps: int = 1) -> ChooseExamples:
-    """Any examples, at random, right or wrong.
-
-    Args:
-        count: How many examples.
-        sweeps: How many sweeps for each of them.
-    """
+    """Any examples, at random, right or wrong; `sweeps`: how many for each of them."""
     return _Drawn(count, math.inf, sweeps)
 
 
@@ -113,11 +108,7 @@ class _Only:
 
 
 def only(*chosen: str) -> ChoosePredictors:
-    """Named predictors only (the published `--opt_keys`).
-
-    Args:
-        *chosen: Names as in `named_predictors()`.
-    """
+    """Predictors by their names in `named_predictors()` only (the published `--opt_keys`)."""
     return _Only(chosen)
 
 
@@ -133,12 +124,7 @@ class _Without:
 
 
 def without(*left_out: str, of: ChoosePredictors = every) -> ChoosePredictors:
-    """A choice that leaves some predictors as they are (the published `include_final=False`).
-
-    Args:
-        *left_out: Names as in `named_predictors()`.
-        of: The choice among the others.
-    """
+    """A choice `of` the other predictors than these, by name (the published `include_final=False`)."""
     return _Without(left_out, of)
 
 

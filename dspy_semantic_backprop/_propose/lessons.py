@@ -35,14 +35,11 @@ class Lesson:
 def group_by_predictor(
     outcomes: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]]
 ) -> dict[str, list[Lesson]]:
-    """Collect the lessons of every predictor over examples and calls, as in back-propagation through time.
+    """The lessons of every predictor over examples and calls, as in back-propagation through time.
 
     Args:
         outcomes: The examples that were propagated back from.
         sweeps: For each of them, call id -> gradient.
-
-    Returns:
-        Predictor's name -> its lessons, one for each call, in the order of examples and calls.
     """
     lessons: dict[str, list[Lesson]] = {}
     for outcome, gradients in zip(outcomes, sweeps, strict=True):
@@ -53,15 +50,7 @@ def group_by_predictor(
 
 
 def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
-    """What lessons ask for, example by example, as `backward.reduce` merges it.
-
-    Args:
-        lessons: The lessons of one predictor.
-
-    Returns:
-        One remark for each direction of change: what its readers asked of its outputs, and what its own
-        question asked of its instruction.
-    """
+    """What the lessons of one predictor ask for, of its outputs and of its instruction, as `reduce` merges it."""
     said = []
     for lesson in lessons:
         own = lesson.gradient.own

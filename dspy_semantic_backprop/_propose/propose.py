@@ -1,19 +1,36 @@
-"""Lessons and an instruction -> a better instruction, as typed questions to the optimizer's language model."""
+"""Lessons and an instruction -> a better instruction, as typed questions to the optimizer's language model.
+
+A text that the screen refuses is asked for once more, with the reason.
+"""
 
 from __future__ import annotations
 
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import dspy
+from dspy.utils.exceptions import LMError
 
 from .._backward.ask import count
 from .._backward.reduce import Statement, reduce
 from .._backward.text import shown
+from .._concurrency import gather
+from .._evaluate.candidate import Candidate
+from .._session.budget import Purpose
+from .._session.journal import digest_of
 from .._session.lm import ask
+from .._session.session import Session
 from .lessons import Lesson, remarks
+from .screen import Screen
+
+logger = logging.getLogger("dspy_semantic_backprop")
+
+REMEMBERED = 3
+"""So many of the texts that helped nothing a proposal is told of, the newest."""
 
 MOST_CALLS = 8
 """The most calls of one example that a proposal is shown; of a longer loop, the first and the last ones."""
@@ -101,7 +118,7 @@ class Proposer:
     """Asks for a new instruction, in one question or in two.
 
     What more than `MOST_LESSONS` calls ask for is first merged into statements that name their examples, by further
-    questions (`backward.reduce`), so that the proposal's question grows with what is said and not with how often.
+    questions, so that the proposal's question grows with what is said and not with how often.
 
     Args:
         via_analysis: First ask what is wrong, then for the rewrite (the published `--opt_via_feedback`).
@@ -139,15 +156,61 @@ class Proposer:
         return str(reply.get("new_instruction") or "").strip()
 
 
-def render(lessons: Sequence[Lesson]) -> str:
-    """Lessons as the text that a proposal is made from.
+@dataclass(frozen=True)
+class Rewriter:
+    """Asks the gradient model for new instructions.
 
     Args:
-        lessons: The lessons of one predictor.
-
-    Returns:
-        One numbered block for each call.
+        session: What surrounds the run.
+        propose: The method's way of asking.
+        screen: What the texts must pass.
+        asked: How often each question was asked before: a repeated one gets another answer.
     """
+
+    session: Session
+    propose: Propose
+    screen: Screen
+    asked: Counter[str] = field(default_factory=Counter)
+
+    async def proposals(
+        self, names: Sequence[str], lessons: Mapping[str, Sequence[Lesson]], parent: Candidate, count: int = 1
+    ) -> list[dict[str, str]]:
+        """Rewrite the instructions of some predictors, `count` times from the same lessons.
+
+        Returns:
+            For each proposal, predictor's name -> text.
+        """
+        asked = [name for _ in range(count) for name in names]
+        texts = iter(await gather(lambda name: self.rewritten(name, lessons[name], parent), asked))
+        return [{name: next(texts) for name in names} for _ in range(count)]
+
+    async def rewritten(self, name: str, lessons: Sequence[Lesson], parent: Candidate) -> str:
+        """A new instruction of one predictor; empty where the provider, or the model, had none."""
+        free = self.screen.parameters.free(name, parent.instructions[name])
+        question = digest_of([name, free, render(lessons)])
+        attempt = self.asked[question]
+        self.asked[question] += 1
+        failed = tuple(self.screen.failed.get(name, ())[-REMEMBERED:])
+        subject = Subject(name, free, lessons, attempt, failed, self.screen.told(name, parent))
+        text = await self._answer(subject, f"proposal {attempt} for {name}")
+        screened = self.screen(name, text, parent)
+        if not screened.refusal or not text.strip():
+            return text
+        demand = f"{subject.constraint}\nThe last text that you wrote was refused: {screened.refusal}."
+        again = replace(subject, constraint=demand)
+        return await self._answer(again, f"proposal {attempt} for {name}, mended") or text
+
+    async def _answer(self, subject: Subject, where: str) -> str:
+        try:
+            with self.session.asking(Purpose.PROPOSE, where=where, predictor=subject.predictor):
+                return await self.propose(subject)
+        except LMError as error:
+            logger.warning("no proposal for predictor %s: %s", subject.predictor, error)
+            return ""
+
+
+def render(lessons: Sequence[Lesson]) -> str:
+    """The lessons of one predictor as text, one numbered block for each call."""
     return "\n\n".join(f"Lesson {number}\n{_block(one)}" for number, one in enumerate(_sample(lessons), start=1))
 
 

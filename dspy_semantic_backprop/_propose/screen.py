@@ -1,4 +1,4 @@
-"""What a proposed text must pass before it costs anything: each refusal says what to do, so that it can be mended."""
+"""What a proposed text must pass before it costs anything; each refusal says what to do instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .._evaluate.candidate import Candidate
 from .duplicates import near_duplicate
 from .leaks import LeakGuard
-from .parameters import Parameters
+from .protected import Parameters
 from .restraint import Restraint
 
 _SHOWN = 80
@@ -53,13 +53,7 @@ class Screen:
 
     @classmethod
     def of(cls, parameters: Parameters, restraint: Restraint, examples: Sequence[Any], start: Candidate) -> Screen:
-        """The screen of a run.
-
-        Args:
-            parameters: Where the program's instructions are.
-            restraint: What an edit must respect.
-            examples: What must not be quoted, `dspy.Example` each.
-            start: The instructions that the run starts with.
+        """The screen of a run that starts with some instructions; no example may be quoted.
 
         Raises:
             SetupError: If a text that is to be protected stands nowhere.
@@ -68,13 +62,7 @@ class Screen:
         return cls(parameters, restraint, None if restraint.leaks == "allow" else LeakGuard(examples, start))
 
     def __call__(self, predictor: str, text: str, parent: Candidate) -> Screened:
-        """Screen a text.
-
-        Args:
-            predictor: Whose instruction it is to be.
-            text: The text, without the protected part that DSPy writes.
-            parent: The instructions of the program that it is an edit of.
-        """
+        """Screen a text for a predictor, without the part that DSPy writes, as an edit of a program."""
         if not text.strip():
             return Screened(text, "the proposal is empty")
         current = self.parameters.free(predictor, parent.instructions[predictor])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .projection import Projection
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class RunDone:
     """A run has ended; the last event.
 
     Args:
-        ending: The name of its `run.result.Ending`, in small letters.
+        ending: The name of its `Ending`, in small letters.
         reason: Why, in words.
     """
 
@@ -122,12 +119,3 @@ class RunDone:
 
 Event = RunStarted | Projected | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone
 Subscriber = Callable[[Event], None]
-
-
-def publish(subscribers: Sequence[Subscriber], event: Event) -> None:
-    """Show an event to every subscriber; one that raises is logged and changes nothing."""
-    for subscriber in subscribers:
-        try:
-            subscriber(event)
-        except Exception:
-            logger.exception("subscriber %r raised on %s; the run goes on", subscriber, type(event).__name__)

@@ -1,7 +1,7 @@
 """What surrounds a run: budget, log, limits, subscribers, and the model that is asked for gradients.
 
-Why one frozen record: what a function of this package may spend, wait for and tell anybody is the same question for
-`compile`, `explain`, `diagnose`, `preflight` and GEPA's proposals, and none of them has to be a class for it.
+What a function of this package may spend, wait for and tell anybody is the same question for `compile`, `explain`,
+`diagnose`, `preflight` and GEPA's proposals; one frozen record answers it for all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import anyio
 import dspy
 
 from .budget import Budget, Purpose
-from .events import Event, Subscriber, publish
+from .events import Event, Subscriber
 from .journal import Journal
 from .ledger import Ledger
 from .limits import Limits
@@ -75,8 +75,8 @@ class Session:
             caps: Purpose -> the most requests that it may send.
             limits: How long to wait.
             num_threads: How many programs, and how many of our own questions, at once; None takes DSPy's setting.
-            gradient_lm: See the class.
-            answers: See the class.
+            gradient_lm: The language model that is asked for gradients and instructions.
+            answers: What it answered before.
         """
         journal = journal if journal is not None else Journal()
         limits = limits if limits is not None else Limits()
@@ -126,7 +126,15 @@ class Session:
     def publish(self, event: Event) -> None:
         """Write an event down, and show it to every subscriber."""
         self.journal.event(event)
-        publish(self.subscribers, event)
+        self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Show an event to every subscriber; one that raises is logged and changes nothing."""
+        for subscriber in self.subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                logger.exception("subscriber %r raised on %s; the run goes on", subscriber, type(event).__name__)
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""

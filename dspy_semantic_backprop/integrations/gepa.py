@@ -33,8 +33,8 @@ from .._graph.evidence.replay.pristine import Probe
 from .._graph.record.snapshots import describe
 from .._method import Method
 from .._propose.lessons import Lesson, group_by_predictor
-from .._propose.parameters import Parameters
-from .._propose.rewrite import Rewriter
+from .._propose.propose import Rewriter
+from .._propose.protected import Parameters
 from .._propose.screen import Screen
 from .._session.budget import Budget, Spent
 from .._session.limits import Limits

@@ -13,7 +13,7 @@ from dspy_semantic_backprop._decide.gate import Gate, confident
 from dspy_semantic_backprop._decide.pool import Entry, Pool
 from dspy_semantic_backprop._evaluate.candidate import Candidate
 from dspy_semantic_backprop._evaluate.outcome import Scored
-from dspy_semantic_backprop._propose.parameters import Parameters
+from dspy_semantic_backprop._propose.protected import Parameters
 from dspy_semantic_backprop._propose.screen import Screen
 
 Score = Callable[[dict[str, str], int], float]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Restraint, SetupError
 from dspy_semantic_backprop._evaluate.candidate import Candidate, canonical, clone, read, write
-from dspy_semantic_backprop._propose.parameters import Parameters
+from dspy_semantic_backprop._propose.protected import Parameters
 from tests.propose.protected_cases import CURRENT, KEPT, LOST, SPANS
 
 

@@ -21,7 +21,7 @@ from ..._evaluate.outcome import Scored, scored
 from ..._evaluate.student import Student
 from ..._propose.choose import wrong
 from ..._propose.lessons import Learned
-from ..._propose.rewrite import Rewriter
+from ..._propose.propose import Rewriter
 from ..._propose.screen import Screen
 from ..._session.budget import Purpose
 from ..._session.lm import ask

@@ -21,7 +21,7 @@ from ..._evaluate.outcome import Failed, Outcome, mean, scored
 from ..._evaluate.regrade import regraded
 from ..._evaluate.score_range import score_range
 from ..._evaluate.student import Student, check_runs
-from ..._propose.parameters import Parameters
+from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
@@ -102,8 +102,7 @@ async def apreflight(  # noqa: PLR0913 - keyword-only parts of one question
 
 def advised(optimizer: Optimizer, program: dspy.Module, trainset: Any, valset: Any) -> str:
     """What a pre-flight said against compiling a program with these sets; "" where it did not."""
-    known = optimizer.advice
-    return known.get(_about(optimizer.settings, program, trainset, valset), "") if known else ""
+    return optimizer.advice.get(_about(optimizer.settings, program, trainset, valset), "")
 
 
 def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any) -> str:
