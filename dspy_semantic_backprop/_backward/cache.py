@@ -56,6 +56,10 @@ class GradientCache:
     def __deepcopy__(self, memo: dict[int, Any]) -> GradientCache:
         return self
 
+    def __reduce__(self) -> Any:
+        # In another process it is the same directory; without one, it begins empty there.
+        return GradientCache, (self.path,)
+
     def get(self, key: str) -> dict[str, str] | None:
         """The answer under a key; None where there is none, or none that can be read."""
         with self._lock:

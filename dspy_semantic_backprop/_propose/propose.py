@@ -114,6 +114,7 @@ class Propose(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
 class Proposer:
     """Asks for a new instruction, in one question or in two.
 
@@ -125,9 +126,8 @@ class Proposer:
         short: Ask for a short instruction (the published `--short_prompt`).
     """
 
-    def __init__(self, *, via_analysis: bool = False, short: bool = False) -> None:
-        self.via_analysis = via_analysis
-        self.short = short
+    via_analysis: bool = False
+    short: bool = False
 
     async def __call__(self, subject: Subject, /) -> str:
         """Ask for the new instruction of one predictor.

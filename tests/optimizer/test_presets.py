@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import random
 import re
 from typing import Any
@@ -49,6 +50,20 @@ def test_every_ablation_runs_and_is_recorded_by_its_name(name):
     backward = result.spent["backward"].calls if "backward" in result.spent else 0
     assert backward == {"no_gradient": 0, "isolated": 8}.get(name, 4)
     assert result.notes.get("asked", 0) + result.notes.get("asked again", 0) == backward
+
+
+PUBLIC = [name for name, preset in vars(presets).items() if getattr(preset, "__module__", "") == presets.__name__]
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if callable(getattr(presets, name))])
+def test_every_method_and_an_optimizer_with_it_go_to_another_process(name):
+    method = getattr(presets, name)()
+    optimizer = SemanticGradientDescent(right, steps=1, method=method, seed=3, subscribers=())
+    again, copied = pickle.loads(pickle.dumps(optimizer)), pickle.loads(pickle.dumps(method))
+    assert copied == again.settings.method == method
+    with served(careful):
+        one, other = (each.compile(Three(), trainset=questions(4)).detailed_results for each in (optimizer, again))
+    assert one.instructions_after == other.instructions_after and one.steps == other.steps
 
 
 def test_shuffled_gives_every_predictor_anothers_gradients_and_the_same_ones_again():
