@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, SemanticProposer, SetupError
-from dspy_semantic_backprop.integrations._gepa_records import Record, Witness
 from dspy_semantic_backprop.testing import Faults
 from tests.optimizer.test_compile import Fan, look_up, react
 from tests.scripted import careful, questions, served
@@ -51,9 +52,9 @@ def whole(gold, pred, trace=None, pred_name=None, pred_trace=None):
     return dspy.Prediction(score=score, feedback=f"expected {gold.answer!r}")
 
 
-def searched(program: Any, proposer: SemanticProposer, metric: Any, trainset: Any, **settings: Any) -> Any:
-    settings = {"max_metric_calls": 60, "num_threads": 4, "use_merge": False, **settings}
-    gepa = dspy.GEPA(metric=metric, instruction_proposer=proposer, **settings)
+def searched(program: Any, proposer: SemanticProposer, metric: Any, trainset: Any, **how: Any) -> Any:
+    how = {"max_metric_calls": 60, "num_threads": 4, "use_merge": False, **how}
+    gepa = dspy.GEPA(metric=metric, instruction_proposer=proposer, **how)
     return gepa.compile(program, trainset=trainset, valset=trainset[:3])
 
 
@@ -257,24 +258,73 @@ def test_another_program_is_refused_by_name():
             SemanticProposer(Three(), share, [])
 
 
-texts = st.text(max_size=4)
+class Once(dspy.Module):
+    """One call that reads one input, of however many an example has."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = dspy.Predict("text -> hint")
+
+    def forward(self, text, other=""):
+        return self.step(text=text)
 
 
-@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=6))
-def test_a_witness_names_the_example_of_every_record_in_order(calls):
-    examples = [dspy.Example(number=at).with_inputs("number") for at in range(len(calls))]
-    witness = Witness(examples)
-    for example, (read, wrote) in zip(examples, calls, strict=True):
-        witness.saw(example, "step", {"text": read}, dspy.Prediction(hint=wrote))
-    for example, (read, wrote) in zip(examples, calls, strict=True):
-        record = Record("step", {"Inputs": {"text": read}, "Generated Outputs": {"hint": wrote}, "Feedback": ""})
-        assert witness.example_of(record) is example
+def learned_from(
+    examples: list[dspy.Example], seen: list[tuple[int, str, str]], rows: list[dict[str, Any]]
+) -> list[int]:
+    """The positions of the examples that an update runs, once GEPA's metric was called with some calls of them."""
+
+    def metric(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> float:
+        run.append(gold)
+        return 0.0
+
+    run: list[dspy.Example] = []
+    program: Any = Once()
+    proposer = SemanticProposer(program, metric, examples, num_threads=1)
+    for at, read, wrote in seen:
+        called = (program.step, {"text": read}, dspy.Prediction(hint=wrote))
+        proposer.metric(examples[at], dspy.Prediction(hint=wrote), None, "step", [called])
+    run.clear()
+    proposer(instructions(program), {"step": rows}, ["step"])
+    return sorted({at for at, one in enumerate(examples) for other in run if one is other})
 
 
-@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=6), texts)
-def test_without_a_sighting_only_an_example_that_stands_out_is_named(inputs, read):
-    examples = [dspy.Example(one=one, two=two).with_inputs("one", "two") for one, two in inputs]
-    found = Witness(examples).example_of(Record("step", {"Inputs": {"text": read}, "Generated Outputs": {}}))
-    holders = {frozenset(pair) for pair in inputs if read in pair}
-    assert (found is not None) == (len(holders) == 1)
-    assert found is None or frozenset((found.one, found.two)) in holders
+texts = st.text("ab 漢", max_size=2)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5))
+def test_every_record_is_traced_to_the_example_that_gepas_metric_was_called_with(calls):
+    examples = [dspy.Example(text=f"number {at}").with_inputs("text") for at in range(len(calls))]
+    seen = [(at, *call) for at, call in enumerate(calls)]
+    rows = [{"Inputs": {"text": read}, "Generated Outputs": {"hint": wrote}, "Feedback": ""} for read, wrote in calls]
+    with served(carrying):
+        assert learned_from(examples, seen, rows) == list(range(len(calls)))
+        assert learned_from(examples, seen, rows[:1]) == [calls.index(calls[0])]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5), texts)
+def test_without_a_sighting_only_an_example_that_stands_out_is_found(inputs, read):
+    examples = [dspy.Example(text=one, other=two).with_inputs("text", "other") for one, two in inputs]
+    row = {"Inputs": {"text": read}, "Generated Outputs": {"hint": "none"}, "Feedback": "wrong"}
+    alike = {frozenset(pair) for pair in inputs if read in pair}
+    with served(carrying), capture() as warned:
+        found = learned_from(examples, [], [row])
+    drawn = any("metric=proposer.metric" in message for message in warned)
+    assert drawn == (len(alike) != 1)
+    assert drawn or [frozenset(inputs[at]) for at in found] == list(alike)
+
+
+@contextmanager
+def capture() -> Iterator[list[str]]:
+    """The warnings of the package's log."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("dspy_semantic_backprop")
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop import SemanticGradientDescent, accept_always, presets
 from tests.scripted import careful, questions, right, served
 
 
@@ -154,10 +155,6 @@ def test_react_keeps_its_tools_and_can_be_compiled_again():
 
 
 def always():
-    from dataclasses import replace
-
-    from dspy_semantic_backprop._decide.gate import accept_always
-
     return replace(presets.semantic(), gate=accept_always)
 
 

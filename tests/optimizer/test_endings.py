@@ -24,7 +24,7 @@ from dspy_semantic_backprop import (
     SetupError,
     TooManyFailures,
 )
-from dspy_semantic_backprop._session.events import (
+from dspy_semantic_backprop.integrations import (
     EvaluationDone,
     EvaluationStarted,
     Event,
@@ -271,13 +271,16 @@ def test_a_budget_in_tokens_needs_the_longest_answer(budget):
 
 
 def test_a_known_price_is_enough_for_a_budget_in_dollars():
-    from dspy_semantic_backprop._session.lm.prices import longest_answer, price_of
-
-    lm = dspy.LM("openai/gpt-4o-mini", api_key="none")
-    price = price_of(lm, Budget(usd=1.0))
-    assert price is not None
-    assert 1e-8 < price.sent < price.received < 1e-3
-    assert longest_answer(lm) == 16_384
+    with served(careful) as server:
+        known = dspy.LM("openai/gpt-4o-mini", api_base=server.url, api_key="none", cache=False)
+        with dspy.context(lm=known):
+            total = compiled(budget=Budget(usd=1.0)).detailed_results.total
+            assert total.calls == len(server.log) and not total.unpriced
+            assert 1e-8 < total.usd / total.tokens < 1e-3
+            # The longest answer is 16,384 tokens: less than one of these costs lets no request through.
+            price = (total.usd - 1e-12) / total.tokens
+            cut = compiled(budget=Budget(usd=price * 16_384)).detailed_results
+            assert cut.ending.name == "BUDGET" and cut.total.calls == 0
 
 
 HELD: list[Any] = []

@@ -16,12 +16,21 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, JournalError, Limits, SemanticGradientDescent, TooManyFailures, presets
-from dspy_semantic_backprop._decide.gate import accept_always
-from dspy_semantic_backprop._session.events import EvaluationStarted, Event, ExampleDone
-from dspy_semantic_backprop._session.journal import FILE
+from dspy_semantic_backprop import (
+    Budget,
+    JournalError,
+    Limits,
+    Method,
+    SemanticGradientDescent,
+    TooManyFailures,
+    accept_always,
+    presets,
+)
+from dspy_semantic_backprop.integrations import EvaluationStarted, Event, ExampleDone
 from dspy_semantic_backprop.testing import Faults, Prompt
 from tests.scripted import careful, questions, right, served
+
+FILE = "journal.jsonl"
 
 
 class Fan(dspy.Module):
@@ -57,7 +66,7 @@ def slowly_careful(prompt: Prompt) -> dict[str, Any]:
     return answers
 
 
-def greedy() -> presets.Method:
+def greedy() -> Method:
     return replace(presets.semantic(), gate=accept_always)
 
 
@@ -232,12 +241,12 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path):
 
 
 def holding(folder: str, held: Any, done: Any) -> None:
-    from dspy_semantic_backprop._session.journal import Journal
+    def waiting(example: dspy.Example, prediction: dspy.Prediction) -> bool:
+        held.set()
+        return done.wait(60)
 
-    journal = Journal(folder, {})
-    held.set()
-    done.wait(60)
-    journal.close()
+    with served(careful):
+        SemanticGradientDescent(waiting, log_dir=folder, subscribers=()).compile(Fan(), trainset=questions(1))
 
 
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path):

@@ -10,10 +10,16 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, SetupError, presets
-from dspy_semantic_backprop._decide.commit import Commit
-from dspy_semantic_backprop._propose.choose import only, pareto
-from dspy_semantic_backprop._propose.restraint import Restraint
+from dspy_semantic_backprop import (
+    Budget,
+    Commit,
+    Restraint,
+    SemanticGradientDescent,
+    SetupError,
+    only,
+    pareto,
+    presets,
+)
 from dspy_semantic_backprop.testing import Prompt
 from tests.optimizer.test_compile import Chain, Fan
 from tests.scripted import careful, questions, right, served

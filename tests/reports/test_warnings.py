@@ -100,7 +100,7 @@ def test_one_wrong_example_cannot_be_told_from_luck():
     result = result_of(metric)
     assert said(result, "no headroom: 1 of 12 examples")
     assert result.score_after == result.score_before
-    # The published rule believes in everything, and has no such doubts.
+    # The published rule accepts any rise, and does not ask.
     assert not result_of(metric, method=presets.published()).warnings
 
 

@@ -1,16 +1,16 @@
-"""What varies by itself, and which gains can be told from it."""
+"""The statistics of reports: what varies by itself, which gains can be told from it, how sure blame is."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._decide.commit import Commit
+from dspy_semantic_backprop import Commit, Confident, confident, strict, strictly_better
 from dspy_semantic_backprop._decide.comparison import Comparison, Pair
-from dspy_semantic_backprop._decide.gate import Confident, confident, strict, strictly_better
 from dspy_semantic_backprop._evaluate.score_range import score_range
+from dspy_semantic_backprop._reports.diagnose.diagnose import interval
 from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of
 
 scores = st.floats(-100, 100)
@@ -132,3 +132,12 @@ def test_scores_in_points_of_any_size_are_found_in_points():
     (small,) = Power(confident, Commit(), 3, 0.1, 1.0).gains(30, 0, (0.8,))
     (large,) = Power(confident, Commit(), 3, 0.1, 100.0).gains(30, 0, (0.8,))
     assert small is not None and large == pytest.approx(100 * small, rel=1e-3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(0, 9))
+def test_the_interval_holds_the_mean(values, seed):
+    low, high = interval(values, seed)
+    assert 0 <= low <= high <= 1
+    assert low - 0.02 <= float(np.mean(values)) <= high + 0.02 or len(values) < 3
+    assert interval(values, seed) == (low, high)
