@@ -14,6 +14,7 @@ INSIDE = {
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",
     "tests/propose/test_protected.py": "what DSPy writes, for each module and way to lose it",
+    "tests/reports/test_statistics.py": "what chance does, in thousands of simulated runs",
 }
 """The tests of a unit that cannot be reached from outside, and why."""
 
