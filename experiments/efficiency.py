@@ -91,7 +91,7 @@ def main() -> None:
 def contested(config: argparse.Namespace, optimizers: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of all runs, in the order of programs, optimizers, seeds and caps."""
     if config.smoke:
-        config.programs, config.seeds, config.cap, config.shares = config.programs[:1], 1, 10, [0.5, 1.0]
+        config.programs, config.seeds, config.cap, config.shares = config.programs[:1], 1, 5, [0.5, 1.0]
     sizes = SMOKE_SIZES if config.smoke else SIZES
     heats = []
     for program in config.programs:

@@ -42,7 +42,7 @@ FAULTY = Faults(rate_limit=0.04, server_error=0.04, garbage=0.04, drop=0.04, han
 Row = dict[str, Any]
 _forks = multiprocessing.get_context("forkserver")
 # Not soaking.process: the fork server does not know the path on which the scripts find each other.
-_forks.set_forkserver_preload(["dspy", "dspy_semantic_backprop.programs"])
+_forks.set_forkserver_preload(["dspy", "dspy_semantic_backprop.presets", "dspy_semantic_backprop.programs"])
 
 
 @contextmanager

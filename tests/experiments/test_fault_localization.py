@@ -19,7 +19,7 @@ METHODS = {"semantic", "isolated", "shuffled", "last", "uniform", "judge"}
 
 
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
-    done = run("fault_localization", "--smoke", folder=tmp_path)
+    done = run("fault_localization", "--smoke", "--faults", "2", folder=tmp_path)
     written = done.record()
     assert done.path().with_suffix(".png").exists()
     assert written["simulated"] is True
