@@ -57,9 +57,9 @@ class Kind:
     matter: int = 0
     error: float = 0.2
     pieces: int = 40
-    helpful: float = 0.2
+    helpful: float = 0.35
     harmful: float = 0.1
-    help: float = 0.2
+    help: float = 0.15
     harm: float = 2.0
     paired: float = 0.0
     flips: float = 0.0
@@ -72,10 +72,10 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "mute": Kind(),
     "informative": Kind(paired=0.9, skills=2, helpful=0.0, harmful=0.05),
-    "noisy": Kind(error=0.17, paired=0.7, flips=0.1),
-    "defective": Kind(error=0.08, paired=0.5, defective=True),
-    "wide": Kind(steps=10, matter=2, error=0.3, paired=0.5, signs=0.7),
-    "graded": Kind(error=0.4, paired=0.5, graded=True),
+    "noisy": Kind(error=0.17, paired=0.7, flips=0.1, helpful=0.2, harmful=0.2),
+    "defective": Kind(error=0.08, paired=0.5, helpful=0.2, harmful=0.2, defective=True),
+    "wide": Kind(steps=10, matter=2, error=0.3, paired=0.5, signs=0.7, helpful=0.25),
+    "graded": Kind(error=0.4, paired=0.5, helpful=0.2, graded=True),
 }
 """The worlds by name."""
 
