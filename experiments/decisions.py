@@ -24,7 +24,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,13 @@ def miprov2(task: Task) -> dspy.Module:
         num_threads=1,
         seed=task.seed + 1,
     )
-    sets = {"trainset": task.learn, "valset": task.decide}
-    return optimizer.compile(task.program, **sets, num_trials=3 * trials(candidates), minibatch=False)
+    return optimizer.compile(
+        task.program,
+        trainset=task.learn,
+        valset=task.decide,
+        num_trials=3 * trials(candidates),
+        minibatch=False,
+    )
 
 
 def simba(task: Task) -> dspy.Module:

@@ -141,9 +141,7 @@ def answer(world: World, messages: Sequence[tuple[str, str]], sample: int, nth: 
     return f"[[ ## {name} ## ]]\n{said}\n\n[[ ## completed ## ]]"
 
 
-def _note(
-    world: World, step: int, told: str, fields: dict[str, str], draw: str, nth: int
-) -> str:
+def _note(world: World, step: int, told: str, fields: dict[str, str], draw: str, nth: int) -> str:
     question = fields.get("question", "")
     right = own = world.right(step, told, question, draw)
     last = step == world.kind.steps - 1
@@ -189,10 +187,11 @@ def _current(prompt: Prompt) -> str:
     for field, text in prompt.inputs.items():
         if not _TOLD.search(field) or not _HEAD.search(text):
             continue
-        attempts = re.split(r"Instruction #\d+: ", text)
         # Of a list of attempts the last one is the best.
-        told = re.split(r"\s*(?:»|\[\d+\] «)?\s*Resulting Score #", attempts[-1])[0]
-        return told[_HEAD.search(told).start() :].strip(" »\n") if _HEAD.search(told) else told.strip()
+        last = re.split(r"Instruction #\d+: ", text)[-1]
+        told = re.split(r"\s*(?:»|\[\d+\] «)?\s*Resulting Score #", last)[0]
+        head = _HEAD.search(told)
+        return told[head.start() :].strip(" »\n") if head else told.strip()
     found = _HEAD.search(prompt.text)
     return found[0] if found else ""
 
@@ -224,11 +223,11 @@ def _remark(prompt: Prompt, name: str, rng: random.Random) -> str:
     if suspect and own and not wrong:
         return "It needs no change."
     named = " ".join(sorted(set(_WORDS.findall(own))))
-    made = " ".join(rng.sample(_VAGUE, 7))
+    made = " ".join(rng.sample(_VAGUE.split(), 7))
     return f"It should {f'settle {named} and ' if named else ''}{made}."
 
 
-_VAGUE = (
-    "state more precisely which figures lead the reader through every case that remains open and why another outcome "  # noqa: SIM905
-    "follows from what was given earlier rather than relying on guesses about totals ranges or hidden parts"
-).split()
+_VAGUE = """
+state more precisely which figures lead the reader through every case that remains open and why another outcome
+follows from what was given earlier rather than relying on guesses about totals ranges or hidden parts
+"""

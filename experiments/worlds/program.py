@@ -20,9 +20,8 @@ class Steps(dspy.Module):
         super().__init__()
         *notes, answer = names
         signatures = [f"question -> {note}" for note in notes] + [f"question, {', '.join(notes)} -> {answer}"]
-        self.steps = [
-            dspy.Predict(dspy.Signature(one, told)) for one, told in zip(signatures, instructions, strict=True)
-        ]
+        made: Any = [dspy.make_signature(one, told) for one, told in zip(signatures, instructions, strict=True)]
+        self.steps = [dspy.Predict(one) for one in made]
 
     def forward(self, question: str) -> dspy.Prediction:
         """Write the notes, one after the other, and the answer."""
@@ -46,7 +45,8 @@ def examples(world: World, count: int, which: str) -> list[dspy.Example]:
 
 def instructions(program: dspy.Module) -> list[str]:
     """The instructions of a program's steps, in their order."""
-    return [predictor.signature.instructions for _, predictor in program.named_predictors()]
+    predictors: list[Any] = program.predictors()
+    return [predictor.signature.instructions for predictor in predictors]
 
 
 def metric_of(world: World) -> Callable[..., Any]:
