@@ -76,7 +76,7 @@ class Engine:
                 raise CapReached(f"{self.cap} calls are spent")
             self.by_kind["optimizer" if step_of(self.world, system) is None else "program"] += 1
             # At temperature 0 a repeated request gets the same answer, as far as nothing flips.
-            sample = self.asked[key] if request.config.temperature else 0
+            sample = 1 + self.asked[key] if request.config.temperature else 0
             text = answer(self.world, messages, sample, self.asked[key])
             self.asked[key] += 1
         usage = lm15.Usage(input_tokens=len(key) // 4, output_tokens=len(text) // 4)

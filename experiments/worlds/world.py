@@ -45,7 +45,7 @@ class Kind:
         harmful: The share that harm it.
         help: What a helpful piece multiplies a step's errors by.
         harm: What a harmful piece multiplies them by.
-        paired: The share of the examples whose draws do not change with the instruction.
+        paired: The share of the examples whose draws, at temperature 0, do not change with the instruction.
         flips: The share of the answers that flip, drawn anew at every request.
         signs: The share of the wrong notes that show a sign of it.
         skills: How many skills each step lacks; each is named where it was missed. 0: advice is for all examples.
@@ -142,8 +142,8 @@ class World:
         return 0.6 + 0.4 * error if misled else error
 
     def right(self, step: int, told: str, question: str, rollout: object = 0) -> bool:
-        """Whether a step is right on a question."""
-        fixed = uniform(self.seed, "paired", step, question) < self.kind.paired
+        """Whether a step is right on a question; rollout 0 is the answer at temperature 0."""
+        fixed = str(rollout) == "0" and uniform(self.seed, "paired", step, question) < self.kind.paired
         drawn = uniform(self.seed, "draw", step, question, *(() if fixed else (told, rollout)))
         return drawn >= self.error(step, told, self.skill(step, question))
 
