@@ -16,6 +16,7 @@ from ._decide.commit import Commit
 from ._decide.comparison import Comparison, Pair
 from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
 from ._errors import (
+    Ending,
     JournalError,
     MetricError,
     ModelError,
@@ -40,6 +41,7 @@ from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
+from ._result import Result
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
@@ -57,6 +59,7 @@ __all__ = [
     "Direction",
     "Edge",
     "End",
+    "Ending",
     "Explanation",
     "Field",
     "GradientCache",
@@ -79,6 +82,7 @@ __all__ = [
     "Purpose",
     "Reading",
     "Restraint",
+    "Result",
     "Semantic",
     "SemanticBackpropError",
     "SemanticGradientDescent",

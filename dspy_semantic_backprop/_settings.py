@@ -24,6 +24,9 @@ from ._session.limits import Limits
 from ._session.projection import STEPS, Auto, Projection, project
 from ._session.session import Session
 
+METHOD, LIMITS = Method(), Limits()
+"""Where the user names none."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -37,14 +40,14 @@ class Settings:
     gradient_lm: Any = None
     steps: int | None = None
     auto: Auto | None = None
-    method: Method = field(default_factory=Method)
+    method: Method = METHOD
     failure_score: float = 0.0
     num_threads: float | None = None
     probe: Probe = "auto"
     seed: int = 0
     answers: GradientCache = field(default_factory=lambda: GradientCache(None))
     budget: Budget | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = LIMITS
     log_dir: Any = None
     subscribers: Sequence[Subscriber] | None = None
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Commit, Confident, confident, strict, strictly_better
-from dspy_semantic_backprop._decide.comparison import Comparison, Pair
+from dspy_semantic_backprop import Commit, Comparison, Confident, Pair, confident, strict, strictly_better
 from dspy_semantic_backprop._evaluate.score_range import score_range
 from dspy_semantic_backprop._reports.diagnose.diagnose import interval
 from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import dspy
@@ -208,27 +208,15 @@ class _Trial:
         even, likely = power.gains(decide, fresh)
         five, ten = power.needed((0.05 * possible.width, 0.1 * possible.width), kept)
         score = mean([one for run in runs for one in run])
-        found = Measured(
-            score=score,
-            best=possible.best,
-            width=possible.width,
-            by_chance=min(possible.best - score, lost(differing) * size),
-            luck=self._luck(max(map(len, compared.values()), default=0), differing, size, len(compared)),
-            attempts=list(compared.values()),
-            examples=decide + fresh,
-            even=even,
-            needed=lambda gain: power.needed((gain,), kept)[0],
-        )
-        recommendation, reason = advise(found)
         again = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent())
-        return Preflight(
-            recommendation=recommendation,
-            reason=reason,
+        found = Preflight(
+            recommendation="",
+            reason="",
             examples=decide + fresh,
             missing=sum(isinstance(one, Failed) for run in runs for one in run),
             score=score,
             best=possible.best,
-            by_chance=found.by_chance,
+            by_chance=min(possible.best - score, lost(differing) * size),
             noise=self._noise(len(runs), moved, differing, self._luck(decide, differing, size, tries)),
             attempts=tuple(
                 Attempt(name, paired(compared[name]) if name in compared and len(compared[name]) else None)
@@ -240,6 +228,12 @@ class _Trial:
             seconds=self.session.ledger.seconds,
             warnings=tuple(self.session.warnings),
         )
+        tried = list(compared.values())
+        lucky = self._luck(max(map(len, tried), default=0), differing, size, len(tried))
+        recommendation, reason = advise(
+            found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0]
+        )
+        return replace(found, recommendation=recommendation, reason=reason)
 
     @property
     def _tries(self) -> int:
@@ -263,45 +257,28 @@ class _Trial:
         )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a pre-flight measured.
+def advise(
+    found: Preflight, width: float, attempts: Sequence[Comparison], lucky: float, needed: Callable[[float], int | None]
+) -> tuple[Advice, str]:
+    """What to do, and why.
 
     Args:
-        score: The program's mean score, in metric points.
-        best: The best possible one.
-        width: The whole range, in metric points.
-        by_chance: How much is lost by chance, in metric points.
-        luck: How much the best of the cheap candidates looks to gain if none has any effect, in metric points.
+        found: What was measured.
+        width: The metric's whole range, in metric points.
         attempts: The cheap candidates that were evaluated, with the program.
-        examples: How many examples the set has that is decided on.
-        even: The true gain that is returned every second time, in metric points; None where none is.
+        lucky: How much the best of them looks to gain if none has any effect, in metric points.
         needed: The number of examples on which a true gain, in metric points, is returned four times in five.
     """
-
-    score: float
-    best: float
-    width: float
-    by_chance: float
-    luck: float
-    attempts: Sequence[Comparison]
-    examples: int
-    even: float | None
-    needed: Callable[[float], int | None]
-
-
-def advise(found: Measured) -> tuple[Advice, str]:
-    """What to do, and why."""
-    room = found.best - found.score
+    room = found.headroom
     lasting = max(0.0, room - found.by_chance)
-    tried = [one for one in found.attempts if len(one)]
+    tried = [one for one in attempts if len(one)]
     top = max(tried, key=lambda one: one.gain, default=None)
-    helped = top is not None and top.p_value <= LIKELY and top.gain > found.luck
+    helped = top is not None and top.p_value <= LIKELY and top.gain > lucky
     score = f"the program scores {found.score:.3g} of {found.best:.3g}"
-    if room <= SMALL * found.width:
+    if room <= SMALL * width:
         return "no headroom", f"{score}: {room:.2g} is all that there is to gain."
-    if lasting <= SMALL * found.width and not (top is not None and helped and top.p_value <= 0.05):
-        if found.by_chance >= NOISY * found.width:
+    if lasting <= SMALL * width and not (top is not None and helped and top.p_value <= 0.05):
+        if found.by_chance >= NOISY * width:
             why = "answers vary so much that no edit can be judged; sample more than once, or lower the temperature"
             return "too noisy", f"{score}, and about {min(room, found.by_chance):.2g} is lost by chance: {why}."
         why = "what fails changes from run to run, or with the mere wording"
@@ -310,22 +287,22 @@ def advise(found: Measured) -> tuple[Advice, str]:
         gained = max(one.gain for one in tried)
         return "no headroom", (
             f"{score}, but none of {len(tried)} cheap candidates helped on a sample of "
-            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {found.luck:+.2g})."
+            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {lucky:+.2g})."
         )
-    hoped = max(SMALL * found.width, top.gain - found.luck) if top is not None and helped else lasting / 2
+    hoped = max(SMALL * width, top.gain - lucky) if top is not None and helped else lasting / 2
     hope = f"{score}; a gain of about {hoped:.2g}"
     hope += " (as the best cheap candidate had)" if helped else " (half of what is not lost by chance)"
-    return _detected(found, hoped, f"{hope} can be hoped for")
+    return _detected(found, needed, hoped, f"{hope} can be hoped for")
 
 
-def _detected(found: Measured, hoped: float, hope: str) -> tuple[Advice, str]:
-    """Whether a gain that can be hoped for would be found."""
-    if found.even is not None and hoped >= found.even:
-        return "go", f"{hope}, and gains from {found.even:.2g} are found on these examples."
-    needed = found.needed(hoped)
-    even = f"a gain is found every second time only from {found.even:.2g}" if found.even is not None else ""
-    even = even or "no gain can be told from luck"
-    if needed is not None and needed <= MOST:
-        more = f"pass about {max(needed, found.examples + 1):,} examples to decide on"
+def _detected(found: Preflight, needed: Callable[[float], int | None], hoped: float, hope: str) -> tuple[Advice, str]:
+    """What to do about a gain that can be hoped for: whether it would be found."""
+    least = found.detectable.even
+    if least is not None and hoped >= least:
+        return "go", f"{hope}, and gains from {least:.2g} are found on these examples."
+    even = f"a gain is found every second time only from {least:.2g}" if least is not None else ""
+    even, wanted = even or "no gain can be told from luck", needed(hoped)
+    if wanted is not None and wanted <= MOST:
+        more = f"pass about {max(wanted, found.examples + 1):,} examples to decide on"
         return "more examples first", f"{hope}, but on these examples {even}: {more}."
     return "too noisy", f"{hope}, but {even}, and it takes more than {MOST:,} examples."
