@@ -1,9 +1,8 @@
-"""Checks before any money is spent: each names the culprit and the way out."""
+"""Checks before any money is spent: each raises a `SetupError` that names the culprit and the way out."""
 
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,11 +18,7 @@ T = TypeVar("T")
 
 
 def check_program(student: Any) -> None:
-    """Check that a program can be run and has something to optimise.
-
-    Raises:
-        SetupError: If it is no program or has no predictors.
-    """
+    """Check that a program can be run and has something to optimise."""
     if not isinstance(student, dspy.Module):
         raise SetupError(f"student must be a dspy.Module, not {type(student).__name__}; pass your program's instance")
     if not student.predictors():
@@ -50,11 +45,7 @@ def frozen(student: dspy.Module) -> list[str]:
 
 
 def check_examples(name: str, examples: Any, student: dspy.Module) -> None:
-    """Check that every example of a set, by its name in messages, can be given to the program.
-
-    Raises:
-        SetupError: If the set is empty or an example lacks inputs that the program needs.
-    """
+    """Check that every example of a set, by its name in messages, can be given to the program."""
     if isinstance(examples, (str, bytes)) or not isinstance(examples, Sequence):
         raise SetupError(f"{name} must be a list of dspy.Example, not {type(examples).__name__}")
     if not examples:
@@ -99,11 +90,7 @@ def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
 
 
 def check_models(student: dspy.Module, gradient_lm: Any) -> None:
-    """Check that the program and the optimizer each have a language model.
-
-    Raises:
-        SetupError: If one is missing.
-    """
+    """Check that the program and the optimizer each have a language model."""
     default = dspy.settings.lm
     for name, value in (("gradient_lm", gradient_lm), ("dspy.settings.lm", default)):
         if value is not None and not isinstance(value, dspy.BaseLM):
@@ -119,11 +106,7 @@ def check_models(student: dspy.Module, gradient_lm: Any) -> None:
 
 
 def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) -> None:
-    """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known.
-
-    Raises:
-        SetupError: If a language model's longest answer, or its price, is not known.
-    """
+    """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known."""
     if budget is None or (budget.tokens is None and budget.usd is None):
         return
     named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
@@ -147,32 +130,15 @@ def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) 
 
 
 def check_kind(name: str, value: Any, kind: Any) -> None:
-    """Check the type of an optional argument.
-
-    Raises:
-        SetupError: If it is something else.
-    """
+    """Check the type of an optional argument."""
     if value is not None and not isinstance(value, kind):
         wanted = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join(one.__name__ for one in wanted)
         raise SetupError(f"{name} must be of type {names}, not {value!r}")
 
 
-def check_log_dir(value: Any) -> None:
-    """Check that a log folder is named by a path.
-
-    Raises:
-        SetupError: If it is not.
-    """
-    check_kind("log_dir", value, (str, os.PathLike))
-
-
 def check_number(name: str, value: Any, least: float, whole: bool = True) -> None:
-    """Check a numeric argument.
-
-    Raises:
-        SetupError: If it is no number, or below `least`.
-    """
+    """Check a numeric argument."""
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
         kind = "a whole number" if whole else "a number"
@@ -180,21 +146,13 @@ def check_number(name: str, value: Any, least: float, whole: bool = True) -> Non
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Check an argument that names one of several ways.
-
-    Raises:
-        SetupError: If it names none of them.
-    """
+    """Check an argument that names one of several ways."""
     if value not in choices:
         raise SetupError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
 
 
 def check_list(name: str, values: Any) -> Sequence[Any]:
-    """Check an argument that is a list of different values, at least one; it is given back.
-
-    Raises:
-        SetupError: If it is not.
-    """
+    """Check an argument that is a list of different values, at least one; it is given back."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
         raise SetupError(f"{name} must be a list with at least one value, not {values!r}")
     if len({repr(value) for value in values}) < len(values):
@@ -203,11 +161,7 @@ def check_list(name: str, values: Any) -> Sequence[Any]:
 
 
 def opened(name: str, kind: Callable[[Any], T], path: Any) -> T:
-    """Open what an argument, by its name in messages, says with `kind`.
-
-    Raises:
-        SetupError: If it cannot be opened.
-    """
+    """Open what an argument, by its name in messages, says with `kind`."""
     try:
         return kind(path)
     except (OSError, TypeError, ValueError) as error:

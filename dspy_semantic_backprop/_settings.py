@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args
@@ -62,7 +63,7 @@ class Settings:
         checks.check_choice("probe", self.probe, get_args(Probe))
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
-        checks.check_log_dir(self.log_dir)
+        checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))
         checks.check_number("num_threads", 1 if self.num_threads is None else self.num_threads, 1, whole=False)
 
     @property

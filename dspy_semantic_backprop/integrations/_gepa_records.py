@@ -88,14 +88,7 @@ class Witness:
         self._seen: deque[tuple[Record, dspy.Example]] = deque(maxlen=_REMEMBERED)
 
     def saw(self, example: dspy.Example, predictor: str, inputs: Mapping[str, Any], outputs: Any) -> None:
-        """GEPA's metric was asked about a call.
-
-        Args:
-            example: The example.
-            predictor: The component's name.
-            inputs: The call's inputs.
-            outputs: What it answered.
-        """
+        """Note a call that GEPA's metric was asked about, and its example."""
         row = {"Inputs": dict(inputs), "Generated Outputs": dict(outputs.items())}
         self._seen.append((Record(predictor, row), example))
 
@@ -109,12 +102,7 @@ class Witness:
         return self._by_inputs(record)
 
     def draw(self, count: int, rng: random.Random) -> list[dspy.Example]:
-        """Examples at random.
-
-        Args:
-            count: How many, at most.
-            rng: Draws them.
-        """
+        """At most so many examples at random."""
         return rng.sample(self.trainset, min(count, len(self.trainset)))
 
     def _by_inputs(self, record: Record) -> dspy.Example | None:

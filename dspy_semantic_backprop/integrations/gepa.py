@@ -4,8 +4,8 @@ GEPA says which components to update and shows a record of one call each, cut ou
 siblings of that call said, and who read it, is not in there; so the examples behind the records are found, the
 candidate is run on them once more, and the feedback is sent back through the graphs of these executions.
 
-Why run again: the records hold texts, not the values whose way through the program makes the graph. Where DSPy's
-cache is on, GEPA's own run has just paid for every answer.
+It is run again since the records hold texts, not the values whose way through the program makes the graph. Where
+DSPy's cache is on, GEPA's own run has just paid for every answer.
 """
 
 from __future__ import annotations
@@ -193,8 +193,7 @@ class SemanticProposer:
     def out_of_budget(self, state: Any = None) -> bool:
         """Whether the budget is spent: GEPA can end its run then, `gepa_kwargs={"stop_callbacks": [...]}`.
 
-        Args:
-            state: GEPA's; not looked at.
+        GEPA calls it with its `state`, which is not looked at.
         """
         return bool(self._over)
 

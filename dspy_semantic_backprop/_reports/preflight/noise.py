@@ -23,13 +23,9 @@ REFERENCE = 60
 
 @dataclass(frozen=True)
 class Flips:
-    """How much the scores of two runs of one program differ.
+    """How much the scores of two runs of one program differ, as `Noise` says.
 
     Args:
-        examples: On how many examples at least two runs were scored.
-        rate: The probability that an example is scored differently in two runs, 0 to 1.
-        changed: How many examples were scored differently in any two runs.
-        deviation: The standard deviation of the mean score from run to run, in metric points.
         size: By how much a score changes where it does, in metric points (root mean square); None where none did.
     """
 
