@@ -15,6 +15,8 @@ from ._backward.text import estimate_tokens
 from ._decide.commit import Commit
 from ._decide.comparison import Comparison, Pair
 from ._decide.gate import Confident, Verdict, accept_always, confident, strict, strictly_better
+from ._decide.gated import Gated
+from ._decide.pooled import Pooled
 from ._errors import (
     Ending,
     JournalError,
@@ -34,7 +36,19 @@ from ._graph.trace import OUTPUT, Call, Field
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
 from ._method import Method
 from ._optimizer import SemanticGradientDescent
-from ._propose.choose import any_example, blamed, coin_flips, every, incumbent, one_by_one, only, pareto, without, wrong
+from ._propose.choose import (
+    any_example,
+    blamed,
+    blamed_of_many,
+    coin_flips,
+    every,
+    incumbent,
+    one_by_one,
+    only,
+    pareto,
+    without,
+    wrong,
+)
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 from ._reports.diagnose.record import Diagnosis
@@ -62,6 +76,7 @@ __all__ = [
     "Ending",
     "Explanation",
     "Field",
+    "Gated",
     "GradientCache",
     "JournalError",
     "Limits",
@@ -74,6 +89,7 @@ __all__ = [
     "OutOfBudget",
     "Pair",
     "Placebo",
+    "Pooled",
     "Preflight",
     "ProgramError",
     "ProgramGraph",
@@ -100,6 +116,7 @@ __all__ = [
     "atrace",
     "backward_context",
     "blamed",
+    "blamed_of_many",
     "bounded",
     "coin_flips",
     "confident",

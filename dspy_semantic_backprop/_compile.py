@@ -111,8 +111,8 @@ def _best(run: Run, error: BaseException) -> dspy.Module | None:
 
 def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
     # Where the end came before the decision at the end, it is made by what is known.
-    final = run.final if run.final is not None else run.last.decided(run.incumbent)
-    best = run.incumbent if final is None or final.returned else run.start
+    final = run.final if run.final is not None else run.search.decided()
+    best = run.search.best if final is None or final.returned else run.start
     ledger, folder = run.session.ledger, run.session.journal.folder
 
     def score(candidate: Candidate) -> float:

@@ -32,6 +32,7 @@ class Ending(enum.Enum):
 
     STEPS = "all steps were made"
     PERFECT = "no example is left to learn from, or to gain on"
+    STUCK = "the last proposals were refused, or had been tried before"
     BUDGET = "the budget is spent"
     INTERRUPTED = "the run was interrupted"
     JOURNAL = "the log could not be written"

@@ -1,15 +1,22 @@
 """Semantic gradient descent (arXiv 2412.03624, section 4), on one screen.
 
 Evaluate the program; send the metric's feedback back through the graphs of some wrong examples, those very
-executions; rewrite instructions from what every call was told; keep a rewrite that the gate accepts. Then, once,
-decide whether what was found may be returned.
+executions; rewrite instructions from what every call was told; evaluate the rewrites. Whom a step improves, on which
+examples rewrites are run and what is returned in the end is the search's affair: `_decide/search.py`.
 """
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
+from collections.abc import Sequence
+
 from ._backward.sweep import sweep
+from ._concurrency import gather
 from ._decide.consider import Fate
 from ._errors import BudgetSpent, Ending
+from ._evaluate.candidate import Candidate
+from ._evaluate.outcome import Scored
 from ._propose.lessons import Learned
 from ._run import Run
 from ._session.events import GradientsReady, Projected, RunStarted
@@ -22,8 +29,8 @@ async def optimise(run: Run) -> tuple[Ending, str]:
     Returns:
         Why it ended, and the same in full, with its numbers.
     """
-    learn, decide, steps = len(run.trainset), len(run.split.decide), run.settings.most_steps
-    run.session.publish(RunStarted(tuple(run.start.instructions), learn, decide, steps))
+    predictors, decide = tuple(run.start.instructions), len(run.split.decide)
+    run.session.publish(RunStarted(predictors, len(run.trainset), decide, run.projection.steps))
     run.session.publish(Projected(run.projection))
     logger.info("%s", run.projection)
     run.warn_of_sizes()
@@ -32,8 +39,7 @@ async def optimise(run: Run) -> tuple[Ending, str]:
         reason = ending.value
     except BudgetSpent as stop:
         ending, reason = Ending.BUDGET, str(stop)
-        run.take_unfinished()
-    run.final = await run.last.decide(run.incumbent)
+    run.final = await run.search.end()
     return ending, reason
 
 
@@ -45,28 +51,37 @@ async def descend(run: Run) -> Ending:
     """
     await run.look_at_the_start()
     for step in range(run.settings.most_steps):
-        run.check_time()
-        method = run.settings.method
-        parent = method.choose_parent(run.standing(), run.rng)
-        chosen = await run.to_learn_from(parent)
-        if not chosen:
+        parent, batches = await run.batches(step)
+        if not batches:
             return Ending.PERFECT
-        learned = await learn(run, step, chosen, parent)
-        names = method.choose_predictors(learned.predictors, step, run.rng, learned.blame) if learned.lessons else []
-        proposals = await run.rewriter.proposals(names, learned.lessons, parent, method.proposals)
-        decision = await run.selection.consider(step, proposals, parent)
-        if decision.fate is Fate.ACCEPTED:
-            run.accept(decision.candidate, parent)
+        learned = await learn(run, step, batches, parent)
+        texts = await gather(functools.partial(propose, run, step, learned), batches)
+        decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
         run.record(step, learned, decision)
-        if decision.fate is Fate.ACCEPTED and await run.nothing_to_gain():
+        if decision.fate is Fate.ACCEPTED and await run.search.finished():
             return Ending.PERFECT
+        if run.search.stuck:
+            return Ending.STUCK
     return Ending.STEPS
 
 
-async def learn(run: Run, step: int, chosen: list, parent) -> Learned:
-    """Send the feedback of some outcomes of a program back through their graphs."""
-    method, proved = run.settings.method, await run.student.prove(chosen, parent)
-    swept, sweeps = await sweep(run.session, proved, method, seed=run.settings.seed, where=f"step {step}")
-    learned = Learned(parent, swept, sweeps)
+async def learn(run: Run, step: int, batches: Sequence[Sequence[Scored]], parent: Candidate) -> Learned:
+    """Send the feedback of some outcomes of a program back through their graphs, each as often as a batch holds it."""
+    times: Counter[int] = Counter()
+    for batch in batches:
+        times |= Counter(outcome.example_id for outcome in batch)
+    outcomes = {outcome.example_id: outcome for batch in batches for outcome in batch}
+    proved = await run.student.prove([outcomes[number] for number in times.elements()], parent)
+    method, seed = run.settings.method, run.settings.seed
+    learned = Learned(parent, *await sweep(run.session, proved, method, seed=seed, where=f"step {step}"))
     run.session.publish(GradientsReady(step, learned.gradients))
     return learned
+
+
+async def propose(run: Run, step: int, everything: Learned, batch: Sequence[Scored]) -> dict[str, str]:
+    """New texts for the predictors that the method chooses, from what was learned of one batch."""
+    learned = everything.only(batch)
+    if not learned.lessons:
+        return {}
+    names = run.settings.method.choose_predictors(learned.predictors, step, run.rng, learned.blame)
+    return await run.rewriter.rewrites(names, learned.lessons, learned.parent)

@@ -8,9 +8,9 @@ from ._backward.collect import bounded
 from ._backward.deliver import Deliver, to_its_own
 from ._backward.gradient import Backward, Collect, Direction, TextGradient
 from ._backward.semantic import Semantic
-from ._decide.commit import Commit
-from ._decide.gate import Gate, confident
-from ._propose.choose import ChooseExamples, ChooseParent, ChoosePredictors, every, incumbent, wrong
+from ._decide.pooled import Pooled
+from ._decide.search import Search
+from ._propose.choose import ChooseExamples, ChoosePredictors, blamed_of_many, wrong
 from ._propose.propose import Propose, Proposer
 from ._propose.restraint import Restraint
 
@@ -28,14 +28,10 @@ class Method:
         deliver: Whose gradient a call is given: `to_its_own`, `to_another`.
         choose_examples: Which outcomes a step learns from: `wrong(n)`, `any_example(n)`.
         choose_predictors: Which predictors a step rewrites: `every`, `one_by_one`, `coin_flips`, `only(...)`,
-            `without(...)`, `blamed()`.
+            `without(...)`, `blamed()`, `blamed_of_many()`.
         propose: How lessons become an instruction: `Proposer()`.
-        gate: Whether a proposal replaces the program that it was made from: `confident`, `strict`, `Confident(error)`,
-            `strictly_better`, `accept_always`.
-        commit: Whether the run may return what it found: `Commit(error)`; None returns whatever the gate accepted.
+        search: Whom a step improves, what is evaluated on what, what is returned: `Pooled()`, `Gated(gate, commit)`.
         restraint: What an edit must respect: its size, protected texts, constraints in words, quotations of examples.
-        choose_parent: Which program a step improves: `incumbent`, `pareto`.
-        proposals: How many proposals a step makes from one backward pass and races against each other.
         downstream: Whether an edit is evaluated only where it can reach: calls upstream of all edits, and beside them,
             are then answered from the run of the program that was edited.
         name: What reports call the method.
@@ -44,13 +40,10 @@ class Method:
     backward: Backward[TextGradient, Direction] = field(default_factory=Semantic)
     collect: Collect[Direction, TextGradient] = field(default_factory=bounded)
     deliver: Deliver = to_its_own
-    choose_examples: ChooseExamples = field(default_factory=lambda: wrong(4))
-    choose_predictors: ChoosePredictors = every
+    choose_examples: ChooseExamples = field(default_factory=lambda: wrong(2))
+    choose_predictors: ChoosePredictors = field(default_factory=blamed_of_many)
     propose: Propose = field(default_factory=Proposer)
-    gate: Gate = confident
-    commit: Commit | None = field(default_factory=Commit)
+    search: Search = field(default_factory=Pooled)
     restraint: Restraint = field(default_factory=lambda: Restraint(words=WORDS))
-    choose_parent: ChooseParent = incumbent
-    proposals: int = 1
     downstream: bool = True
     name: str = "semantic"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args
 
@@ -27,6 +27,10 @@ from ._session.session import Session
 
 METHOD, LIMITS = Method(), Limits()
 """Where the user names none."""
+STEPS_UNASKED = 8
+"""How many steps a run makes that was asked for none and has no budget."""
+ENDLESS = 10_000
+"""More steps than any budget lasts for."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,10 @@ class Settings:
 
     @property
     def most_steps(self) -> int:
-        """How many steps a run makes."""
-        return self.steps if self.steps is not None else STEPS[self.auto] if self.auto is not None else 8
+        """How many steps a run makes at most: as many as were asked for, else as its budget lasts, else 8."""
+        if self.steps is not None or self.auto is not None:
+            return self.steps if self.steps is not None else STEPS[self.auto or "light"]
+        return STEPS_UNASKED if self.budget is None else ENDLESS
 
     def check(self, program: Any, **sets: Any) -> None:
         """Check that a program and sets of examples fit these settings; a set that is None is left out.
@@ -121,9 +127,22 @@ class Settings:
             valset: The examples to decide on; None for the trainset.
         """
         predictors = len(program.predictors())
-        found = split(trainset, valset, self.method.commit, self.seed, affordable(self.budget, predictors))
-        sizes = (predictors, len(found.learn), len(found.decide), self.most_steps)
-        return found, project(*sizes, fresh=len(found.fresh), separate=found.separate)
+        search = self.method.search
+        found = split(trainset, valset, search.kept, self.seed, affordable(self.budget, predictors))
+        learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
+
+        def projected(steps: int) -> Projection:
+            runs = search.executions(learn, decide, steps) + (2 * len(found.fresh) if steps else 0)
+            return project(predictors, runs, steps, search.proposals)
+
+        return found, projected(self._planned_steps(projected))
+
+    def _planned_steps(self, projected: Callable[[int], Projection]) -> int:
+        """How many steps a run is projected to make: those that were asked for, or as many as the budget pays."""
+        if self.most_steps < ENDLESS or self.budget is None or self.budget.calls is None:
+            return min(self.most_steps, STEPS_UNASKED)
+        none, one = projected(0).calls, projected(1).calls
+        return max(1, (self.budget.calls - none) // max(1, one - none))
 
 
 class Optimizer(Protocol):

@@ -1,7 +1,7 @@
 """Named compositions of the optimizer's parts. A preset is a `Method`.
 
     SemanticGradientDescent(metric, method=presets.isolated())
-    SemanticGradientDescent(metric, method=replace(presets.semantic(), gate=accept_always))
+    SemanticGradientDescent(metric, method=replace(presets.semantic(), search=Gated(accept_always, commit=None)))
 
 
 | published switch              | our expression                                            |
@@ -17,8 +17,8 @@
 | `--no-include_final`          | `choose_predictors=without("final")`                      |
 | `--opt_via_feedback`          | `propose=Proposer(via_analysis=True)`                     |
 | `--short_prompt`              | `propose=Proposer(short=True)`                            |
-| `--no_select`                 | `gate=accept_always`; without it `strictly_better`        |
-| (nothing else)                | `commit=None`: what the gate accepts is returned          |
+| `--no_select`                 | `Gated(accept_always)`; without it `strictly_better`      |
+| (nothing else)                | `Gated(..., commit=None)`: what it accepts is returned    |
 | `--n_iters N`                 | `SemanticGradientDescent(steps=N)`                        |
 | `--max_threads N`, `--seed N` | `SemanticGradientDescent(num_threads=N, seed=N)`          |
 
@@ -37,16 +37,22 @@ from ._backward.deliver import the_answers_only, to_another
 from ._backward.semantic import Semantic
 from ._backward.silent import silent
 from ._decide.gate import strictly_better
+from ._decide.gated import Gated
 from ._method import Method
 from ._propose.choose import blamed as blamed_predictors
-from ._propose.choose import coin_flips, wrong
+from ._propose.choose import coin_flips, every, wrong
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 
 
 def semantic() -> Method:
-    """Four wrong examples a step, every predictor; explored with a mild gate, returned only if all evidence says so."""
+    """Two proposals a step, from two wrong examples each; what is expected to be best by all scores is returned."""
     return Method()
+
+
+def proven() -> Method:
+    """Four wrong examples a step, a mild gate; returned only if the gain is proven, fresh examples included."""
+    return replace(semantic(), choose_examples=wrong(4), choose_predictors=every, search=Gated(), name="proven")
 
 
 def published() -> Method:
@@ -54,8 +60,8 @@ def published() -> Method:
     return replace(
         semantic(),
         choose_examples=wrong(2),
-        gate=strictly_better,
-        commit=None,
+        choose_predictors=every,
+        search=Gated(strictly_better, commit=None),
         restraint=Restraint(leaks="allow"),
         downstream=False,
         name="published",

@@ -30,6 +30,7 @@ from simulated.tasks import FORMS, TASKS, Skill, find
 
 from dspy_semantic_backprop import (
     Comparison,
+    Gated,
     SemanticGradientDescent,
     Verdict,
     any_example,
@@ -150,7 +151,7 @@ def evaluated(
         choose_examples=any_example(1),
         choose_predictors=lambda predictors, step, rng, blame: list(edits[step]),
         propose=teach,
-        gate=Reject(),
+        search=Gated(Reject(), commit=None),
         downstream=downstream,
     )
     optimizer = SemanticGradientDescent(

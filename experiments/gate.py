@@ -44,6 +44,7 @@ from dspy_semantic_backprop import (
     Commit,
     Comparison,
     Confident,
+    Gated,
     Method,
     Pair,
     SemanticGradientDescent,
@@ -63,7 +64,8 @@ GATES: dict[str, Any] = {
 }
 METHODS: dict[str, Callable[[], Method]] = {
     "semantic (default)": presets.semantic,
-    "semantic without commit": lambda: replace(presets.semantic(), commit=None),
+    "proven without commit": lambda: replace(presets.proven(), search=Gated(commit=None)),
+    "proven": presets.proven,
     "> (published)": presets.published,
 }
 START = "Answer the question."

@@ -24,6 +24,7 @@ from simulated import SimulatedModel
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import (
+    Gated,
     Method,
     ProgressBar,
     Proposer,
@@ -235,7 +236,7 @@ def method(config: Config, program: dspy.Module) -> Method:
         choose_examples=choose(config.errors_per_gradient, sweeps=config.gradients_per_error),
         choose_predictors=predictors,
         propose=Proposer(via_analysis=config.opt_via_feedback, short=config.short_prompt),
-        gate=accept_always if config.no_select else strictly_better,
+        search=Gated(accept_always if config.no_select else strictly_better, commit=None),
     )
 
 

@@ -82,8 +82,9 @@ class Commit:
             raise SetupError(f"fresh must be a share from 0 to 0.8, not {self.fresh!r}")
 
     def __call__(self, evidence: Evidence) -> bool:
-        """Whether the program may be returned."""
-        return evidence.p_value <= self.error
+        """Whether the program may be returned: fresh examples that show a loss have the last word."""
+        lost = evidence.fresh is not None and evidence.fresh.gain < 0
+        return evidence.p_value <= self.error and not lost
 
     def kept(self, examples: int) -> int:
         """How many of so many examples are kept fresh."""

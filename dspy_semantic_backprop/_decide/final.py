@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import dspy
+from collections.abc import Mapping
+from dataclasses import replace
 
 from .._errors import BudgetSpent
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import scored
 from .._evaluate.reuse import Reuse
-from .._evaluate.student import Student
 from .._session.budget import Bound, Purpose, Spent
 from .._session.journal import digest_of
 from .commit import Commit, Evidence
 from .comparison import Comparison
 from .gate import Gate, looks_of
-from .pool import Pool
 from .records import Final
-from .split import LEAST, SHARE, Split
+from .search import Material
+from .split import LEAST, SHARE
 
 MARGIN = 1.25
 """How much more than was measured is kept: answers differ in length."""
@@ -28,41 +25,36 @@ BLOCK = 8
 """So many examples are evaluated at once: a budget that ends in between loses no more."""
 
 
-@dataclass
 class LastDecision:
-    """Decides what a run returns.
+    """Decides whether a gated run returns what it found.
 
     Args:
-        student: The program.
-        pool: The candidates of the run.
-        split: Its examples; without the fresh ones where the budget turns out to be too small for them.
-        examples: The set that the split's `decide` and `fresh` are positions in.
+        material: What the run works on.
         gate: The method's.
         commit: The method's rule; None decides nothing.
-        downstream: Whether only what an edit can reach is asked again.
 
     Attributes:
         seconds: How long the evaluation of the fresh examples is going to take, in seconds.
+        fresh: The examples that are kept, fewer where the budget turns out to be too small for them.
     """
 
-    student: Student
-    pool: Pool
-    split: Split
-    examples: Sequence[dspy.Example]
-    gate: Gate
-    commit: Commit | None
-    downstream: bool
-    seconds: float = 0.0
+    def __init__(self, material: Material, gate: Gate, commit: Commit | None) -> None:
+        self.student, self.pool, self.examples = material.student, material.pool, material.examples
+        self.ids, self.fresh = material.split.decide, material.split.fresh
+        self.downstream = material.downstream
+        self.gate = gate
+        self.commit = commit
+        self.seconds = 0.0
 
-    def reserve(self, executions: int, spent: Spent, seconds: float) -> None:
+    def reserve(self, executions: int, seconds: float) -> None:
         """Keep enough of the budget for the end; where that is too much of it, fewer fresh examples are used.
 
         Args:
             executions: How often the program was run.
-            spent: What that cost.
             seconds: How long it took, in seconds.
         """
-        fresh, most = len(self.split.fresh), self.student.session.ledger.budget
+        ledger, fresh = self.student.session.ledger, len(self.fresh)
+        most, spent = ledger.budget, ledger.by_purpose.get(Purpose.FORWARD, Spent())
         if not executions or self.commit is None:
             return
         measured = self._measured({"calls": spent.calls + spent.cached, "tokens": spent.tokens, "usd": spent.usd})
@@ -72,10 +64,10 @@ class LastDecision:
         if room < 2 * fresh:
             kept = int(room / 2) if room >= 2 * LEAST else 0
             self.student.session.warn(f"the budget has room for {kept} of {fresh} fresh examples at the end")
-            self.split = replace(self.split, fresh=self.split.fresh[:kept])
+            self.fresh = self.fresh[:kept]
             fresh = kept
         # What the loop did not evaluate of the start and of what it found is evaluated, too.
-        runs = int(min(2 * fresh + len(self.split.decide), room))
+        runs = int(min(2 * fresh + len(self.ids), room))
         need = {name: amount * runs for name, amount in each.items()}
         bound = Bound(math.ceil(need["calls"]), math.ceil(need["tokens"]), need["usd"])
         self.student.session.ledger.reserve(Purpose.FINAL, bound, runs)
@@ -104,7 +96,7 @@ class LastDecision:
         # The loop is over: what was kept is for whatever is needed now.
         self.student.session.ledger.reserve(None, Bound(0), 0)
         try:
-            fresh = await self._fresh(incumbent) if self.split.fresh else None
+            fresh = await self._fresh(incumbent) if self.fresh else None
             for one in (self.pool.start, incumbent):
                 await self._complete(one)
         except BudgetSpent as stop:
@@ -112,11 +104,11 @@ class LastDecision:
         return self.decided(incumbent, fresh)
 
     async def _complete(self, candidate: Candidate) -> None:
-        for at in range(0, len(self.split.decide), BLOCK):
-            await self.pool.outcomes(candidate, self.split.decide[at : at + BLOCK])
+        for at in range(0, len(self.ids), BLOCK):
+            await self.pool.outcomes(candidate, self.ids[at : at + BLOCK])
 
     async def _fresh(self, incumbent: Candidate) -> Comparison:
-        ids = self.split.fresh
+        ids = self.fresh
         examples = [self.examples[number] for number in ids]
         old = await self.student.evaluate("fresh", examples, self.pool.start, ids=ids, purpose=Purpose.FINAL)
         known = {outcome.example_id: outcome for outcome in scored(old)}
@@ -134,6 +126,7 @@ class LastDecision:
         evidence = self._evidence(incumbent, fresh)
         final = Final(
             returned=self.commit(evidence),
+            proven=self.commit(evidence),
             p_value=evidence.p_value,
             error=self.commit.error,
             candidate=self.pool[incumbent].number,
@@ -152,7 +145,7 @@ class LastDecision:
         return replace(final, reason=_reason(final))
 
     def _evidence(self, incumbent: Candidate, fresh: Comparison | None) -> Evidence:
-        pool, ids = self.pool, self.split.decide
+        pool, ids = self.pool, self.ids
         loop = pool.compare(pool.start, incumbent, ids)
         others = [entry.candidate for entry in pool if entry.candidate not in (pool.start, incumbent)]
         rivals = [pool.compare(pool.start, one, ids) for one in others]
@@ -173,4 +166,6 @@ def _reason(final: Final) -> str:
         )
     if final.returned:
         return f"{found}the gain is more than luck ({sure})"
+    if final.gain is not None and final.gain < 0:
+        return f"{found}the fresh examples show a loss, which counts; the program is returned as it was given"
     return f"{found}what was found may be luck ({sure}); the program is returned as it was given"

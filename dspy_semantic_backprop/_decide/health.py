@@ -6,48 +6,42 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .._evaluate.score_range import ScoreRange, score_range
-from .commit import Commit, Evidence
 from .comparison import Comparison, Pair
-from .gate import Gate, accepts
+from .search import Search
 
 _MOST = 200
 
 
-def can_be_shown(gate: Gate, commit: Commit | None, examples: int, fresh: int, better: int) -> bool:
+def can_be_shown(search: Search, examples: int, fresh: int, better: int) -> bool:
     """Whether an edit could be returned at all that puts right so many of the examples and breaks none.
 
     Args:
-        gate: The method's.
-        commit: The method's decision at the end.
+        search: The method's.
         examples: How many examples the loop decides on.
         fresh: How many are kept for the end; there the edit is taken to put all right.
         better: How many of the loop's examples it puts right.
     """
-    loop = _better(examples, better)
-    if not accepts(gate, loop):
-        return False
-    return commit is None or commit(Evidence(loop, fresh=_better(fresh, fresh) if fresh else None))
+    return search.returns(_better(examples, better), (), _better(fresh, fresh) if fresh else None)
 
 
 def _better(examples: int, better: int) -> Comparison:
     return Comparison(tuple(Pair(number, 0.0, float(number < better)) for number in range(examples)))
 
 
-def of_sizes(gate: Gate, commit: Commit | None, examples: int, fresh: int) -> list[str]:
+def of_sizes(search: Search, examples: int, fresh: int) -> list[str]:
     """What the number of examples to decide on alone says against a run, in words."""
-    if can_be_shown(gate, commit, examples, fresh, examples):
+    if can_be_shown(search, examples, fresh, examples):
         return []
-    enough = next((count for count in range(examples, _MOST) if can_be_shown(gate, commit, count, 0, count)), None)
+    enough = next((count for count in range(examples, _MOST) if can_be_shown(search, count, 0, count)), None)
     more = f"; pass at least {enough}" if enough is not None else ""
     return [
         f"with {examples} example{'s' if examples != 1 else ''} to decide on no edit can be shown to be better, not "
-        f"even one that puts all of them right (p = {0.5**examples:.2g}): the program will be returned as it was "
-        f"given{more}"
+        f"even one that puts all of them right: the program will be returned as it was given{more}"
     ]
 
 
 def of_scores(
-    method: tuple[Gate, Commit | None],
+    search: Search,
     scores: Sequence[float],
     sizes: tuple[int, int],
     kinds: Mapping[str, int],
@@ -55,12 +49,12 @@ def of_scores(
     """What the program's first scores say against a run, in words.
 
     Args:
-        method: The method's gate, and its decision at the end.
+        search: The method's.
         scores: On the first of the examples that the loop decides on, or on all of them, in metric points.
         sizes: How many examples the loop decides on, and how many are kept for the end.
         kinds: What the metric returned, by kind, how often.
     """
-    (gate, commit), (examples, fresh), scale = method, sizes, score_range(scores)
+    (examples, fresh), scale = sizes, score_range(scores)
     found = _of_scale(scores, scale) + _of_kinds(kinds)
     room = sum(score < scale.best for score in scores)
     if scores and len(scores) < examples:
@@ -68,11 +62,11 @@ def of_scores(
 
         # As many as there may well be, by those that were seen.
         room = math.ceil(examples * stats.binomtest(room, len(scores)).proportion_ci(0.9).high)
-    if not scale.known or not can_be_shown(gate, commit, examples, fresh, examples):
+    if not scale.known or not can_be_shown(search, examples, fresh, examples):
         return found
     if not room:
         found.append(f"no headroom: all {examples} examples that are decided on have the best score, {scale.best:g}")
-    elif not can_be_shown(gate, commit, examples, fresh, room):
+    elif not can_be_shown(search, examples, fresh, room):
         found.append(
             f"no headroom: {room} of {examples} examples that are decided on could score more, and an edit that puts "
             f"all of these right could not be told from luck (p = {0.5**room:.2g}); pass more or harder examples"

@@ -79,8 +79,8 @@ class StepRecord:
         fixes: The ids of the examples on which the proposal is better.
         regressions: The ids of those on which it is worse.
         by_class: Class of the examples -> (compared, fixes, regressions), where labels are few.
-        credit: Predictor -> what its edit contributed, in metric points over the examples that differ; empty where one
-            edit was made or it was not found out.
+        gains: Predictor -> what its edit is expected to gain, in metric points, by all scores of the run; empty where
+            the search does not estimate it.
         parent: The number of the candidate that the proposal was made from.
         candidates: The numbers of all candidates that the step evaluated.
     """
@@ -101,7 +101,7 @@ class StepRecord:
     fixes: tuple[int, ...] = ()
     regressions: tuple[int, ...] = ()
     by_class: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    credit: Mapping[str, float] = field(default_factory=dict)
+    gains: Mapping[str, float] = field(default_factory=dict)
     parent: int = 0
     candidates: tuple[int, ...] = ()
 
@@ -121,7 +121,7 @@ class CandidateRecord:
         number: In the order of proposals; 0 is the start.
         parent: The number of the candidate that it was made from.
         step: The step that it was proposed in; -1 for the start.
-        origin: start, proposal, credit (some of the edits of another one), recombined.
+        origin: start or proposal.
         instructions: Predictor's name -> instruction, where it differs from the start.
         scores: Example id -> score, in metric points, on the examples that the loop decided on.
         score: Their mean; None where it was evaluated on none.
@@ -142,33 +142,37 @@ class CandidateRecord:
 
 @dataclass(frozen=True)
 class Final:
-    """The decision at the end of a run: whether what was found is returned, and how good it is.
+    """The decision at the end of a run: whether what was found is returned, how good it is, and what is proven.
 
     Args:
-        returned: Whether it is; else the start is.
-        p_value: How probable as good an outcome is, 0 to 1, if no edit of the run has any effect; None where the method
-            makes no such decision.
-        error: The p-value up to which it is returned; None likewise.
+        returned: Whether it is returned; else the start is.
         candidate: The number of the candidate that the decision was about.
-        examples: On how many fresh examples both were evaluated; 0: there were none, or they could not be paid for.
+        proven: Whether its gain is more than luck, by `p_value` and `error`.
+        p_value: How probable as good an outcome is, 0 to 1, if no edit of the run has any effect; None where that was
+            not tested.
+        error: The p-value up to which a gain counts as proven; None likewise.
+        worse: The probability, 0 to 1, that the candidate is worse than the start; None where it is not estimated.
+        gain: The gain that is expected of it on other examples, in metric points; None where nothing tells.
+        interval: Where the true gain lies with 90 % confidence, in metric points; None likewise.
+        examples: On how many examples that nothing was decided on before both were evaluated; 0: there are none.
         before: The start's mean score on these, in metric points; None where there are none.
         after: The candidate's, likewise.
-        gain: The difference.
-        interval: Where the true gain lies with 90 % confidence, in metric points; None likewise.
         fixes: How many of these examples the candidate does better.
         regressions: How many worse.
         reason: The decision in words.
     """
 
     returned: bool
+    candidate: int = 0
+    proven: bool = False
     p_value: float | None = None
     error: float | None = None
-    candidate: int = 0
+    worse: float | None = None
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
     examples: int = 0
     before: float | None = None
     after: float | None = None
-    gain: float | None = None
-    interval: tuple[float, float] | None = None
     fixes: int = 0
     regressions: int = 0
     reason: str = ""
@@ -210,9 +214,9 @@ def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, cla
             name: (len(part), len(part.fixes), len(part.regressions))
             for name, part in comparison.by_class(classes).items()
         },
-        credit={one.predictor: one.earned for one in decision.credit},
+        gains=dict(decision.gains),
         parent=pool[learned.parent].number,
-        candidates=tuple(pool[one.candidate].number for one in decision.raced),
+        candidates=tuple(pool[one].number for one in decision.evaluated),
     )
 
 

@@ -6,12 +6,11 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._session.budget import Budget
-from .commit import Commit
 
 SHARE = 0.3
 """The most of a budget that is kept for the decision at the end."""
@@ -41,7 +40,7 @@ class Split:
 
 
 def split(
-    trainset: Sequence[Any], valset: Sequence[Any] | None, commit: Commit | None, seed: int, most_fresh: float
+    trainset: Sequence[Any], valset: Sequence[Any] | None, kept: Callable[[int], int], seed: int, most_fresh: float
 ) -> Split:
     """Decide which examples are for what.
 
@@ -50,7 +49,7 @@ def split(
     Args:
         trainset: The examples to learn from, `dspy.Example` each.
         valset: The examples to decide on; None decides on the trainset.
-        commit: The decision at the end; None keeps no examples for it.
+        kept: How many of so many examples are kept for the decision at the end.
         seed: Of the run.
         most_fresh: The most examples that can be paid for at the end.
 
@@ -59,14 +58,11 @@ def split(
     """
     examples = trainset if valset is None else valset
     order = random.Random(f"{seed}/split").sample(range(len(examples)), len(examples))
-    if commit is None:
-        # The order of the user, as published: there is nothing to look at before the last example.
-        order.sort()
     keys = [_key(example) for example in examples]
     often = Counter(keys) + (Counter() if valset is None else Counter({_key(one): 1 for one in trainset}))
     single = [number for number in order if often[keys[number]] == 1]
-    kept = min(commit.kept(len(examples)), most_fresh, len(single)) if commit is not None else 0
-    fresh = tuple(single[: int(kept)])
+    most = min(kept(len(examples)), most_fresh, len(single))
+    fresh = tuple(single[: int(most)])
     decide = tuple(number for number in order if number not in set(fresh))
     learn = decide if valset is None else tuple(range(len(trainset)))
     return Split(valset is not None, learn, decide, fresh, tuple(_warnings(trainset, valset, keys)))

@@ -22,6 +22,10 @@ class ScoreRange:
         """The whole range, in metric points; 1 where all that was seen is one score."""
         return self.best - self.low if self.best > self.low else 1.0
 
+    def share(self, score: float) -> float:
+        """A score as a share of the range: 0 for the worst, 1 for the best possible one."""
+        return (score - self.low) / self.width
+
 
 def score_range(scores: Iterable[float], perfect: float | None = None) -> ScoreRange:
     """The range of a metric that returned these scores; `perfect` is the best possible one, where it is known."""

@@ -154,6 +154,22 @@ def blamed(share: float = 0.2) -> ChoosePredictors:
 
 
 @dataclass(frozen=True)
+class _BlamedOfMany:
+    many: int
+    share: float
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        return list(predictors) if len(predictors) <= self.many else _Blamed(self.share)(predictors, step, rng, blame)
+
+
+def blamed_of_many(many: int = 3, share: float = 0.2) -> ChoosePredictors:
+    """Every predictor of a small program; of one with more than `many` predictors those that are `blamed`."""
+    return _BlamedOfMany(many, share)
+
+
+@dataclass(frozen=True)
 class Standing:
     """A program that a step may start from: the start of the run, or one that the gate has accepted.
 

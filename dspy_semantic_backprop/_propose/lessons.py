@@ -79,6 +79,12 @@ class Learned:
         """Predictor's name -> its lessons."""
         return group_by_predictor(self.outcomes, self.sweeps)
 
+    def only(self, outcomes: Sequence[Scored]) -> Learned:
+        """What was learned from some of the outcomes."""
+        wanted = {outcome.example_id for outcome in outcomes}
+        kept = [pair for pair in zip(self.outcomes, self.sweeps, strict=True) if pair[0].example_id in wanted]
+        return Learned(self.parent, [outcome for outcome, _ in kept], [sweep for _, sweep in kept])
+
     @property
     def predictors(self) -> list[str]:
         """The predictors that there are lessons for."""

@@ -172,17 +172,12 @@ class Rewriter:
     screen: Screen
     asked: Counter[str] = field(default_factory=Counter)
 
-    async def proposals(
-        self, names: Sequence[str], lessons: Mapping[str, Sequence[Lesson]], parent: Candidate, count: int = 1
-    ) -> list[dict[str, str]]:
-        """Rewrite the instructions of some predictors, `count` times from the same lessons.
-
-        Returns:
-            For each proposal, predictor's name -> text.
-        """
-        asked = [name for _ in range(count) for name in names]
-        texts = iter(await gather(lambda name: self.rewritten(name, lessons[name], parent), asked))
-        return [{name: next(texts) for name in names} for _ in range(count)]
+    async def rewrites(
+        self, names: Sequence[str], lessons: Mapping[str, Sequence[Lesson]], parent: Candidate
+    ) -> dict[str, str]:
+        """New instructions of some predictors: predictor's name -> text."""
+        texts = await gather(lambda name: self.rewritten(name, lessons[name], parent), names)
+        return dict(zip(names, texts, strict=True))
 
     async def rewritten(self, name: str, lessons: Sequence[Lesson], parent: Candidate) -> str:
         """A new instruction of one predictor; empty where the provider, or the model, had none."""

@@ -233,6 +233,15 @@ class Ledger:
         return time.monotonic() - self._started
 
     @property
+    def share_spent(self) -> float:
+        """How much of the budget is spent, 0 to 1: of the bound that is nearest; 0 without a budget."""
+        total, budget = self.total, self.budget
+        spent = {"calls": total.calls, "tokens": total.tokens, "usd": total.usd, "seconds": self.seconds}
+        spent["metric_calls"] = self.metric_calls
+        bounds = {name: getattr(budget, name) for name in spent}
+        return max((spent[name] / bound for name, bound in bounds.items() if bound), default=0.0)
+
+    @property
     def seconds_left(self) -> float | None:
         """Seconds until the budget is spent, at least 0; None for no bound."""
         return None if self.budget.seconds is None else max(0.0, self.budget.seconds - self.seconds)

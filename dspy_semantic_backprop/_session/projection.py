@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,8 +12,6 @@ STEPS: dict[str, int] = {"light": 4, "medium": 10, "heavy": 24}
 """How many steps each size makes."""
 EXAMPLES = 2
 """How many examples a step learns from, as far as a projection goes."""
-CREDIT = 3
-"""On how many examples an accepted proposal is run without each of its edits."""
 SLACK = 3
 """How many times the projected calls a run of such a size may make: loops and agents call a predictor often."""
 LONGER = 3
@@ -23,7 +20,7 @@ LONGER = 3
 
 @dataclass(frozen=True)
 class Projection:
-    """What a run is expected to cost if it makes all its steps and every second proposal is accepted.
+    """What a run is expected to cost if it makes all its steps.
 
     Args:
         steps: How many steps.
@@ -51,21 +48,16 @@ class Projection:
         return f"projected for {self.steps} steps: about {', '.join(parts)}"
 
 
-def project(predictors: int, train: int, gate: int, steps: int, *, fresh: int = 0, separate: bool) -> Projection:
+def project(predictors: int, executions: int, steps: int, proposals: int) -> Projection:
     """Project the cost of a run from its sizes; a program is taken to call each predictor once.
 
     Args:
         predictors: How many predictors the program has.
-        train: How many training examples.
-        gate: How many examples proposals are decided on.
+        executions: How often it is going to be run.
         steps: How many steps.
-        fresh: How many examples are kept for the end, where the start and what was found are run on them.
-        separate: Whether these are different examples.
+        proposals: How many proposals a step makes.
     """
-    executions = gate * (1 + steps) + (train * math.ceil((1 + steps) / 2) if separate and steps else 0)
-    executions += 2 * fresh if steps else 0
-    executions += math.ceil(steps / 2) * predictors * min(CREDIT, gate) if predictors > 1 else 0
-    own = steps * predictors * (EXAMPLES + 1)
+    own = steps * proposals * predictors * (EXAMPLES + 1)
     return Projection(steps, executions, executions * predictors + own, own)
 
 

@@ -37,6 +37,12 @@ def test_fresh_examples_confirm_or_refute():
     assert Commit()(confirmed) and not Commit()(refuted)
 
 
+def test_fresh_examples_that_show_a_loss_have_the_last_word():
+    outvoted = Evidence(differing(14, 2, 24), fresh=differing(4, 5, 30))
+    assert outvoted.p_value < 0.2
+    assert not Commit()(outvoted)
+
+
 def test_small_sets_still_accept_what_is_plain():
     assert Commit()(Evidence(differing(3, 0, 1)))
     assert Commit()(Evidence(differing(4, 0, 6), rivals=[differing(2, 1, 7)]))
@@ -56,7 +62,7 @@ def test_a_run_without_any_effect_returns_another_program_no_more_often_than_sta
         async def loop(world=world):
             best = START
             for step in range(8):
-                decision = await world.selection.consider(step, [{"a": f"edit {step}"}], best)
+                decision = await world.consider(step, [{"a": f"edit {step}"}], best)
                 best = decision.candidate if decision.fate is Fate.ACCEPTED else best
             if best == START:
                 return False

@@ -133,7 +133,7 @@ def test_a_transient_failure_is_missing_and_never_a_score_of_0():
 
 def test_a_provider_that_is_down_is_an_error_and_no_score():
     with served(careful, faults=Faults(server_error=1.0), num_retries=0):
-        with pytest.raises(TooManyFailures, match="8 of 8"):
+        with pytest.raises(TooManyFailures, match="6 of 6"):
             SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(8))
 
 

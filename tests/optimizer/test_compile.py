@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, accept_always, presets
+from dspy_semantic_backprop import Gated, SemanticGradientDescent, accept_always, presets
 from tests.scripted import careful, questions, right, served
 
 
@@ -155,7 +155,7 @@ def test_react_keeps_its_tools_and_can_be_compiled_again():
 
 
 def always():
-    return replace(presets.semantic(), gate=accept_always)
+    return replace(presets.proven(), search=Gated(accept_always))
 
 
 def test_a_loop_shares_one_instruction_and_collects_the_gradients_of_all_its_calls():
@@ -254,7 +254,7 @@ def test_a_gepa_metric_works_unchanged_and_its_feedback_is_the_gradient():
 
 def test_valset_decides_and_trainset_teaches():
     with served(careful) as server:
-        optimizer = SemanticGradientDescent(right, steps=1, subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=1, method=presets.proven(), subscribers=())
         better: Any = optimizer.compile(Chain(), trainset=questions(2), valset=questions(5))
         assert better.detailed_results.steps[0].compared == 5
         assert better.detailed_results.total.calls == server.requests

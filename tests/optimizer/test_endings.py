@@ -23,6 +23,7 @@ from dspy_semantic_backprop import (
     SemanticGradientDescent,
     SetupError,
     TooManyFailures,
+    presets,
 )
 from dspy_semantic_backprop.integrations import (
     EvaluationDone,
@@ -211,7 +212,12 @@ def test_an_example_that_takes_too_long_is_missing_and_not_run_again(program):
     with served(careful):
         started = time.monotonic()
         optimizer = SemanticGradientDescent(
-            right, steps=1, limits=Limits(example=1.0, missing=0.3), subscribers=(watch,), num_threads=8
+            right,
+            steps=1,
+            limits=Limits(example=1.0, missing=0.3),
+            method=presets.proven(),
+            subscribers=(watch,),
+            num_threads=8,
         )
         result = optimizer.compile(program(), trainset=questions(6)).detailed_results
         assert time.monotonic() - started < 15
@@ -372,10 +378,10 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
     kinds = [type(event) for event in events]
     assert kinds.index(Projected) < kinds.index(EvaluationStarted)
     first, second = (event.projection for event in events if isinstance(event, Projected))
-    assert (first.executions, first.calls, first.tokens) == (38, 150, None)
+    assert (first.executions, first.calls, first.tokens) == (48, 216, None)
     assert second.tokens is not None and second.tokens > 0
     assert len(server.log) < first.calls
-    assert str(first) == "projected for 4 steps: about 150 language-model calls, 38 metric calls"
+    assert str(first) == "projected for 4 steps: about 216 language-model calls, 48 metric calls"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 
 from dspy_semantic_backprop import (
     Budget,
+    Gated,
     JournalError,
     Limits,
     Method,
@@ -67,7 +68,7 @@ def slowly_careful(prompt: Prompt) -> dict[str, Any]:
 
 
 def greedy() -> Method:
-    return replace(presets.semantic(), gate=accept_always)
+    return replace(presets.proven(), search=Gated(accept_always))
 
 
 def compiled(folder: Path | None, program: Any = None, **settings: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, accept_always, drop, only, presets, silent
+from dspy_semantic_backprop import Budget, Gated, SemanticGradientDescent, accept_always, drop, only, presets, silent
 from dspy_semantic_backprop.integrations import EvaluationDone, EvaluationStarted, Event
 from tests.evaluate.reusing import Dated, Drawn, Network, Twice, dice, echo, graded
 from tests.scripted import served
@@ -19,7 +19,8 @@ STEPS = 3
 
 def compiled(program: Any, edited: str, *, downstream: bool = True, **settings: Any) -> Any:
     """The result of a run that rewrites one predictor a step and evaluates every text on all questions."""
-    parts: Any = {"backward": silent, "collect": drop, "choose_predictors": only(edited), "gate": accept_always}
+    parts: Any = {"backward": silent, "collect": drop, "choose_predictors": only(edited)}
+    parts["search"] = Gated(accept_always, commit=None)
     method = replace(presets.published(), **parts, downstream=downstream)
     settings = {"steps": STEPS, "subscribers": (), "num_threads": 2, **settings}
     optimizer = SemanticGradientDescent(graded, method=method, **settings)

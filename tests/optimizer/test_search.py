@@ -13,6 +13,7 @@ import pytest
 from dspy_semantic_backprop import (
     Budget,
     Commit,
+    Gated,
     Restraint,
     SemanticGradientDescent,
     SetupError,
@@ -29,7 +30,9 @@ TRAIN, VAL = questions(70)[60:], questions(60)
 
 def compiled(program: Any, *, train: Any = TRAIN, val: Any = VAL, rule: Any = careful, **settings: Any) -> Any:
     with served(rule) as server:
-        optimizer = SemanticGradientDescent(right, **{"steps": 3, "subscribers": (), **settings})
+        optimizer = SemanticGradientDescent(
+            right, **{"steps": 3, "subscribers": (), "method": presets.proven(), **settings}
+        )
         better: Any = optimizer.compile(program, trainset=train, valset=val)
         assert better.detailed_results.total.calls == len(server.log)
     return better
@@ -96,14 +99,16 @@ def test_several_proposals_of_a_step_are_raced_and_all_are_kept():
 
     asked: list[Prompt] = []
     bare: Any = dspy.Predict("question -> answer")
-    result = compiled(bare, rule=rule, num_threads=1, method=replace(presets.semantic(), proposals=3)).detailed_results
+    result = compiled(
+        bare, rule=rule, num_threads=1, method=replace(presets.proven(), search=Gated(proposals=3))
+    ).detailed_results
     assert result.steps[0].verdict == "accepted"
     assert len(result.steps[0].candidates) == 2
     assert "Be careful." in result.instructions_after["self"]
 
 
 def test_parents_may_be_chosen_per_example():
-    result = compiled(Fan(), method=replace(presets.semantic(), choose_parent=pareto)).detailed_results
+    result = compiled(Fan(), method=replace(presets.proven(), search=Gated(choose_parent=pareto))).detailed_results
     assert result.final.returned and result.score_after == 1.0
 
 
@@ -126,7 +131,7 @@ def test_a_proposal_that_drops_a_protected_text_is_asked_for_once_more_with_the_
     program: Any = dspy.Predict("question -> answer")
     program.signature = program.signature.with_instructions("Answer. Never use more than ten words.")
     restraint = Restraint(protect=["Never use more than ten words."])
-    method = replace(presets.semantic(), restraint=restraint)
+    method = replace(presets.proven(), restraint=restraint)
     result = compiled(program, rule=forgetful, steps=1, method=method).detailed_results
     assert result.steps[0].verdict == "empty"
     assert "'Never use more than ten words.' stands there nowhere" in result.steps[0].refused["self"]
@@ -197,6 +202,6 @@ def test_luck_is_not_returned():
 
 
 def test_the_stated_error_is_the_users():
-    method = replace(presets.semantic(), commit=Commit(error=0.001))
+    method = replace(presets.proven(), search=Gated(commit=Commit(error=0.001)))
     final = compiled(Chain(), val=questions(6), method=method).detailed_results.final
     assert not final.returned and "may be luck" in final.reason

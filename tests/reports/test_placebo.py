@@ -151,10 +151,10 @@ def test_the_one_step_rewrite_is_told_the_expected_answer_and_nothing_of_the_gra
         optimizer = SemanticGradientDescent(right, steps=1, method=presets.one_step(), subscribers=())
         better: Any = optimizer.compile(Chain(), trainset=TRAIN)
     assert "backward" not in better.detailed_results.spent
-    assert len(asked) == 2
+    assert len(asked) == 2 * 2
     for lessons in asked:
-        assert len(re.findall(r"The expected answer is 'careful answer'", lessons)) == 4
+        assert len(re.findall(r"The expected answer is 'careful answer'", lessons)) == 2
         assert "should be careful" not in lessons
     # The first step sees its own inputs and outputs only.
-    (draft,) = [lessons for lessons in asked if "draft: sloppy draft" in lessons and "question:" in lessons]
-    assert draft.count("Given:") == 4 and isinstance(dspy.Example(), dspy.Example)
+    drafts = [lessons for lessons in asked if "draft: sloppy draft" in lessons and "question:" in lessons]
+    assert [draft.count("Given:") for draft in drafts] == [2, 2] and isinstance(dspy.Example(), dspy.Example)

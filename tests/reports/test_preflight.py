@@ -20,6 +20,7 @@ from dspy_semantic_backprop import (
     SemanticGradientDescent,
     SetupError,
     TooManyFailures,
+    presets,
 )
 from dspy_semantic_backprop.testing import Faults
 from experiments.simulated import SimulatedModel
@@ -117,7 +118,7 @@ def test_too_few_examples_are_named_with_the_number_that_it_takes(size, asked):
 
 
 def test_four_examples_that_all_can_be_put_right_are_enough():
-    found, _ = flown(careful, val=VAL[:4])
+    found, _ = flown(careful, val=VAL[:4], method=presets.proven())
     assert found.recommendation == "go"
     assert found.detectable.even is not None and found.detectable.even > 0.4
 

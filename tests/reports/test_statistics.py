@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Commit, Comparison, Confident, Pair, confident, strict, strictly_better
+from dspy_semantic_backprop import Commit, Comparison, Confident, Gated, Pair, confident, strict, strictly_better
 from dspy_semantic_backprop._evaluate.score_range import score_range
 from dspy_semantic_backprop._reports.diagnose.diagnose import interval
 from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of
@@ -89,7 +89,7 @@ def test_the_best_score_is_one_or_stated_or_the_best_seen(seen, perfect, low, be
 @pytest.mark.parametrize(("examples", "differing"), [(20, 0.0), (40, 0.1), (100, 0.2)])
 def test_a_gain_that_is_found_four_times_in_five_is_found_as_often(examples, differing):
     commit = Commit()
-    power = Power(confident, commit, 7, differing, 1.0)
+    power = Power(Gated(confident, commit), 7, differing, 1.0)
     fresh = commit.kept(examples)
     even, likely = power.gains(examples - fresh, fresh)
     assert even is not None and likely is not None and 0 < even < likely
@@ -101,7 +101,7 @@ def test_a_gain_that_is_found_four_times_in_five_is_found_as_often(examples, dif
 
 def test_more_examples_find_smaller_gains_and_noise_hides_them():
     def likely(examples: int, differing: float) -> float:
-        (gain,) = Power(confident, Commit(fresh=0), 3, differing, 1.0).gains(examples, 0, (0.8,))
+        (gain,) = Power(Gated(confident, Commit(fresh=0)), 3, differing, 1.0).gains(examples, 0, (0.8,))
         assert gain is not None
         return gain
 
@@ -110,7 +110,7 @@ def test_more_examples_find_smaller_gains_and_noise_hides_them():
 
 def test_the_number_of_examples_that_is_asked_for_is_about_enough():
     commit = Commit()
-    power = Power(confident, commit, 7, 0.1, 1.0)
+    power = Power(Gated(confident, commit), 7, 0.1, 1.0)
     for gain, needed in zip((0.05, 0.1), power.needed((0.05, 0.1), commit.kept), strict=True):
         assert needed is not None
         fresh = commit.kept(needed)
@@ -119,17 +119,17 @@ def test_the_number_of_examples_that_is_asked_for_is_about_enough():
 
 
 def test_what_a_gate_can_never_accept_is_not_found():
-    assert Power(confident, Commit(), 3, 0.0, 1.0).gains(2, 0) == (None, None)
-    assert Power(strict, Commit(), 3, 0.0, 1.0).gains(4, 0) == (None, None)
-    assert Power(Confident(0.4), Commit(), 0, 0.0, 1.0).gains(0, 0) == (None, None)
+    assert Power(Gated(confident, Commit()), 3, 0.0, 1.0).gains(2, 0) == (None, None)
+    assert Power(Gated(strict, Commit()), 3, 0.0, 1.0).gains(4, 0) == (None, None)
+    assert Power(Gated(Confident(0.4), Commit()), 0, 0.0, 1.0).gains(0, 0) == (None, None)
     # The paper's rule takes any rise for a gain.
-    found = Power(strictly_better, None, 3, 0.0, 1.0).gains(2, 0)
+    found = Power(Gated(strictly_better, None), 3, 0.0, 1.0).gains(2, 0)
     assert all(gain is not None for gain in found)
 
 
 def test_scores_in_points_of_any_size_are_found_in_points():
-    (small,) = Power(confident, Commit(), 3, 0.1, 1.0).gains(30, 0, (0.8,))
-    (large,) = Power(confident, Commit(), 3, 0.1, 100.0).gains(30, 0, (0.8,))
+    (small,) = Power(Gated(confident, Commit()), 3, 0.1, 1.0).gains(30, 0, (0.8,))
+    (large,) = Power(Gated(confident, Commit()), 3, 0.1, 100.0).gains(30, 0, (0.8,))
     assert small is not None and large == pytest.approx(100 * small, rel=1e-3)
 
 

@@ -16,7 +16,9 @@ from tests.scripted import careful, questions, right, served
 
 def result_of(metric: Any = right, program: Any = None, count: int = 12, **settings) -> Any:
     with served(careful) as server:
-        optimizer = SemanticGradientDescent(metric, **{"steps": 2, "subscribers": (), **settings})
+        optimizer = SemanticGradientDescent(
+            metric, **{"steps": 2, "subscribers": (), "method": presets.proven(), **settings}
+        )
         better: Any = optimizer.compile(program or Chain(), trainset=questions(count))
         assert better.detailed_results.total.calls == server.requests
     return better.detailed_results

@@ -11,9 +11,9 @@ import dspy
 from dspy.utils.exceptions import LMError
 
 from ..._backward.sweep import sweep
+from ..._concurrency import gather
 from ..._decide.comparison import Comparison
 from ..._decide.pool import Pool
-from ..._decide.race import race
 from ..._decide.split import Split
 from ..._errors import BudgetSpent
 from ..._evaluate.candidate import Candidate, changed
@@ -75,7 +75,7 @@ class CheapCandidates:
     tried: dict[str, Candidate] = field(default_factory=dict)
 
     async def compare(self, names: Sequence[str]) -> None:
-        """Make the candidates of these names, and race them; where the budget ends, so does this."""
+        """Make the candidates of these names, and run them; where the budget ends, so does this."""
         start = self.pool.start
         try:
             for name in names:
@@ -88,7 +88,7 @@ class CheapCandidates:
                     self.pool.add(candidate, start, 0)
                     self.tried[name] = candidate
             if self.tried:
-                await race(self.pool, start, list(self.tried.values()), self.sample, self.settings.method.gate)
+                await gather(lambda one: self.pool.outcomes(one, self.sample), [start, *self.tried.values()])
         except BudgetSpent as stop:
             self.student.session.warn(f"not all candidates were evaluated: {stop}")
 
@@ -129,8 +129,7 @@ class CheapCandidates:
         if not learned.lessons:
             return {}
         names = method.choose_predictors(learned.predictors, 0, rng, learned.blame)
-        (texts,) = await Rewriter(session, method.propose, self.screen).proposals(names, learned.lessons, start)
-        return texts
+        return await Rewriter(session, method.propose, self.screen).rewrites(names, learned.lessons, start)
 
     async def _to_learn_from(self) -> Sequence[Scored]:
         """Outcomes of examples that the candidates are not evaluated on."""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..._decide.commit import Commit, Evidence
 from ..._decide.comparison import Comparison, Pair
-from ..._decide.gate import Gate, accepts
+from ..._decide.search import Search
 
 _SAME = 1e-9
 _SIMULATIONS = 4000
@@ -111,16 +110,14 @@ class Power:
     made of further examples that it puts right. Graded scores are taken to change by one size.
 
     Args:
-        gate: The method's.
-        commit: The method's decision at the end.
+        search: The method's.
         rivals: How many other edits a run tries.
         differing: The share of examples whose score an edit without effect changes, 0 to 1.
         size: By how much a score changes where it does, in metric points.
         seed: Of the simulation.
     """
 
-    gate: Gate
-    commit: Commit | None
+    search: Search
     rivals: int
     differing: float
     size: float
@@ -174,13 +171,9 @@ class Power:
 
     def _returned(self, decide: int, fresh: int, gain: float, rng: Any) -> bool:
         loop = self._outcomes(decide, gain, rng)
-        if not accepts(self.gate, loop):
-            return False
-        if self.commit is None:
-            return True
         # Of edits without effect most are given up half-way.
         rivals = [self._outcomes(math.ceil(decide / 2), 0.0, rng) for _ in range(self.rivals)]
-        return self.commit(Evidence(loop, rivals, 1, self._outcomes(fresh, gain, rng) if fresh else None))
+        return self.search.returns(loop, rivals, self._outcomes(fresh, gain, rng) if fresh else None)
 
     def _outcomes(self, examples: int, gain: float, rng: Any) -> Comparison:
         worse = min(self.differing, 1.0) / 2

@@ -62,7 +62,7 @@ async def apreflight(  # noqa: PLR0913 - keyword-only parts of one question
     """Find out whether `compile` with the same arguments is worth it.
 
     The program is run several times on the examples to decide on, past DSPy's cache, to see what varies although
-    nothing was changed. A few cheap candidates show what there is to gain; a simulation of this method's gate and
+    nothing was changed. A few cheap candidates show what there is to gain; a simulation of this method's search and
     last decision shows which gains such a set can tell from luck. `compile` repeats as a warning what this
     optimizer was advised against.
 
@@ -112,7 +112,7 @@ def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any)
 async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> Preflight:
     """Measure, and recommend."""
     split, method = trial.split, trial.settings.method
-    sizes = of_sizes(method.gate, method.commit, len(split.decide), len(split.fresh))
+    sizes = of_sizes(method.search, len(split.decide), len(split.fresh))
     for warning in (*split.warnings, *sizes):
         trial.session.warn(warning)
     runs, seconds = await trial.runs(repeats)
@@ -189,9 +189,7 @@ class _Trial:
         """Warn of what the first scores say against a run."""
         method, fresh = self.settings.method, set(self.split.fresh)
         scores = [one.score for one in scored(outcomes) if one.example_id not in fresh]
-        health = of_scores(
-            (method.gate, method.commit), scores, (len(scores), len(fresh)), self.student.evaluator.kinds
-        )
+        health = of_scores(method.search, scores, (len(scores), len(fresh)), self.student.evaluator.kinds)
         for warning in (*health, *await regraded(self.student, outcomes)):
             self.session.warn(warning)
 
@@ -203,8 +201,8 @@ class _Trial:
         size = moved.size or size_of(list(compared.values())) or possible.width
         differing = max(moved.rate, reworded(list(compared.values())))
         decide, fresh, tries = len(self.split.decide), len(self.split.fresh), self._tries
-        power = Power(method.gate, method.commit, tries - 1, differing, size, self.settings.seed)
-        kept = method.commit.kept if method.commit is not None else (lambda examples: 0)
+        power = Power(method.search, tries - 1, differing, size, self.settings.seed)
+        kept = method.search.kept
         even, likely = power.gains(decide, fresh)
         five, ten = power.needed((0.05 * possible.width, 0.1 * possible.width), kept)
         score = mean([one for run in runs for one in run])
@@ -237,7 +235,7 @@ class _Trial:
 
     @property
     def _tries(self) -> int:
-        return max(1, self.settings.most_steps * self.settings.method.proposals)
+        return max(1, self.projection.steps * self.settings.method.search.proposals)
 
     def _luck(self, examples: int, differing: float, size: float, tries: int) -> float:
         return luck(examples, differing, size, tries, self.settings.seed)

@@ -1,0 +1,309 @@
+"""The default search: many proposals on few examples each, all scores pooled into one estimate of every edit's gain.
+
+A step makes some proposals of the best program so far, each from other failures, and runs them and that program on the
+same small block of examples. What every edit gains is estimated from all scores of the run together (`estimate`), so
+no edit is ever taken away and tried alone, and none has to be accepted or rejected on the spot. What is expected to be
+best is improved further, and in the end returned, unless it may well be worse than the start.
+
+Why not a gate: in simulated worlds a gate at each step and a proof at the end cost most of the budget and gave the
+start back in spite of large gains, while one estimate from all scores found more with half of the calls
+(`experiments/decisions.py`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .._concurrency import gather
+from .._errors import BudgetSpent, SetupError
+from .._evaluate.candidate import Candidate, changed
+from .._evaluate.outcome import Outcome, Scored, scored
+from .._evaluate.score_range import ScoreRange, score_range
+from .._session.journal import digest_of
+from .comparison import Comparison
+from .consider import Decision, Fate, consider
+from .estimate import Estimate, Lineage, Seen
+from .records import Final
+from .search import Material, Proposal
+
+SURE = 1.645
+"""So many standard deviations to both sides hold 90 % of a normal distribution."""
+STUCK = 5
+"""After so many steps in a row without a new candidate the search ends."""
+PROVEN = 0.05
+"""The p-value up to which a gain is said to be more than luck."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Many proposals on few examples each, all scores pooled into one estimate.
+
+    Args:
+        proposals: How many proposals a step makes, each from other failures.
+        block: On how many examples a step compares them.
+        first: On how many examples the start is run at first.
+        worse: The program found is returned if the probability that it is worse than the start is at most this.
+        end: The share of a budget, 0 to 1, at which the last examples go to the decision at the end.
+
+    Raises:
+        SetupError: If a number is out of its range.
+    """
+
+    proposals: int = 2
+    block: int = 3
+    first: int = 6
+    worse: float = 0.1
+    end: float = 0.15
+
+    def __post_init__(self) -> None:
+        for name in ("proposals", "block", "first"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SetupError(f"{name} must be a whole number of at least 1, not {value!r}")
+        for name in ("worse", "end"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise SetupError(f"{name} must be a number from 0 to 1, not {value!r}")
+
+    def kept(self, examples: int) -> int:
+        """No examples are kept for the end: all count towards one estimate."""
+        return 0
+
+    def begin(self, material: Material) -> PooledSearch:
+        """Begin a search in a run."""
+        return PooledSearch(self, material)
+
+    def executions(self, learn: int, decide: int, steps: int) -> int:
+        """How often the program is going to be run."""
+        block = min(self.block, decide)
+        looked_at = min(learn, 2 * steps * self.proposals)
+        return min(self.first, decide) + steps * block * (1 + self.proposals) + looked_at + (2 * decide if steps else 0)
+
+    def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
+        """Whether a candidate with such outcomes would be returned."""
+        scale = score_range([score for pair in loop.pairs for score in (pair.old, pair.new)])
+        seen = [Seen((), pair.example_id, scale.share(pair.old)) for pair in loop.pairs]
+        for edit, one in enumerate((loop, *rivals)):
+            seen += [Seen((edit,), pair.example_id, scale.share(pair.new)) for pair in one.pairs]
+        estimate = Estimate(seen, 1 + len(rivals))
+        best = max(range(1 + len(rivals)), key=lambda edit: estimate.gain((edit,))[0])
+        return best == 0 and estimate.gain((0,))[0] > 0 and estimate.worse((0,)) <= self.worse
+
+
+class PooledSearch:
+    """A `Pooled` search in a run."""
+
+    seconds = 0.0
+
+    def __init__(self, search: Pooled, material: Material) -> None:
+        self.search = search
+        self.material = material
+        self.pool, self.split = material.pool, material.split
+        self.best = self.pool.start
+        order = random.Random(f"{material.rng.random()}/blocks")
+        self.ids = order.sample(self.split.decide, len(self.split.decide))
+        self.lineage = Lineage(self.pool.start.instructions)
+        self._position = 0
+        self._nothing_new = 0
+
+    async def start(self) -> Sequence[Outcome]:
+        """The start on a few examples."""
+        return await self.pool.outcomes(self.best, self.ids[: self.search.first])
+
+    def reserve(self, executions: int, seconds: float) -> None:
+        """Nothing is reserved: exploring stops when the share for the end is reached."""
+
+    async def batches(self, step: int) -> tuple[Candidate, list[list[Scored]]]:
+        """The best program so far, and other failures of it for each proposal."""
+        if not self._goes_on(step):
+            raise BudgetSpent(f"{1 - self.search.end:.0%} of the budget is spent; the rest is for the decision")
+        parent = self.best
+        batches = [await self._failures(parent) for _ in range(self.search.proposals)]
+        return parent, batches if all(batches) else []
+
+    def _goes_on(self, step: int) -> bool:
+        """Whether there is budget for another step; a resumed run goes on as it did before."""
+        session = self.material.student.session
+        key = digest_of(["goes on", step]) if session.journal else ""
+        if session.journal and session.journal.take(key):
+            return True
+        if session.ledger.share_spent >= 1 - self.search.end:
+            return False
+        session.journal.keep("goes on", key, True)
+        return True
+
+    async def _failures(self, parent: Candidate) -> list[Scored]:
+        """Outcomes to learn from; others of the examples are only run where what is known has none."""
+        material = self.material
+        while True:
+            known = material.known_in_train(parent)
+            chosen = material.choose(scored(list(known.values())), material.rng) if known else []
+            left = [number for number in self.split.learn if number not in known]
+            if chosen or not left:
+                return chosen
+            await material.train.outcomes(parent, material.rng.sample(left, min(2, len(left))))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the last steps brought nothing that had not been tried."""
+        return self._nothing_new >= STUCK
+
+    def _block(self) -> list[int]:
+        """The next examples, in turn."""
+        size = len(self.ids)
+        block = [self.ids[(self._position + at) % size] for at in range(min(self.search.block, size))]
+        self._position = (self._position + len(block)) % size
+        return block
+
+    async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
+        """Run the proposals and their parent on a block of examples; the best by all scores is improved next."""
+        screen = self.material.screen
+        found = consider(step, [texts for texts, _ in proposals], parent, self.pool, screen)
+        self._nothing_new = 0 if found.candidates else self._nothing_new + 1
+        if not found.candidates:
+            return Decision(found.fate, parent, refused=found.refused)
+        for candidate, number in found.candidates.items():
+            sources = self._sources(proposals[number][1])
+            for name in changed(parent, candidate):
+                self.lineage.add(name, candidate.instructions[name], parent.instructions[name], sources)
+        block = self._block()
+        await self.pool.outcomes(parent, block)
+        await gather(lambda one: self.pool.outcomes(one, block), found.candidates)
+        estimate = self._estimate()
+        self.best = self._ranked(estimate)[0]
+        tried = list(found.candidates)
+        accepted = self.best in tried
+        shown = self.best if accepted else max(tried, key=lambda one: estimate.gain(self._edits(one))[0])
+        self._remember(shown, parent, accepted)
+        return Decision(
+            Fate.ACCEPTED if accepted else Fate.REJECTED,
+            shown,
+            changed(parent, shown),
+            found.refused,
+            self.pool.compare(parent, shown, self.split.decide),
+            {name: self._gain(estimate, name, shown, parent) for name in changed(parent, shown)},
+            tuple(tried),
+        )
+
+    def _sources(self, outcomes: Sequence[Scored]) -> frozenset[int]:
+        """The examples that a proposal was made from, as far as it is decided on them too."""
+        return frozenset() if self.split.separate else frozenset(one.example_id for one in outcomes)
+
+    def _remember(self, candidate: Candidate, parent: Candidate, accepted: bool) -> None:
+        for name in changed(parent, candidate):
+            if accepted:
+                self.material.screen.accepted(name)
+            else:
+                self.material.screen.rejected(name, candidate.instructions[name])
+
+    def _gain(self, estimate: Estimate, name: str, candidate: Candidate, parent: Candidate) -> float:
+        """What one predictor's new text is expected to gain, in metric points."""
+        one, other = ({name: which.instructions[name]} for which in (candidate, parent))
+        gain, _ = estimate.gain(self.lineage.edits(one), self.lineage.edits(other))
+        return gain * self._range().width
+
+    def _edits(self, candidate: Candidate) -> tuple[int, ...]:
+        return self.lineage.edits(candidate.instructions)
+
+    def _range(self) -> ScoreRange:
+        perfect = self.material.choose.perfect
+        return score_range((score for one in self.pool for score in self._scores(one.candidate).values()), perfect)
+
+    def _scores(self, candidate: Candidate) -> Mapping[int, float]:
+        return self.material.scores(candidate)
+
+    def _estimate(self) -> Estimate:
+        scale, seen = self._range(), []
+        for entry in self.pool:
+            edits = self._edits(entry.candidate)
+            for number, score in self._scores(entry.candidate).items():
+                seen.append(Seen(edits, number, scale.share(score), self.lineage.learned(edits, number)))
+        return Estimate(seen, len(self.lineage), len(self.pool.start.instructions))
+
+    def _ranked(self, estimate: Estimate) -> list[Candidate]:
+        """The candidates that were evaluated, the best by expectation first; less what they lose for having grown."""
+        screen, start, width = self.material.screen, self.pool.start, self._range().width
+
+        def expected(one: Candidate) -> float:
+            penalty = screen.penalty(start, one, changed(start, one)) / width
+            return estimate.gain(self._edits(one))[0] - penalty
+
+        known = [entry.candidate for entry in self.pool if entry.outcomes]
+        return sorted(known, key=lambda one: -expected(one))
+
+    async def finished(self) -> bool:
+        """Whether the best program is right wherever it is decided."""
+        scale = self._range()
+        if self.best == self.pool.start or not scale.known:
+            return False
+        if any(score < scale.best for score in self._scores(self.best).values()):
+            return False
+        outcomes = scored(await self.pool.outcomes(self.best, self.split.decide))
+        self.best = self._ranked(self._estimate())[0]
+        return bool(outcomes) and all(one.score >= scale.best for one in outcomes)
+
+    async def end(self) -> Final | None:
+        """Run the best program and the one most like to be better on what they have not seen, while that can decide."""
+        start = self.pool.start
+        try:
+            while True:
+                estimate = self._estimate()
+                ranked = self._ranked(estimate)
+                self.best = ranked[0]
+                rivals = [one for one in dict.fromkeys([start, *ranked[:6]]) if one != self.best]
+                if not rivals:
+                    break
+                rival = max(rivals, key=lambda one: estimate.worse(self._edits(self.best), self._edits(one)))
+                left = [(one, ids) for one in (self.best, rival) if (ids := self._unseen(one, self.best, rival))]
+                if not left:
+                    break
+                for one, ids in left:
+                    await self.pool.outcomes(one, ids)
+        except BudgetSpent as stop:
+            self.material.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
+        return self.decided()
+
+    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate) -> list[int]:
+        """The next examples for one of two candidates; those first that the other one was run on."""
+        other = self._scores(rival if one == best else best)
+        left = [number for number in self.ids if number not in self.pool[one].outcomes]
+        return sorted(left, key=lambda number: number not in other)[: self.search.block]
+
+    def decided(self) -> Final | None:
+        """Decide by what is known; None where nothing better than the start was found."""
+        start = self.pool.start
+        if not self.pool[start].outcomes or not len(self.lineage):
+            return None
+        estimate = self._estimate()
+        self.best = self._ranked(estimate)[0]
+        if self.best == start:
+            return None
+        edits, width = self._edits(self.best), self._range().width
+        gain, deviation = estimate.gain(edits)
+        worse = estimate.worse(edits)
+        others = [entry.candidate for entry in self.pool if entry.outcomes and entry.candidate != start]
+        p_value = estimate.luck([self._edits(one) for one in others])
+        final = Final(
+            returned=gain > 0 and worse <= self.search.worse,
+            candidate=self.pool[self.best].number,
+            proven=p_value <= PROVEN,
+            p_value=p_value,
+            error=PROVEN,
+            worse=worse,
+            gain=gain * width,
+            interval=((gain - SURE * deviation) * width, (gain + SURE * deviation) * width),
+        )
+        return replace(final, reason=_reason(final))
+
+
+def _reason(final: Final) -> str:
+    low, high = final.interval or (0.0, 0.0)
+    found = f"expected gain {final.gain:+.3g} (90 % sure: {low:+.3g} to {high:+.3g})"
+    if not final.returned:
+        risk = f"it would be worse than the start with a probability of {final.worse:.0%}"
+        return f"{found}, but {risk}; the program is returned as it was given"
+    if final.proven:
+        return f"{found}; more than luck (p = {final.p_value:.2g})"
+    return f"{found}; probably better, not proven (p = {final.p_value:.2g}; probability of a loss: {final.worse:.0%})"

@@ -1,0 +1,165 @@
+"""The pooled search: edits are told apart by all scores together, and luck is not returned."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dspy_semantic_backprop import Pooled, SetupError
+from dspy_semantic_backprop._decide.consider import Fate
+from dspy_semantic_backprop._decide.estimate import Estimate, Lineage, Seen
+from tests.decide.world import START, World
+
+
+def searched(world: World, draw: Any, steps: int = 8, search: Pooled | None = None) -> Any:
+    """A whole search: each step's proposals are drawn by a function of the step."""
+    found = world.pooled(search)
+
+    async def go() -> Any:
+        await found.start()
+        for step in range(steps):
+            parent, batches = await found.batches(step)
+            if not batches:
+                break
+            await found.consider(step, [(draw(), batch) for batch in batches], parent)
+        return await found.end()
+
+    return found, asyncio.run(go())
+
+
+def test_what_helps_is_found_in_the_company_of_what_harms():
+    rng = random.Random(1)
+
+    def score(instructions: dict[str, str], at: int) -> float:
+        right = 0.3 + 0.5 * ("good" in instructions["a"]) - 0.5 * ("bad" in instructions["b"])
+        return float(random.Random(f"{sorted(instructions.items())}/{at}").random() < right)
+
+    def draw() -> dict[str, str]:
+        number = rng.randrange(10**6)
+        return {name: f"{rng.choice(['good', 'bad', 'idle'])} {number}" for name in ("a", "b")}
+
+    found, final = searched(World(score), draw, steps=12)
+    assert final.returned and final.proven and final.gain > 0.2
+    assert "good" in found.best.instructions["a"] and "bad" not in found.best.instructions["b"]
+
+
+@pytest.mark.parametrize("harm", [0.0, 0.1, 0.3])
+def test_what_harms_is_seldom_returned_and_luck_is_not_called_more_than_luck(harm):
+    returned = proven = 0
+    runs = 60
+    for run in range(runs):
+        rng = random.Random(run)
+
+        def score(instructions: dict[str, str], at: int, rng: random.Random = rng) -> float:
+            edited = any(text != "plain" for text in instructions.values())
+            return float(rng.random() < 0.6 - harm * edited)
+
+        def draw(rng: random.Random = rng) -> dict[str, str]:
+            return {name: f"edit {rng.randrange(10**6)}" for name in ("a", "b")}
+
+        _, final = searched(World(score, size=20), draw)
+        returned += bool(final is not None and final.returned)
+        proven += bool(final is not None and final.returned and final.proven)
+    # What has no effect is as good as the start, and may be returned.
+    assert not harm or stats.binomtest(returned, runs).proportion_ci(0.99).low <= 0.05
+    assert stats.binomtest(proven, runs).proportion_ci(0.99).low <= 0.05
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, -1), (0, 100), (1, 5)])
+def test_any_range_of_scores_will_do(low, high):
+    def score(instructions: dict[str, str], at: int) -> float:
+        return high if instructions["a"] == "good" or at % 4 == 0 else low
+
+    found, final = searched(World(score), lambda: {"a": "good"}, steps=2)
+    assert found.best.instructions["a"] == "good"
+    assert final.returned and 0 < final.gain <= high - low
+
+
+def test_a_proposal_is_compared_with_the_program_it_was_made_from_on_the_same_few_examples():
+    world = World(lambda instructions, at: float(instructions["a"] == "good"))
+    found = world.pooled(Pooled(block=3, first=5))
+
+    async def go() -> Any:
+        await found.start()
+        return await found.consider(0, [({"a": "good"}, ()), ({"b": "idle"}, ())], START)
+
+    decision = asyncio.run(go())
+    assert decision.fate is Fate.ACCEPTED and decision.changed == ("a",)
+    assert decision.gains["a"] > 0 and decision.comparison.gain == 1
+    assert world.executions["a=good",] == world.executions["b=idle",] == 3
+
+
+def test_a_search_whose_proposals_say_nothing_new_is_stuck():
+    world = World(lambda instructions, at: 0.0)
+    found = world.pooled()
+
+    async def go() -> None:
+        await found.start()
+        for step in range(6):
+            await found.consider(step, [({"a": "same"}, ())], START)
+
+    asyncio.run(go())
+    assert found.stuck
+
+
+scores = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.floats(0, 1)), min_size=1, max_size=40)
+
+
+@given(scores)
+def test_gains_are_differences_and_shrink_towards_nothing(rows):
+    seen = [Seen((edit,) if edit else (), example, score) for edit, example, score in rows]
+    estimate = Estimate(seen, 5)
+    for one in range(5):
+        gain, deviation = estimate.gain((one,))
+        assert gain == pytest.approx(-estimate.gain((), (one,))[0]) and abs(gain) <= 1
+        assert 0 <= deviation <= 0.2
+        assert estimate.worse((one,)) == pytest.approx(1 - estimate.worse((), (one,)))
+    assert estimate.gain((1,), (1,)) == (0, 0)
+
+
+def test_a_regression_over_examples_agrees_with_the_full_mixed_model():
+    """Examples integrated out, or kept as effects of their own: the same posterior."""
+    import numpy as np
+
+    from dspy_semantic_backprop._decide import estimate as model
+
+    rng = random.Random(3)
+    rows = [((), at) for at in range(6)] + [((0,), at) for at in (0, 1, 2)] + [((0, 1), at) for at in (1, 2, 3, 4)]
+    seen = [Seen(edits, at, float(rng.random() < 0.5)) for edits, at in rows]
+    found = Estimate(seen, 2)
+    scores = np.array([one.score for one in seen]) - 0.5
+    spread = max(model.LEAST_VARIANCE, scores.var())
+    noise, between = (1 - model.BETWEEN) * spread, model.BETWEEN * spread
+    table = np.array([[1, len(e), 0, 0 in e, 1 in e, *(at == other for other in range(6))] for e, at in rows], float)
+    prior = [model.LEVEL, model.COMMON, model.OPTIMISM, model.EFFECT, model.EFFECT, *[between**0.5] * 6]
+    precision = table.T @ table / noise + np.diag(np.array(prior) ** -2.0)
+    mean = np.linalg.solve(precision, table.T @ scores / noise)
+    assert found.gain((0,))[0] == pytest.approx(mean[1] + mean[3])
+    assert found.gain((0, 1), (0,))[0] == pytest.approx(mean[1] + mean[4])
+
+
+def test_what_an_edit_was_made_from_counts_less():
+    rows = [Seen((), at, 0.0) for at in range(8)]
+    fresh = Estimate([*rows, *(Seen((0,), at, 1.0) for at in range(4))], 1)
+    fitted = Estimate([*rows, *(Seen((0,), at, 1.0, True) for at in range(4))], 1)
+    assert 0 < fitted.gain((0,))[0] < fresh.gain((0,))[0]
+
+
+def test_a_text_holds_the_edits_of_the_text_it_was_made_from():
+    lineage = Lineage({"a": "plain", "b": "plain"})
+    lineage.add("a", "first", "plain", frozenset({1}))
+    lineage.add("a", "second", "first", frozenset({2}))
+    assert lineage.edits({"a": "second", "b": "plain"}) == (0, 1)
+    assert lineage.learned((0, 1), 1) and not lineage.learned((1,), 1)
+
+
+@pytest.mark.parametrize("wrong", [{"proposals": 0}, {"block": 1.5}, {"first": True}, {"worse": 2}, {"end": -0.1}])
+def test_settings_that_are_none_are_refused(wrong):
+    with pytest.raises(SetupError, match="must be a"):
+        Pooled(**wrong)
