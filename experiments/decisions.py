@@ -1,6 +1,6 @@
 """What optimizers return at a hard cap on calls, in worlds whose truth is known: the true gain, and how often a loss.
 
-    python experiments/decisions.py --results_dir docs/results
+    python experiments/decisions.py --results_dir experiments/results
 
 Each run is one world, one seed of it, one size of the sets (as many examples to learn from as to decide on), one cap on
 requests to the language model, and one optimizer. Ours keeps the cap itself (`Budget(calls=cap)`); the others are
@@ -19,12 +19,16 @@ import logging
 import math
 import multiprocessing
 import os
+import platform
 import statistics
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -289,8 +293,74 @@ def table(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def plot(records: list[dict[str, Any]], path: Path) -> None:
+    """Draw the mean true score of what was returned: a panel for each world and size, a bar for each cap."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names, caps, worlds, sizes = (
+        list(dict.fromkeys(one[key] for one in records)) for key in ("optimizer", "cap", "world", "size")
+    )
+    figure, grid = pyplot.subplots(
+        len(sizes), len(worlds), figsize=(2.4 * len(worlds) + 1.5, 2.8 * len(sizes) + 0.8), sharey=True, squeeze=False
+    )
+    for row, size in enumerate(sizes):
+        for axes, world in zip(grid[row], worlds, strict=True):
+            for at, cap in enumerate(caps):
+                for place, name in enumerate(names):
+                    wanted = (world, size, cap, name)
+                    cell = [
+                        one for one in records if (one["world"], one["size"], one["cap"], one["optimizer"]) == wanted
+                    ]
+                    if cell:
+                        _bar(axes, place + (at - (len(caps) - 1) / 2) * 0.8 / len(caps), 0.8 / len(caps), cell, at, cap)
+            axes.set_yticks(range(len(names)), names)
+            axes.set(title=f"{world}, {size} examples", xlim=(0, 100))
+    grid[0][0].invert_yaxis()
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="lower center", ncols=len(shown), frameon=False)
+    figure.suptitle("True score in % of what was returned (simulated; line: the start; whiskers: standard error)")
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=110)
+
+
+def _bar(axes: Any, place: float, height: float, cell: list[dict[str, Any]], at: int, cap: int) -> None:
+    after = [100 * one["after"] for one in cell]
+    error = statistics.stdev(after) / math.sqrt(len(after)) if len(after) > 1 else 0.0
+    axes.barh(place, statistics.fmean(after), height, xerr=error, color=f"C{at}", label=f"{cap} calls")
+    axes.axvline(100 * statistics.fmean(one["before"] for one in cell), color="0.4", linewidth=0.8)
+
+
+def keep(records: list[dict[str, Any]], settings: dict[str, Any], machine: str, path: Path) -> None:
+    """Write the study's record: how it was made, and a row for each run."""
+    columns = list(records[0])
+    packages = ("dspy", "gepa", "optuna", "numpy")
+    made = {
+        "study": "decisions",
+        "command": "python experiments/decisions.py " + " ".join(sys.argv[1:]),
+        "settings": settings,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "commit": _commit(),
+        "machine": machine,
+        "simulated": True,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "columns": columns,
+    }
+    head = json.dumps(made, indent=1)[:-2]
+    rows = ",\n  ".join(json.dumps([one[name] for name in columns]) for one in records)
+    path.write_text(f'{head},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def main() -> None:
-    """Do the runs, print the table."""
+    """Do the runs, print the table, draw, and write the record."""
     parser = argparse.ArgumentParser("decisions", description="What optimizers return at a cap on calls.")
     parser.add_argument("--worlds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
@@ -300,6 +370,7 @@ def main() -> None:
     parser.add_argument("--first_seed", type=int, default=FIRST_UNSEEN, help="below 1000: seeds for development")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--results_dir", default="./results")
+    parser.add_argument("--machine", default="", help="in words, for the record")
     config = parser.parse_args()
     jobs = [
         Job(world, seed, size, cap, optimizer)
@@ -314,6 +385,8 @@ def main() -> None:
     order = {name: at for at, name in enumerate([*config.worlds, *config.optimizers])}
     records.sort(key=lambda one: (order[one["world"]], one["size"], one["cap"], order[one["optimizer"]], one["seed"]))
     print(table(records))
+    plot(records, path.with_suffix(".png"))
+    keep(records, vars(config), config.machine, path.with_suffix(".json"))
     print(path)
 
 
