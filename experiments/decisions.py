@@ -203,6 +203,7 @@ def copro(task: Task) -> dspy.Module:
 
 OPTIMIZERS: dict[str, Callable[[Task], dspy.Module]] = {
     "semantic": ours(presets.semantic),
+    "proven": ours(presets.proven),
     "published": ours(presets.published),
     "one_step": ours(presets.one_step),
     "gepa": gepa,
