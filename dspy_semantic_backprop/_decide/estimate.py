@@ -16,7 +16,7 @@ from typing import Any
 
 EFFECT = 0.17
 """The standard deviation of what the edits of up to three predictors gain together, as a share of the scores' range."""
-COMMON = 0.06
+COMMON = 0.03
 """That of the mean gain of a run's edits around 0, likewise."""
 OPTIMISM = 0.15
 """That of how much better an edit looks on the examples that it was made from, likewise."""

@@ -12,8 +12,9 @@ start back in spite of large gains, while one estimate from all scores found mor
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .._concurrency import gather
@@ -28,6 +29,8 @@ from .estimate import Estimate, Lineage, Seen
 from .records import Final
 from .search import Material, Proposal
 
+Key = tuple[str, int]
+"""An example: which set it is in, "decide" or "learn", and its position there."""
 SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
 STUCK = 5
@@ -42,7 +45,7 @@ class Pooled:
 
     Args:
         proposals: How many proposals a step makes, each from other failures.
-        block: On how many examples a step compares them.
+        block: On how many examples a step compares them; examples to learn from and to decide on are taken in turn.
         first: On how many examples the start is run at first.
         worse: The program found is returned if the probability that it is worse than the start is at most this.
         end: The share of a budget, 0 to 1, at which the last examples go to the decision at the end.
@@ -53,7 +56,7 @@ class Pooled:
 
     proposals: int = 2
     block: int = 3
-    first: int = 6
+    first: int = 8
     worse: float = 0.1
     end: float = 0.15
 
@@ -77,9 +80,8 @@ class Pooled:
 
     def executions(self, learn: int, decide: int, steps: int) -> int:
         """How often the program is going to be run."""
-        block = min(self.block, decide)
-        looked_at = min(learn, 2 * steps * self.proposals)
-        return min(self.first, decide) + steps * block * (1 + self.proposals) + looked_at + (2 * decide if steps else 0)
+        block, end = min(self.block, learn + decide), 2 * decide if steps else 0
+        return min(self.first, learn + decide) + steps * block * (1 + self.proposals) + end
 
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
@@ -102,15 +104,37 @@ class PooledSearch:
         self.material = material
         self.pool, self.split = material.pool, material.split
         self.best = self.pool.start
-        order = random.Random(f"{material.rng.random()}/blocks")
-        self.ids = order.sample(self.split.decide, len(self.split.decide))
+        self.ids = self._in_turn(random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
         self._position = 0
         self._nothing_new = 0
 
+    def _in_turn(self, rng: random.Random) -> list[Key]:
+        """All examples, those to decide on and those to learn from in turn: what is run to learn from counts, too."""
+        decide = [("decide", number) for number in rng.sample(self.split.decide, len(self.split.decide))]
+        if not self.split.separate:
+            return decide
+        learn = [("learn", number) for number in rng.sample(self.split.learn, len(self.split.learn))]
+        pairs = itertools.zip_longest(learn, decide)
+        return [key for pair in pairs for key in pair if key is not None]
+
     async def start(self) -> Sequence[Outcome]:
         """The start on a few examples."""
-        return await self.pool.outcomes(self.best, self.ids[: self.search.first])
+        await self._run(self.best, self.ids[: self.search.first])
+        return list(self._outcomes(self.best).values())
+
+    async def _run(self, candidate: Candidate, keys: Sequence[Key]) -> None:
+        """Run a candidate on examples."""
+        self.material.known_in_train(candidate)
+        for side, pool in (("learn", self.material.train), ("decide", self.pool)):
+            await pool.outcomes(candidate, [number for name, number in keys if name == side])
+
+    def _outcomes(self, candidate: Candidate) -> dict[Key, Outcome]:
+        """What is known of a candidate, on all examples."""
+        known: dict[Key, Outcome] = {("decide", at): one for at, one in self.pool[candidate].outcomes.items()}
+        if self.split.separate and candidate in self.material.train:
+            known |= {("learn", at): one for at, one in self.material.train[candidate].outcomes.items()}
+        return known
 
     def reserve(self, executions: int, seconds: float) -> None:
         """Nothing is reserved: exploring stops when the share for the end is reached."""
@@ -136,21 +160,21 @@ class PooledSearch:
 
     async def _failures(self, parent: Candidate) -> list[Scored]:
         """Outcomes to learn from; others of the examples are only run where what is known has none."""
-        material = self.material
+        choose, side = self.material.choose, "learn" if self.split.separate else "decide"
         while True:
-            known = material.known_in_train(parent)
-            chosen = material.choose(scored(list(known.values())), material.rng) if known else []
-            left = [number for number in self.split.learn if number not in known]
+            known = self.material.known_in_train(parent)
+            chosen = choose(scored(list(known.values())), self.material.rng) if known else []
+            left = [key for key in self.ids if key[0] == side and key[1] not in known]
             if chosen or not left:
                 return chosen
-            await material.train.outcomes(parent, material.rng.sample(left, min(2, len(left))))
+            await self._run(parent, left[:2])
 
     @property
     def stuck(self) -> bool:
         """Whether the last steps brought nothing that had not been tried."""
         return self._nothing_new >= STUCK
 
-    def _block(self) -> list[int]:
+    def _block(self) -> list[Key]:
         """The next examples, in turn."""
         size = len(self.ids)
         block = [self.ids[(self._position + at) % size] for at in range(min(self.search.block, size))]
@@ -169,8 +193,8 @@ class PooledSearch:
             for name in changed(parent, candidate):
                 self.lineage.add(name, candidate.instructions[name], parent.instructions[name], sources)
         block = self._block()
-        await self.pool.outcomes(parent, block)
-        await gather(lambda one: self.pool.outcomes(one, block), found.candidates)
+        await self._run(parent, block)
+        await gather(lambda one: self._run(one, block), found.candidates)
         estimate = self._estimate()
         self.best = self._ranked(estimate)[0]
         tried = list(found.candidates)
@@ -187,9 +211,9 @@ class PooledSearch:
             tuple(tried),
         )
 
-    def _sources(self, outcomes: Sequence[Scored]) -> frozenset[int]:
-        """The examples that a proposal was made from, as far as it is decided on them too."""
-        return frozenset() if self.split.separate else frozenset(one.example_id for one in outcomes)
+    def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Key]:
+        """The examples that a proposal was made from."""
+        return frozenset(("learn" if self.split.separate else "decide", one.example_id) for one in outcomes)
 
     def _remember(self, candidate: Candidate, parent: Candidate, accepted: bool) -> None:
         for name in changed(parent, candidate):
@@ -211,15 +235,15 @@ class PooledSearch:
         perfect = self.material.choose.perfect
         return score_range((score for one in self.pool for score in self._scores(one.candidate).values()), perfect)
 
-    def _scores(self, candidate: Candidate) -> Mapping[int, float]:
-        return self.material.scores(candidate)
+    def _scores(self, candidate: Candidate) -> dict[Key, float]:
+        return {key: one.score for key, one in self._outcomes(candidate).items() if isinstance(one, Scored)}
 
     def _estimate(self) -> Estimate:
         scale, seen = self._range(), []
         for entry in self.pool:
             edits = self._edits(entry.candidate)
-            for number, score in self._scores(entry.candidate).items():
-                seen.append(Seen(edits, number, scale.share(score), self.lineage.learned(edits, number)))
+            for key, score in self._scores(entry.candidate).items():
+                seen.append(Seen(edits, key, scale.share(score), self.lineage.learned(edits, key)))
         return Estimate(seen, len(self.lineage), len(self.pool.start.instructions))
 
     def _ranked(self, estimate: Estimate) -> list[Candidate]:
@@ -230,7 +254,7 @@ class PooledSearch:
             penalty = screen.penalty(start, one, changed(start, one)) / width
             return estimate.gain(self._edits(one))[0] - penalty
 
-        known = [entry.candidate for entry in self.pool if entry.outcomes]
+        known = [entry.candidate for entry in self.pool if self._outcomes(entry.candidate)]
         return sorted(known, key=lambda one: -expected(one))
 
     async def finished(self) -> bool:
@@ -256,25 +280,25 @@ class PooledSearch:
                 if not rivals:
                     break
                 rival = max(rivals, key=lambda one: estimate.worse(self._edits(self.best), self._edits(one)))
-                left = [(one, ids) for one in (self.best, rival) if (ids := self._unseen(one, self.best, rival))]
+                left = [(one, keys) for one in (self.best, rival) if (keys := self._unseen(one, self.best, rival))]
                 if not left:
                     break
-                for one, ids in left:
-                    await self.pool.outcomes(one, ids)
+                for one, keys in left:
+                    await self._run(one, keys)
         except BudgetSpent as stop:
             self.material.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided()
 
-    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate) -> list[int]:
-        """The next examples for one of two candidates; those first that the other one was run on."""
-        other = self._scores(rival if one == best else best)
-        left = [number for number in self.ids if number not in self.pool[one].outcomes]
-        return sorted(left, key=lambda number: number not in other)[: self.search.block]
+    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate) -> list[Key]:
+        """The next examples for one of two candidates: first those that the other one was run on."""
+        known, other = self._outcomes(one), self._outcomes(rival if one == best else best)
+        left = [key for key in self.ids if key not in known]
+        return sorted(left, key=lambda key: key not in other)[: self.search.block]
 
     def decided(self) -> Final | None:
         """Decide by what is known; None where nothing better than the start was found."""
         start = self.pool.start
-        if not self.pool[start].outcomes or not len(self.lineage):
+        if not self._outcomes(start) or not len(self.lineage):
             return None
         estimate = self._estimate()
         self.best = self._ranked(estimate)[0]
@@ -283,7 +307,7 @@ class PooledSearch:
         edits, width = self._edits(self.best), self._range().width
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)
-        others = [entry.candidate for entry in self.pool if entry.outcomes and entry.candidate != start]
+        others = [one for one in self._ranked(estimate) if one != start]
         p_value = estimate.luck([self._edits(one) for one in others])
         final = Final(
             returned=gain > 0 and worse <= self.search.worse,
