@@ -28,10 +28,9 @@ from ._errors import (
     SetupError,
     TooManyFailures,
 )
-from ._graph.aggregate import aggregate
 from ._graph.edges import Edge, End
 from ._graph.graph import ComputationGraph
-from ._graph.program_graph import ProgramGraph
+from ._graph.program_graph import ProgramGraph, aggregate
 from ._graph.trace import OUTPUT, Call, Field
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
 from ._method import Method

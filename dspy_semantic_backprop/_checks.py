@@ -10,7 +10,7 @@ import dspy
 
 from ._errors import SetupError
 from ._evaluate.outcome import brief
-from ._graph.record.capture import runner
+from ._graph.record.recorder import runner
 from ._session.budget import Budget
 from ._session.lm.prices import longest_answer, price_of
 

@@ -10,6 +10,7 @@ import dspy_semantic_backprop
 from tests import house
 
 INSIDE = {
+    "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",
     "tests/house.py": "names the package's files, as a measure of them must",
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",

@@ -17,8 +17,8 @@ from .._errors import MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.evidence.combine import suggest
 from .._graph.graph import ComputationGraph
-from .._graph.record.capture import capture
 from .._graph.record.names import UNNAMED, Names
+from .._graph.record.recorder import capture
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Trace
 from .._session.budget import Purpose

@@ -17,9 +17,7 @@ from dspy.utils.callback import BaseCallback
 
 from .._errors import CapReached, Stop
 from .._graph.evidence.replay.isolation.effects import EffectRefused, permitted
-from .._graph.evidence.replay.isolation.replica import replicate
-from .._graph.evidence.replay.likeness import alike
-from .._graph.evidence.replay.pristine import Pristine
+from .._graph.evidence.replay.isolation.replica import Pristine, replicate
 from .._graph.evidence.replay.replay import (
     Diverged,
     Replay,
@@ -31,7 +29,7 @@ from .._graph.evidence.replay.replay import (
 )
 from .._graph.record.names import Names
 from .._graph.record.recorder import asked_lm, asked_tool
-from .._graph.record.snapshots import describe, snapshot
+from .._graph.record.snapshots import alike, describe, snapshot
 from .._graph.trace import Call, Trace
 from .._session.budget import Purpose
 from .._session.ledger import Ledger

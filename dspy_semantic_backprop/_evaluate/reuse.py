@@ -18,7 +18,7 @@ from typing import Any
 import dspy
 
 from .._graph.record.names import UNNAMED
-from .._graph.record.tokens import CURRENT
+from .._graph.record.recording import CURRENT
 from .._session.journal import Answered
 from .outcome import Scored
 

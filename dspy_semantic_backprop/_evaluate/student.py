@@ -13,7 +13,7 @@ from dspy.utils.exceptions import AdapterParseError
 from .._errors import ProgramError
 from .._graph.edges import EDGES, Edge
 from .._graph.evidence.combine import prove
-from .._graph.evidence.replay.pristine import Pristine, Probe
+from .._graph.evidence.replay.isolation.replica import Pristine, Probe
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
 from .._session.budget import Purpose

@@ -1,11 +1,18 @@
-"""Edges: which output field of a call reached which input field of another, and how that is known."""
+"""Edges, and what an evidence says of them.
+
+An edge: which output field of a call reached which input field of another, and how that is known. An evidence is
+a function from the record of an execution to the edges that it shows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import pydantic
+
+from .trace import Trace
 
 Kind = Literal["data", "control", "inferred"]
 
@@ -46,3 +53,28 @@ class Edge:
 
 EDGES = pydantic.TypeAdapter(tuple[Edge, ...])
 """Edges as JSON values and back."""
+
+
+@dataclass(frozen=True)
+class FoundEdges:
+    """What one evidence found in an execution.
+
+    Args:
+        edges: The edges that it shows.
+        possible: (source, target) pairs that it bears out where another evidence shows them.
+        excludes: Whether it rules out an edge that another evidence shows.
+        warnings: What it could not establish, in words.
+    """
+
+    edges: tuple[Edge, ...] = ()
+    possible: frozenset[tuple[End, End]] = frozenset()
+    excludes: Callable[[Edge], bool] = lambda edge: False
+    warnings: tuple[str, ...] = ()
+
+
+class EdgeEvidence(Protocol):
+    """Looks at an execution; `from_values`, `FromCode` and, awaited, `from_replay` are evidences."""
+
+    def __call__(self, trace: Trace, /) -> FoundEdges:
+        """What it finds in an execution."""
+        ...

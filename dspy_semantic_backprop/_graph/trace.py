@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +146,22 @@ class Trace:
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()
+
+    def readers(self) -> Iterator[tuple[str, Mapping[str, Any], list[Call]]]:
+        """Goes through the execution as through time.
+
+        Yields:
+            Each call by start, and the returned prediction last: its id, its inputs, and the calls that had ended when
+            it started and are not among those of an earlier reader.
+        """
+        ending = sorted((call for call in self.calls if call.ended is not None), key=lambda call: call.ended or 0)
+        ending.reverse()
+        for call in self.calls:
+            ended = []
+            while ending and ending[-1].before(call):
+                ended.append(ending.pop())
+            yield call.id, call.inputs, ended
+        yield OUTPUT, self.output, ending[::-1]
 
     def __getstate__(self) -> dict[str, Any]:
         # Live objects stay here: the graph is made of them before. A replay raises a call's exception again.

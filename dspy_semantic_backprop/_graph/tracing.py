@@ -11,15 +11,14 @@ import dspy
 
 from .._concurrency import run_sync
 from .._errors import SetupError
-from .aggregate import aggregate
+from .edges import EdgeEvidence
 from .evidence.code.from_code import FromCode
 from .evidence.combine import prove, suggest
-from .evidence.evidence import EdgeEvidence
-from .evidence.replay.pristine import Pristine, Probe
+from .evidence.replay.isolation.replica import Pristine, Probe
 from .graph import ComputationGraph
-from .program_graph import ProgramGraph
-from .record.capture import capture
+from .program_graph import ProgramGraph, aggregate
 from .record.names import Names
+from .record.recorder import capture
 from .record.snapshots import describe
 from .trace import Trace
 

@@ -34,7 +34,7 @@ from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
 from dspy_semantic_backprop._evaluate.outcome import scored
 from dspy_semantic_backprop._graph.evidence.combine import prove
-from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
+from dspy_semantic_backprop._graph.evidence.replay.isolation.replica import Pristine
 from dspy_semantic_backprop._graph.graph import jsonable
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import ask, for_purpose, install, limit

@@ -27,10 +27,10 @@ from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
 from dspy_semantic_backprop._evaluate.reuse import Reuse
 from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
-from dspy_semantic_backprop._graph.evidence.replay.likeness import alike
-from dspy_semantic_backprop._graph.evidence.replay.pristine import Pristine
-from dspy_semantic_backprop._graph.record.capture import capture
+from dspy_semantic_backprop._graph.evidence.replay.isolation.replica import Pristine
 from dspy_semantic_backprop._graph.record.names import Names
+from dspy_semantic_backprop._graph.record.recorder import capture
+from dspy_semantic_backprop._graph.record.snapshots import alike
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..edges import Edge, End
+from ..edges import Edge, EdgeEvidence, End, FoundEdges
 from ..graph import ComputationGraph
 from ..record.names import arrange
 from ..trace import OUTPUT, Call, Trace
-from .evidence import EdgeEvidence, FoundEdges
+from .from_values import from_values, text_of
 from .replay.from_replay import from_replay
-from .replay.pristine import Pristine, Probe
-from .values.from_values import from_values, text_of
+from .replay.isolation.replica import Pristine, Probe
 
 _BOTH = 0.95
 """How sure an edge is, at least, that the values and the code show."""

@@ -7,6 +7,7 @@ the call; a call in a task or a thread begins with whatever of the user's runs t
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import itertools
 import os
@@ -107,6 +108,18 @@ def position(code: types.CodeType, at: int) -> Position:
 
 def _line(code: types.CodeType, at: int) -> int:
     return next((line or 0 for start, end, line in code.co_lines() if start <= at < end), 0)
+
+
+def place(node: Any, filename: str) -> Position:
+    """The position of a node, as the interpreter reports that of the instruction that it ends in."""
+    line, column = node.lineno, node.col_offset
+    if sys.version_info < (3, 11):
+        return filename, line, -1, -1, -1
+    method = getattr(node, "func", None)
+    if isinstance(method, ast.Attribute) and method.lineno != method.end_lineno:
+        # The call of a method is reported from the method's name on where its object takes several lines.
+        line, column = method.end_lineno or line, (method.end_col_offset or 0) - len(method.attr)
+    return filename, line, column, node.end_lineno, node.end_col_offset
 
 
 def codes(code: types.CodeType) -> Iterator[types.CodeType]:

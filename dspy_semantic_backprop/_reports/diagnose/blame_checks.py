@@ -25,7 +25,7 @@ from ..._errors import CapReached, MetricError
 from ..._evaluate.outcome import Scored
 from ..._evaluate.rerun import Rerun, rerun
 from ..._evaluate.student import Student
-from ..._graph.evidence.replay.pristine import Pristine, unsafe
+from ..._graph.evidence.replay.isolation.replica import Pristine, unsafe
 from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
 from ..._session.budget import Purpose

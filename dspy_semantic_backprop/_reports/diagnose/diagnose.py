@@ -18,7 +18,7 @@ from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
 from ..._evaluate.outcome import Failed, mean, scored
 from ..._evaluate.student import check_runs
-from ..._graph.evidence.replay.pristine import Pristine
+from ..._graph.evidence.replay.isolation.replica import Pristine
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose

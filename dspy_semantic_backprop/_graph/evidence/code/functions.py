@@ -1,19 +1,85 @@
-"""Abstract runs of the program's own functions, methods, classes and modules, and what their attributes are."""
+"""The program's own functions, methods, classes and modules: their syntax trees, attributes and abstract runs."""
 
 from __future__ import annotations
 
 import ast
+import inspect
+import linecache
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import dspy
 
 from ...record.program_code import filled, own
 from .labels import NOTHING, WHOLE, Label, New, Site, Value, join, made_from
-from .sources import definition, member, unwrapped
 from .state import BoundFunction, Closure, Frame, Machine, State, contents, made_at
+
+_PARSING = threading.Lock()
+_PARSES = 5
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+def definition(function: types.FunctionType) -> Definition | None:
+    """The syntax tree of a function; None where its source cannot be had."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    for node in _definitions(code.co_filename, "".join(linecache.getlines(code.co_filename))).get(
+        code.co_firstlineno, ()
+    ):
+        called = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        if called == code.co_name and tuple(one.arg for one in arguments) == names:
+            return node
+    return None
+
+
+@lru_cache(maxsize=256)
+def _definitions(filename: str, text: str) -> dict[int, list[Definition]]:
+    found: dict[int, list[Definition]] = {}
+    tree = _parsed(text)
+    if tree is None:
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            # A function begins with its first decorator.
+            found.setdefault(min([node.lineno, *(one.lineno for one in node.decorator_list)]), []).append(node)
+        elif isinstance(node, ast.Lambda):
+            found.setdefault(node.lineno, []).append(node)
+    return found
+
+
+def _parsed(text: str) -> ast.Module | None:
+    for _ in range(_PARSES):
+        try:
+            with _PARSING:
+                return ast.parse(text)
+        except (SyntaxError, ValueError):
+            return None
+        except SystemError:
+            # Some Pythons lose count of their depth when threads make trees at the same time.
+            continue
+    return None
+
+
+def unwrapped(value: Any) -> Any:
+    """The function behind a static or class method, or a method; the value itself where there is none."""
+    if isinstance(value, (staticmethod, classmethod)):
+        return value.__func__
+    return value
+
+
+def member(owner: Any, name: str) -> Any:
+    """An attribute without running the user's code; `inspect.Parameter.empty` where there is none."""
+    try:
+        return inspect.getattr_static(owner, name)
+    except AttributeError:
+        return inspect.Parameter.empty
+
 
 _DEEPEST = 14
 _SAME_AGAIN = 2

@@ -16,9 +16,8 @@ from typing import Any
 import dspy
 
 from ...record.program_code import own
-from .functions import entry, invoke, is_dspys, runnable
+from .functions import entry, invoke, is_dspys, member, runnable
 from .labels import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
-from .sources import member
 from .state import (
     BoundFunction,
     Closure,

@@ -17,8 +17,8 @@ from typing import Any
 from ...record.program_code import own
 from ...trace import Position
 from . import expressions, functions, statements
+from .functions import definition
 from .labels import ITEM, WHOLE, Label, Site, Value, everything
-from .sources import definition
 from .state import BoundFunction, Machine, State, TooMuch, Use, contents
 
 

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from ...record.program_code import place
 from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
-from .sources import place
 from .state import (
     Closure,
     Frame,

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...record.snapshots import alike
 from ...trace import OUTPUT, Call, Trace
 from .isolation.surroundings import Surroundings
-from .likeness import Plan, alike, realigned
-from .replay import Change, Observed
+from .replay import Change, Observed, Plan, realigned
 from .replayer import Replayer
 
 _TOLD = ("instructions", "demos")

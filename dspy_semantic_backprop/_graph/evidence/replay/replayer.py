@@ -25,8 +25,18 @@ from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, ask
 from ...record.snapshots import output_fields, snapshot
 from ...trace import Trace
 from .isolation.replica import Mould
-from .likeness import Plan
-from .replay import ANSWERED, SECONDS, Change, Diverged, Observed, Replay, ReplayAdapter, call_program, current_replay
+from .replay import (
+    ANSWERED,
+    SECONDS,
+    Change,
+    Diverged,
+    Observed,
+    Plan,
+    Replay,
+    ReplayAdapter,
+    call_program,
+    current_replay,
+)
 from .replay import tools_in as _tools_in
 
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")

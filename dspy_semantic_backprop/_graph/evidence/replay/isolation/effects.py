@@ -1,7 +1,8 @@
 """What a program does to the world besides calling predictors: files written, sockets opened, processes started.
 
 Python reports such events to audit hooks. While a program is recorded its events are noted, so that one
-with side effects is not run again; while it is replayed they are refused before they happen.
+with side effects is not run again; while it is replayed they are refused before they happen, and what it prints,
+logs or warns of is dropped, since it was said once and now holds made-up values.
 
 Why an audit hook: it is the interpreter's own report, it sees through every library, and it costs a
 context lookup on rare events only. Writing to a file that is open already raises no event.
@@ -10,9 +11,11 @@ context lookup on rare events only. Writing to a file that is open already raise
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -140,3 +143,56 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     if isinstance(mode, str):
         return any(letter in mode for letter in "wax+")
     return isinstance(flags, int) and bool(flags & _WRITING)
+
+
+class _Muted:
+    """A stream that takes nothing from a replay."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, unless a replay does."""
+        return len(text) if is_replaying() else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _unless_replaying(record: logging.LogRecord) -> bool:
+    return not is_replaying()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let replays inside be silent: on standard output, standard error, in the log and in warnings."""
+    loggers = [logging.root, *(one for one in list(logging.root.manager.loggerDict.values()) if _is_logger(one))]
+    handlers = list({id(one): one for logger in loggers for one in logger.handlers}.values())
+    handlers += [logging.lastResort] if logging.lastResort is not None else []
+    streams = {name: _Muted(getattr(sys, name)) for name in ("stdout", "stderr") if getattr(sys, name) is not None}
+    shown = warnings.showwarning
+
+    def show(*details: Any, **more: Any) -> None:
+        if not is_replaying():
+            shown(*details, **more)
+
+    warnings.showwarning = show
+    for handler in handlers:
+        handler.addFilter(_unless_replaying)
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+    try:
+        yield
+    finally:
+        if warnings.showwarning is show:
+            warnings.showwarning = shown
+        for handler in handlers:
+            handler.removeFilter(_unless_replaying)
+        for name, stream in streams.items():
+            # Somebody may have put another stream in place meanwhile: that one stays.
+            if getattr(sys, name) is stream:
+                setattr(sys, name, stream._stream)
+
+
+def _is_logger(one: Any) -> bool:
+    return isinstance(one, logging.Logger)

@@ -1,4 +1,4 @@
-"""Copies of a program to run again.
+"""Copies of a program to run again, and whether it may be run again.
 
 Python's deep copy gives up on locks, queues and clients. Locks and queues are made anew; what nobody can
 copy is shared, and named, so that the caller can decide not to run the copy.
@@ -11,13 +11,14 @@ import queue
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 import dspy
 
-from .surroundings import MUTABLE
+from ....trace import Trace
+from .surroundings import MUTABLE, Surroundings
 
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock, threading.Condition)}
 _FRESH: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}
@@ -177,3 +178,47 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, types.MethodType):
         return [(f".{value.__name__}", value.__self__)]
     return [(f".{name}", inner) for name, inner in list(getattr(value, "__dict__", {}).items())]
+
+
+Probe = Literal["auto", "never", "always"]
+"""How far edges are proved: by replays that are safe, not at all, or whatever it does."""
+
+
+@dataclass
+class Pristine:
+    """A program as it was before a run, so that replays start where the run started.
+
+    Args:
+        program: A copy.
+        shared: What the copy shares with the user's own program, in words.
+        surroundings: The globals that the program changes, as they were.
+    """
+
+    program: Any
+    shared: tuple[str, ...]
+    surroundings: Surroundings
+
+    @classmethod
+    def of(cls, program: dspy.Module, inputs: Iterable[Any] = ()) -> Pristine | str:
+        """Copy a program; the reason, in words, where that cannot be done."""
+        try:
+            replica = replicate(program)
+            surroundings = Surroundings(program, inputs)
+            return cls(replica.program, (*replica.shared, *surroundings.lost), surroundings)
+        except Exception as error:  # noqa: BLE001 - copying runs the user's own code
+            return f"the program cannot be copied ({type(error).__name__}: {error})"
+
+
+def unsafe(trace: Trace, pristine: Pristine | str, probe: Probe) -> str | None:
+    """Why a program must not be run again; None where it may."""
+    if isinstance(pristine, str):
+        return pristine
+    if trace.blocked:
+        return "; ".join(trace.blocked[:3])
+    if pristine.surroundings.blocked:
+        return "; ".join(pristine.surroundings.blocked[:3])
+    if pristine.shared and probe != "always":
+        return f"a copy would share {', '.join(pristine.shared[:3])}; probe='always' does it all the same"
+    if trace.effects and probe != "always":
+        return f"the program has side effects ({'; '.join(trace.effects[:3])}); probe='always' repeats them"
+    return None

@@ -1,8 +1,5 @@
 """Edges from values: the very object of an output, or its text, is a later input.
 
-Identity: the very object of an output is, or stands in, a later input. Containment: an output's text stands in a
-later input's text.
-
 Why text must be long or delimited: "Yes" and "7" occur everywhere. A short value is believed only where the whole
 input equals it, or where it stands as a word and in no input of the program.
 """
@@ -14,11 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...edges import Edge, End
-from ...graph import jsonable
-from ...record.snapshots import options
-from ...trace import Trace
-from ..evidence import FoundEdges, readers
+from ..edges import Edge, End, FoundEdges
+from ..graph import jsonable
+from ..record.snapshots import options
+from ..trace import Trace
 
 _KEY = 4
 _MOST_WORDS = 20_000
@@ -34,7 +30,7 @@ def from_values(trace: Trace) -> FoundEdges:
     """The edges that identity and text suggest; see `EdgeEvidence`."""
     background = [text_of(value) for value in trace.inputs.values()]
     outputs, edges = Outputs(), []
-    for reader, inputs, ended in readers(trace):
+    for reader, inputs, ended in trace.readers():
         for call in ended:
             for name, value in call.outputs.items():
                 # A listed option is one object wherever it is chosen.

@@ -1,1 +1,0 @@
-"""Edges from values: identity and containment."""
