@@ -41,7 +41,7 @@ def test_the_readme_s_table():
         for share in SHARES:
             scores, calls = zip(*(curves()[program, optimizer, share] for program in FULL), strict=True)
             means[optimizer].append(f"{100 * sum(scores) / 3:.1f} ({sum(calls) / 3:.0f})")
-    names = {name: shown.replace("dspy.", "") for name, shown in NAMES.items()} | {"semantic": "presets.semantic"}
+    names = {name: shown.replace("dspy.", "") for name, shown in NAMES.items()} | {"semantic": "presets.proven"}
     for optimizer, shown in means.items():
         assert list(table[names[optimizer]][:3]) == shown
     starts = defaultdict(list)
@@ -62,7 +62,11 @@ def test_the_readme_s_table_quotes_the_outside_measurement():
 
 def test_gate():
     table = rows(RESULTS / "gate.md")
-    gates = {"confident (default)": "confident (default)", "strict, error 0.05": "strict", "> (published)": "published"}
+    gates = {
+        "confident (default)": "confident (default of Gated)",
+        "strict, error 0.05": "strict",
+        "> (published)": "published",
+    }
     edits = {"decision, no effect": "without effect", "decision, gain of 10 points": "gains 10 points"}
     accepted: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in record("gate-simulated-seed0")["rows"]:
@@ -77,7 +81,7 @@ def test_gate():
 
 def test_compiles_of_the_gate_study():
     table = rows(RESULTS / "gate.md")
-    methods = {"semantic (default)": "semantic", "semantic without commit": "without", "> (published)": "published"}
+    methods = {"semantic (default)": "proven", "semantic without commit": "without", "> (published)": "published"}
     for row in record("gate-simulated-seed0")["rows"]:
         if row["scenario"] == "compile, mixed":
             shown = (str(row["size"]), f"{row['gain']:.3f}", f"{row['worse']:.2f}", str(row["calls"]))
