@@ -59,11 +59,8 @@ EDGES = pydantic.TypeAdapter(tuple[Edge, ...])
 class FoundEdges:
     """What one evidence found in an execution.
 
-    Args:
-        edges: The edges that it shows.
-        possible: (source, target) pairs that it bears out where another evidence shows them.
-        excludes: Whether it rules out an edge that another evidence shows.
-        warnings: What it could not establish, in words.
+    `possible` are (source, target) pairs that it bears out where another evidence shows them; `excludes` says whether
+    it rules out an edge that another one shows; `warnings` tell what it could not establish.
     """
 
     edges: tuple[Edge, ...] = ()

@@ -24,14 +24,7 @@ _CALLS = pydantic.TypeAdapter(tuple[Call, ...])
 
 @dataclass(frozen=True)
 class Member:
-    """One output of a shared-successor group: what a reader read of one of its predecessors.
-
-    Args:
-        call: The predecessor.
-        field: Its output field.
-        read_as: The reader's input fields that it reached.
-        edges: The edges that say so.
-    """
+    """One output of a shared-successor group: what a reader read of a predecessor, and as which fields."""
 
     call: Call
     field: str
@@ -127,11 +120,7 @@ class ComputationGraph(Drawn):
     def group(self, reader: str) -> tuple[Member, ...]:
         """The shared-successor group of a reader: each output it read, once, with the fields it read it as.
 
-        Args:
-            reader: A call's id, or "output" for the returned prediction.
-
-        Returns:
-            The members, in the order of their calls.
+        The reader is a call's id, or "output" for the returned prediction; members stand in the order of their calls.
         """
         members: dict[tuple[str, str], list[Edge]] = {}
         for edge in self._into[reader]:

@@ -21,13 +21,7 @@ _SWEEPS, _SETTLING, _SORTINGS = 24, 16, 8
 
 @dataclass(frozen=True)
 class Size:
-    """What a box takes.
-
-    Args:
-        width: Of the box, in pixels.
-        height: Of the box, in pixels.
-        beside: What must stay free to its right, for an arrow to itself, in pixels.
-    """
+    """What a box takes, in pixels; `beside` must stay free to its right, for an arrow to itself."""
 
     width: float
     height: float
@@ -36,13 +30,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Link:
-    """An arrow to be routed.
+    """An arrow to be routed between two positions among the boxes.
 
-    Args:
-        source: The position of its source among the boxes.
-        target: The position of its target among the boxes; not the source.
-        family: Arrows of one source and one family leave it as one line and part later.
-        label: The width of the label that stands beside it, in pixels; 0 for none.
+    Arrows of one source and one family leave it as one line and part later; `label` is the width of the label beside
+    it, in pixels, 0 for none.
     """
 
     source: int
@@ -53,11 +44,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """The way of an arrow: vertical pieces, joined by curves in the free space between layers.
+    """The way of an arrow: vertical pieces (x, from y, to y), joined by curves in the free space between layers.
 
-    Args:
-        pieces: (x, from y, to y), in the arrow's direction.
-        label: The middle of its label; None without one, or where another arrow of the family carries it.
+    The middle of its label is None without one, or where another arrow of the family carries it.
     """
 
     pieces: tuple[tuple[float, float, float], ...]
@@ -66,14 +55,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of a picture, in pixels from its upper left corner.
-
-    Args:
-        centres: The middle of each box.
-        routes: The way of each arrow.
-        width: Of the whole.
-        height: Of the whole.
-    """
+    """Positions in pixels from the upper left corner: the middle of each box, the way of each arrow, the whole."""
 
     centres: tuple[tuple[float, float], ...]
     routes: tuple[Route, ...]
@@ -112,14 +94,10 @@ class _Grid:
 
 
 def arrange(sizes: Sequence[Size], links: Sequence[Link]) -> Layout:
-    """Place boxes in layers from top to bottom, and route arrows between them.
+    """Place boxes in layers from top to bottom, and route arrows between them; the same for the same arguments.
 
-    Args:
-        sizes: The boxes, in the order in which they should come; the last one gets a layer below all others.
-        links: The arrows; one that goes to an earlier box is drawn upwards.
-
-    Returns:
-        The positions; the same for the same arguments.
+    The boxes stand in the order in which they should come; the last one gets a layer below all others. An arrow to an
+    earlier box is drawn upwards.
 
     Raises:
         ImportError: If igraph is not installed.

@@ -23,13 +23,10 @@ _KINDS: Sequence[Any] = get_args(ArrowKind)
 
 @dataclass(frozen=True)
 class Box:
-    """A call, a predictor, the program's inputs or what it returned.
+    """A call, a predictor, the program's inputs or what it returned: printable lines.
 
-    Args:
-        title: The first line; one printable line.
-        detail: The second line, dim; empty for none.
-        tone: plain; end (the inputs, the returned prediction); failed; absent (never reached).
-        tip: What a pointer over the box shows; one printable line.
+    The tone "end" is for inputs and the returned prediction, "absent" for what was never reached; a pointer shows the
+    tip.
     """
 
     title: str
@@ -40,15 +37,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """One arrow between two boxes.
+    """One arrow between two boxes, by their positions in the picture.
 
-    Args:
-        source: The position of the box that it leaves, in the picture's boxes.
-        target: The position of the box that it enters.
-        kind: As an edge's; "given" for an input of the program that a call reads directly.
-        label: One printable line; empty for none.
-        share: In what part of the examples it occurs, 0 to 1.
-        tip: What a pointer over the arrow shows; one printable line.
+    The kind is an edge's, or "given" for an input of the program that a call reads directly; `share` is the part of the
+    examples in which it occurs, 0 to 1; a pointer shows the tip.
     """
 
     source: int
@@ -61,12 +53,9 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Picture:
-    """Boxes, in the order in which they should come from top to bottom, and the arrows between them.
+    """Boxes from top to bottom, the arrows between them, and notes below the drawing.
 
-    Args:
-        boxes: The boxes.
-        arrows: The arrows, at most one of a source and a target; one to an earlier box goes upwards.
-        notes: Lines that stand below the drawing.
+    There is at most one arrow of a source and a target; one to an earlier box goes upwards.
     """
 
     boxes: tuple[Box, ...]
@@ -80,15 +69,9 @@ class Picture:
 
 
 class FieldRead(NamedTuple):
-    """One field that was read along an arrow.
+    """One field that was read along an arrow, between the positions of two boxes.
 
-    Args:
-        source: The position of the box that it was read from.
-        target: The position of the reader's box.
-        name: The field.
-        read_as: The reader's field; None where the field only decided that the call took place.
-        kind: As an arrow's.
-        share: In what part of the examples it was read, 0 to 1.
+    `read_as` is the reader's field; None where the field only decided that the call took place.
     """
 
     source: int
@@ -100,12 +83,7 @@ class FieldRead(NamedTuple):
 
 
 def arrows(names: Sequence[str], readings: Iterable[FieldRead]) -> tuple[Arrow, ...]:
-    """One arrow for each pair of boxes, labelled with all that was read along it.
-
-    Args:
-        names: What the boxes are called where a pointer asks, in their order.
-        readings: What was read.
-    """
+    """One arrow for each pair of boxes, labelled with all that was read along it; `names` are those of the boxes."""
     by_ends: dict[tuple[int, int], list[FieldRead]] = {}
     for reading in readings:
         by_ends.setdefault((reading.source, reading.target), []).append(reading)
@@ -121,14 +99,10 @@ def _arrow(names: Sequence[str], ends: tuple[int, int], readings: Sequence[Field
 
 
 def line(value: Any, width: int) -> str:
-    """A value as one printable line.
+    """A value as one printable line, cut with an ellipsis at `width` columns.
 
-    Args:
-        value: Anything; containers and objects are abbreviated before they become text.
-        width: The most columns that it may take; characters of East Asian scripts take two.
-
-    Returns:
-        The line, without control, formatting or unpaired surrogate characters, cut with an ellipsis.
+    Containers and objects are abbreviated before they become text; control, formatting and unpaired surrogate
+    characters are left out; characters of East Asian scripts take two columns.
     """
     text = value if isinstance(value, str) else reprlib.repr(value)
     # What is cut away anyway need not be normalised: outputs may be megabytes.

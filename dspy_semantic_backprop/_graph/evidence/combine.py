@@ -27,11 +27,7 @@ _GUESSED_FROM = 20
 
 
 def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
-    """The graph that an execution suggests as far as it is known without a replay.
-
-    Returns:
-        The graph, with the edges to the returned prediction.
-    """
+    """The graph that an execution suggests without a replay, with the edges to the returned prediction."""
     by_code = code(trace) if code is not None else FoundEdges()
     edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
     edges = _by_reader(trace, [*edges, *_from_order(trace, edges)])
@@ -42,17 +38,9 @@ def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
 
 
 async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str, probe: Probe) -> ComputationGraph:
-    """Replace a graph's suggested edges by proved ones, where that can be done safely.
+    """Replace a graph's suggested edges by proved ones where that is safe, or add a warning that says why not.
 
-    Args:
-        graph: The graph that `suggest` made.
-        trace: Its record.
-        pristine: The program as it was before the run, or why there is no copy.
-        probe: "never" replays nothing; "auto" only what is safe and small; "always" everything, tools
-            excepted, whatever it does to files and sockets.
-
-    Returns:
-        The graph with its edges proved, or with a warning that says why not.
+    `pristine` is the program as it was before the run, or why there is no copy; `probe` is explained at `atrace`.
     """
     if probe == "never" or not trace.calls:
         return graph

@@ -60,9 +60,7 @@ def _into(end: End, value: Any, live: Any, outputs: Outputs, background: list[st
 class Outputs:
     """The outputs that existed at a moment, found by object and by text in time that does not grow with them.
 
-    Attributes:
-        live: Output -> the very object.
-        forms: Output -> the texts by which it may be recognised, its own first.
+    `live` holds the very objects, `forms` the texts by which each may be recognised, its own first.
     """
 
     def __init__(self) -> None:
@@ -132,12 +130,9 @@ def telling(value: Any) -> bool:
 
 
 def contained(output: str, text: str, background: list[str]) -> float:
-    """How surely an output's text stands in an input's text, 0 to 1.
+    """How surely an output's text stands in an input's text, 0 to 1, both normalised.
 
-    Args:
-        output: The output, normalised.
-        text: The input, normalised.
-        background: The program's own inputs, normalised: what stands there proves nothing.
+    What stands in the program's own inputs (`background`) proves nothing.
     """
     span = output if len(output) <= SPAN else output[:SPAN]
     at = text.find(span) if span else -1

@@ -19,11 +19,7 @@ UNNAMED = "?"
 
 
 class Names:
-    """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it.
-
-    Args:
-        program: The program that runs.
-    """
+    """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it."""
 
     def __init__(self, program: dspy.Module) -> None:
         named = _all_named(program)
@@ -43,11 +39,7 @@ class Names:
         return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
 
     def of_copy(self, parts: Mapping[int, Any]) -> Names:
-        """The names for a copy of the program.
-
-        Args:
-            parts: Id of a part of the program -> its copy, as `copy.deepcopy` leaves them in its memo.
-        """
+        """The names for a copy of the program; its parts stand by the id of the original."""
         twin = object.__new__(Names)
         vars(twin).update(vars(self))
         twin._alive = [parts.get(id(predictor), predictor) for predictor in self._alive]
@@ -68,8 +60,7 @@ def _all_named(program: dspy.Module) -> dict[str, Any]:
 def clusters(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Split calls, sorted by start, into runs without an order of their own: they overlap or are concurrent.
 
-    Yields:
-        The runs; a call that follows all of a run begins a new one, unless both are concurrent.
+    A call that follows all of a run begins a new one, unless both are concurrent.
     """
     run: list[Call] = []
     for call in calls:
@@ -82,14 +73,9 @@ def clusters(calls: Sequence[Call]) -> Iterator[list[Call]]:
 
 
 def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
-    """Give every call its id and its index among the calls of its predictor.
+    """Provisional id -> the call with its final id and its index among its predictor's calls, by start.
 
-    Args:
-        calls: The calls, by start, each with a provisional id.
-        known: The program's inputs and constants, which inputs of calls may come from.
-
-    Returns:
-        Provisional id -> the call with its final id, by start.
+    Inputs of calls may come from what is `known`: the program's inputs and constants.
     """
     counts: dict[str, int] = {}
     final: dict[str, Call] = {}
@@ -106,11 +92,7 @@ def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
 
 
 def arrange(calls: Sequence[Call], wave: Mapping[str, int], rank: Mapping[str, int]) -> list[Call]:
-    """Put calls into an order that does not depend on which thread was first.
-
-    Returns:
-        The calls by start; those that overlapped, by depth, predictor and index.
-    """
+    """Calls by start; those that overlapped, by depth, predictor and index, whichever thread was first."""
 
     def key(call: Call) -> tuple[int, int, str, int]:
         return wave[call.id], rank.get(call.predictor, len(rank)), call.predictor, call.index
@@ -121,13 +103,8 @@ def arrange(calls: Sequence[Call], wave: Mapping[str, int], rank: Mapping[str, i
 def by_origin(calls: Sequence[Call], pool: Sequence[Any]) -> list[Call]:
     """Sort calls of one predictor without an order of their own by where their inputs come from.
 
-    Args:
-        calls: The calls, by start.
-        pool: The program's inputs and constants and the outputs of earlier calls.
-
-    Returns:
-        The calls in the order of the list or the text that their inputs were taken from. Where there is
-        none, calls that overlapped are sorted by the text of their inputs, the others keep their order.
+    That is a place in a list or text of the pool: the program's inputs and constants and the outputs of earlier calls.
+    Where none is found, calls that overlapped are sorted by the text of their inputs, the others keep their order.
     """
     places = [_positions(call.inputs, pool) for call in calls]
     if all(places) and len({tuple(place) for place in places}) == len(calls):

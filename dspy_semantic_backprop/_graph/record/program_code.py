@@ -40,11 +40,7 @@ _DEEPEST = 64
 
 
 def frames() -> tuple[Frame, ...]:
-    """The frames of the user's own code on this stack, innermost first.
-
-    Returns:
-        At most 64 of them.
-    """
+    """The frames of the user's own code on this stack, innermost first, at most 64."""
     found: list[Frame] = []
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and len(found) < _DEEPEST:
@@ -78,11 +74,7 @@ def own(code: types.CodeType) -> bool:
 
 
 def chain(stack: tuple[Frame, ...]) -> tuple[Position, ...]:
-    """Frames as positions, outermost first.
-
-    Returns:
-        One position for each function on the way; a comprehension is part of its function.
-    """
+    """Frames as positions, outermost first: one for each function; a comprehension is part of its function."""
     found: list[Position] = []
     inner: types.CodeType | None = None
     for code, at in stack:
@@ -144,10 +136,9 @@ def _methods(cls: type) -> list[types.FunctionType]:
 
 
 def constants(program: Any) -> list[Any]:
-    """Constants of a program's own code and what its modules hold in lists, tuples and dictionaries.
+    """Constants of a program's own code and what its modules hold in containers.
 
-    Returns:
-        Dictionaries' keys first, as lists; then containers; then the code's tuples and texts.
+    Dictionaries' keys come first, as lists; then containers; then the code's tuples and texts.
     """
     modules = [module for _, module in program.named_sub_modules()]
     held = [value for module in modules for value in vars(module).values()]

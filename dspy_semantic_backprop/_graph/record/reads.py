@@ -9,12 +9,7 @@ from typing import Any
 
 
 class ReadStore(dict[str, Any]):
-    """A prediction's values that report who is looked at; equal to, and copied as, a plain dictionary.
-
-    Args:
-        values: The values.
-        report: Called with a field's name each time the field is read; all of them where all are listed.
-    """
+    """A prediction's values that report each field that is read; equal to, and copied as, a plain dictionary."""
 
     def __init__(self, values: Mapping[str, Any], report: Callable[[str], Any]) -> None:
         super().__init__(values)
@@ -80,11 +75,7 @@ for _name in ("__eq__", "__or__", "__ror__", "__repr__", "__iter__", "keys", "va
 
 
 def watch_reads(prediction: Any, report: Callable[[str], Any]) -> list[Callable[[], None]]:
-    """Have a prediction report which of its fields the program looks at, in all of its completions.
-
-    Returns:
-        What takes the watch away again.
-    """
+    """Have all completions of a prediction report the fields that are read; returns what takes the watch away again."""
     holders: list[tuple[Any, str]] = [(prediction, "_store")]
     if prediction.completions is not None:
         holders.append((prediction.completions, "_completions"))

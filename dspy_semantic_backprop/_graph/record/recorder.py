@@ -161,14 +161,10 @@ class Callbacks(list[BaseCallback]):
     """The user's callbacks and the recorder, which is left out where it has nothing to record.
 
     DSPy dispatches around every module and every `format` and `parse` of an adapter as soon as any callback is
-    installed, and binds the arguments by inspection each time: 5 % of the time that a call takes through a real
-    client and a server without latency, and deep in a recursion a `TypeError` in place of the program's own error.
-    It adds this list to the instance's own at each dispatch, and a list may answer that. Whatever DSPy does with
-    the list in another version ends in the ordinary dispatch, with the same record.
-
-    Args:
-        users: The callbacks that are installed anyway.
-        recorder: The recorder.
+    installed, and binds the arguments by inspection each time: 5 % of the time that a call takes through a real client
+    and a server without latency, and deep in a recursion a `TypeError` in place of the program's own error. It adds
+    this list to the instance's own at each dispatch, and a list may answer that. Whatever DSPy does with the list in
+    another version ends in the ordinary dispatch, with the same record.
     """
 
     def __init__(self, users: Iterable[BaseCallback], recorder: BaseCallback) -> None:
@@ -194,9 +190,6 @@ class Entries(list[Any]):
 
     Why: `dspy.streamify` and a program's own `dspy.context(callbacks=...)` put other callbacks in place of the
     recorder, and `predictor.forward` knows none; but all of them leave an entry here.
-
-    Args:
-        recording: The recording.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -228,17 +221,9 @@ async def capture(
 ) -> tuple[Any, BaseException | None, Trace]:
     """Run a program on one example's inputs and record it.
 
-    Args:
-        program: The program; called as its user would, in a worker thread, or awaited where it has
-            only an `aforward`.
-        inputs: Its keyword arguments.
-        names: The names of its predictors.
-        limiter: Bounds how many synchronous programs run at once.
-        hook: Is told of the calls to language models; None tells nobody.
-
-    Returns:
-        What the program returned (None where it raised), what it raised (None where it returned), and
-        the trace. Only `Exception` is caught.
+    It is called as its user would, in a worker thread that `limiter` bounds, or awaited where it has only an
+    `aforward`. Returns what it returned (None where it raised), what it raised (None where it returned; only
+    `Exception` is caught), and the trace.
     """
     recording = Recording(names, hook or NoHook())
     given, uncopied = kept(inputs)
@@ -281,11 +266,7 @@ def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
 
 
 def runner(program: dspy.Module) -> Any:
-    """The function that a call of a program ends in: its `forward`, or `aforward` where it has no other.
-
-    Returns:
-        The function as defined, `self` included; None where the program has neither.
-    """
+    """The function that a call of a program ends in, `self` included: its `forward`, else `aforward`, else None."""
     # Reading the attribute of an instance makes DSPy warn of a direct call.
     for name in ("forward", "aforward"):
         function = vars(program).get(name) or getattr(type(program), name, None)

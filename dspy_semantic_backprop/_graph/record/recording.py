@@ -29,12 +29,7 @@ class Hook(Protocol):
     """Is told of every call to a language model while a program is recorded, in the context of that call."""
 
     def lm_begins(self, lm: Any, call_id: str) -> None:
-        """A language model is about to be called; a `BaseException` raised here stops the call.
-
-        Args:
-            lm: The language model.
-            call_id: DSPy's id of the call.
-        """
+        """A language model is about to be called; a `BaseException` raised here stops the call. `call_id` is DSPy's."""
         ...
 
     def lm_ends(self, call_id: str) -> None:
@@ -59,9 +54,7 @@ CURRENT: ContextVar[tuple[str, Any] | None] = ContextVar("semantic_call", defaul
 class CallUsage(UsageTracker):
     """Adds up tokens by call, and passes everything on to the tracker that was there before.
 
-    Args:
-        parent: The user's own tracker, if any.
-        keep: Whether to keep the totals too, as DSPy's own tracker does.
+    `keep` says whether to keep the totals too, as DSPy's own tracker does.
     """
 
     def __init__(self, parent: UsageTracker | None, *, keep: bool) -> None:
@@ -200,13 +193,9 @@ class Recording:
         error: BaseException | None,
         given: Mapping[str, Any] | None = None,
     ) -> Trace:
-        """Close the record: what the program was given, returned and raised.
+        """Close the record: the very objects that the program was given, what it returned and raised.
 
-        Args:
-            inputs: The very objects that the program was given.
-            returned: What it returned.
-            error: What it raised.
-            given: The inputs as they were before the program ran; None where nobody kept them.
+        `given` are the inputs as they were before the program ran; None where nobody kept them.
         """
         reads = list(self.reads)
         for restore in self.watched:

@@ -59,14 +59,9 @@ def options(annotation: Any) -> tuple[Any, ...]:
 
 
 def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
-    """The demonstrations of a predictor that an adapter puts into its prompt, in their order there.
+    """The demonstrations that an adapter puts into the prompt of a call, in their order there.
 
-    Args:
-        signature: The signature that the call is made with.
-        demos: What the predictor holds: examples or mappings; labelled ones may know none of its outputs.
-
-    Returns:
-        Field -> value of each that has an input and an output; incomplete ones first, as DSPy shows them.
+    Those are the ones with an input and an output; incomplete ones first, as DSPy shows them.
     """
     shown = []
     for demo in demos or ():
@@ -97,15 +92,10 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same to a reader.
+    """Whether two values are of one type and equal, or hold the same; a comparison that raises says no.
 
-    Args:
-        one: Any value.
-        other: Any value; comparing runs the values' own code, and one that raises is not alike.
-
-    Returns:
-        Whether they are of one type and equal, or hold the same. Where an object lives does not count: two
-        objects without an equality of their own are the same if their attributes are.
+    Where an object lives does not count: two objects without an equality of their own are the same if their attributes
+    are.
     """
     if one is other:
         return True

@@ -1,6 +1,6 @@
 """What single requests to a language model cost, learned from DSPy's own usage tracking, for a run's ledger.
 
-The tokens of each recorded call, as its graph shows them, are counted in `_graph/record/usage.py`.
+The tokens of each recorded call, as its graph shows them, are counted in `_graph/record/recording.py`.
 """
 
 from __future__ import annotations

@@ -38,11 +38,7 @@ _EMPTY = member(object(), "no such name")
 
 
 def evaluate(machine: Machine, node: ast.AST | None, frame: Frame, state: State) -> Value:
-    """What an expression's value may be made of.
-
-    Raises:
-        TooMuch: If the program is too large.
-    """
+    """What an expression's value may be made of; raises `TooMuch` if the program is too large."""
     machine.spend()
     value = _expression(machine, node, frame, state)
     # Inside of a `try` every expression may raise, and what it was made of then decides what runs.

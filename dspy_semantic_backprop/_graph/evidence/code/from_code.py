@@ -37,12 +37,7 @@ class Suggestion:
 
 @dataclass
 class RecordedCalls:
-    """The calls of one execution by site, in the order in which they ended.
-
-    Args:
-        slice: The program's slice.
-        ways: Call id -> the positions of its frames, outermost first.
-    """
+    """The calls of one execution by site, in the order in which they ended."""
 
     slice: ProgramSlice
     ways: Mapping[str, tuple[Position, ...]]
@@ -75,14 +70,9 @@ class RecordedCalls:
         return self.slice.uses[site] if site is not None else None
 
     def ends(self, labels: Iterable[Label], reader: Call | None) -> Iterator[list[Suggestion]]:
-        """The outputs that labels stand for, at this moment.
+        """For each label the outputs that it stands for at this moment; none where the record has no such call.
 
-        Args:
-            labels: Of one value.
-            reader: The call that reads the value; None for the returned prediction.
-
-        Yields:
-            For each label the outputs; none where the record has no such call.
+        The reader is the call that reads the value; None for the returned prediction.
         """
         for label in labels:
             if label.until is not None and self._overwritten(label.until, reader):
@@ -193,12 +183,9 @@ Slices = dict[frozenset[Position], ProgramSlice | None]
 
 
 class FromCode:
-    """The evidence of a program's code; see `EdgeEvidence`.
+    """The evidence of a program's code, of which nothing is called; see `EdgeEvidence`.
 
-    Args:
-        program: The program; nothing of it is called.
-        names: The names of its predictors.
-        known: What was found out of the code of copies of it, which is not found out again; None for nothing.
+    `known` is what was found out of the code of copies of it, which is not found out again.
     """
 
     def __init__(self, program: dspy.Module, names: Names, known: Slices | None = None) -> None:

@@ -66,10 +66,7 @@ class New:
 class Value:
     """What is known of a value.
 
-    Args:
-        labels: The outputs that it may be made of.
-        parts: Attribute, key or index -> what is known of that part.
-        objects: What it may be: objects of the running program, and those made on the way.
+    The outputs that it may be made of, its parts by attribute, key or index, and what it may be.
     """
 
     labels: frozenset[Label] = frozenset()

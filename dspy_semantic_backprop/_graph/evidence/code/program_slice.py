@@ -24,13 +24,11 @@ from .state import BoundFunction, Machine, State, TooMuch, Use, contents
 
 @dataclass(frozen=True)
 class ProgramSlice:
-    """What the code of a program says about its data flow.
+    """What the code of a program says about its data flow: of the calls at each site, and of each returned field.
 
-    Args:
-        uses: Site -> what the calls there may be made of.
-        returned: Field of the returned prediction -> its labels; `WHOLE` for all that are not named.
-        loops: The positions of loops, comprehensions, and calls that call back.
-        predictors: Site -> the names of the predictors that may be called there; empty where that is not known.
+    `returned` holds under `WHOLE` the labels of all fields that are not named; `loops` are the positions of loops,
+    comprehensions and calls that call back; `predictors` names who may be called at a site, nobody where that is not
+    known.
     """
 
     uses: Mapping[Site, Use]
@@ -54,15 +52,10 @@ def _common(site: Site, chain: Sequence[Position]) -> int:
 def program_slice(
     program: Any, observed: Iterable[Position], names_of: Callable[[Iterable[Any]], frozenset[str]]
 ) -> ProgramSlice | None:
-    """Run a program's code abstractly.
+    """Run a program's code abstractly, without calling anything of it.
 
-    Args:
-        program: The program; nothing of it is called.
-        observed: The innermost positions at which predictors were seen to be called.
-        names_of: Objects of the program -> the names of the predictors among them and in them.
-
-    Returns:
-        Its slice; None where the source of its `forward` cannot be had, or there is too much of it.
+    `observed` are the innermost positions at which predictors were seen to be called; `names_of` finds the predictors
+    among objects and in them. None where the source of its `forward` cannot be had, or there is too much of it.
     """
     function = functions.entry(program)
     if function is None or not own(function.__code__) or definition(function) is None:

@@ -25,12 +25,8 @@ class TooMuch(Exception):
 class Use:
     """What is known of the calls at one site.
 
-    Args:
-        inputs: Argument -> its labels.
-        rest: The labels of arguments whose names are not known.
-        control: What decided that the calls happen.
-        objects: What may be called.
-        complete: Whether `inputs` lists every argument by name.
+    The labels of each argument, of arguments without a name (`rest`) and of what decided that the calls happen
+    (`control`), and the objects that may be called.
     """
 
     inputs: Mapping[str, frozenset[Label]] = field(default_factory=dict)
@@ -58,16 +54,9 @@ class State:
 
 @dataclass
 class Frame:
-    """One function while it is run.
+    """One function while it is run: the way into it, its names, and what decided that it runs (`entry`).
 
-    Args:
-        chain: The positions on the way into it.
-        filename: Where its source is.
-        globals: Its module's names.
-        free: The values of its free variables.
-        owner: The class that it was found in, for `super()`.
-        receiver: Its `self`.
-        entry: What decided that it runs.
+    `owner` is the class that it was found in, for `super()`; `receiver` is its `self`.
     """
 
     chain: Site
@@ -112,13 +101,8 @@ class BoundFunction:
 class Given:
     """A call with all that it is given.
 
-    Args:
-        name: The name of what is called, as it stands in the code; "" where it has none.
-        base: The object whose method it is.
-        callee: What may be called.
-        arguments: The positional arguments, and those whose name is not known.
-        named: The others.
-        site: Where the call stands.
+    `name` is how the code calls it, "" where it has no name; `base` is the object whose method it is; `arguments` are
+    the positional ones and those whose name is not known.
     """
 
     name: str
@@ -136,13 +120,9 @@ class Given:
 
 @dataclass
 class Machine:
-    """What the parts of an abstract run share.
+    """What the parts of an abstract run share; `execute` returns None where statements do not go on.
 
-    Args:
-        observed: The innermost positions at which predictors were seen to be called.
-        evaluate: Runs an expression.
-        execute: Runs statements; None where they do not go on.
-        invoke: Runs a call, given what is called and with what.
+    `observed` are the innermost positions at which predictors were seen to be called; `budget` counts expressions.
     """
 
     observed: frozenset[Position]
@@ -156,11 +136,7 @@ class Machine:
     loops: set[Position] = field(default_factory=set)
 
     def spend(self) -> None:
-        """Count one expression.
-
-        Raises:
-            TooMuch: If that was more than the budget.
-        """
+        """Count one expression; raises `TooMuch` if that was more than the budget."""
         self.budget -= 1
         if self.budget < 0:
             raise TooMuch
@@ -216,23 +192,12 @@ def turned(state: State, frame: Frame, loop: Position) -> State:
 
 
 def inside_of(way: Site, loop: Position) -> Callable[[Site], bool]:
-    """Whether a site lies in a loop.
-
-    Args:
-        way: The positions on the way into the function that the loop stands in.
-        loop: The loop's position.
-    """
+    """Whether a site lies in a loop; `way` leads into the function that the loop stands in."""
     return lambda site: site[: len(way)] == way and len(site) > len(way) and within(site[len(way)], loop)
 
 
 def entered(start: State, turns: list[State], loop: Position) -> State:
-    """The state at the beginning of any passage of a loop.
-
-    Args:
-        start: The state before the loop.
-        turns: The states at the ends of its passages, each one passage older.
-        loop: The loop's position.
-    """
+    """The state at the beginning of any passage of a loop, from the one before it and those at the ends of passages."""
     if not turns:
         return start.copy()
     after = turns[0]

@@ -29,11 +29,7 @@ _PASSES = 3
 
 
 def execute(machine: Machine, statements: Iterable[ast.stmt], frame: Frame, state: State) -> State | None:
-    """Run statements on a state, which changes in place.
-
-    Returns:
-        The state after them; None where they never go on (return, raise, break, continue).
-    """
+    """Run statements on a state, which changes in place; None where they never go on (return, raise, break)."""
     live: State | None = state
     for statement in statements:
         if live is None:

@@ -31,16 +31,10 @@ MOST = 32
 def alternatives(
     value: Any, annotation: Any = None, words: Sequence[str] = (), siblings: Sequence[tuple[str, ...]] = ()
 ) -> list[Any]:
-    """Other values of the same type, the most telling first, each once.
+    """Other values of the same type, the most telling first, each once; at most `MOST`, none equal to `value`.
 
-    Args:
-        value: What the call answered.
-        annotation: The declared type of the field, which may list the legal values.
-        words: Texts that the program may be waiting for, for short texts.
-        siblings: Groups of texts of which the program may look for one inside of a text.
-
-    Returns:
-        At most `MOST` values, none equal to `value`.
+    The annotation may list the legal values; `words` are texts that the program may be waiting for, for short texts;
+    `siblings` are groups of texts of which the program may look for one inside of a text.
     """
     distinct = {_key(value): value}
     swapped = itertools.islice(_swapped(value, siblings), _SWAPS) if isinstance(value, str) else ()
@@ -215,11 +209,7 @@ def _validated(model: pydantic.BaseModel, values: dict[str, Any]) -> pydantic.Ba
 
 
 def made_up(annotation: Any, name: str) -> Any:
-    """A value of a type out of nothing, for a call that the record does not have.
-
-    Raises:
-        TypeError: If nothing of that type can be made up.
-    """
+    """A value of a type out of nothing, for a call that the record does not have; `TypeError` where there is none."""
     legal = options(annotation)
     if legal:
         return legal[0]

@@ -26,12 +26,9 @@ Target = tuple[str, str]
 class Shown:
     """What the replays with one output changed showed together.
 
-    Args:
-        met: The readers that were reached at all.
-        reached: The readers that were reached in replays without made-up calls.
-        moved: What moved for sure.
-        remote: What moved only together with other calls -> for each such replay, the calls that may be why.
-        gone: The calls that disappeared.
+    `met` are the readers that were reached at all, `reached` those reached without made-up calls, `gone` the calls that
+    disappeared. `remote` holds what moved only together with other calls, with the calls that may be why in each such
+    replay.
     """
 
     met: set[str] = field(default_factory=set)
@@ -47,16 +44,9 @@ class Shown:
 
 
 class ReplayComparison:
-    """Replays of one execution.
+    """Replays of one execution, its surroundings put back before each.
 
-    Args:
-        trace: The record.
-        replayer: The program, ready to be replayed.
-        surroundings: What is put back before every replay.
-
-    Attributes:
-        baseline: What an unchanged replay gave.
-        left_out: What is not the same twice, or not as in the record.
+    `baseline` is what an unchanged replay gave, `left_out` what is not the same twice, or not as in the record.
     """
 
     def __init__(self, trace: Trace, replayer: Replayer, surroundings: Surroundings) -> None:

@@ -43,15 +43,9 @@ MANY = 60
 
 @dataclass
 class Output:
-    """One output of a call, and what is known of it.
+    """One output of a call, what it might have been instead, and what replays showed of it.
 
-    Args:
-        call: The call.
-        name: The output field.
-        others: What it might have been instead.
-        tried: How many of them were tried.
-        calm: Whether every call happened, and none was made up, in all replays with it changed.
-        shown: What the replays showed.
+    It is calm if every call happened, and none was made up, in all replays with it changed.
     """
 
     call: Call
@@ -73,11 +67,7 @@ class OutOfTime(Exception):
 async def survey(
     comparison: ReplayComparison, outputs: Sequence[Output], deadline: float | None
 ) -> tuple[dict[End, Shown], list[str]]:
-    """Change outputs until nothing new is seen.
-
-    Returns:
-        What was seen of each output that was changed at all, and what there was no time for, in words.
-    """
+    """Change outputs until nothing new is seen: what was seen of each, and what there was no time for, in words."""
     # Few outputs: every change alone. Many: alone only once or twice, then the calm ones in halves.
     alone = PATIENCE * 3 if len(outputs) <= FEW else 2 if len(outputs) <= MANY else 1
     warnings = []
@@ -159,17 +149,7 @@ _NOT = "edges are not proved by replay:"
 
 
 async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> FoundEdges:
-    """The edges that replays show, and what they rule out; see `EdgeEvidence`.
-
-    Args:
-        trace: The execution.
-        pristine: The program as it was before it, or why there is no copy.
-        probe: "auto" replays only what is safe and small; "always" everything, tools excepted, whatever it does to
-            files and sockets.
-
-    Returns:
-        Nothing but a warning where the program is not replayed.
-    """
+    """The edges that replays show, and what they rule out; nothing but a warning where the program is not replayed."""
     reason = unsafe(trace, pristine, probe) or (_too_large(trace) if probe == "auto" else None)
     if isinstance(pristine, str) or reason is not None:
         return FoundEdges(warnings=(f"{_NOT} {reason}",))

@@ -39,9 +39,8 @@ from .isolation.effects import replaying
 class Plan:
     """Which call of a replay is which recorded one.
 
-    Args:
-        places: Predictor -> for each of its calls, by arrival, the recorded call that it is, or None.
-        reserved: Recorded calls that a call with the very same inputs will come for.
+    `places` holds for each predictor the recorded calls that its calls are, by arrival, None for a call that is not
+    recorded; `reserved` are recorded calls that a call with the very same inputs will come for.
     """
 
     places: Mapping[str, list[Call | None]] = field(default_factory=dict)
@@ -60,16 +59,10 @@ def same_inputs(call: Call, inputs: Mapping[str, Any]) -> bool:
 
 
 def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Plan | None:
-    """A better guess at which call is which, once all calls of a replay are known.
+    """A better guess at which call is which, once all calls of a replay are known; None where there is none.
 
-    Equal inputs make calls the same, wherever they stand; those that are left are matched in order.
-
-    Args:
-        trace: The record.
-        given: Predictor -> the inputs of each of its calls in the replay, by arrival.
-
-    Returns:
-        The plan for another replay; None where the first guess cannot be bettered.
+    Equal inputs make calls the same, wherever they stand; those that are left are matched in order. `given` holds the
+    inputs of each call of a predictor, by arrival.
     """
     places: dict[str, list[Call | None]] = {}
     reserved: set[str] = set()
@@ -117,13 +110,7 @@ class Diverged(Stop):
 
 @dataclass(frozen=True)
 class Change:
-    """One answer replaced.
-
-    Args:
-        call: The recorded call.
-        field: Its output field.
-        value: What it answers instead.
-    """
+    """One answer of a recorded call replaced."""
 
     call: str
     field: str
@@ -132,18 +119,11 @@ class Change:
 
 @dataclass
 class Observed:
-    """What a replay showed.
+    """What a replay showed, by recorded call: only of calls that happened.
 
-    Args:
-        inputs: Recorded call -> the inputs that it was given this time; only calls that happened.
-        output: The returned prediction's fields.
-        finished: Whether the program returned.
-        problem: Why it did not, in words.
-        unrecorded: How many calls the record does not have.
-        strangers: The predictors of those calls.
-        calls: Predictor -> the inputs of each of its calls, by arrival.
-        read: The output fields that the program's code looked at: (recorded call, field).
-        told: Recorded call -> its instructions and demonstrations this time.
+    `unrecorded` counts the calls that the record does not have, `strangers` are their predictors; `calls` holds the
+    inputs of every call of a predictor, by arrival; `read` the outputs (call, field) that the program looked at; `told`
+    the instructions and demonstrations of each call; `problem` says why the program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -160,11 +140,7 @@ class Observed:
 class Replay:
     """The state of one replay, found by the adapter in DSPy's context. Thread-safe.
 
-    Args:
-        trace: The record.
-        names: The names of the predictors of the copy that runs.
-        changes: The answers to replace; none replays the record as it is.
-        plan: Which call is which recorded one; None finds out on the way.
+    `names` are those of the copy that runs; without a plan it is found out on the way which call is which.
     """
 
     def __init__(self, trace: Trace, names: Names, changes: Sequence[Change] = (), plan: Plan | None = None) -> None:
@@ -204,11 +180,7 @@ class Replay:
         return [self.outputs(call, replaced), *others]
 
     def outputs(self, call: Call, replaced: Mapping[str, Any]) -> dict[str, Any]:
-        """A recorded call's answer, some of its fields replaced.
-
-        Raises:
-            Exception: What the call raised in the record, where nothing is replaced.
-        """
+        """A recorded call's answer, some of its fields replaced; what the call raised, where nothing is replaced."""
         raised = self.trace.live.get(("outputs", call.id, ""))
         if call.error is not None and not replaced:
             if isinstance(raised, Exception):
@@ -295,11 +267,7 @@ def given(aside: Aside) -> Any:
 
 
 def current_replay() -> Any:
-    """The replay that the calling code runs in.
-
-    Raises:
-        Diverged: Outside of one.
-    """
+    """The replay that the calling code runs in; `Diverged` outside of one."""
     session = dspy.settings.get("semantic_replay")
     if session is None:
         raise Diverged("a replay's parts were used outside of it")

@@ -142,13 +142,7 @@ class _Guards(list[BaseCallback]):
 
 
 class Replayer:
-    """A program, ready to be replayed.
-
-    Args:
-        program: The program as it was before the recorded run.
-        trace: The record.
-        allow_effects: Whether replays may write files, open sockets and start processes.
-    """
+    """A program, ready to be replayed; replays may write files, open sockets and start processes only if allowed."""
 
     def __init__(self, program: Any, trace: Trace, *, allow_effects: bool = False) -> None:
         self.trace = trace
@@ -171,11 +165,7 @@ class Replayer:
     async def replay(
         self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False
     ) -> Observed:
-        """Run a copy once more, answering from the record.
-
-        Returns:
-            What happened, also where it stopped half-way.
-        """
+        """Run a copy once more, answering from the record; tells what happened also where it stopped half-way."""
         program, parts = self._mould.cast()
         one = Replay(self.trace, self._names.of_copy(parts), changes, plan)
         inputs = {name: mould.cast()[0] for name, mould in self._inputs.items()}

@@ -56,11 +56,7 @@ def watched(seen: list[str]) -> Iterator[None]:
 
 @contextmanager
 def replaying(allow_effects: bool) -> Iterator[None]:
-    """Run a replay inside: its threads belong to it, and what would change the world is refused.
-
-    Args:
-        allow_effects: Whether to let the world be changed.
-    """
+    """Run a replay inside: its threads belong to it, and what would change the world is refused unless allowed."""
     _install()
     tokens = _replaying.set(True), _forbidden.set(not allow_effects)
     try:

@@ -33,27 +33,17 @@ StandIn = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Replica:
-    """A copy of a program.
-
-    Args:
-        program: The copy.
-        shared: The attributes that could not be copied and are the original's own, in words.
-    """
+    """A copy of a program, and the attributes that could not be copied and are the original's own, in words."""
 
     program: Any
     shared: tuple[str, ...]
 
 
 class Mould:
-    """What copies of something are made from: how to copy it is found out once.
+    """What copies of something are made from: how to copy it is found out once, so it must not change between them.
 
-    Args:
-        original: A `dspy.Module`, or any value; it must not change between the copies.
-        path: What it is called in words.
-        stand_in: Something -> what stands in its place in the copies; None where it is copied as it is.
-
-    Attributes:
-        shared: What could not be copied and is the original's own, in words.
+    `stand_in` says what stands in a thing's place in the copies, None where it is copied; `shared` is what could not be
+    copied and is the original's own, in words.
     """
 
     def __init__(self, original: Any, path: str = "program", stand_in: StandIn | None = None) -> None:
@@ -87,25 +77,13 @@ class Mould:
 
 
 def replicate(program: Any, stand_in: StandIn | None = None) -> Replica:
-    """Copy a program as deeply as can be.
-
-    Args:
-        program: A `dspy.Module`.
-        stand_in: As in `Mould`.
-
-    Returns:
-        The copy, and what it shares with the original.
-    """
+    """Copy a program as deeply as can be."""
     mould = Mould(program, stand_in=stand_in)
     return Replica(mould.cast()[0], mould.shared)
 
 
 def copied(value: Any) -> Any:
-    """A copy of a value, its locks made anew.
-
-    Raises:
-        TypeError: If a part of it cannot be copied.
-    """
+    """A copy of a value, its locks made anew; `TypeError` if a part of it cannot be copied."""
     if isinstance(value, _ATOMS):
         return value
     try:
@@ -118,14 +96,7 @@ def copied(value: Any) -> Any:
 
 
 def kept(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Copies of a program's inputs.
-
-    Args:
-        inputs: The inputs.
-
-    Returns:
-        The copies, the text of what cannot be copied among them; and what that is, in words.
-    """
+    """Copies of a program's inputs, with the text of what cannot be copied; and what that is, in words."""
     given, uncopied = {}, []
     for name, value in inputs.items():
         try:
@@ -188,10 +159,7 @@ Probe = Literal["auto", "never", "always"]
 class Pristine:
     """A program as it was before a run, so that replays start where the run started.
 
-    Args:
-        program: A copy.
-        shared: What the copy shares with the user's own program, in words.
-        surroundings: The globals that the program changes, as they were.
+    `shared` is what the copy shares with the user's own program, in words.
     """
 
     program: Any

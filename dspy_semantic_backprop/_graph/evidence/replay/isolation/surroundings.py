@@ -30,16 +30,9 @@ _PLAIN_CLASSES = (type(dspy.Module), type)
 
 
 class OwnCode:
-    """The functions of a program's own code, and what they name.
+    """The functions of a program's own code, what they name, and the user's classes among that.
 
-    Args:
-        program: The program.
-        inputs: Its inputs: a callable among them is code that it runs.
-
-    Attributes:
-        functions: Each once.
-        values: What they name in globals, closures and default arguments, each once.
-        classes: The user's own classes among them, and those of the program's modules.
+    A callable among the program's inputs is code that it runs.
     """
 
     def __init__(self, program: Any, inputs: Iterable[Any] = ()) -> None:
@@ -157,15 +150,9 @@ def _writes(file: io.IOBase) -> bool:
 
 
 def words(program: Any, longest: int = 400, most: int = 24) -> list[str]:
-    """Texts that a program's own code and containers mention: what it may be waiting for.
+    """Texts that a program's own code and containers mention: what it may be waiting for; those in containers first.
 
-    Args:
-        program: The program.
-        longest: In characters.
-        most: How many.
-
-    Returns:
-        Each once; those in containers before constants of the code.
+    `longest` is in characters.
     """
     found = (
         text
@@ -177,15 +164,7 @@ def words(program: Any, longest: int = 400, most: int = 24) -> list[str]:
 
 
 def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
-    """Texts that a program's own code and globals hold side by side: where one may stand, so may the others.
-
-    Args:
-        program: The program.
-        most: How many groups.
-
-    Returns:
-        Groups of at least two texts.
-    """
+    """Texts that a program's own code and globals hold side by side: where one may stand, so may the others."""
     code = OwnCode(program)
     held = [*constants(program), *(value for value in code.values.values() if isinstance(value, (list, tuple, dict)))]
     groups = (
@@ -200,15 +179,9 @@ _ABSENT = object()
 
 
 class Surroundings:
-    """What a program's own code may change around it, as it is now.
+    """What a program's own code, or a callable among its inputs, may change around it, as it is now.
 
-    Args:
-        program: The program.
-        inputs: Its inputs: what a callable among them holds belongs to the surroundings.
-
-    Attributes:
-        lost: What cannot be put back, in words.
-        blocked: Why replays would not be free, whatever the user allows, in words.
+    `lost` is what cannot be put back, `blocked` why replays would not be free, whatever the user allows; in words.
     """
 
     def __init__(self, program: Any, inputs: Iterable[Any] = ()) -> None:
