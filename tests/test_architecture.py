@@ -10,19 +10,27 @@ import dspy_semantic_backprop
 from tests import house
 
 INSIDE = {
+    "experiments/faults/methods.py": "six methods on the same executions, run and proved once: `diagnose` tries one",
+    "tests/backward/test_inside.py": "what counts as a usable answer, in texts; merging lessons, in hundreds of them",
+    "tests/decide/test_commit.py": "how often luck is committed, in thousands of runs on made-up scores",
+    "tests/decide/test_comparison.py": "the error rates of the tests, in thousands of made-up comparisons",
+    "tests/decide/test_consider.py": "what a race asks for next, in scores that no program gives on demand",
+    "tests/decide/test_pooled.py": "the estimate and its search, in worlds whose true gains are known",
+    "tests/decide/world.py": "the world of those worlds: candidates that have scores and no program",
+    "tests/evaluate/reusing.py": "one candidate evaluated beside another's record: `compile` chooses both by itself",
     "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",
-    "tests/house.py": "names the package's files, as a measure of them must",
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",
     "tests/propose/test_protected.py": "what DSPy writes, for each module and way to lose it",
     "tests/reports/test_statistics.py": "what chance does, in thousands of simulated runs",
+    "tests/session/test_ledger.py": "bookings of many threads at once, bounds and secrets, in random requests",
 }
 """The tests of a unit that cannot be reached from outside, and why."""
 
 KNOW_NO_DSPY = (
     *("_errors", "_terminal", "_decide.comparison", "_decide.gate", "_decide.commit", "_decide.race"),
     *("_backward.gradient", "_backward.propagate", "_backward.numeric", "_backward.blame", "_backward.text"),
-    *("_graph.graph", "_graph.trace", "_graph.draw", "_propose.duplicates", "_session.ledger", "_session.budget"),
+    *("_graph.graph", "_graph.trace", "_graph.draw", "_propose.screen", "_session.ledger", "_session.budget"),
 )
 """What is the method's own, or anybody's, and not DSPy's."""
 

@@ -118,7 +118,8 @@ def test_a_second_run_pays_for_no_gradient(tmp_path):
             better = optimizer.compile(Pair(), trainset=questions(4))
             result = better.detailed_results  # type: ignore[attr-defined]
             backward.append(result.spent["backward"].calls if "backward" in result.spent else 0)
-    assert backward == [4, 0] and result.notes["cache hit"] == 4
+    assert backward[0] > 1 and backward[1] == 0
+    assert result.notes["cache hit"] == backward[0]
     assert result.to_dict()["notes"] == dict(result.notes)
 
 
