@@ -1,13 +1,11 @@
 """The public names and where each lives; read by type checkers, and by `__init__.py` when a name is first used."""
 
 from . import presets
-from ._backward.ask import backward_context
-from ._backward.cache import GradientCache
-from ._backward.collect import bounded, drop, join
-from ._backward.deliver import the_answers_only, to_another, to_its_own
+from ._backward.ask import GradientCache, backward_context
+from ._backward.blame import pool_blame
+from ._backward.collect import bounded, drop, join, the_answers_only, to_another, to_its_own
 from ._backward.gradient import Direction, Message, Reading, TextGradient
 from ._backward.numeric import Numeric, accumulate
-from ._backward.pool_blame import pool_blame
 from ._backward.propagate import propagate
 from ._backward.semantic import Semantic
 from ._backward.silent import silent

@@ -12,7 +12,7 @@ from ._errors import SetupError
 from ._evaluate.outcome import brief
 from ._graph.record.recorder import runner
 from ._session.budget import Budget
-from ._session.lm.prices import longest_answer, price_of
+from ._session.lm.usage import longest_answer, price_of
 
 T = TypeVar("T")
 

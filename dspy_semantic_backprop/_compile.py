@@ -19,7 +19,7 @@ from ._run import Run
 from ._session.events import RunDone
 from ._session.fingerprint import fingerprint
 from ._session.journal import Journal
-from ._session.lm.prices import remembered_prices
+from ._session.lm.usage import remembered_prices
 from ._session.projection import budget_for
 from ._session.session import logger
 from ._settings import Settings

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ._backward.collect import bounded
-from ._backward.deliver import Deliver, to_its_own
+from ._backward.collect import Deliver, bounded, to_its_own
 from ._backward.gradient import Backward, Collect, Direction, TextGradient
 from ._backward.semantic import Semantic
 from ._decide.pooled import Pooled

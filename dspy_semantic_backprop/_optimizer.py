@@ -10,7 +10,7 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from . import _checks as checks
-from ._backward.cache import GradientCache
+from ._backward.ask import GradientCache
 from ._compile import compiled
 from ._concurrency import Interrupt, run_sync, synchronous
 from ._graph.evidence.replay.isolation.replica import Probe

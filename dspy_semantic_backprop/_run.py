@@ -17,8 +17,8 @@ from ._decide.search import Material, Searching
 from ._decide.split import Split
 from ._errors import BudgetSpent
 from ._evaluate.candidate import Candidate, read
+from ._evaluate.evaluate import regraded
 from ._evaluate.outcome import Outcome, Scored, scored
-from ._evaluate.regrade import regraded
 from ._evaluate.student import Student, check_runs
 from ._propose.lessons import Learned
 from ._propose.propose import Rewriter
@@ -128,7 +128,7 @@ class Run:
             outcomes = await self.pool.outcomes(self.start, self.split.decide)
             check_runs(outcomes)
         self._measure(len(outcomes), self.session.ledger.seconds - seconds)
-        for warning in (*self._health(outcomes), *await regraded(self.student, outcomes)):
+        for warning in (*self._health(outcomes), *await regraded(self.student.evaluator, outcomes)):
             self.session.warn(warning)
 
     async def batches(self, step: int) -> tuple[Candidate, list[list[Scored]]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, get_args
 import dspy
 
 from . import _checks as checks
-from ._backward.cache import GradientCache
+from ._backward.ask import GradientCache
 from ._decide.split import Split, affordable, split
 from ._errors import SetupError
 from ._evaluate.metric import adapt

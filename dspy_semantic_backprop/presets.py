@@ -32,8 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ._backward.collect import drop, join
-from ._backward.deliver import the_answers_only, to_another
+from ._backward.collect import drop, join, the_answers_only, to_another
 from ._backward.semantic import Semantic
 from ._backward.silent import silent
 from ._decide.gate import strictly_better

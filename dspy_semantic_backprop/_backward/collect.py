@@ -1,16 +1,17 @@
-"""Collection of text: how the messages that a call received become its gradient."""
+"""What becomes of the messages that a call received: its gradient, and, for an ablation, whose gradient it is given."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT, Call
 from .ask import ask_question, count
-from .gradient import Collect, Direction, Message, TextGradient, joined_text
-from .judge import is_blank, refuses
+from .gradient import Collect, Direction, Gradients, Message, TextGradient, joined_text
 from .prompts import Summarise
-from .text import fits, visible, whole_sentences
+from .text import fits, is_blank, refuses, visible, whole_sentences
 
 CAP = 256
 """The most tokens of what a call's readers say together."""
@@ -68,3 +69,53 @@ class Bounded:
             count("cut")
             summary = whole_sentences(summary, self.cap)
         return summary
+
+
+Deliver = Callable[[ComputationGraph, Gradients, random.Random], dict[str, TextGradient]]
+"""Takes the gradients of one example by call, and gives every call one."""
+
+
+def to_its_own(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
+    """Every call is given the gradient that was sent to it."""
+    return dict(gradients)
+
+
+def the_answers_only(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
+    """Every call is given what was said of the program's answer, and nothing else: no graph, nobody to blame.
+
+    What is said of the answer reaches the calls that wrote it as the seed of the sweep; here it goes to all.
+    """
+    feedback = {one.value: one for gradient in gradients.values() for one in gradient.messages if one.sender == OUTPUT}
+    return {call.id: _readdressed(TextGradient(tuple(feedback.values())), call) for call in graph}
+
+
+def to_another(graph: ComputationGraph, gradients: Gradients, rng: random.Random) -> dict[str, TextGradient]:
+    """Every predictor is given the gradients of another one, call by call; no predictor keeps its own.
+
+    Whatever gradients are worth beyond being a text about the example must be lost by this. Where an
+    example has one predictor only there is no other, and it keeps its own; that is counted as "not shuffled".
+    """
+    calls: dict[str, list[Call]] = {}
+    for call in graph:
+        calls.setdefault(call.predictor, []).append(call)
+    if len(calls) < 2:
+        count("not shuffled")
+        return dict(gradients)
+    # One cycle through all predictors in random order: a permutation without a fixed point.
+    order = rng.sample(list(calls), len(calls))
+    giver = dict(zip(order, [*order[1:], order[0]], strict=True))
+    return {
+        call.id: _readdressed(gradients[calls[giver[name]][at % len(calls[giver[name]])].id], call)
+        for name, mine in calls.items()
+        for at, call in enumerate(mine)
+    }
+
+
+def _readdressed(gradient: TextGradient, call: Call) -> TextGradient:
+    fields = list(call.outputs) or [field.name for field in call.output_fields]
+
+    def field_of(name: str) -> str:
+        return name if name in fields or not name or not fields else fields[-1]
+
+    messages = (replace(one, receiver=call.id, field=field_of(one.field)) for one in gradient.messages)
+    return replace(gradient, messages=tuple(messages))

@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 
 from .._concurrency import gather
 from .ask import ask_question, count
-from .judge import is_blank, refuses, words
 from .prompts import Merge
 from .question import identifiers
-from .text import clipped, visible, whole_sentences
+from .text import clipped, is_blank, refuses, visible, whole_sentences, words
 
 FAN = 8
 """The most entries that one question merges."""

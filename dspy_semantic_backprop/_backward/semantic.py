@@ -19,8 +19,8 @@ from .._concurrency import gather
 from .._session.lm import for_predictor
 from .ask import ask_question, count
 from .gradient import Direction, Message, Reading, TextGradient
-from .judge import is_blank, occurs_in, refuses, repeats, says_no_change, severity_of
 from .question import InputOrigins, Question, QuestionForm, split
+from .text import is_blank, occurs_in, refuses, repeats, says_no_change, severity_of
 
 MOST_THROUGH = 16
 """The most readers that a direction names; of a longer path the nearest ones and the output."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._evaluate.candidate import Candidate, changed
-from .._propose.duplicates import near_duplicate
-from .._propose.screen import Screen
+from .._propose.screen import Screen, near_duplicate
 from .comparison import Comparison
 from .pool import Pool
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import Candidate, changed
-from .._evaluate.outcome import Outcome, Scored, scored
-from .._evaluate.score_range import score_range
+from .._evaluate.outcome import Outcome, Scored, score_range, scored
 from .._propose.choose import ChooseParent, Standing, incumbent
 from .commit import Commit, Evidence
 from .comparison import Comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .._evaluate.score_range import ScoreRange, score_range
+from .._evaluate.outcome import ScoreRange, score_range
 from .comparison import Comparison, Pair
 from .search import Search
 

@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 from .._concurrency import gather
 from .._errors import BudgetSpent, SetupError
 from .._evaluate.candidate import Candidate, changed
-from .._evaluate.outcome import Outcome, Scored, scored
-from .._evaluate.score_range import ScoreRange, score_range
+from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
 from .._session.journal import digest_of
 from .comparison import Comparison
 from .consider import Decision, Fate, consider

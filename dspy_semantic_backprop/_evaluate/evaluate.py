@@ -21,14 +21,18 @@ from .._graph.record.names import UNNAMED, Names
 from .._graph.record.recorder import capture
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Trace
-from .._session.budget import Purpose
+from .._session.budget import Purpose, Spent
 from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
 from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
 from .metric import Grade, Metric
-from .outcome import Failed, Outcome, Scored, brief
+from .outcome import Failed, Outcome, Scored, brief, scored
 from .reuse import Reuse, ReusedAnswers
+
+_REGRADED = 8
+"""How many predictions are graded again."""
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -247,3 +251,31 @@ def _title(example_id: int, example: dspy.Example) -> str:
 
 def _values(returned: Any) -> Any:
     return returned.toDict() if isinstance(returned, dspy.Prediction) else returned
+
+
+async def regraded(evaluator: Evaluator, outcomes: Sequence[Outcome]) -> list[str]:
+    """Whether a metric scores the same prediction twice alike, in warnings; none where that is not free to find out.
+
+    It is not where the metric asks a language model, or where the budget counts its calls.
+    """
+    ledger = evaluator.ledger
+    asked = ledger.by_purpose.get(Purpose.METRIC, Spent())
+    if ledger.budget.metric_calls is not None or asked.calls or asked.cached:
+        return []
+    again = [one for one in scored(outcomes) if one.raised is None][:_REGRADED]
+
+    async def differs(outcome: Scored) -> bool:
+        where = f"again, example {outcome.example_id}"
+        try:
+            grade = await evaluator.grade(outcome.example_id, outcome.example, outcome.returned, where=where)
+        except MetricError:
+            return True
+        return abs(grade.score - outcome.score) > _SAME
+
+    differing = sum(await gather(differs, again))
+    if not differing:
+        return []
+    return [
+        f"the metric is not deterministic: graded again, {differing} of {len(again)} of the very same predictions "
+        "scored differently; what it varies by looks like gains and losses"
+    ]

@@ -10,8 +10,7 @@ from typing import Protocol
 
 from .._errors import SetupError
 from .._evaluate.candidate import Candidate
-from .._evaluate.outcome import Scored
-from .._evaluate.score_range import score_range
+from .._evaluate.outcome import Scored, score_range
 
 
 class ChooseExamples(Protocol):

@@ -6,9 +6,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._backward.blame import mean_shares
+from .._backward.blame import mean_shares, pool_blame
 from .._backward.gradient import TextGradient
-from .._backward.pool_blame import pool_blame
 from .._backward.reduce import Remark
 from .._evaluate.candidate import Candidate
 from .._evaluate.outcome import Scored

@@ -16,7 +16,7 @@ import dspy
 
 from .. import _checks as checks
 from .. import presets
-from .._backward.cache import GradientCache
+from .._backward.ask import GradientCache
 from .._compile import compiled
 from .._concurrency import Interrupt
 from .._decide.comparison import Comparison, Pair

@@ -22,7 +22,7 @@ from typing import Any
 import dspy
 
 from .. import _checks as checks
-from .._backward.cache import GradientCache
+from .._backward.ask import GradientCache
 from .._backward.sweep import sweep
 from .._concurrency import gather, run_sync
 from .._errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop

@@ -27,7 +27,7 @@ from dspy_semantic_backprop import (
 
 # The graphs of thousands of executions are recovered once and given to every method, and proved once for each shape:
 # what `SemanticGradientDescent.diagnose` does for one method on one set of examples, taken apart.
-from dspy_semantic_backprop._backward.seed import seed_messages
+from dspy_semantic_backprop._backward.sweep import seed_messages
 from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt

@@ -17,10 +17,18 @@ from pydantic import TypeAdapter
 
 from dspy_semantic_backprop import backward_context, estimate_tokens
 from dspy_semantic_backprop._backward.blame import mean_shares
-from dspy_semantic_backprop._backward.judge import refuses, repeats, says_no_change
 from dspy_semantic_backprop._backward.question import identifiers
 from dspy_semantic_backprop._backward.reduce import Remark, Statement, reduce
-from dspy_semantic_backprop._backward.text import clipped, fits, shown, visible, whole_sentences
+from dspy_semantic_backprop._backward.text import (
+    clipped,
+    fits,
+    refuses,
+    repeats,
+    says_no_change,
+    shown,
+    visible,
+    whole_sentences,
+)
 from tests.scripted import served
 
 STATEMENT = TypeAdapter(Statement)

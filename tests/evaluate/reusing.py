@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import anyio
 import dspy
 
+from dspy_semantic_backprop import Limits
 from dspy_semantic_backprop._concurrency import run_sync
 from dspy_semantic_backprop._errors import ModelUnavailable as ModelUnavailable
 from dspy_semantic_backprop._evaluate.candidate import clone, read, write
@@ -32,7 +33,6 @@ from dspy_semantic_backprop._graph.record.names import Names
 from dspy_semantic_backprop._graph.record.recorder import capture
 from dspy_semantic_backprop._graph.record.snapshots import alike
 from dspy_semantic_backprop._session.ledger import Ledger
-from dspy_semantic_backprop._session.limits import Limits
 from dspy_semantic_backprop._session.lm import install
 
 SLICES: WeakKeyDictionary[dspy.Module, Any] = WeakKeyDictionary()

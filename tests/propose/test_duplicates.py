@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop._propose.duplicates import gist, near_duplicate
 from dspy_semantic_backprop._propose.restraint import edit_size
+from dspy_semantic_backprop._propose.screen import gist, near_duplicate
 
 TEXT = "Count the pears. Give the number only, e.g. 1,200. If there are none, answer 0.5 or `None`."
 

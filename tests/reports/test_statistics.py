@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Commit, Comparison, Confident, Gated, Pair, confident, strict, strictly_better
-from dspy_semantic_backprop._evaluate.score_range import score_range
+from dspy_semantic_backprop._evaluate.outcome import score_range
 from dspy_semantic_backprop._reports.diagnose.diagnose import interval
 from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of
 

@@ -19,7 +19,7 @@ from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose, metered
 from dspy_semantic_backprop._session.lm.failures import hide, secrets
-from dspy_semantic_backprop._session.lm.prices import bound_of
+from dspy_semantic_backprop._session.lm.usage import bound_of
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
 

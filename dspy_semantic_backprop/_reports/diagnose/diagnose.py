@@ -9,8 +9,7 @@ from dataclasses import replace
 import dspy
 from dspy.utils.exceptions import LMError
 
-from ..._backward.blame import mean_shares
-from ..._backward.pool_blame import pool_blame
+from ..._backward.blame import mean_shares, pool_blame
 from ..._backward.reduce import Remark, Statement, reduce
 from ..._backward.sweep import sweep
 from ..._checks import check_number

@@ -17,9 +17,8 @@ from ..._decide.records import paired
 from ..._decide.split import Split
 from ..._errors import BudgetSpent, told_to_callers
 from ..._evaluate.candidate import read
-from ..._evaluate.outcome import Failed, Outcome, mean, scored
-from ..._evaluate.regrade import regraded
-from ..._evaluate.score_range import score_range
+from ..._evaluate.evaluate import regraded
+from ..._evaluate.outcome import Failed, Outcome, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
 from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
@@ -190,7 +189,7 @@ class _Trial:
         method, fresh = self.settings.method, set(self.split.fresh)
         scores = [one.score for one in scored(outcomes) if one.example_id not in fresh]
         health = of_scores(method.search, scores, (len(scores), len(fresh)), self.student.evaluator.kinds)
-        for warning in (*health, *await regraded(self.student, outcomes)):
+        for warning in (*health, *await regraded(self.student.evaluator, outcomes)):
             self.session.warn(warning)
 
     def report(self, runs: Sequence[Sequence[Outcome]], seconds: float, names: Sequence[str]) -> Preflight:

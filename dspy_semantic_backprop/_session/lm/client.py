@@ -28,8 +28,7 @@ from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from .context import lm_context
 from .failures import hide, is_fatal, is_transient, remembered, secrets
-from .prices import bound_of, stated_price
-from .usage import RequestUsage
+from .usage import RequestUsage, bound_of, stated_price
 
 _NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0

@@ -13,8 +13,7 @@ from ..budget import Bound, Purpose
 from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
-from .prices import bound_of
-from .usage import Outside
+from .usage import Outside, bound_of
 
 
 @contextmanager
