@@ -20,6 +20,7 @@ import math
 import multiprocessing
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -341,7 +342,7 @@ def keep(records: list[dict[str, Any]], settings: dict[str, Any], machine: str, 
     packages = ("dspy", "gepa", "optuna", "numpy")
     made = {
         "study": "decisions",
-        "command": "python experiments/decisions.py " + " ".join(sys.argv[1:]),
+        "command": shlex.join(["python", "experiments/decisions.py", *sys.argv[1:]]),
         "settings": settings,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "commit": _commit(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from statistics import fmean, stdev
 from typing import Any
 
 from tests.docs.pages import README, ROOT, rows
@@ -58,6 +59,19 @@ def test_the_readme_s_table_quotes_the_outside_measurement():
         expected = heldout if requests == "0" else f"{heldout} ({requests})"
         assert expected in shown
         assert cap in ("", "230", "470") and (not cap or shown[0 if cap == "230" else 1] == expected)
+
+
+def test_decisions():
+    kept, table = record("decisions-simulated"), rows(RESULTS / "decisions.md")
+    runs: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for row in (dict(zip(kept["columns"], one, strict=True)) for one in kept["rows"]):
+        runs[row["world"], row["cap"], row["optimizer"]].append(100 * row["after"])
+    settings = kept["settings"]
+    for world in settings["worlds"]:
+        for cap, shown in zip(settings["caps"], [one for one in table if one[0] == world], strict=True):
+            cells = [runs[world, cap, name] for name in settings["optimizers"]]
+            figures = [f"{fmean(one):.1f} ({stdev(one) / len(one) ** 0.5:.1f})" for one in cells]
+            assert [one.replace("*", "") for one in shown[2:]] == figures
 
 
 def test_gate():
