@@ -56,11 +56,11 @@ class Drawn:
 
     def to_mermaid(self) -> str:
         """The graph as a Mermaid flowchart, as GitHub and JupyterLab render it; without a fence."""
-        return mermaid(self.picture())
+        return _flowchart(self.picture())
 
     def to_dot(self) -> str:
         """The graph in Graphviz's language."""
-        return dot(self.picture())
+        return _digraph(self.picture())
 
     def to_svg(self) -> str:
         """The graph as a picture from top to bottom: one SVG element; sizes in pixels.
@@ -68,7 +68,7 @@ class Drawn:
         Raises:
             ImportError: If igraph (the extra `drawing`) is not installed.
         """
-        return svg(self.picture())
+        return _svg(self.picture())
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         try:
@@ -77,20 +77,19 @@ class Drawn:
             return {"text/plain": str(self), "text/vnd.mermaid": self.to_mermaid()}
 
 
-def mermaid(shown: Picture) -> str:
-    """A picture as a Mermaid flowchart."""
+def _flowchart(shown: Picture) -> str:
     lines = ["flowchart TD"]
     for at, box in enumerate(shown.boxes):
         # An element before the second line keeps "1. " or "- " at its start from becoming a list.
-        detail = f"<br/><small>{_mermaid(box.detail)}</small>" if box.detail else ""
+        detail = f"<br/><small>{_mermaid_text(box.detail)}</small>" if box.detail else ""
         left, right = ('(["', '"])') if box.tone == "end" else ('("', '")')
-        lines.append(f"    n{at}{left}{_mermaid(box.title)}{detail}{right}:::{box.tone}Box")
+        lines.append(f"    n{at}{left}{_mermaid_text(box.title)}{detail}{right}:::{box.tone}Box")
     for arrow in shown.arrows:
         label = arrow.label or ("decides" if arrow.kind == "control" else "")
-        text = f'|"{_mermaid(label)}"|' if label else ""
+        text = f'|"{_mermaid_text(label)}"|' if label else ""
         line = "-->" if arrow.kind in ("data", "given") else "-.->"
         lines.append(f"    n{arrow.source} {line}{text} n{arrow.target}")
-    lines += [f'    note{at}["{_mermaid(note)}"]:::absentBox' for at, note in enumerate(shown.notes)]
+    lines += [f'    note{at}["{_mermaid_text(note)}"]:::absentBox' for at, note in enumerate(shown.notes)]
     for tone, paint in _TONES.items():
         lines.append(f"    classDef {tone}Box fill:{paint.fill},stroke:{paint.stroke},color:{paint.text}")
     for kind, pen in _PENS.items():
@@ -102,8 +101,7 @@ def mermaid(shown: Picture) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(shown: Picture) -> str:
-    """A picture in Graphviz's language: a digraph."""
+def _digraph(shown: Picture) -> str:
     lines = [
         "digraph {",
         '    graph [rankdir=TB, bgcolor=white, fontname="sans-serif", fontsize=10, labelloc=b, '
@@ -126,12 +124,7 @@ def dot(shown: Picture) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def svg(shown: Picture) -> str:
-    """A picture as SVG, laid out from top to bottom.
-
-    Raises:
-        ImportError: If igraph (the extra `drawing`) is not installed.
-    """
+def _svg(shown: Picture) -> str:
     loops = {arrow.source: arrow for arrow in shown.arrows if arrow.source == arrow.target}
     ways = [arrow for arrow in shown.arrows if arrow.source != arrow.target]
     sizes = [_size(box, loops.get(at)) for at, box in enumerate(shown.boxes)]
@@ -166,7 +159,7 @@ def svg(shown: Picture) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _mermaid(text: str) -> str:
+def _mermaid_text(text: str) -> str:
     # Its parser, its Markdown and the page's HTML all see a label: only what none of them reads stays as it is.
     return "".join(char if char.isalnum() or char in " _-.,()[]/→…+%" else f"#{ord(char)};" for char in text)
 

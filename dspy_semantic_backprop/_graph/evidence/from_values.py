@@ -29,7 +29,7 @@ WORDS = re.compile(r"\w+")
 def from_values(trace: Trace) -> FoundEdges:
     """The edges that identity and text suggest; see `EdgeEvidence`."""
     background = [text_of(value) for value in trace.inputs.values()]
-    outputs, edges = Outputs(), []
+    outputs, edges = _Outputs(), []
     for reader, inputs, ended in trace.readers():
         for call in ended:
             for name, value in call.outputs.items():
@@ -43,7 +43,7 @@ def from_values(trace: Trace) -> FoundEdges:
     return FoundEdges(tuple(edges))
 
 
-def _into(end: End, value: Any, live: Any, outputs: Outputs, background: list[str]) -> list[Edge]:
+def _into(end: End, value: Any, live: Any, outputs: _Outputs, background: list[str]) -> list[Edge]:
     same = {source for part in parts_of(live) if telling(part) for source in outputs.of_object(part)}
     identical = [Edge(source, end, "data", "identity", 1.0) for source in outputs.ordered(same)]
     if any(outputs.live[source] is live for source in same):
@@ -57,7 +57,7 @@ def _into(end: End, value: Any, live: Any, outputs: Outputs, background: list[st
     return [*identical, *inside]
 
 
-class Outputs:
+class _Outputs:
     """The outputs that existed at a moment, found by object and by text in time that does not grow with them.
 
     `live` holds the very objects, `forms` the texts by which each may be recognised, its own first.
@@ -100,7 +100,7 @@ class Outputs:
         return found
 
     def ordered(self, ends: Iterable[End]) -> list[End]:
-        """Outputs in the order in which they came."""
+        """_Outputs in the order in which they came."""
         return sorted(ends, key=self._places.__getitem__)
 
 

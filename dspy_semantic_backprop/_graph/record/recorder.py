@@ -25,17 +25,16 @@ from ..evidence.replay.isolation.effects import pause, resume, watched
 from ..evidence.replay.isolation.replica import kept
 from ..trace import Aside, Trace
 from .names import UNNAMED, Names
-from .recording import CURRENT, TOOL, CallUsage, Hook, NoHook, Recording, strand, within_predictor
+from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
 from .snapshots import snapshot
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class Recorder(BaseCallback):
+class _Recorder(BaseCallback):
     """Passes calls on to the recording of the current execution, if there is one."""
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record the start of a predictor's call, or what a retriever was asked."""
         recording = _recording()
         if recording is None:
             return
@@ -49,7 +48,6 @@ class Recorder(BaseCallback):
             recording.paused[call_id] = pause(), None
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        """Record the end of a predictor's call, or what a retriever answered."""
         recording = _recording()
         if recording is None:
             return
@@ -60,7 +58,6 @@ class Recorder(BaseCallback):
             self._answered(call_id, outputs, exception)
 
     def on_tool_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record what a tool was asked."""
         recording = _recording()
         if recording is not None:
             recording.asides[call_id] = Aside(instance.name, asked_tool(inputs.get("kwargs", inputs)))
@@ -68,29 +65,26 @@ class Recorder(BaseCallback):
             TOOL.set((*TOOL.get(), call_id))
 
     def on_tool_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        """Record what a tool answered."""
         TOOL.set(tuple(one for one in TOOL.get() if one != call_id))
         self._answered(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record what a language model was asked outside of any predictor."""
         recording = _recording()
         if recording is None:
             return
-        recording.hook.lm_begins(instance, call_id)
+        if recording.hook is not None:
+            recording.hook.lm_begins(instance, call_id)
         if not within_predictor():
             recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
             recording.paused[call_id] = pause(), None
 
     def on_lm_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
-        """Record what it answered."""
         recording = _recording()
-        if recording is not None:
+        if recording is not None and recording.hook is not None:
             recording.hook.lm_ends(call_id)
         self._answered(call_id, outputs, exception)
 
     def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Record which code an interpreter was given."""
         recording = _recording()
         if recording is not None:
             recording.asides[call_id] = Aside("interpreter", asked_interpreter(**inputs))
@@ -99,7 +93,6 @@ class Recorder(BaseCallback):
     def on_interpreter_execute_end(
         self, call_id: str, outputs: Any | None, exception: BaseException | None = None
     ) -> None:
-        """Record what it answered."""
         self._answered(call_id, outputs, exception)
 
     def _answered(self, call_id: str, outputs: Any, exception: BaseException | None) -> None:
@@ -157,7 +150,7 @@ def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
     return str([*given, *sorted(arguments.items())])
 
 
-class Callbacks(list[BaseCallback]):
+class _Callbacks(list[BaseCallback]):
     """The user's callbacks and the recorder, which is left out where it has nothing to record.
 
     DSPy dispatches around every module and every `format` and `parse` of an adapter as soon as any callback is
@@ -185,7 +178,7 @@ class Callbacks(list[BaseCallback]):
         return [one for one in self if one is not self._recorder] + others
 
 
-class Entries(list[Any]):
+class _Entries(list[Any]):
     """DSPy's own trace of an execution, which tells the recording of every entry.
 
     Why: `dspy.streamify` and a program's own `dspy.context(callbacks=...)` put other callbacks in place of the
@@ -197,7 +190,6 @@ class Entries(list[Any]):
         self._recording = recording
 
     def append(self, entry: Any) -> None:
-        """Add an entry: predictor, inputs, prediction."""
         super().append(entry)
         try:
             self._recording.unreported(*entry)
@@ -208,7 +200,7 @@ class Entries(list[Any]):
         return list, (list(self),)
 
 
-_RECORDER = Recorder()
+_RECORDER = _Recorder()
 
 
 async def capture(
@@ -225,17 +217,17 @@ async def capture(
     `aforward`. Returns what it returned (None where it raised), what it raised (None where it returned; only
     `Exception` is caught), and the trace.
     """
-    recording = Recording(names, hook or NoHook())
+    recording = Recording(names, hook)
     given, uncopied = kept(inputs)
     outside = contextvars.Context().run(lambda: dspy.settings.trace)
     before = len(outside or ())
-    callbacks = Callbacks(dspy.settings.callbacks or [], _RECORDER)
+    callbacks = _Callbacks(dspy.settings.callbacks or [], _RECORDER)
     usage = CallUsage(dspy.settings.usage_tracker, keep=bool(dspy.settings.track_usage))
     recording.usage = usage.tokens
     overrides: dict[str, Any] = {"semantic_recording": recording, "callbacks": callbacks, "usage_tracker": usage}
     returned, error = None, None
     try:
-        with dspy.context(**overrides, trace=Entries(recording)), watched(recording.effects):
+        with dspy.context(**overrides, trace=_Entries(recording)), watched(recording.effects):
             if asynchronous_only(program):
                 async with limiter:
                     returned = await program.acall(**inputs)

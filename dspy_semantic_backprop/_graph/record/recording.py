@@ -37,16 +37,6 @@ class Hook(Protocol):
         ...
 
 
-class NoHook:
-    """The default: nobody is told."""
-
-    def lm_begins(self, lm: Any, call_id: str) -> None:
-        """Do nothing."""
-
-    def lm_ends(self, call_id: str) -> None:
-        """Do nothing."""
-
-
 CURRENT: ContextVar[tuple[str, Any] | None] = ContextVar("semantic_call", default=None)
 """The predictor call under way here: its provisional id and the predictor."""
 
@@ -98,7 +88,7 @@ class Recording:
     """The record of one execution while it grows. Thread-safe."""
 
     names: Names
-    hook: Hook = field(default_factory=NoHook)
+    hook: Hook | None = None
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)

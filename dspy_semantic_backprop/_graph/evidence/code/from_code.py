@@ -28,7 +28,7 @@ _SINGLE = frozenset({"Predict", "ChainOfThought"})
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class _Suggestion:
     """An output that the code says may have reached a place, and how."""
 
     source: End
@@ -36,7 +36,7 @@ class Suggestion:
 
 
 @dataclass
-class RecordedCalls:
+class _RecordedCalls:
     """The calls of one execution by site, in the order in which they ended."""
 
     slice: ProgramSlice
@@ -69,7 +69,7 @@ class RecordedCalls:
         site = self.site(call)
         return self.slice.uses[site] if site is not None else None
 
-    def ends(self, labels: Iterable[Label], reader: Call | None) -> Iterator[list[Suggestion]]:
+    def ends(self, labels: Iterable[Label], reader: Call | None) -> Iterator[list[_Suggestion]]:
         """For each label the outputs that it stands for at this moment; none where the record has no such call.
 
         The reader is the call that reads the value; None for the returned prediction.
@@ -78,7 +78,7 @@ class RecordedCalls:
             if label.until is not None and self._overwritten(label.until, reader):
                 continue
             found = [End(call.id, name) for call in self._calls(label, reader) for name in _fields(call, label.field)]
-            yield [Suggestion(end, label.how) for end in dict.fromkeys(found)]
+            yield [_Suggestion(end, label.how) for end in dict.fromkeys(found)]
 
     def _calls(self, label: Label, reader: Call | None) -> list[Call]:
         last = next(self._latest(label), None)
@@ -214,7 +214,7 @@ class _Reading:
         self.trace = trace
         self.slice = code
         self.calls = {call.id: call for call in trace.calls}
-        self.recorded = RecordedCalls(code, trace.ways)
+        self.recorded = _RecordedCalls(code, trace.ways)
         self.read = {(call, name) for _, call, name in trace.reads}
         self.order: dict[End, int] = {}
         self.objects: set[int] = set()
@@ -258,7 +258,7 @@ class _Reading:
         if labels is None:
             return
         found = list(self.recorded.ends(labels, self.calls.get(end.call)))
-        loosest: dict[End, Suggestion] = {}
+        loosest: dict[End, _Suggestion] = {}
         for one in sorted((one for several in found for one in several), key=lambda one: _HOWS.index(one.how)):
             loosest[one.source] = one
         self.possible |= {(source, end) for source in loosest}
@@ -292,7 +292,7 @@ class _Reading:
         values = [self.trace.live.get(("inputs", call, name)) for name in names]
         return [value for value in values if isinstance(value, str) and len(value) >= SHORT]
 
-    def _believed(self, said: Suggestion, value: Any) -> bool:
+    def _believed(self, said: _Suggestion, value: Any) -> bool:
         output = self.calls[said.source.call].outputs[said.source.field or ""]
         if said.how == "verbatim" or (said.how == "added" and isinstance(output, str)):
             return shows(value, output)

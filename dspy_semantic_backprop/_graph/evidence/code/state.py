@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -200,9 +201,7 @@ def entered(start: State, turns: list[State], loop: Position) -> State:
     """The state at the beginning of any passage of a loop, from the one before it and those at the ends of passages."""
     if not turns:
         return start.copy()
-    after = turns[0]
-    for one in turns[1:]:
-        after = merged(after, one)
+    after = functools.reduce(merged, turns)
     env = dict(start.env)
     for name, value in start.env.items():
         if after.env.get(name, NOTHING) is not value:

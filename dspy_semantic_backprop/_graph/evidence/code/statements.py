@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -157,10 +158,7 @@ def _branches(
             ends.append(end)
     if not ends:
         return None
-    after = ends[0]
-    for other in ends[1:]:
-        after = merged(after, other)
-    after = chosen(state, after, labels)
+    after = chosen(state, functools.reduce(merged, ends), labels)
     # Where a branch left, the others are there because of the decision.
     after.control = outside | (labels if len(ends) < len(bodies) else frozenset())
     return after
@@ -197,9 +195,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
             loop.breaks.clear()
             del frame.returns[returned:]
     frame.loops.pop()
-    after = state
-    for one in (*ends[1:], *loop.breaks):
-        after = merged(after, one)
+    after = functools.reduce(merged, (*ends[1:], *loop.breaks), state)
     after = chosen(start, after, _any_passage(loop.exits - start.control, where))
     after.control = start.control | (loop.exits if len(frame.returns) > returned else frozenset())
     return execute(machine, node.orelse, frame, after)
@@ -227,9 +223,7 @@ def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State |
         machine.tries[-1] |= touched
     if not live:
         return None
-    after = live[0]
-    for other in live[1:]:
-        after = merged(after, other)
+    after = functools.reduce(merged, live)
     if node.handlers:
         after = chosen(before, after, touched) if len(live) > 1 else after
     after.control = before.control | (made_from(touched, "choice") if len(live) < len(ends) else frozenset())

@@ -23,13 +23,14 @@ from typing import Any
 
 from ...._errors import Stop
 from ...edges import Edge, End, FoundEdges
+from ...record.program_code import constants
 from ...record.snapshots import alike, describe
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import alternatives
 from .compare import ReplayComparison, Shown, Target
 from .isolation.effects import quiet
 from .isolation.replica import Pristine, Probe, unsafe
-from .isolation.surroundings import siblings, words
+from .isolation.surroundings import siblings
 from .replay import Change, Observed
 from .replayer import Replayer
 
@@ -42,7 +43,7 @@ MANY = 60
 
 
 @dataclass
-class Output:
+class _Output:
     """One output of a call, what it might have been instead, and what replays showed of it.
 
     It is calm if every call happened, and none was made up, in all replays with it changed.
@@ -60,12 +61,12 @@ class Output:
         return Change(self.call.id, self.name, self.others[kind])
 
 
-class OutOfTime(Exception):
+class _OutOfTime(Exception):
     """The deadline has passed."""
 
 
-async def survey(
-    comparison: ReplayComparison, outputs: Sequence[Output], deadline: float | None
+async def _survey(
+    comparison: ReplayComparison, outputs: Sequence[_Output], deadline: float | None
 ) -> tuple[dict[End, Shown], list[str]]:
     """Change outputs until nothing new is seen: what was seen of each, and what there was no time for, in words."""
     # Few outputs: every change alone. Many: alone only once or twice, then the calm ones in halves.
@@ -80,7 +81,7 @@ async def survey(
                 await _alone(comparison, output, PATIENCE * 3, deadline)
         if len(outputs) > FEW:
             await _together(comparison, calm, alone, deadline)
-    except OutOfTime:
+    except _OutOfTime:
         rest = [f"{output.call.id}.{output.name}" for output in outputs if not output.tried]
         some = ", ".join(rest[:3]) + (", ..." if len(rest) > 3 else "")
         warnings = [
@@ -91,7 +92,7 @@ async def survey(
     return {End(one.call.id, one.name): one.shown for one in outputs if one.tried or not one.others}, warnings
 
 
-async def _alone(comparison: ReplayComparison, output: Output, most: int, deadline: float | None) -> None:
+async def _alone(comparison: ReplayComparison, output: _Output, most: int, deadline: float | None) -> None:
     news = output.tried
     while output.tried < min(most, len(output.others)) and output.tried - news < PATIENCE:
         before = output.shown.news
@@ -102,7 +103,7 @@ async def _alone(comparison: ReplayComparison, output: Output, most: int, deadli
         news = output.tried if output.shown.news > before else news
 
 
-async def _together(comparison: ReplayComparison, outputs: list[Output], start: int, deadline: float | None) -> None:
+async def _together(comparison: ReplayComparison, outputs: list[_Output], start: int, deadline: float | None) -> None:
     for kind in range(start, PATIENCE):
         left = [output for output in outputs if output.calm and kind < len(output.others)]
         random.Random(kind).shuffle(left)
@@ -110,7 +111,7 @@ async def _together(comparison: ReplayComparison, outputs: list[Output], start: 
             await _half(comparison, half, kind, deadline)
 
 
-async def _half(comparison: ReplayComparison, outputs: list[Output], kind: int, deadline: float | None) -> None:
+async def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int, deadline: float | None) -> None:
     if not outputs:
         return
     observed = await _replay(comparison, [output.change(kind) for output in outputs], deadline)
@@ -127,7 +128,7 @@ async def _half(comparison: ReplayComparison, outputs: list[Output], kind: int, 
 
 async def _replay(comparison: ReplayComparison, changes: list[Change], deadline: float | None) -> Observed:
     if deadline is not None and time.monotonic() > deadline:
-        raise OutOfTime
+        raise _OutOfTime
     return await comparison.replay(changes)
 
 
@@ -135,7 +136,7 @@ def _is_calm(comparison: ReplayComparison, observed: Observed) -> bool:
     return observed.finished and not observed.unrecorded and len(observed.inputs) == len(comparison.trace.calls)
 
 
-def _unexplained(comparison: ReplayComparison, outputs: list[Output], observed: Observed) -> bool:
+def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed: Observed) -> bool:
     explained = {target for output in outputs for target in output.shown.moved}
     return not comparison.everything_moved(observed) <= explained
 
@@ -144,7 +145,7 @@ AUTO_SECONDS = 20.0
 """The longest that `probe="auto"` replays one execution."""
 AUTO_CALLS = 200
 """The largest execution, in calls, that `probe="auto"` replays."""
-_LONGEST_WORD, _MOST_WORDS = 400, 20
+_LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
 _NOT = "edges are not proved by replay:"
 
 
@@ -184,18 +185,20 @@ async def _found(comparison: ReplayComparison, program: Any, deadline: float | N
     for call in trace.calls:
         for name in call.outputs:
             if (call.id, name) in read:
-                outputs.append(Output(call, name, _others(call, name, trace, known, groups)))
+                outputs.append(_Output(call, name, _others(call, name, trace, known, groups)))
             else:
                 shown[End(call.id, name)] = Shown(everyone, everyone)
-    surveyed, late = await survey(comparison, outputs, deadline)
+    surveyed, late = await _survey(comparison, outputs, deadline)
     return _Verdict(comparison, shown | surveyed).found((*warnings, *late))
 
 
 def _words(trace: Trace, program: Any) -> list[str]:
     """Texts that would mean something to the program: other answers of this run, and its own constants."""
     answers = [value for call in trace.calls for value in call.outputs.values() if isinstance(value, str)]
-    short = (text for text in answers if len(text) <= _LONGEST_WORD)
-    return list(dict.fromkeys([*short, *words(program, _LONGEST_WORD)]))[:_MOST_WORDS]
+    short = [text for text in answers if len(text) <= _LONGEST_WORD]
+    held = (text for value in constants(program) for text in ([value] if isinstance(value, str) else value))
+    own = dict.fromkeys(text for text in held if isinstance(text, str) and 0 < len(text) <= _LONGEST_WORD)
+    return list(dict.fromkeys([*short, *list(own)[:_MOST_CONSTANTS]]))[:_MOST_WORDS]
 
 
 def _others(call: Call, name: str, trace: Trace, known: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Any]:

@@ -47,13 +47,13 @@ class Plan:
     reserved: frozenset[str] = frozenset()
 
 
-def likeness(recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
+def _likeness(recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
     """How many of the recorded inputs are given again."""
     # What DSPy adds to a call after it was recorded, the defaults of fields left out, tells calls apart nowhere.
     return sum(alike(value, inputs.get(name)) for name, value in recorded.items())
 
 
-def same_inputs(call: Call, inputs: Mapping[str, Any]) -> bool:
+def _same_inputs(call: Call, inputs: Mapping[str, Any]) -> bool:
     """Whether a recorded call was given the very same inputs."""
     return all(alike(value, inputs.get(name)) for name, value in call.inputs.items())
 
@@ -69,7 +69,7 @@ def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Pla
     for name, calls in given.items():
         recorded = [call for call in trace.calls if call.predictor == name]
         if any(call.concurrent for call in recorded):
-            exact = [next((call for call in recorded if same_inputs(call, inputs)), None) for inputs in calls]
+            exact = [next((call for call in recorded if _same_inputs(call, inputs)), None) for inputs in calls]
             known = {call.id for call in exact if call is not None}
             reserved |= known if len(known) < len(calls) else set()
         elif recorded and len(recorded) != len(calls):
@@ -81,7 +81,7 @@ def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call |
     matched: list[Call | None] = []
     left = list(recorded)
     for inputs in calls:
-        same = next((call for call in left if same_inputs(call, inputs)), None)
+        same = next((call for call in left if _same_inputs(call, inputs)), None)
         matched.append(same)
         if same is not None:
             left.remove(same)
@@ -200,9 +200,9 @@ class Replay:
         left = self._left.get(name, [])
         # Calls that followed each other are told by their order, those that overlapped by what they were given.
         twins = next(clusters(left), [])
-        free = [one for one in twins if one.id not in self.plan.reserved or same_inputs(one, inputs)]
+        free = [one for one in twins if one.id not in self.plan.reserved or _same_inputs(one, inputs)]
         free = free or twins
-        call = free[0] if len(free) == 1 else max(free, key=lambda one: likeness(one.inputs, inputs), default=None)
+        call = free[0] if len(free) == 1 else max(free, key=lambda one: _likeness(one.inputs, inputs), default=None)
         if call is not None:
             left.remove(call)
         return call

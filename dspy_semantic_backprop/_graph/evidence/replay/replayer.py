@@ -42,13 +42,13 @@ from .replay import tools_in as _tools_in
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")
 
 
-class ReplayLM(dspy.BaseLM):
+class _ReplayLM(dspy.BaseLM):
     """Answers calls of a language model from the record, and never a server."""
 
     def __init__(self) -> None:
         super().__init__(model="replay", temperature=0.0, max_tokens=1000, cache=False)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ReplayLM:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ReplayLM:
         return self
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
@@ -66,35 +66,32 @@ class ReplayLM(dspy.BaseLM):
             raise Diverged(f"{type(adapter).__name__} cannot write the recorded answers") from error
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer from the record."""
         return self(prompt, messages=messages)
 
 
-class ReplayRM:
+class _ReplayRM:
     """Answers `dspy.Retrieve` from the record, wherever one was made."""
 
     def __call__(self, query: str, k: int | None = None, **kwargs: Any) -> list[Any]:
-        """Answer from the record."""
         asked = asked_retriever(None, {"args": (query,), "kwargs": {"k": k, **kwargs}})
         answer = current_replay().aside(retriever(dspy.Retrieve), asked)
         return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
 
 
-class ReplayInterpreter:
+class _ReplayInterpreter:
     """Answers requests to run code from the record, and runs none."""
 
     def __init__(self) -> None:
         self.tools: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Nothing to do."""
+        pass
 
     def execute(self, code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Answer from the record."""
         return current_replay().aside("interpreter", asked_interpreter(code, variables))
 
     def shutdown(self) -> None:
-        """Nothing to do."""
+        pass
 
 
 class _Answers(list[Any]):
@@ -109,7 +106,7 @@ class _ReplayGuard(BaseCallback):
     """Notes which outputs a replayed program reads, and stops it before it pays for a language model."""
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        if not isinstance(instance, ReplayLM):
+        if not isinstance(instance, _ReplayLM):
             raise Diverged("the program calls a language model that is no attribute of it")
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
@@ -149,13 +146,13 @@ class Replayer:
         self.allow_effects = allow_effects
         kept = _run_by_interpreters(program) | _calling(program, {aside.name for aside in trace.asides if aside.calls})
         recorded = {aside.name for aside in trace.asides}
-        self._retrieval = {"rm": ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
+        self._retrieval = {"rm": _ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
         template = Mould(program, stand_in=functools.partial(_stand_in, kept)).cast()[0]
         for _, module in template.named_sub_modules():
             if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
                 module.forward = functools.partial(_retriever_answer, module)
             if hasattr(module, "_interpreter_factory"):
-                vars(module)["_interpreter_factory"] = ReplayInterpreter
+                vars(module)["_interpreter_factory"] = _ReplayInterpreter
         self._mould = Mould(template, stand_in=lambda value: value if isinstance(value, dspy.Tool) else None)
         self._names = Names(template)
         self._inputs = {
@@ -179,11 +176,11 @@ class Replayer:
                     semantic_replay=one,
                     semantic_recording=None,
                     adapter=ReplayAdapter(),
-                    lm=ReplayLM(),
+                    lm=_ReplayLM(),
                     callbacks=callbacks,
                     trace=_Answers() if watch else [],
                     send_stream=None,
-                    interpreter_factory=ReplayInterpreter,
+                    interpreter_factory=_ReplayInterpreter,
                     **self._retrieval,
                 ),
             ):
@@ -199,9 +196,9 @@ class Replayer:
 
 def _stand_in(kept: set[int], value: Any) -> Any:
     if isinstance(value, dspy.BaseLM):
-        return ReplayLM()
+        return _ReplayLM()
     if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, type):
-        return ReplayInterpreter()
+        return _ReplayInterpreter()
     if isinstance(value, dspy.Tool) and id(value) not in kept:
         tool = value.model_copy()
         tool.func = functools.partial(_tool_answer, str(tool.name))

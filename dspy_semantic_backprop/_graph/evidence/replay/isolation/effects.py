@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -44,41 +44,31 @@ class EffectRefused(Stop):
 
 
 @contextmanager
-def watched(seen: list[str]) -> Iterator[None]:
-    """Note in `seen` what happens inside, in words."""
-    _install()
-    token = _seen.set(seen)
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _seen.reset(token)
+        variable.reset(token)
+
+
+def watched(seen: list[str]) -> AbstractContextManager[None]:
+    """Note in `seen` what happens inside, in words."""
+    _install()
+    return _set(_seen, seen)
 
 
 @contextmanager
 def replaying(allow_effects: bool) -> Iterator[None]:
     """Run a replay inside: its threads belong to it, and what would change the world is refused unless allowed."""
     _install()
-    tokens = _replaying.set(True), _forbidden.set(not allow_effects)
-    try:
+    with _set(_replaying, True), _set(_forbidden, not allow_effects):
         yield
-    finally:
-        _replaying.reset(tokens[0])
-        _forbidden.reset(tokens[1])
 
 
-def is_replaying() -> bool:
-    """Whether the calling code belongs to a replay."""
-    return _replaying.get()
-
-
-@contextmanager
-def permitted() -> Iterator[None]:
+def permitted() -> AbstractContextManager[None]:
     """Let happen what happens inside of a stretch where it is forbidden: a language model must be reached."""
-    token = _forbidden.set(False)
-    try:
-        yield
-    finally:
-        _forbidden.reset(token)
+    return _set(_forbidden, False)
 
 
 def pause() -> Any:
@@ -148,28 +138,30 @@ class _Muted:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, unless a replay does."""
-        return len(text) if is_replaying() else self._stream.write(text)
+        return len(text) if _replaying.get() else self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def _unless_replaying(record: logging.LogRecord) -> bool:
-    return not is_replaying()
+    return not _replaying.get()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let replays inside be silent: on standard output, standard error, in the log and in warnings."""
-    loggers = [logging.root, *(one for one in list(logging.root.manager.loggerDict.values()) if _is_logger(one))]
+    loggers = [
+        logging.root,
+        *(one for one in list(logging.root.manager.loggerDict.values()) if isinstance(one, logging.Logger)),
+    ]
     handlers = list({id(one): one for logger in loggers for one in logger.handlers}.values())
     handlers += [logging.lastResort] if logging.lastResort is not None else []
     streams = {name: _Muted(getattr(sys, name)) for name in ("stdout", "stderr") if getattr(sys, name) is not None}
     shown = warnings.showwarning
 
     def show(*details: Any, **more: Any) -> None:
-        if not is_replaying():
+        if not _replaying.get():
             shown(*details, **more)
 
     warnings.showwarning = show
@@ -188,7 +180,3 @@ def quiet() -> Iterator[None]:
             # Somebody may have put another stream in place meanwhile: that one stays.
             if getattr(sys, name) is stream:
                 setattr(sys, name, stream._stream)
-
-
-def _is_logger(one: Any) -> bool:
-    return isinstance(one, logging.Logger)

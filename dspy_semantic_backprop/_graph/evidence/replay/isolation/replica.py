@@ -31,14 +31,6 @@ _MOST = 5_000
 StandIn = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Replica:
-    """A copy of a program, and the attributes that could not be copied and are the original's own, in words."""
-
-    program: Any
-    shared: tuple[str, ...]
-
-
 class Mould:
     """What copies of something are made from: how to copy it is found out once, so it must not change between them.
 
@@ -76,13 +68,7 @@ class Mould:
         return copy.deepcopy(self._original, memo), memo
 
 
-def replicate(program: Any, stand_in: StandIn | None = None) -> Replica:
-    """Copy a program as deeply as can be."""
-    mould = Mould(program, stand_in=stand_in)
-    return Replica(mould.cast()[0], mould.shared)
-
-
-def copied(value: Any) -> Any:
+def _copied(value: Any) -> Any:
     """A copy of a value, its locks made anew; `TypeError` if a part of it cannot be copied."""
     if isinstance(value, _ATOMS):
         return value
@@ -100,7 +86,7 @@ def kept(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     given, uncopied = {}, []
     for name, value in inputs.items():
         try:
-            given[name] = copied(value)
+            given[name] = _copied(value)
         except Exception as error:  # noqa: BLE001 - copying is the user's own code
             given[name] = str(value)
             uncopied.append(f"the input {name} cannot be copied ({type(error).__name__}: {error})")
@@ -170,9 +156,10 @@ class Pristine:
     def of(cls, program: dspy.Module, inputs: Iterable[Any] = ()) -> Pristine | str:
         """Copy a program; the reason, in words, where that cannot be done."""
         try:
-            replica = replicate(program)
+            mould = Mould(program)
+            copied, _ = mould.cast()
             surroundings = Surroundings(program, inputs)
-            return cls(replica.program, (*replica.shared, *surroundings.lost), surroundings)
+            return cls(copied, (*mould.shared, *surroundings.lost), surroundings)
         except Exception as error:  # noqa: BLE001 - copying runs the user's own code
             return f"the program cannot be copied ({type(error).__name__}: {error})"
 

@@ -29,7 +29,7 @@ from ....record.program_code import codes, constants, filled
 _PLAIN_CLASSES = (type(dspy.Module), type)
 
 
-class OwnCode:
+class _OwnCode:
     """The functions of a program's own code, what they name, and the user's classes among that.
 
     A callable among the program's inputs is code that it runs.
@@ -57,7 +57,7 @@ class OwnCode:
             self._class(value)
 
     def _function(self, function: types.FunctionType) -> None:
-        if id(function) in self.functions or not is_own(function.__module__):
+        if id(function) in self.functions or not _is_own(function.__module__):
             return
         self.functions[id(function)] = function
         for value in _named_by(function):
@@ -65,11 +65,11 @@ class OwnCode:
 
     def _class(self, cls: type) -> None:
         for one in cls.__mro__:
-            if id(one) not in self.classes and is_own(one.__module__):
+            if id(one) not in self.classes and _is_own(one.__module__):
                 self.classes[id(one)] = one
                 self._frontier += [inner for value in vars(one).values() for inner in _unwrapped(value)]
                 if isinstance(one, _PLAIN_CLASSES):
-                    for value in data_attributes(one).values():
+                    for value in _data_attributes(one).values():
                         self._name(value)
 
     def _name(self, value: Any) -> None:
@@ -78,7 +78,7 @@ class OwnCode:
         self.values[id(value)] = value
         if isinstance(value, (types.FunctionType, types.MethodType, functools.partial, type)):
             self._frontier.append(value)
-        elif is_own(type(value).__module__):
+        elif _is_own(type(value).__module__):
             self._frontier.append(type(value))
 
 
@@ -96,7 +96,7 @@ def _unwrapped(value: Any) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=4096)
-def is_own(module: str | None) -> bool:
+def _is_own(module: str | None) -> bool:
     """Whether a module, by name, is the user's: neither the interpreter's nor an installed package's."""
     top = (module or "builtins").split(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
@@ -105,7 +105,7 @@ def is_own(module: str | None) -> bool:
     return top not in ("dspy", "builtins") and "site-packages" not in path and "dist-packages" not in path
 
 
-def data_attributes(cls: type) -> dict[str, Any]:
+def _data_attributes(cls: type) -> dict[str, Any]:
     """What a class holds that is neither code nor machinery."""
     return {
         name: value
@@ -122,18 +122,18 @@ def _named_by(function: types.FunctionType) -> Iterator[Any]:
     for name in names & function.__globals__.keys():
         value = function.__globals__[name]
         yield value
-        if isinstance(value, types.ModuleType) and is_own(value.__name__):
+        if isinstance(value, types.ModuleType) and _is_own(value.__name__):
             yield from (vars(value)[inner] for inner in names & vars(value).keys())
 
 
-def silent_models(code: OwnCode) -> list[str]:
+def _silent_models(code: _OwnCode) -> list[str]:
     """Language models that a program's code names and whose calls no callback reports: replays would ask them."""
     kinds = {value if isinstance(value, type) else type(value) for value in code.values.values()}
     silent = sorted(kind.__name__ for kind in kinds if issubclass(kind, dspy.BaseLM) and not _reports(kind))
     return [f"the program's code names a language model without DSPy's callbacks ({name})" for name in silent]
 
 
-def open_files(code: OwnCode) -> list[str]:
+def _open_files(code: _OwnCode) -> list[str]:
     """Files that a program's code names and that are open for writing, in words."""
     files = [value for value in code.values.values() if isinstance(value, io.IOBase) and _writes(value)]
     return [f"the open file {getattr(file, 'name', '')}" for file in files]
@@ -149,23 +149,9 @@ def _writes(file: io.IOBase) -> bool:
     return not file.closed and file.writable()
 
 
-def words(program: Any, longest: int = 400, most: int = 24) -> list[str]:
-    """Texts that a program's own code and containers mention: what it may be waiting for; those in containers first.
-
-    `longest` is in characters.
-    """
-    found = (
-        text
-        for value in constants(program)
-        for text in ([value] if isinstance(value, str) else value)
-        if isinstance(text, str) and 0 < len(text) <= longest
-    )
-    return list(dict.fromkeys(found))[:most]
-
-
 def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
     """Texts that a program's own code and globals hold side by side: where one may stand, so may the others."""
-    code = OwnCode(program)
+    code = _OwnCode(program)
     held = [*constants(program), *(value for value in code.values.values() if isinstance(value, (list, tuple, dict)))]
     groups = (
         tuple(text for text in list(value) if isinstance(text, str)) for value in held if not isinstance(value, str)
@@ -185,9 +171,9 @@ class Surroundings:
     """
 
     def __init__(self, program: Any, inputs: Iterable[Any] = ()) -> None:
-        self._code = OwnCode(program, inputs)
-        self.blocked = silent_models(self._code)
-        self.lost = open_files(self._code)
+        self._code = _OwnCode(program, inputs)
+        self.blocked = _silent_models(self._code)
+        self.lost = _open_files(self._code)
         self._save()
 
     def __bool__(self) -> bool:
@@ -209,7 +195,7 @@ class Surroundings:
                 self._restorers.append(_attributes_of(cls))
         for function in self._code.functions.values():
             self._restorers += [*_rebound(function), *(_cell(cell) for cell in function.__closure__ or ())]
-        self._restorers.append(_dice())
+        self._restorers.append(_random_state())
 
     def restore(self) -> None:
         """Put everything back, contents into the very same objects."""
@@ -240,7 +226,7 @@ def _held(value: Any) -> Any:
         return value
     if isinstance(value, (str, int, float, type, types.FunctionType, dspy.BaseLM)):
         return None
-    known = is_own(type(value).__module__) or isinstance(value, (dspy.Module, dspy.Example))
+    known = _is_own(type(value).__module__) or isinstance(value, (dspy.Module, dspy.Example))
     held = getattr(value, "__dict__", None) if known else None
     return held if isinstance(held, dict) else None
 
@@ -260,10 +246,10 @@ def _put_back(held: Any, content: Any) -> None:
 
 
 def _attributes_of(cls: type) -> Callable[[], None]:
-    saved = data_attributes(cls)
+    saved = _data_attributes(cls)
 
     def restore() -> None:
-        now = data_attributes(cls)
+        now = _data_attributes(cls)
         for name in now.keys() - saved.keys():
             delattr(cls, name)
         for name, value in saved.items():
@@ -305,7 +291,7 @@ def _cell(cell: types.CellType) -> Callable[[], None]:
     return restore
 
 
-def _dice() -> Callable[[], None]:
+def _random_state() -> Callable[[], None]:
     saved = random.getstate()
     numpy = getattr(sys.modules.get("numpy"), "random", None)
     arrays = numpy.get_state(legacy=False) if numpy is not None else None
