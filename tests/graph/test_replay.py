@@ -282,6 +282,22 @@ def test_code_that_a_model_wrote_is_run_once():
     assert any(edge.known_by == "replay" for edge in graph.edges)
 
 
+def test_what_a_program_does_after_it_had_code_run_is_seen(tmp_path):
+    class Writing(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.think = dspy.ProgramOfThought("question -> answer", interpreter_factory=Runs)
+
+        def forward(self, question: str) -> dspy.Prediction:
+            thought = self.think(question=question)
+            (tmp_path / "log").write_text(thought.answer)
+            return thought
+
+    with served(lambda prompt: {name: "print(42)" if "code" in name else f"a {name}" for name in prompt.names}):
+        graph = trace(Writing(), {"question": "why?"})
+    assert any("side effects" in warning for warning in graph.warnings)
+
+
 def test_a_program_that_changes_its_inputs_is_proved_and_its_inputs_are_shown_as_they_were():
     def body(program, items):
         items.append(program.first(question=str(items)).hint)

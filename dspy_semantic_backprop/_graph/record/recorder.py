@@ -88,7 +88,7 @@ class _Recorder(BaseCallback):
         recording = _recording()
         if recording is not None:
             recording.asides[call_id] = Aside("interpreter", asked_interpreter(**inputs))
-            recording.paused[call_id] = pause()
+            recording.paused[call_id] = pause(), None
 
     def on_interpreter_execute_end(
         self, call_id: str, outputs: Any | None, exception: BaseException | None = None
