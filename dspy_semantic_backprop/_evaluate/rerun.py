@@ -17,7 +17,7 @@ from dspy.utils.callback import BaseCallback
 
 from .._errors import CapReached, Stop
 from .._graph.evidence.replay.isolation.effects import EffectRefused, permitted
-from .._graph.evidence.replay.isolation.replica import Mould, Pristine
+from .._graph.evidence.replay.isolation.replica import Copier, Pristine
 from .._graph.evidence.replay.replay import (
     Diverged,
     Replay,
@@ -264,7 +264,7 @@ def _prepared(
     ledger: Ledger,
     allow_effects: bool,
 ) -> tuple[_Rerun, Any]:
-    program, _ = Mould(pristine.program).cast()
+    program, _ = Copier(pristine.program).copy()
     session = _Rerun(trace, Names(program), changes, dspy.settings.adapter or dspy.ChatAdapter(), ledger)
     install(program, ledger)
     for _, module in program.named_sub_modules():

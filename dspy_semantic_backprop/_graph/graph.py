@@ -112,9 +112,9 @@ class ComputationGraph(Drawn):
         found: set[str] = set()
         frontier = [call_id]
         while frontier:
-            fresh = {name for name in self.successors(frontier.pop()) if name not in found and name != OUTPUT}
-            found |= fresh
-            frontier += fresh
+            new = {name for name in self.successors(frontier.pop()) if name not in found and name != OUTPUT}
+            found |= new
+            frontier += new
         return tuple(sorted(found, key=self._position.__getitem__))
 
     def group(self, reader: str) -> tuple[Member, ...]:

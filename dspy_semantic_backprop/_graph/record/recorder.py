@@ -143,10 +143,10 @@ def retriever(kind: type) -> str:
 
 def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
     """A retriever's arguments as the text by which its answer is found again."""
-    arguments = {"k": getattr(instance, "k", None), **inputs.get("kwargs", {})}
-    if arguments["k"] is None:
+    arguments = dict(inputs.get("kwargs", {}))
+    if arguments.get("k") is None:
         arguments["k"] = getattr(instance, "k", None)
-    given = [*inputs.get("args", ()), *(arguments.pop(name) for name in ("query",) if name in arguments)]
+    given = [*inputs.get("args", ()), *([arguments.pop("query")] if "query" in arguments else [])]
     return str([*given, *sorted(arguments.items())])
 
 
@@ -167,13 +167,8 @@ class _Callbacks(list[BaseCallback]):
     def __add__(self, others: Any) -> Any:
         recording = _recording()
         instance = sys._getframe(1).f_locals.get("instance")
-        recorded = isinstance(instance, (dspy.Predict, dspy.Retrieve))
-        if (
-            recorded
-            or recording is None
-            or recording.home is None
-            or not isinstance(instance, (dspy.Module, dspy.Adapter))
-        ):
+        recorded = isinstance(instance, (dspy.Predict, dspy.Retrieve)) or recording is None or recording.home is None
+        if recorded or not isinstance(instance, (dspy.Module, dspy.Adapter)):
             return super().__add__(others)
         return [one for one in self if one is not self._recorder] + others
 

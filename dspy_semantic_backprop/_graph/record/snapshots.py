@@ -97,19 +97,13 @@ def alike(one: Any, other: Any) -> bool:
     Where an object lives does not count: two objects without an equality of their own are the same if their attributes
     are.
     """
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, _ATOMS):
-        return one == other or (one != one and other != other)
     try:
-        return _alike(one, other, _DEEPEST, set())
+        return _alike(one, other, _DEEPEST, frozenset())
     except Exception:  # noqa: BLE001 - comparing is the user's own code
         return False
 
 
-def _alike(one: Any, other: Any, depth: int, under_way: set[tuple[int, int]]) -> bool:
+def _alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
     if one is other or (id(one), id(other)) in under_way:
         return True
     if type(one) is not type(other):
@@ -127,7 +121,7 @@ def _alike(one: Any, other: Any, depth: int, under_way: set[tuple[int, int]]) ->
     return _objects_alike(one, other, depth, under_way)
 
 
-def _objects_alike(one: Any, other: Any, depth: int, under_way: set[tuple[int, int]]) -> bool:
+def _objects_alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
     if isinstance(one, types.FunctionType):
         return one.__code__ is other.__code__
     if hasattr(one, "tobytes") and hasattr(one, "dtype"):
@@ -139,7 +133,7 @@ def _objects_alike(one: Any, other: Any, depth: int, under_way: set[tuple[int, i
     return _attributes_alike(one, other, depth, under_way)
 
 
-def _attributes_alike(one: Any, other: Any, depth: int, under_way: set[tuple[int, int]]) -> bool:
+def _attributes_alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
     mine, others = _attributes(one), _attributes(other)
     if isinstance(one, BaseException):
         mine, others = {**mine, "": one.args}, {**others, "": other.args}

@@ -27,6 +27,7 @@ from .state import (
     inside_of,
     items,
     made_at,
+    owner_of,
     picked,
     size,
     truth,
@@ -156,7 +157,7 @@ def _exact(base: Value, name: str, state: State) -> Value | None:
         return None
     found = [base.parts[name]] if name in base.parts else []
     for one in base.objects:
-        owner = one if isinstance(one, New) else id(one)
+        owner = owner_of(one)
         found += [state.heap[owner, name]] if (owner, name) in state.heap else []
         if isinstance(one, (list, tuple, dict)) and (owner, name) not in state.heap:
             held = one.get(name, _EMPTY) if isinstance(one, dict) else _at(one, name)

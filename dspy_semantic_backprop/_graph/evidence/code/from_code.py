@@ -85,7 +85,7 @@ class _RecordedCalls:
         if last is None:
             return []
         if label.loop is not None and (label.back or label.all):
-            found = self._of_passages(label, last, reader)
+            found = self._of_iterations(label, last, reader)
         elif self.ended[last].concurrent:
             found = list(self._latest(label))
         else:
@@ -96,41 +96,41 @@ class _RecordedCalls:
         """The places of the calls of a label's site that have its field, the latest first."""
         return (at for at in reversed(self.at.get(label.site, [])) if _fields(self.ended[at], label.field))
 
-    def _of_passages(self, label: Label, last: int, reader: Call | None) -> list[int]:
-        """The calls that a label means: of this passage of its loop, the one before, or all before."""
+    def _of_iterations(self, label: Label, last: int, reader: Call | None) -> list[int]:
+        """The calls that a label means: of this iteration of its loop, the one before, or all before."""
         assert label.loop is not None
         within_loop = reader is not None and self._unit(reader, label.loop) is not None
         latest = len(self.ended) - 1 if within_loop else last
-        passages = self._passages(label.loop, latest, reader if within_loop else None)
-        this = next(passages) if within_loop and label.back else []
-        meant = list(itertools.islice(passages, 1)) if label.back == 1 else list(passages)
+        iterations = self._iterations(label.loop, latest, reader if within_loop else None)
+        this = next(iterations) if within_loop and label.back else []
+        meant = list(itertools.islice(iterations, 1)) if label.back == 1 else list(iterations)
         if within_loop and label.back and not meant and self._alike(this, label.loop):
-            # One inner loop is the whole body: its passages cannot be told from those of the outer one.
+            # One inner loop is the whole body: its iterations cannot be told from those of the outer one.
             meant = [this]
-        found = [at for passage in meant for at in passage if self._is_of(at, label)]
+        found = [at for iteration in meant for at in iteration if self._is_of(at, label)]
         return found if label.all or label.back == MANY else sorted(found)[-1:]
 
     def _is_of(self, at: int, label: Label) -> bool:
         return self.sites.get(self.ended[at].id) == label.site and bool(_fields(self.ended[at], label.field))
 
-    def _passages(self, loop: Position, latest: int, reader: Call | None) -> Iterator[list[int]]:
-        """The latest run of a loop, as the calls of each of its passages, the latest passage first.
+    def _iterations(self, loop: Position, latest: int, reader: Call | None) -> Iterator[list[int]]:
+        """The latest run of a loop, as the calls of each of its iterations, the latest iteration first.
 
-        A passage is left where the next call stands earlier in the loop's body, or at the same place again.
+        An iteration is left where the next call stands earlier in the loop's body, or at the same place again.
         """
-        passage: list[int] = []
+        iteration: list[int] = []
         here = self._unit(reader, loop) if reader is not None else None
         for at in range(latest, -1, -1):
             unit = self._unit(self.ended[at], loop)
             if unit is None:
                 break
             again = here is not None and (unit > here or (unit == here and unit not in self.slice.loops))
-            if again and (passage or reader is not None):
-                yield passage
-                passage, reader = [], None
-            passage.append(at)
+            if again and (iteration or reader is not None):
+                yield iteration
+                iteration, reader = [], None
+            iteration.append(at)
             here = unit
-        yield passage
+        yield iteration
 
     def _alike(self, places: list[int], loop: Position) -> bool:
         units = {self._unit(self.ended[at], loop) for at in places}
@@ -151,10 +151,10 @@ class _RecordedCalls:
         return self.units[key]
 
     def _overwritten(self, loop: Position, reader: Call | None) -> bool:
-        """Whether a loop has made a whole passage since it began: what stood before it is gone."""
+        """Whether a loop has made a whole iteration since it began: what stood before it is gone."""
         if reader is not None and self._unit(reader, loop) is not None:
-            passages = self._passages(loop, len(self.ended) - 1, reader)
-            return len(list(itertools.islice(passages, 2))) > 1
+            iterations = self._iterations(loop, len(self.ended) - 1, reader)
+            return len(list(itertools.islice(iterations, 2))) > 1
         return any(self._unit(call, loop) is not None for call in reversed(self.ended))
 
     def _composite(self, site: Site) -> bool:

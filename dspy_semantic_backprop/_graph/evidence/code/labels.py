@@ -26,7 +26,7 @@ SIZE = "#"
 KEY = "@"
 """In place of a part's name: any key of a dictionary."""
 MANY = 2
-"""Of any earlier passage of a loop."""
+"""Of any earlier iteration of a loop."""
 _DEEPEST_PART = 4
 _RANK = {"verbatim": 0, "added": 1, "sliced": 2, "computed": 3, "choice": 4}
 
@@ -39,10 +39,10 @@ class Label:
         site: The site.
         field: The output field; `WHOLE` for the prediction itself.
         how: How the value depends on it.
-        back: Of which passage of `loop`: 0 this one, 1 the one before, `MANY` any before.
+        back: Of which iteration of `loop`: 0 this one, 1 the one before, `MANY` any before.
         loop: The position of the loop that it came through; None outside of loops.
         all: Whether every call there counts, and not the latest alone, as after a comprehension.
-        until: The position of a loop whose first passage overwrites the value: later ones do not see it.
+        until: The position of a loop whose first iteration overwrites the value: later ones do not see it.
     """
 
     site: Site
@@ -111,7 +111,7 @@ def made_from(labels: Iterable[Label], how: How) -> frozenset[Label]:
 
 
 def older(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
-    """A value as the next passage of a loop finds it: what the loop's own calls wrote is one passage older."""
+    """A value as the next iteration of a loop finds it: what the loop's own calls wrote is one iteration older."""
     labels = frozenset(_older(one, loop) if inside(one.site) else one for one in value.labels)
     parts = {name: older(part, loop, inside) for name, part in value.parts.items()}
     if labels == value.labels and all(part is value.parts[name] for name, part in parts.items()):
@@ -122,12 +122,12 @@ def older(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value
 def _older(label: Label, loop: Position) -> Label:
     if label.loop in (None, loop):
         return replace(label, back=min(label.back + 1, MANY), loop=loop)
-    # What an inner loop gathered is one passage of the outer one older.
+    # What an inner loop gathered is one iteration of the outer one older.
     return replace(label, back=1, loop=loop, all=label.all or label.back == MANY)
 
 
 def replaced(value: Value, by: Value, loop: Position) -> Value:
-    """A value before a loop that the loop's first passage overwrites, as all passages find it."""
+    """A value before a loop that the loop's first iteration overwrites, as all iterations find it."""
     kept = by.labels
     labels = frozenset(one if one in kept or one.until else replace(one, until=loop) for one in value.labels)
     parts = {name: replaced(part, by.parts.get(name, NOTHING), loop) for name, part in value.parts.items()}
@@ -135,6 +135,6 @@ def replaced(value: Value, by: Value, loop: Position) -> Value:
 
 
 def several(value: Value, loop: Position, inside: Callable[[Site], bool]) -> Value:
-    """A value gathered in one go from all passages of a loop, as in a comprehension."""
+    """A value gathered in one go from all iterations of a loop, as in a comprehension."""
     labels = frozenset(replace(one, loop=loop, all=True) if inside(one.site) else one for one in value.labels)
     return Value(labels, {name: several(part, loop, inside) for name, part in value.parts.items()}, value.objects)

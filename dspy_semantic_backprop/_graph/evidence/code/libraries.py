@@ -31,6 +31,7 @@ from .state import (
     items,
     made_at,
     objects_in,
+    owner_of,
     size,
     values,
 )
@@ -54,7 +55,7 @@ _READ_ONLY = frozenset(
     }
 )
 """Methods that leave their object as it is."""
-_ERRANDS = frozenset(
+_CALLING = frozenset(
     {
         *("map", "imap", "starmap", "submit", "run", "gather", "to_thread", "run_in_executor", "reduce", "accumulate"),
         *("create_task", "ensure_future", "run_sync", "call_soon", "apply", "apply_async", ""),
@@ -78,7 +79,7 @@ def from_library(machine: Machine, given: Given, state: State) -> Value:
     value = known(given, called, state) if known is not None else None
     if value is not None:
         return value
-    if called and given.name in _ERRANDS:
+    if called and given.name in _CALLING:
         return join(called)
     return _passed_on(given, called, state) if given.name in _VERBATIM else _computed(given, called, state)
 
@@ -87,7 +88,7 @@ def _kept(given: Given, state: State) -> None:
     for one in given.base.objects:
         if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, BoundFunction, Closure)):
             continue
-        owner = one if isinstance(one, New) else id(one)
+        owner = owner_of(one)
         state.store((owner, SIZE), Value())
         for value in given.values:
             if value != NOTHING:

@@ -153,6 +153,11 @@ class Machine:
         self.uses[site] = Use(inputs, known.rest | use.rest, known.control | use.control, objects)
 
 
+def owner_of(one: Any) -> Any:
+    """By what an object's cells are found in the heap."""
+    return one if isinstance(one, New) else id(one)
+
+
 def made_at(site: Site, made_by: Any, state: State) -> New:
     """An object that the program makes at a place; what one made there before held is forgotten."""
     new = New(site, made_by)
@@ -185,7 +190,7 @@ def chosen(before: State, after: State, labels: frozenset[Label]) -> State:
 
 
 def turned(state: State, frame: Frame, loop: Position) -> State:
-    """A state at the end of a loop's body as its beginning finds it: everything one passage older."""
+    """A state at the end of a loop's body as its beginning finds it: everything one iteration older."""
     inside = inside_of(frame.chain, loop)
     env = {name: older(value, loop, inside) for name, value in state.env.items()}
     heap = {cell: older(value, loop, inside) for cell, value in state.heap.items()}
@@ -198,7 +203,7 @@ def inside_of(way: Site, loop: Position) -> Callable[[Site], bool]:
 
 
 def entered(start: State, turns: list[State], loop: Position) -> State:
-    """The state at the beginning of any passage of a loop, from the one before it and those at the ends of passages."""
+    """The state at the beginning of any iteration: from the one before the loop and those at the ends of iterations."""
     if not turns:
         return start.copy()
     after = functools.reduce(merged, turns)
@@ -250,7 +255,7 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
     labels = everything(value)
     for one in objects_in(value):
         # Objects may hold each other in a circle: each is looked into once.
-        key = one if isinstance(one, New) else id(one)
+        key = owner_of(one)
         if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, BoundFunction)):
             continue
         for (owner, name), held in state.heap.items():

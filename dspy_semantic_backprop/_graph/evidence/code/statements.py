@@ -20,6 +20,7 @@ from .state import (
     entered,
     items,
     merged,
+    owner_of,
     picked,
     size,
     truth,
@@ -110,8 +111,9 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
             name = next((str(one) for one in key.objects if isinstance(one, (str, int))), ITEM)
             _store(base, name, join([value, Value(made_from(contents(key, state), "choice"))]), state, target.value)
             for one in base.objects:
-                state.store((one if isinstance(one, New) else id(one), KEY), Value(contents(key, state)))
-                state.store((one if isinstance(one, New) else id(one), SIZE), Value())
+                owner = owner_of(one)
+                state.store((owner, KEY), Value(contents(key, state)))
+                state.store((owner, SIZE), Value())
         case ast.Tuple() | ast.List():
             for at, element in enumerate(target.elts):
                 starred = isinstance(element, ast.Starred)
@@ -124,8 +126,8 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
 
 def _store(base: Value, name: str, value: Value, state: State, node: ast.expr, *, strongly: bool = False) -> None:
     for one in base.objects:
-        owner = one if isinstance(one, New) else id(one)
-        # What is stored keeps what it holds now: the object may be made anew in a loop's next passage.
+        owner = owner_of(one)
+        # What is stored keeps what it holds now: the object may be made anew in a loop's next iteration.
         kept = join([value, Value(contents(value, state))])
         state.store((owner, name), kept, strongly=strongly and name != ITEM)
     if not base.objects and isinstance(node, ast.Name):
@@ -139,7 +141,7 @@ def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State
     labels = made_from(contents(before, state) | contents(added, state), how)
     for one in before.objects:
         if isinstance(one, (New, list, dict, set)):
-            state.store((one if isinstance(one, New) else id(one), ITEM), Value(contents(added, state)))
+            state.store((owner_of(one), ITEM), Value(contents(added, state)))
     assign(machine, node.target, Value(labels, {}, before.objects), frame, state)
 
 
@@ -172,8 +174,8 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
     ends = []
     returned = len(frame.returns)
     known = dict(machine.uses)
-    # The first passage runs on what stood before the loop, the others on what a passage leaves. Labels tell apart this
-    # passage, the one before and any before that (`MANY`), so two passages after the first find them all.
+    # The first iteration runs on what stood before the loop, the others on what an iteration leaves. Labels tell
+    # apart this iteration, the one before and any before that (`MANY`): two after the first find them all.
     for first in (True, *(False for _ in range(_PASSES - 1))):
         top = state.copy()
         if isinstance(node, ast.While):
@@ -190,18 +192,18 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
         state.control = start.control
         loop.continues.clear()
         if first:
-            # The first passage did not know what the loop overwrites; the second one finds all that it found.
+            # The first iteration did not know what the loop overwrites; the second one finds all that it found.
             machine.uses = known
             loop.breaks.clear()
             del frame.returns[returned:]
     frame.loops.pop()
     after = functools.reduce(merged, (*ends[1:], *loop.breaks), state)
-    after = chosen(start, after, _any_passage(loop.exits - start.control, where))
+    after = chosen(start, after, _any_iteration(loop.exits - start.control, where))
     after.control = start.control | (loop.exits if len(frame.returns) > returned else frozenset())
     return execute(machine, node.orelse, frame, after)
 
 
-def _any_passage(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
+def _any_iteration(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
     return frozenset(replace(one, back=0, loop=loop, all=True) for one in labels)
 
 

@@ -6,9 +6,8 @@ kept apart. What two unchanged replays give differently says nothing and is left
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...record.snapshots import alike
 from ...trace import OUTPUT, Call, Trace
@@ -67,12 +66,11 @@ class ReplayComparison:
             return f"{follow}: it made other calls than the run", []
         if second.inputs.keys() != first.inputs.keys() or second.unrecorded:
             return "two unchanged replays made different calls (not deterministic)", []
-        unstable = self._differing(first.inputs, first.output, second.inputs, second.output)
-        recorded = {call.id: call.inputs for call in self.trace.calls}
-        other = [one for one in self._differing(recorded, self.trace.output, first.inputs, first.output)]
+        unstable = self._differing(first, second)
+        recorded = Observed({call.id: call.inputs for call in self.trace.calls}, self.trace.output)
         # The text of a caught exception may show the lines that raised it, which a replay cannot repeat.
         caught = any(aside.raised for aside in self.trace.asides) or any(call.error for call in self.trace.calls)
-        lost = [] if caught else [one for one in other if one not in unstable]
+        lost = [] if caught else [one for one in self._differing(recorded, first) if one not in unstable]
         self.baseline, self.left_out = first, {*unstable, *lost}
         warnings = [
             f"{text}: {_list(targets)}; the edges into it are not proved"
@@ -92,21 +90,15 @@ class ReplayComparison:
         self.surroundings.restore()
         return await self.replayer.replay(changed, plan=plan, watch=watch)
 
-    def _differing(
-        self,
-        one: Mapping[str, Mapping[str, Any]],
-        returned: Mapping[str, Any],
-        other: Mapping[str, Mapping[str, Any]],
-        other_returned: Mapping[str, Any],
-    ) -> list[Target]:
+    def _differing(self, one: Observed, other: Observed) -> list[Target]:
         inputs = [
             (call.id, name)
             for call in self.trace.calls
             for name in call.inputs
-            if not alike(one.get(call.id, {}).get(name), other.get(call.id, {}).get(name))
+            if not alike(one.inputs.get(call.id, {}).get(name), other.inputs.get(call.id, {}).get(name))
         ]
         fields = self.trace.output if self.trace.error is None else ()
-        return inputs + [(OUTPUT, name) for name in fields if not alike(returned.get(name), other_returned.get(name))]
+        return inputs + [(OUTPUT, name) for name in fields if not alike(one.output.get(name), other.output.get(name))]
 
     def note(self, changed: Call, observed: Observed, shown: Shown) -> None:
         """Add what a replay with one output of a call changed has shown."""

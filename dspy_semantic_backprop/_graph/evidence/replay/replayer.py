@@ -24,7 +24,7 @@ from ...record.reads import ReadStore, watch_reads
 from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
 from ...record.snapshots import output_fields, snapshot
 from ...trace import Trace
-from .isolation.replica import Mould
+from .isolation.replica import Copier
 from .replay import (
     ANSWERED,
     SECONDS,
@@ -36,8 +36,8 @@ from .replay import (
     ReplayAdapter,
     call_program,
     current_replay,
+    tools_in,
 )
-from .replay import tools_in as _tools_in
 
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")
 
@@ -147,25 +147,25 @@ class Replayer:
         kept = _run_by_interpreters(program) | _calling(program, {aside.name for aside in trace.asides if aside.calls})
         recorded = {aside.name for aside in trace.asides}
         self._retrieval = {"rm": _ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
-        template = Mould(program, stand_in=functools.partial(_stand_in, kept)).cast()[0]
+        template = Copier(program, stand_in=functools.partial(_stand_in, kept)).copy()[0]
         for _, module in template.named_sub_modules():
             if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
                 module.forward = functools.partial(_retriever_answer, module)
             if hasattr(module, "_interpreter_factory"):
                 vars(module)["_interpreter_factory"] = _ReplayInterpreter
-        self._mould = Mould(template, stand_in=lambda value: value if isinstance(value, dspy.Tool) else None)
+        self._copier = Copier(template, stand_in=lambda value: value if isinstance(value, dspy.Tool) else None)
         self._names = Names(template)
         self._inputs = {
-            name: Mould(value, name, functools.partial(_stand_in, set())) for name, value in trace.inputs.items()
+            name: Copier(value, name, functools.partial(_stand_in, set())) for name, value in trace.inputs.items()
         }
 
     async def replay(
         self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False
     ) -> Observed:
         """Run a copy once more, answering from the record; tells what happened also where it stopped half-way."""
-        program, parts = self._mould.cast()
+        program, parts = self._copier.copy()
         one = Replay(self.trace, self._names.of_copy(parts), changes, plan)
-        inputs = {name: mould.cast()[0] for name, mould in self._inputs.items()}
+        inputs = {name: copier.copy()[0] for name, copier in self._inputs.items()}
         callbacks = [_ReplayGuard()] if watch else _Guards([_ReplayGuard()])
         outside = contextvars.Context().run(lambda: dspy.settings.trace)
         before = len(outside or ())
@@ -209,13 +209,13 @@ def _stand_in(kept: set[int], value: Any) -> Any:
 def _run_by_interpreters(program: Any) -> set[int]:
     """The tools that only an interpreter calls, which reads their source: they stay what they are."""
     modules = [module for _, module in program.named_sub_modules() if hasattr(module, "_interpreter_factory")]
-    return {id(tool) for module in modules for value in vars(module).values() for tool in _tools_in(value)}
+    return {id(tool) for module in modules for value in vars(module).values() for tool in tools_in(value)}
 
 
 def _calling(program: Any, names: set[str]) -> set[int]:
     """The tools that call predictors: they are run, and what they call answers from the record."""
     held = (value for _, module in program.named_sub_modules() for value in vars(module).values())
-    return {id(tool) for value in held for tool in _tools_in(value) if tool.name in names}
+    return {id(tool) for value in held for tool in tools_in(value) if tool.name in names}
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:

@@ -21,7 +21,7 @@ from ....trace import Trace
 from .surroundings import MUTABLE, Surroundings
 
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock, threading.Condition)}
-_FRESH: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}
+_REMADE: dict[type, Any] = {**_LOCKS, threading.Event: threading.Event, threading.local: threading.local}
 _TYPES: Any = (type, types.GenericAlias, types.UnionType, type(Optional[int]), type(Any))  # noqa: UP045 - the type of the typing form
 _SHARED_SAFELY: Any = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, *_TYPES, dspy.BaseLM)
 _ATOMS = (str, bytes, int, float, complex, bool, type(None))
@@ -31,7 +31,7 @@ _MOST = 5_000
 StandIn = Callable[[Any], Any]
 
 
-class Mould:
+class Copier:
     """What copies of something are made from: how to copy it is found out once, so it must not change between them.
 
     `stand_in` says what stands in a thing's place in the copies, None where it is copied; `shared` is what could not be
@@ -49,8 +49,8 @@ class Mould:
     def _plan(self, path: str, value: Any, stand_in: Any) -> None:
         if stand_in is not None:
             self._same[id(value)] = stand_in
-        elif type(value) in _FRESH:
-            self._made.append((id(value), _FRESH[type(value)]))
+        elif type(value) in _REMADE:
+            self._made.append((id(value), _REMADE[type(value)]))
         elif isinstance(value, queue.Queue):
             self._made.append((id(value), lambda: _copied_queue(value)))
         elif isinstance(value, _SHARED_SAFELY):
@@ -62,7 +62,7 @@ class Mould:
     def _memo(self) -> dict[int, Any]:
         return {**self._same, **{key: make() for key, make in self._made}}
 
-    def cast(self) -> tuple[Any, dict[int, Any]]:
+    def copy(self) -> tuple[Any, dict[int, Any]]:
         """A fresh copy, and the copy of each part by the id of the original part."""
         memo = self._memo()
         return copy.deepcopy(self._original, memo), memo
@@ -74,11 +74,11 @@ def _copied(value: Any) -> Any:
         return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - whatever a type raises when it cannot be copied; the mould tells which
-        mould = Mould(value, "")
-    if mould.shared:
-        raise TypeError(f"{', '.join(mould.shared[:3]).strip()} cannot be copied")
-    return mould.cast()[0]
+    except Exception:  # noqa: BLE001 - whatever a type raises when it cannot be copied; the copier tells which
+        copier = Copier(value, "")
+    if copier.shared:
+        raise TypeError(f"{', '.join(copier.shared[:3]).strip()} cannot be copied")
+    return copier.copy()[0]
 
 
 def kept(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -156,10 +156,10 @@ class Pristine:
     def of(cls, program: dspy.Module, inputs: Iterable[Any] = ()) -> Pristine | str:
         """Copy a program; the reason, in words, where that cannot be done."""
         try:
-            mould = Mould(program)
-            copied, _ = mould.cast()
+            copier = Copier(program)
+            copied, _ = copier.copy()
             surroundings = Surroundings(program, inputs)
-            return cls(copied, (*mould.shared, *surroundings.lost), surroundings)
+            return cls(copied, (*copier.shared, *surroundings.lost), surroundings)
         except Exception as error:  # noqa: BLE001 - copying runs the user's own code
             return f"the program cannot be copied ({type(error).__name__}: {error})"
 
