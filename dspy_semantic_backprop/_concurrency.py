@@ -127,7 +127,6 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
     """Run a coroutine to its end from synchronous code, also where a loop runs already (notebooks).
 
     Args:
-        coroutine: What to run; what it raises is raised here.
         on_interrupt: Called at the first Ctrl-C, instead of raising KeyboardInterrupt; the second one raises.
     """
     with _caught(on_interrupt):

@@ -48,12 +48,7 @@ class Blame:
 
 
 def blame(graph: ComputationGraph, gradients: Gradients) -> Blame:
-    """Each call's share of the blame for a failure, and how much of it rests on no answer.
-
-    Args:
-        graph: The graph of the failed execution.
-        gradients: Call id -> its gradient, from a sweep over that graph.
-    """
+    """Each call's share of the blame for a failure, and how much of it rests on no answer."""
     sent = _sent(graph, gradients)
     received = dict.fromkeys((call.id for call in graph), 0.0)
     kept = dict.fromkeys(received, 0.0)

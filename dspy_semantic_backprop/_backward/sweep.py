@@ -82,11 +82,7 @@ async def sweep(
     """Send the feedback of outcomes back through their graphs.
 
     Args:
-        session: What surrounds the run.
         chosen: Outcomes with proved graphs; one that stands there twice gets two different sweeps.
-        parts: How messages are made, collected and delivered.
-        seed: Of an ablation that shuffles gradients.
-        where: Which place of the run it is, for its journal.
 
     Returns:
         The outcomes whose sweep the provider answered, and call id -> gradient for each of them.

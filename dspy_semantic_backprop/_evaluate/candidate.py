@@ -46,15 +46,7 @@ def read(program: dspy.Module) -> Candidate:
 
 
 def write(candidate: Candidate, program: dspy.Module) -> dspy.Module:
-    """Put a candidate's instructions into a program, in place; predictors that keep theirs are untouched.
-
-    Args:
-        candidate: The instructions.
-        program: A copy that belongs to the run.
-
-    Returns:
-        The same program.
-    """
+    """Put instructions into a program, a copy that belongs to the run, in place, and return it; equal ones stay."""
     predictor: Any
     for name, predictor in program.named_predictors():
         text = candidate.instructions[name]
@@ -74,12 +66,6 @@ def clone(program: dspy.Module) -> Any:
 
     Callbacks set on a module are lost by `deepcopy`, and language models are copied by it, so that the
     user's own handle would no longer see their calls.
-
-    Args:
-        program: The user's program.
-
-    Returns:
-        The copy, with the callbacks and the very language models of the original.
     """
     copy = program.deepcopy()
     originals: dict[str, Any] = dict(program.named_sub_modules())

@@ -40,12 +40,8 @@ class Evaluator:
     """How programs are evaluated in a run.
 
     Args:
-        metric: The metric.
-        ledger: Where calls are booked.
         limiter: Bounds how many programs run at once.
         failure_score: The score of an execution in which the program itself failed, in metric points.
-        limits: How long to wait, and how many examples may be missing.
-        on_outcome: Called with each outcome as it comes.
         slices: What the code of the program says; all programs that are evaluated are copies of one.
         kinds: What the metric returned, by kind, how often; see `Grade`.
     """
@@ -72,10 +68,7 @@ class Evaluator:
         """Run and grade a program, a copy that belongs to the run, on every example, concurrently and in order.
 
         Args:
-            program: The program.
-            examples: The examples.
             ids: What each example is called in its outcome; None: its position.
-            purpose: What the program's language-model calls are booked under.
             where: Which evaluation of the run it is, for its journal.
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
 

@@ -34,7 +34,6 @@ class Metric:
     Args:
         function: `metric(example, prediction)`, `metric(example, prediction, trace)`, or GEPA's
             `metric(gold, pred, trace, pred_name, pred_trace[, program_trace])`.
-        required: How many arguments it must be given.
         explains: Whether it takes GEPA's five arguments, and so may give feedback for a predictor.
     """
 
@@ -61,12 +60,8 @@ class Metric:
         """Ask a GEPA metric for its feedback, which some give only when told of a predictor.
 
         Args:
-            example: The example with its labels.
-            prediction: What the program returned.
             traces: DSPy's trace of the execution, (predictor, inputs, prediction) of each call, and its
                 part that belongs to the predictor.
-            predictor: The name of the predictor that wrote the output.
-            where: How messages name the example.
         """
         if not self.explains:
             return None

@@ -24,9 +24,7 @@ class Scored:
 
     Args:
         example_id: The example's position in its set.
-        example: The example.
         score: In metric points.
-        feedback: The metric's words; None where it has none.
         graph: The computation graph of this very execution, as its values suggest it.
         trace: The record of this very execution, from which the graph can be proved.
         raised: What the program raised; None where it returned.
@@ -50,13 +48,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Failed:
-    """An example that could not be run: it is missing, not wrong.
-
-    Args:
-        example_id: The example's position in its set.
-        example: The example.
-        error: The provider's failure, as text.
-    """
+    """An example that could not be run: it is missing, not wrong."""
 
     example_id: int
     example: dspy.Example

@@ -44,8 +44,6 @@ class Rerun:
     """What became of a program with some answers changed.
 
     Args:
-        returned: What it returned; None where it raised.
-        error: What it raised; None where it returned.
         live: The calls that a language model was asked for, by start: the recorded call's id, or the
             predictor's name where the record has no such call.
         problem: Why the rerun says nothing, in words; empty where it says something.
@@ -72,14 +70,10 @@ async def rerun(
     Not to be run twice at once where `pristine.surroundings` holds something: the globals are put back.
 
     Args:
-        pristine: The program as it was before the recorded run; it is copied again.
-        trace: The record.
         changes: (call id, output field) -> what the call answers instead; its other fields stay as recorded.
         ledger: Where the calls are booked, as "check"; its cap for that purpose ends the rerun.
-        limiter: Bounds how many synchronous programs run at once.
         allow_effects: Whether the program may write files, open sockets, start processes, and call its
             tools with arguments that the record does not have.
-        seconds: The longest that it may take.
 
     Raises:
         ModelUnavailable: If a language model refuses for good.

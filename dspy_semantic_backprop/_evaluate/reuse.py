@@ -44,10 +44,6 @@ class Reuse:
 class ReusedAnswers:
     """What one execution was asked and answered, and which answers of an earlier one it may be given. Thread-safe.
 
-    Args:
-        record: The earlier outcome; None for none.
-        edited: The predictors that are told something else than in the record.
-
     Attributes:
         strayed: Whether the program did not repeat itself: a predictor asked something else than in the record
             or more often, before any edited predictor had answered. From then on everything is asked.

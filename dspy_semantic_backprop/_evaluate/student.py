@@ -36,9 +36,6 @@ class Student:
     """The program that a run works on; it is never changed, only copies of it are run.
 
     Args:
-        program: The program.
-        session: What surrounds the run.
-        evaluator: Runs and grades copies of it.
         probe: How far to prove the edges of its graphs.
 
     Attributes:
@@ -60,11 +57,7 @@ class Student:
         """A program with the evaluator that grades it.
 
         Args:
-            program: The program.
-            session: What surrounds the run.
-            metric: Any metric that DSPy's optimizers accept.
             failure_score: The score of an execution in which the program itself failed, in metric points.
-            probe: How far to prove the edges of its graphs.
         """
         evaluator = Evaluator(
             metric=adapt(metric),
@@ -99,8 +92,6 @@ class Student:
 
         Args:
             what: Which set, for subscribers.
-            examples: The examples.
-            candidate: The instructions.
             ids: What each example is called in its outcome; None: its position.
             purpose: What the calls are booked under.
             known: The candidate's outcomes on other examples of the same set.
@@ -140,12 +131,7 @@ class Student:
             )
 
     async def prove(self, outcomes: Sequence[Scored], candidate: Candidate) -> list[Scored]:
-        """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely.
-
-        Args:
-            outcomes: Outcomes of the program.
-            candidate: The instructions that it had.
-        """
+        """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely."""
         pristine = Pristine.of(self.copy_with(candidate))
         return [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
 

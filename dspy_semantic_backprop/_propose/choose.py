@@ -173,7 +173,6 @@ class Standing:
     """A program that a step may start from: the start of the run, or one that the gate has accepted.
 
     Args:
-        candidate: Its instructions.
         scores: Example id -> score, in metric points, as far as it was evaluated.
     """
 

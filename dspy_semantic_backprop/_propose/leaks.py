@@ -124,7 +124,6 @@ class LeakGuard:
         """The stretches of a proposed instruction that quote an example, by where they begin; they may overlap.
 
         Args:
-            text: The instruction.
             current: The instruction that it would replace; what stands there is no leak.
         """
         familiar = f"{self._start}\n{current}"
@@ -133,10 +132,6 @@ class LeakGuard:
 
     def cleaned(self, text: str, current: str) -> str:
         """An instruction without the sentences, list items and example blocks that quote an example.
-
-        Args:
-            text: The instruction.
-            current: The instruction that it would replace.
 
         Returns:
             The very text if it has no leaks; empty if nothing usable is left of it.

@@ -19,9 +19,6 @@ class Lesson:
     """What one call of a predictor on one example teaches.
 
     Args:
-        example_id: The example's position in the training set.
-        call: The call.
-        gradient: What its readers say.
         score: The example's score, in metric points.
     """
 
@@ -34,12 +31,7 @@ class Lesson:
 def group_by_predictor(
     outcomes: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]]
 ) -> dict[str, list[Lesson]]:
-    """The lessons of every predictor over examples and calls, as in back-propagation through time.
-
-    Args:
-        outcomes: The examples that were propagated back from.
-        sweeps: For each of them, call id -> gradient.
-    """
+    """The lessons of every predictor over examples and calls, as in back-propagation through time."""
     lessons: dict[str, list[Lesson]] = {}
     for outcome, gradients in zip(outcomes, sweeps, strict=True):
         for call in outcome.graph:
@@ -64,8 +56,6 @@ class Learned:
     """What was learned from some outcomes of a program.
 
     Args:
-        parent: The program's instructions.
-        outcomes: The outcomes that were propagated back from.
         sweeps: For each, call id -> gradient.
     """
 

@@ -90,12 +90,9 @@ class Subject:
     """The predictor that a proposal is for.
 
     Args:
-        predictor: Its name.
         instruction: The part of its current instruction that may change.
-        lessons: What its calls teach.
         attempt: How many proposals this run asked for before: a repeated question gets a fresh answer.
         failed: Texts that were tried in the place of this instruction, or an earlier one, and helped nothing.
-        constraint: What the new instruction must respect, in words.
     """
 
     predictor: str
@@ -161,9 +158,6 @@ class Rewriter:
     """Asks the gradient model for new instructions.
 
     Args:
-        session: What surrounds the run.
-        propose: The method's way of asking.
-        screen: What the texts must pass.
         asked: How often each question was asked before: a repeated one gets another answer.
     """
 

@@ -112,9 +112,6 @@ class Restraint:
 
         Args:
             new: The proposed instruction, without what the program itself puts behind it.
-            current: The instruction that it would replace, likewise.
-            predictor: The predictor's name.
-            failures: How many of the predictor's edits in a row were refused or rejected.
         """
         if len(new) > self.longest:
             return f"it has {len(new)} characters, and at most {self.longest} are accepted: shorten it"

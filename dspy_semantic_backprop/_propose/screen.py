@@ -38,14 +38,7 @@ Gist = frozenset[tuple[tuple[str, ...], int]]
 
 
 def gist(text: str) -> Gist:
-    """What of an instruction makes it another one, as a value that can be compared and hashed.
-
-    Args:
-        text: The instruction.
-
-    Returns:
-        Its sentences without filler, and how often each stands there.
-    """
+    """What of an instruction makes it another one: its sentences without filler, and how often each stands there."""
     text = unicodedata.normalize("NFKC", text.replace("\r\n", "\n"))
     literals: list[str] = []
 
@@ -62,15 +55,7 @@ def gist(text: str) -> Gist:
 
 
 def near_duplicate(text: str, others: Iterable[str]) -> str | None:
-    """The first of some instructions that says the same as another one.
-
-    Args:
-        text: An instruction.
-        others: Instructions, such as those of all candidates so far.
-
-    Returns:
-        The one that it is a near duplicate of; None if there is none.
-    """
+    """The first of some instructions that says the same as another one; None if there is none."""
     mine = gist(text)
     return next((other for other in others if gist(other) == mine), None)
 
@@ -109,8 +94,6 @@ class Screen:
     """Screens the texts that a run proposes, and remembers what helped nothing.
 
     Args:
-        parameters: Where the program's instructions are, and what DSPy writes into them.
-        restraint: What an edit must respect.
         guard: Knows the examples; None lets quotations pass.
 
     Attributes:

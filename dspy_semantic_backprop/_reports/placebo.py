@@ -50,7 +50,6 @@ class Arm:
     """One method.
 
     Args:
-        name: Its name.
         scores: For each seed, the mean score of the returned program on the held-out examples, in metric points.
         returned: For each seed, whether another program than the start came back.
         spent: For each seed, what the run spent.

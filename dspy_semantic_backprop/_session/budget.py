@@ -99,8 +99,6 @@ class Bound:
 
     Args:
         calls: Requests on the wire: a client sends one for each completion that `n` asks for.
-        tokens: Tokens sent and received.
-        usd: US dollars.
     """
 
     calls: int = 1

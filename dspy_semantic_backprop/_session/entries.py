@@ -26,7 +26,6 @@ class Answered:
     """What a language model answered to one request.
 
     Args:
-        outputs: As the client returned them.
         usage: Tokens, as the client reported them.
         shown: The entry that DSPy's history got, without the question; no part of a log, None from there.
     """
@@ -52,9 +51,7 @@ class JournalState:
     Args:
         kept: Key -> what is remembered under it, in order: answers, failures, grades, edges.
         events: Digest of an event -> how often it happened.
-        steps: The steps that were decided.
         accounts: What was spent; a request under way at the end counts at its bound.
-        metric_calls: How often the metric was called.
         seconds: How long the run took, in seconds.
         ticket: The last ticket of a request.
     """
@@ -188,15 +185,7 @@ _ABSENT = "absent"
 
 
 def difference(old: Any, new: Any) -> str:
-    """Name the first differences between two JSON values by their paths.
-
-    Args:
-        old: What was.
-        new: What is.
-
-    Returns:
-        Such as "settings.steps was 8 and is 4", several separated by ", ".
-    """
+    """The first differences between two JSON values, several by ", ", such as "settings.steps was 8 and is 4"."""
     found = list(_differences(old, new, ""))
     named = [f"{path} was {_short(one)} and is {_short(other)}" for path, one, other in found[:_MOST_NAMED]]
     rest = [f"{len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []

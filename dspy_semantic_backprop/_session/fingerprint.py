@@ -26,14 +26,7 @@ _DEEPEST = 4
 def fingerprint(
     settings: Any, student: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
 ) -> dict[str, Any]:
-    """The head of a run's log: version, program, sets and settings; long texts stand as their digests.
-
-    Args:
-        settings: The optimizer's.
-        student: The program.
-        trainset: The examples to learn from.
-        valset: The examples that proposals are decided on; None for the trainset.
-    """
+    """The head of a run's log: version, program, sets and settings; long texts stand as their digests."""
     return {
         "version": version("dspy-semantic-backprop"),
         "program": _program(student),

@@ -23,7 +23,6 @@ class Projection:
     """What a run is expected to cost if it makes all its steps.
 
     Args:
-        steps: How many steps.
         executions: How often the program is run, and graded.
         calls: Language-model calls of the program and of the optimizer together.
         own: Those of the optimizer among them.
@@ -49,27 +48,13 @@ class Projection:
 
 
 def project(predictors: int, executions: int, steps: int, proposals: int) -> Projection:
-    """Project the cost of a run from its sizes; a program is taken to call each predictor once.
-
-    Args:
-        predictors: How many predictors the program has.
-        executions: How often it is going to be run.
-        steps: How many steps.
-        proposals: How many proposals a step makes.
-    """
+    """Project the cost of a run from its sizes; a program is taken to call each predictor once."""
     own = steps * proposals * predictors * (EXAMPLES + 1)
     return Projection(steps, executions, executions * predictors + own, own)
 
 
 def measured(projection: Projection, executions: int, spent: Spent, seconds: float) -> Projection:
-    """The same projection, corrected by what the first evaluation took.
-
-    Args:
-        projection: From the sizes alone.
-        executions: How often the program was run.
-        spent: What that cost.
-        seconds: How long it took, in seconds.
-    """
+    """The same projection, corrected by what the first evaluation took."""
     asked = spent.calls + spent.cached
     if not executions or not asked or not spent.calls:
         return projection

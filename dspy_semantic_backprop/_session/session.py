@@ -32,14 +32,10 @@ class Session:
     """What surrounds a run.
 
     Args:
-        ledger: Where every request is booked, and refused when the budget is spent.
-        journal: The log.
-        limits: How long to wait, and how many examples may be missing.
         limiter: Bounds how many programs run at once.
         turn: Bounds how many questions of our own are asked at once.
         gradient_lm: The language model that is asked for gradients and instructions; None for DSPy's configured one.
         answers: What it answered before.
-        subscribers: Shown every event.
         warnings: What has been warned of, in order, each once.
         notes: What happened in backward passes, by name, how often.
     """
@@ -70,13 +66,8 @@ class Session:
         """A session with a ledger of its own.
 
         Args:
-            journal: The log; None for none.
-            budget: The most that may be spent.
             caps: Purpose -> the most requests that it may send.
-            limits: How long to wait.
             num_threads: How many programs, and how many of our own questions, at once; None takes DSPy's setting.
-            gradient_lm: The language model that is asked for gradients and instructions.
-            answers: What it answered before.
         """
         journal = journal if journal is not None else Journal()
         limits = limits if limits is not None else Limits()
@@ -101,9 +92,7 @@ class Session:
         """Inside, questions of our own go to the gradient model and are booked.
 
         Args:
-            purpose: What they are booked under.
             where: Which place of the run asks, for its journal.
-            predictor: The predictor that they are about.
             rollout: How often the same was asked before: a repeated question gets another answer.
         """
         opened = for_purpose(

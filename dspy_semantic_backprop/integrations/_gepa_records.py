@@ -30,7 +30,6 @@ class Record:
     """One entry of GEPA's reflective dataset.
 
     Args:
-        predictor: The component's name.
         row: `Inputs`, `Generated Outputs` (a text where the answer could not be read) and `Feedback`.
     """
 
@@ -76,11 +75,7 @@ class Record:
 
 
 class Witness:
-    """Finds the examples behind records.
-
-    Args:
-        trainset: The examples that GEPA is given.
-    """
+    """Finds the examples behind records."""
 
     def __init__(self, trainset: Sequence[dspy.Example]) -> None:
         self.trainset = list(trainset)

@@ -138,9 +138,6 @@ class SemanticProposer:
         A metric that takes two or three arguments is called with those, so that GEPA can be used with it too.
 
         Args:
-            gold: The example.
-            pred: What the program returned.
-            trace: DSPy's trace of the execution.
             pred_name: The component that GEPA asks for feedback on; None where it asks for the score.
             pred_trace: The part of the trace that the record shows.
         """
@@ -159,9 +156,7 @@ class SemanticProposer:
         """Propose instructions; called by GEPA.
 
         Args:
-            candidate: Component -> its instruction.
             reflective_dataset: Component -> records of its calls: `Inputs`, `Generated Outputs`, `Feedback`.
-            components_to_update: The components.
 
         Returns:
             Component -> new instruction, protected text kept; only for those with a new one.

@@ -48,10 +48,7 @@ class Suspect:
     """A blamed call that can be checked.
 
     Args:
-        outcome: The failing example.
-        call: The call.
         share: Its share of the blame for that example, 0 to 1.
-        gradient: What it was told.
         fields: The output fields to change: those that other calls read; of a failed call, all.
         behind: The calls that the change may reach.
         cost: How many language-model calls the check is expected to take.
@@ -72,9 +69,6 @@ def suspects(
     """The calls of one failing example that carry blame and can be checked, in the order of the graph.
 
     Args:
-        outcome: The failing example, with its proved graph.
-        gradients: Call id -> gradient.
-        shares: The blame for it.
         final: The predictors whose outputs are the answer.
     """
     graph = outcome.graph
@@ -107,7 +101,6 @@ class Checker:
 
     Args:
         student: The program; its session's ledger has a cap for the checks.
-        pristine: The program as it was, or why there is no copy.
         most: How many single calls to check at most.
         max_calls: The most language-model calls that all checks may make together.
     """
@@ -122,15 +115,7 @@ class Checker:
         self._corrected: dict[tuple[int, str], dict[str, Any]] = {}
 
     async def __call__(self, everyone: Sequence[Suspect], shares: Mapping[str, float]) -> tuple[Check, ...]:
-        """Check the most blamed calls one by one, then together where that did not help.
-
-        Args:
-            everyone: The calls that can be checked.
-            shares: Predictor -> its share of all the blame.
-
-        Returns:
-            The checks, single ones first.
-        """
+        """Check the most blamed calls one by one, then together where that did not help; single checks come first."""
         planned, left_out = self._planned(list(everyone), shares)
         if left_out:
             self.session.warn(

@@ -63,7 +63,6 @@ class PredictorBlame:
     """One predictor's part in the failures.
 
     Args:
-        predictor: Its name.
         share: Its mean share of the blame over the failing examples, 0 to 1.
         interval: Where that mean lies with 95 % confidence, given these examples.
         failures: In how many examples no predictor has a larger share.

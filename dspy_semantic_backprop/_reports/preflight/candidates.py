@@ -53,12 +53,6 @@ class CheapCandidates:
     """Makes cheap candidates, and compares them with the program on a sample.
 
     Args:
-        settings: The optimizer's.
-        student: The program.
-        split: Which examples are for what.
-        trainset: The examples to learn from.
-        pool: The candidates, on the examples that are decided on.
-        screen: What every edit must pass.
         sample: The ids of the examples that they are compared on.
         perfect: The best possible score, in metric points; None where the scores are to tell.
         tried: Name -> candidate, of those that were made.

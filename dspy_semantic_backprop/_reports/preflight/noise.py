@@ -82,11 +82,8 @@ def luck(examples: int, differing: float, size: float, tries: int, seed: int = 0
     """How much better than the program the best of some edits without any effect looks, in metric points.
 
     Args:
-        examples: On how many examples all are evaluated.
         differing: The share of examples that are scored differently in two runs, 0 to 1.
         size: By how much, in metric points.
-        tries: How many edits.
-        seed: Of the simulation.
 
     Returns:
         The mean over simulated searches; the start is run once, as in a search.
@@ -110,11 +107,8 @@ class Power:
     made of further examples that it puts right. Graded scores are taken to change by one size.
 
     Args:
-        search: The method's.
-        rivals: How many other edits a run tries.
         differing: The share of examples whose score an edit without effect changes, 0 to 1.
         size: By how much a score changes where it does, in metric points.
-        seed: Of the simulation.
     """
 
     search: Search
@@ -125,11 +119,6 @@ class Power:
 
     def gains(self, decide: int, fresh: int, chances: tuple[float, ...] = (0.5, 0.8)) -> tuple[float | None, ...]:
         """The true gains that a run returns with these probabilities.
-
-        Args:
-            decide: How many examples the loop decides on.
-            fresh: How many are kept for the end.
-            chances: The probabilities, 0 to 1.
 
         Returns:
             For each the gain in metric points; None where no gain is returned as often.

@@ -260,9 +260,7 @@ def advise(
     """What to do, and why.
 
     Args:
-        found: What was measured.
         width: The metric's whole range, in metric points.
-        attempts: The cheap candidates that were evaluated, with the program.
         lucky: How much the best of them looks to gain if none has any effect, in metric points.
         needed: The number of examples on which a true gain, in metric points, is returned four times in five.
     """

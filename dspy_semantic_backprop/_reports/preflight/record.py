@@ -46,7 +46,6 @@ class Attempt:
     """A cheap candidate.
 
     Args:
-        name: What it is.
         result: It and the program, on a sample; None where it changes nothing or could not be evaluated.
     """
 

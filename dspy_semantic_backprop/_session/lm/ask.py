@@ -33,7 +33,6 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
 
     Args:
         signature: A `dspy.Signature` class. The chat format is used whatever adapter the program uses.
-        inputs: Its input fields.
         rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
         json_too: Ask once more, in the JSON format, where the chat format cannot be read.
 

@@ -42,7 +42,7 @@ class LMContext:
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
         failures: The provider's failures that outlived all retries, in the order they happened.
-        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `backward.tally`.
+        tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `_backward/ask.py`.
         cache: Earlier answers of the same purpose, which cost nothing; None for none.
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
         over: Whether nobody waits for the work any more: then it must not cost anything.

@@ -21,13 +21,7 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
     """Meter every request to a language model that is made inside, and book it under a purpose.
 
     Args:
-        purpose: What the requests are for.
-        ledger: Where to book.
         lm: The default language model inside; None keeps the one that DSPy is configured with.
-        **details: Further fields of the context.
-
-    Yields:
-        The context, which collects the provider's failures.
     """
     default = lm if lm is not None else dspy.settings.lm
     here = LMContext(purpose, ledger, **details)
