@@ -124,15 +124,9 @@ class LayeredProgram(dspy.Module):
 
 
 def call_together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Run all `calls` at the same time, one thread each, in copies of the current context.
+    """Run all `calls` at the same time, one thread each, and return their results in order.
 
-    The copied context carries DSPy's settings (language model, callbacks, trace list) into the threads.
-
-    Arguments:
-        calls: functions without arguments, at least one.
-
-    Returns:
-        Their results, in the order of `calls`.
+    Copies of the current context carry DSPy's settings (language model, callbacks, trace list) into the threads.
 
     Raises:
         What a call raised, unchanged, after all of them have ended; of several, the first in the order of

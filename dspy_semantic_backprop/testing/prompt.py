@@ -71,12 +71,7 @@ class Prompt:
 
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, Any]], sample: int = 0) -> Prompt:
-        """Read chat messages.
-
-        Arguments:
-            messages: chat messages with `role` and `content` (a text or a list of parts).
-            sample: see the class.
-        """
+        """Read chat messages with `role` and `content`, a text or a list of parts."""
         texts = [(str(message.get("role", "")), _content(message)) for message in messages]
         whole = "\n\n".join(text for _, text in texts)
         system = next((text for role, text in texts if role in ("system", "developer")), "")
@@ -100,11 +95,7 @@ class Prompt:
         )
 
     def render(self, values: Mapping[str, Any] | str) -> str:
-        """Write a reply in the format asked; every output field gets a valid value of its type.
-
-        Arguments:
-            values: output values by field name; a text is returned as it is. Missing fields are made up.
-        """
+        """Write a reply in the format asked, a valid value in every field, made up where missing; a text stays."""
         if isinstance(values, str):
             return values
         if self.style == "plain":
@@ -226,12 +217,9 @@ def _xml(value: Any) -> str:
 
 
 def schema_of(name: str, kind: str, system: str) -> dict[str, Any]:
-    """The JSON schema of an output field.
+    """The JSON schema of an output field of a type such as "int" or "Literal['a', 'b']".
 
-    Arguments:
-        name: the field's name.
-        kind: the type text, such as "int" or "Literal['a', 'b']".
-        system: the system message, whose structure part may carry the schema of a nested type.
+    That of a nested type may stand in the system message.
     """
     if kind in _SCALARS:
         return {"type": _SCALARS[kind]}
@@ -291,13 +279,9 @@ def _by_type_text(kind: str) -> dict[str, Any]:
 
 
 def fit(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None, depth: int = 0) -> Any:
-    """A value that the schema accepts, as near to the one given as possible.
+    """A value that a schema accepts, as near to the one given as possible; for None, anything plausible.
 
-    Arguments:
-        value: the value wanted; None for anything plausible.
-        schema: a JSON schema as pydantic writes them.
-        root: the outermost schema, which holds the definitions.
-        depth: how many levels deep this is; recursion in a schema ends at a fixed depth.
+    Definitions stand in the outermost schema, `root`; recursion ends at a fixed depth.
     """
     root = schema if root is None else root
     if "$ref" in schema:

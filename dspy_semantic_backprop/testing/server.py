@@ -74,13 +74,7 @@ class Faults:
             raise ValueError(f"fault rates must be shares that sum to at most 1, got {rates}")
 
     def hit(self, seed: int, content: bytes, nth: int) -> str | None:
-        """The fault that strikes a request, if any.
-
-        Arguments:
-            seed: the server's seed.
-            content: what tells this request from others.
-            nth: how many times this very content came before; a retry may thus succeed.
-        """
+        """The fault that strikes a request; another one where its content came `nth` times before, as in a retry."""
         digest = hashlib.sha256(b"%d\0%d\0" % (seed, nth) + content).digest()
         point = int.from_bytes(digest[:8], "big") / 2**64
         for name, rate in asdict(self).items():
@@ -191,11 +185,7 @@ class SimulatedServer:
         return f"http://{host}:{self._listener.server_address[1]}/v1"
 
     def lm(self, **kwargs: Any) -> dspy.LM:
-        """A language model client for this server.
-
-        Arguments:
-            kwargs: passed to `dspy.LM`; the temperature is 0 unless given.
-        """
+        """A language model client for this server; settings are those of `dspy.LM`, the temperature 0 unless given."""
         settings = {"api_base": self.url, "api_key": "simulated", "temperature": 0.0, **kwargs}
         return dspy.LM(f"openai/{self.model}", **settings)
 
@@ -226,11 +216,7 @@ class SimulatedServer:
             return list(self._log)
 
     def respond(self, body: bytes) -> _Sent:
-        """The status and body for one completion request; None to close the connection without an answer.
-
-        Arguments:
-            body: the request's body.
-        """
+        """The status and body for one completion request; None to close the connection without an answer."""
         seconds = time.monotonic() - self._started
         content = hashlib.sha256(body).digest()
         with self._lock:

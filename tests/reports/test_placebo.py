@@ -35,7 +35,7 @@ def compared(rule=told_by_gradients, *, how: Any = None, test=TEST, lm: Any = No
 
 
 def test_what_the_gradients_are_worth_shows_and_every_call_is_booked():
-    found, server = compared()
+    found, server = compared(num_threads=1)  # of several under way, the budget's end cancels some before they are sent
     arms = {arm.name: arm for arm in found.arms}
     assert list(arms) == ["semantic", "isolated", "shuffled", "no_gradient", "one_step"]
     assert found.score == 0 and arms["semantic"].score == 1
