@@ -95,11 +95,8 @@ def position(code: types.CodeType, at: int) -> Position:
     if sys.version_info >= (3, 11):
         line, end, column, end_column = next(itertools.islice(code.co_positions(), at // 2, None))
         return code.co_filename, line or 0, column or 0, end or 0, end_column or 0
-    return code.co_filename, _line(code, at), -1, -1, -1
-
-
-def _line(code: types.CodeType, at: int) -> int:
-    return next((line or 0 for start, end, line in code.co_lines() if start <= at < end), 0)
+    line = next((line or 0 for start, end, line in code.co_lines() if start <= at < end), 0)
+    return code.co_filename, line, -1, -1, -1
 
 
 def place(node: Any, filename: str) -> Position:

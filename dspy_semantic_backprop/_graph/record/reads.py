@@ -19,25 +19,6 @@ class ReadStore(dict[str, Any]):
         """The values as a plain dictionary, without a report."""
         return dict(super().items())
 
-    def __getitem__(self, name: str) -> Any:
-        self._report(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Read one value."""
-        self._report(name)
-        return super().get(name, default)
-
-    def pop(self, name: str, *default: Any) -> Any:
-        """Read one value, and take it out."""
-        self._report(name)
-        return super().pop(name, *default)
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """Read one value."""
-        self._report(name)
-        return super().setdefault(name, default)
-
     def _all(self) -> None:
         for name in list(super().keys()):
             self._report(name)
@@ -59,19 +40,22 @@ class ReadStore(dict[str, Any]):
         return copy.deepcopy(self.copy(), memo)
 
 
-def _reading_all(name: str) -> Callable[..., Any]:
+def _reading(name: str, every: bool) -> Callable[..., Any]:
     method = getattr(dict, name)
 
     @functools.wraps(method)
     def read(self: ReadStore, *arguments: Any) -> Any:
-        self._all()
+        for field in list(dict.keys(self)) if every else arguments[:1]:
+            self._report(field)
         return method(self, *arguments)
 
     return read
 
 
+for _name in ("__getitem__", "get", "pop", "setdefault"):
+    setattr(ReadStore, _name, _reading(_name, every=False))
 for _name in ("__eq__", "__or__", "__ror__", "__repr__", "__iter__", "keys", "values", "items", "popitem"):
-    setattr(ReadStore, _name, _reading_all(_name))
+    setattr(ReadStore, _name, _reading(_name, every=True))
 
 
 def watch_reads(prediction: Any, report: Callable[[str], Any]) -> list[Callable[[], None]]:

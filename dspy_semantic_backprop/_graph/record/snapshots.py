@@ -31,14 +31,13 @@ def declaration(signature: Any) -> dict[str, Any]:
     """What a signature declares, as keyword arguments of a `Call`."""
     return {
         "instruction": signature.instructions,
-        "input_fields": declared(signature.input_fields),
-        "output_fields": declared(signature.output_fields),
+        "input_fields": _declared(signature.input_fields),
+        "output_fields": _declared(signature.output_fields),
         "annotations": {name: info.annotation for name, info in signature.output_fields.items()},
     }
 
 
-def declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
-    """A signature's fields as records."""
+def _declared(fields: Mapping[str, Any]) -> tuple[Field, ...]:
     records = []
     for name, info in fields.items():
         extra = info.json_schema_extra or {}

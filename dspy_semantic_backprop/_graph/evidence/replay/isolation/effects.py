@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -78,10 +78,8 @@ def pause() -> Any:
 
 def resume(token: Any) -> None:
     """Watch again after `pause`; a token of another context is let go."""
-    try:
+    with suppress(ValueError):
         _seen.reset(token)
-    except ValueError:
-        return
 
 
 def _install() -> None:
