@@ -27,8 +27,13 @@ def check_program(student: Any) -> None:
             f"{type(student).__name__} has no predictors to optimise ({hint}); "
             "make predictors attributes of the program, or lists or dicts of them"
         )
-    if runner(student) is None:
+    run = runner(student)
+    if run is None:
         raise SetupError(f"{type(student).__name__} has neither forward nor aforward and cannot be run")
+    if run.__name__ == "forward" and inspect.iscoroutinefunction(run):
+        raise SetupError(f"{type(student).__name__}.forward is a coroutine; DSPy awaits aforward: name it `aforward`")
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        raise SetupError(f"{type(student).__name__}.{run.__name__} yields; a program must return its prediction")
 
 
 def frozen(student: dspy.Module) -> list[str]:

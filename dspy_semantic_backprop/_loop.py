@@ -40,6 +40,7 @@ async def optimise(run: Run) -> tuple[Ending, str]:
     except BudgetSpent as stop:
         ending, reason = Ending.BUDGET, str(stop)
     run.final = await run.search.end()
+    run.warn_of_a_flat_metric()
     return ending, reason
 
 
@@ -50,6 +51,7 @@ async def descend(run: Run) -> Ending:
         BudgetSpent: If the budget does not last for all of them.
     """
     await run.look_at_the_start()
+    taught = False
     for step in range(run.settings.most_steps):
         parent, batches = await run.batches(step)
         if not batches:
@@ -58,11 +60,12 @@ async def descend(run: Run) -> Ending:
         texts = await gather(functools.partial(propose, run, step, learned), batches)
         decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
         run.record(step, learned, decision)
+        taught = taught or any(any(text.strip() for text in one.values()) for one in texts)
         if decision.fate is Fate.ACCEPTED and await run.search.finished():
             return Ending.PERFECT
         if run.search.stuck:
-            return Ending.STUCK
-    return Ending.STEPS
+            return Ending.STUCK if taught else Ending.NOTHING_LEARNED
+    return Ending.STEPS if taught or not run.settings.most_steps else Ending.NOTHING_LEARNED
 
 
 async def learn(run: Run, step: int, batches: Sequence[Sequence[Scored]], parent: Candidate) -> Learned:

@@ -32,15 +32,15 @@ Examples = list[dspy.Example]
 class SemanticGradientDescent(Teleprompter):
     """Optimises the instructions of a program with several predictors by semantic backpropagation.
 
-    Each step takes examples from the incumbent's own evaluation, sends the metric's feedback back through
-    the computation graph of those very executions, rewrites instructions from what every call was told,
-    and keeps the rewrite if the gate accepts it (arXiv 2412.03624, section 4).
+    Each step takes failures of the best program so far, sends the metric's feedback back through the computation
+    graph of those very executions, and rewrites instructions from what every call was told (arXiv 2412.03624,
+    section 4). What is expected to be best by all scores of the run is returned, unless it may well be worse.
 
     Args:
         metric: `metric(example, prediction)`, with a trace, or GEPA's five or six arguments; returns a
             number, a bool, or `dspy.Prediction(score=..., feedback=...)`.
         gradient_lm: Writes gradients and instructions; None takes DSPy's configured language model.
-        steps: How many proposals to make; None: 8, or what `auto` says.
+        steps: How many steps to make; None: what `auto` says, else as many as the budget lasts, else 8.
         auto: "light", "medium" or "heavy": 4, 10 or 24 steps and, unless one is given, a budget of thrice their calls.
         method: The parts of a step; None takes `presets.semantic()`.
         failure_score: The score of an execution in which the program itself failed, in metric points.

@@ -30,6 +30,9 @@ from ._session.projection import Projection, measured
 from ._session.session import Session, logger
 from ._settings import Settings
 
+SAME_OF_ALL = 10
+"""After so many executions with one and the same score it is said that the metric says the same of everything."""
+
 
 @dataclass
 class Run:
@@ -43,6 +46,7 @@ class Run:
         split: Which examples are for what.
         projection: What the run is expected to cost.
         pool: The candidates, on the examples that are decided on.
+        train: The same on the examples to learn from.
         search: Decides whom a step improves, what is evaluated, and what is returned.
         rewriter: Asks for proposals.
         rng: Draws what is left to chance.
@@ -58,6 +62,7 @@ class Run:
     split: Split
     projection: Projection
     pool: Pool
+    train: Pool
     search: Searching
     rewriter: Rewriter
     rng: random.Random
@@ -105,6 +110,7 @@ class Run:
             split=split,
             projection=projection,
             pool=pool,
+            train=on_train,
             search=method.search.begin(material),
             rewriter=Rewriter(session, method.propose, screen),
             rng=rng,
@@ -150,7 +156,29 @@ class Run:
     def record(self, step: int, learned: Learned, decision: Decision) -> None:
         """Write down what became of a step."""
         self.records.append(step_record(step, learned, decision, self.pool, self.classes))
+        self._warn_of_silence(learned)
+        self.warn_of_a_flat_metric()
         self.session.publish(StepDone(step, self.records[-1].to_dict()))
+
+    def _warn_of_silence(self, learned: Learned) -> None:
+        """Say it where the gradient model answers nothing."""
+        unanswered = self.session.notes["no gradient"]
+        if unanswered and not learned.sweeps:
+            self.session.warn(
+                f"the gradient model answered none of a step's questions ({unanswered} sweeps failed so far): nothing "
+                "can be learned; see the log for its errors"
+            )
+
+    def warn_of_a_flat_metric(self) -> None:
+        """Say it where the metric says the same of everything."""
+        pools = {id(pool): pool for pool in (self.pool, self.train)}.values()
+        entries = [entry for pool in pools for entry in pool]
+        scores = [one.score for entry in entries for one in scored(list(entry.outcomes.values()))]
+        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1:
+            self.session.warn(
+                f"the metric said {scores[0]:g} of all {len(scores)} executions so far, of every candidate: it cannot "
+                "tell programs apart, and nothing can be learned from it"
+            )
 
     def warn_of_sizes(self) -> None:
         """Say what the sizes of the sets alone say against the run."""
@@ -159,7 +187,8 @@ class Run:
 
     def _health(self, outcomes: Sequence[Outcome] | None = None) -> list[str]:
         """What speaks against the run that costs nothing to know: from its sizes, or from the start's outcomes."""
-        search, sizes = self.settings.method.search, (len(self.split.decide), len(self.split.fresh))
+        search, split = self.settings.method.search, self.split
+        sizes = (search.evidence(len(split.learn) if split.separate else 0, len(split.decide)), len(split.fresh))
         if not self.settings.most_steps:
             return []
         if outcomes is None:

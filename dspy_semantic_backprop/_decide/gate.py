@@ -98,7 +98,7 @@ class Confident:
 
 
 confident = Confident()
-"""The default of a run, which commits to nothing: the gain's lower bound at 60 % confidence is above 0."""
+"""The gate of `presets.proven()`: the gain's lower bound at 60 % confidence is above 0."""
 
 strict = Confident(error=0.05)
 """The gain's lower bound at 95 % confidence is above 0. On few examples it accepts next to nothing."""

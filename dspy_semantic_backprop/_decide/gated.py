@@ -44,6 +44,10 @@ class Gated:
         """How many of so many examples to decide on are kept for the end."""
         return self.commit.kept(examples) if self.commit is not None else 0
 
+    def evidence(self, learn: int, decide: int) -> int:
+        """Only the examples to decide on tell what a candidate is worth."""
+        return decide
+
     def begin(self, material: Material) -> GatedSearch:
         """Begin a search in a run."""
         return GatedSearch(self, material)

@@ -23,7 +23,7 @@ class Entry:
         candidate: Its instructions.
         parent: The candidate that it was made from; itself for the start.
         step: The step that it was proposed in; -1 for the start.
-        origin: Where it comes from: start, proposal, credit, recombined.
+        origin: Where it comes from: start, proposal.
         outcomes: Example id -> outcome, as far as it was evaluated.
     """
 

@@ -32,6 +32,8 @@ Key = tuple[str, int]
 """An example: which set it is in, "decide" or "learn", and its position there."""
 SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
+SETTLED = 0.01
+"""A rival that is better with less than this probability is compared no further."""
 STUCK = 5
 """After so many steps in a row without a new candidate the search ends."""
 PROVEN = 0.05
@@ -72,6 +74,10 @@ class Pooled:
     def kept(self, examples: int) -> int:
         """No examples are kept for the end: all count towards one estimate."""
         return 0
+
+    def evidence(self, learn: int, decide: int) -> int:
+        """All examples tell what a candidate is worth."""
+        return learn + decide
 
     def begin(self, material: Material) -> PooledSearch:
         """Begin a search in a run."""
@@ -199,7 +205,9 @@ class PooledSearch:
         tried = list(found.candidates)
         accepted = self.best in tried
         shown = self.best if accepted else max(tried, key=lambda one: estimate.gain(self._edits(one))[0])
-        self._remember(shown, parent, accepted)
+        # No text is held against a predictor for good: on so few examples a good one may look bad.
+        for name in changed(parent, shown) if accepted else ():
+            screen.accepted(name)
         return Decision(
             Fate.ACCEPTED if accepted else Fate.REJECTED,
             shown,
@@ -213,13 +221,6 @@ class PooledSearch:
     def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Key]:
         """The examples that a proposal was made from."""
         return frozenset(("learn" if self.split.separate else "decide", one.example_id) for one in outcomes)
-
-    def _remember(self, candidate: Candidate, parent: Candidate, accepted: bool) -> None:
-        for name in changed(parent, candidate):
-            if accepted:
-                self.material.screen.accepted(name)
-            else:
-                self.material.screen.rejected(name, candidate.instructions[name])
 
     def _gain(self, estimate: Estimate, name: str, candidate: Candidate, parent: Candidate) -> float:
         """What one predictor's new text is expected to gain, in metric points."""
@@ -257,15 +258,10 @@ class PooledSearch:
         return sorted(known, key=lambda one: -expected(one))
 
     async def finished(self) -> bool:
-        """Whether the best program is right wherever it is decided."""
-        scale = self._range()
-        if self.best == self.pool.start or not scale.known:
-            return False
-        if any(score < scale.best for score in self._scores(self.best).values()):
-            return False
-        outcomes = scored(await self.pool.outcomes(self.best, self.split.decide))
-        self.best = self._ranked(self._estimate())[0]
-        return bool(outcomes) and all(one.score >= scale.best for one in outcomes)
+        """Whether the best program is known to be right on all that is decided on; nothing is run to find out."""
+        known, scale = self._scores(self.best), self._range()
+        decide = [known.get(("decide", number)) for number in self.split.decide]
+        return scale.known and all(score is not None and score >= scale.best for score in decide)
 
     async def end(self) -> Final | None:
         """Run the best program and the one most like to be better on what they have not seen, while that can decide."""
@@ -279,6 +275,8 @@ class PooledSearch:
                 if not rivals:
                     break
                 rival = max(rivals, key=lambda one: estimate.worse(self._edits(self.best), self._edits(one)))
+                if estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED:
+                    break
                 left = [(one, keys) for one in (self.best, rival) if (keys := self._unseen(one, self.best, rival))]
                 if not left:
                     break
@@ -307,7 +305,9 @@ class PooledSearch:
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)
         others = [one for one in self._ranked(estimate) if one != start]
-        p_value = estimate.luck([self._edits(one) for one in others])
+        # Exchanging scores takes the design as given, though the better were run more: alone it says too often, with
+        # ten predictors in up to 16 % of simulated runs without any effect at 5 %, that a gain is more than luck.
+        p_value = min(1.0, max(estimate.luck([self._edits(one) for one in others]), 2 * worse))
         final = Final(
             returned=gain > 0 and worse <= self.search.worse,
             candidate=self.pool[self.best].number,

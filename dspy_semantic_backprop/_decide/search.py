@@ -118,6 +118,10 @@ class Search(Protocol):
         """How many of so many examples to decide on are kept for the end."""
         ...
 
+    def evidence(self, learn: int, decide: int) -> int:
+        """How many examples tell what a candidate is worth; `learn` is 0 where the two are one set."""
+        ...
+
     def begin(self, material: Material) -> Searching:
         """Begin a search in a run."""
         ...

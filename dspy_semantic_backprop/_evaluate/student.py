@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ class Student:
         probe: How far to prove the edges of its graphs.
 
     Attributes:
+        lowest: The lowest score, in metric points, of an execution that did not fail; infinity before there was one.
         strayed: How many executions were given other inputs than before although nothing upstream had changed.
     """
 
@@ -47,6 +49,7 @@ class Student:
     evaluator: Evaluator
     probe: Probe = "auto"
     strayed: int = 0
+    lowest: float = math.inf
     _evaluations: int = 0
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
 
@@ -116,10 +119,25 @@ class Student:
                 where=f"evaluation {self._evaluations}",
                 reuse=reuse if self.strayed < MOST_STRAYED else None,
             )
+        outcomes = self._no_better_for_failing(outcomes)
         self._count_strayed(outcomes)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
+
+    def _no_better_for_failing(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """The outcomes, of which none that failed has more than the lowest score of one that did not.
+
+        Where scores are losses, 0 for a failure would be the best score there is.
+        """
+        self.lowest = min([self.lowest, *(one.score for one in scored(outcomes) if one.raised is None)])
+
+        def bounded(one: Outcome) -> Outcome:
+            if not isinstance(one, Scored) or one.raised is None or one.score <= self.lowest:
+                return one
+            return replace(one, score=self.lowest)
+
+        return tuple(map(bounded, outcomes)) if math.isfinite(self.lowest) else tuple(outcomes)
 
     def _count_strayed(self, outcomes: Sequence[Outcome]) -> None:
         # Between evaluations and not within one, so that a resumed run decides alike.

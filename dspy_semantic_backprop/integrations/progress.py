@@ -43,7 +43,7 @@ class ProgressBar:
                 self._steps = event.steps
                 tqdm.write(
                     f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
-                    f"{event.gate} to decide on, {event.steps} steps"
+                    f"{event.gate} to decide on, {event.steps} step{'s' if event.steps != 1 else ''} planned"
                 )
             case Projected():
                 tqdm.write(str(event.projection))
@@ -78,7 +78,9 @@ class ProgressBar:
             self._best = record["after"]
         scores = "" if record["before"] is None else f" ({record['before']:.4g} -> {record['after']:.4g})"
         changed = ", ".join(record["changed"]) or "nothing"
-        tqdm.write(f"step {step + 1}/{self._steps}: {record['verdict']}{scores}; changes {changed}")
+        # A run that was asked for no number of steps makes as many as its budget lasts.
+        planned = f"/{self._steps}" if self._steps is not None and step < self._steps else ""
+        tqdm.write(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
 
     def _spending(self) -> str:
         best = "" if math.isnan(self._best) else f"best {self._best:.4g}, "

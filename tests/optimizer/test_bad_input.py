@@ -69,7 +69,7 @@ def test_a_bad_valset_is_named_too():
 def test_an_empty_valset_is_named_and_the_trainset_decides(caplog):
     with served(careful), caplog.at_level(logging.WARNING, logger="dspy_semantic_backprop"):
         optimizer = SemanticGradientDescent(right, subscribers=(), steps=2)
-        better: Any = optimizer.compile(Chain(), trainset=questions(3), valset=[])
+        better: Any = optimizer.compile(Chain(), trainset=questions(8), valset=[])
     assert "valset is empty" in caplog.text
     assert better.detailed_results.score_after == 1.0
 
@@ -133,7 +133,7 @@ def test_a_transient_failure_is_missing_and_never_a_score_of_0():
 
 def test_a_provider_that_is_down_is_an_error_and_no_score():
     with served(careful, faults=Faults(server_error=1.0), num_retries=0):
-        with pytest.raises(TooManyFailures, match="6 of 6"):
+        with pytest.raises(TooManyFailures, match="8 of 8"):
             SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(8))
 
 

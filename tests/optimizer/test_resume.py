@@ -84,10 +84,14 @@ def outcome(result: Any) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name not in ("seconds", "log_dir")}
 
 
-@pytest.mark.parametrize("kind", [Fan, Gathering])
-def test_a_log_that_was_cut_anywhere_leads_to_the_same_end_and_no_answer_is_paid_for_twice(kind, tmp_path):
+POOLED: dict[str, Any] = {"method": presets.semantic(), "steps": None, "budget": Budget(calls=150), "num_threads": 1}
+"""The default search goes on as long as its budget lasts: a resumed run must not stop sooner for knowing more."""
+
+
+@pytest.mark.parametrize(("kind", "how"), [(Fan, {}), (Gathering, {}), (Fan, POOLED), (Gathering, POOLED)])
+def test_a_log_that_was_cut_anywhere_leads_to_the_same_end_and_no_answer_is_paid_for_twice(kind, how, tmp_path):
     with served(slowly_careful) as server:
-        whole = compiled(tmp_path / "whole", kind())
+        whole = compiled(tmp_path / "whole", kind(), **how)
         calls = len(server.log)
         data = (tmp_path / "whole" / FILE).read_bytes()
         assert calls == whole.total.calls > 60
@@ -99,7 +103,7 @@ def test_a_log_that_was_cut_anywhere_leads_to_the_same_end_and_no_answer_is_paid
             known = data[:at].count(b'{"event":"answer"')
             known -= data[data.rfind(b"\n", 0, at) + 1 : at].count(b'{"event":"answer"')
             before = len(server.log)
-            resumed = compiled(folder, kind())
+            resumed = compiled(folder, kind(), **how)
             assert len(server.log) - before == calls - known
             assert outcome(resumed)["instructions"] == outcome(whole)["instructions"]
             assert outcome(resumed)["steps"] == outcome(whole)["steps"]

@@ -106,7 +106,7 @@ def test_answers_by_the_toss_of_a_coin_are_too_noisy():
 @pytest.mark.parametrize(("size", "asked"), [(1, "at least 3"), (2, "at least 3")])
 def test_too_few_examples_are_named_with_the_number_that_it_takes(size, asked):
     with served(careful):
-        optimizer = SemanticGradientDescent(right, steps=1, subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=1, method=presets.proven(), subscribers=())
         found = optimizer.preflight(Chain(), TRAIN, VAL[:size])
         better: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL[:size])
     assert found.recommendation == "more examples first", found

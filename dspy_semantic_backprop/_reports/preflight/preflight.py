@@ -111,7 +111,8 @@ def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any)
 async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> Preflight:
     """Measure, and recommend."""
     split, method = trial.split, trial.settings.method
-    sizes = of_sizes(method.search, len(split.decide), len(split.fresh))
+    learn = len(split.learn) if split.separate else 0
+    sizes = of_sizes(method.search, method.search.evidence(learn, len(split.decide)), len(split.fresh))
     for warning in (*split.warnings, *sizes):
         trial.session.warn(warning)
     runs, seconds = await trial.runs(repeats)

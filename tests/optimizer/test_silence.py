@@ -1,0 +1,79 @@
+"""A run in which nothing could be learned says so: in its warnings, its ending, or before it costs anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import SemanticGradientDescent, SetupError, presets
+from dspy_semantic_backprop.testing import Faults
+from tests.optimizer.test_compile import Chain
+from tests.scripted import careful, questions, right, served
+
+METHODS = pytest.mark.parametrize("method", [presets.semantic(), presets.published()], ids=lambda one: one.name)
+
+
+def result_of(program: Any = None, metric: Any = right, **settings: Any) -> Any:
+    optimizer = SemanticGradientDescent(metric, subscribers=(), **{"steps": 3, **settings})
+    return optimizer.compile(program or Chain(), trainset=questions(24)).detailed_results
+
+
+@METHODS
+def test_a_gradient_model_that_never_answers_is_the_ending(method):
+    with served(careful, faults=Faults(server_error=1.0)) as down, served(careful):
+        result = result_of(method=method, gradient_lm=down.lm(num_retries=0))
+    assert result.ending.name == "NOTHING_LEARNED"
+    assert any("the gradient model answered none" in warning for warning in result.warnings)
+    assert result.instructions_after == result.instructions_before
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, -3.0])
+@METHODS
+def test_a_metric_that_says_the_same_of_everything_is_named(value, method):
+    with served(careful):
+        result = result_of(metric=lambda example, prediction: value, method=method)
+    words = "no headroom" if value == 1 else "cannot tell programs apart"
+    assert any(words in warning for warning in result.warnings)
+
+
+@METHODS
+def test_a_program_that_fails_is_never_better_than_one_that_does_not(method):
+    class Fragile(Chain):
+        def forward(self, question: str) -> Any:
+            found = super().forward(question)
+            if found.answer.startswith("careful"):
+                raise ValueError("cannot be used")
+            return found
+
+    with served(careful):
+        result = result_of(Fragile(), metric=lambda example, prediction: -3.0, method=method)
+    assert result.instructions_after == result.instructions_before
+
+
+def test_proposals_that_are_all_refused_are_no_steps_that_were_made():
+    def mute(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        return {**answers, "new_instruction": ""} if "new_instruction" in answers else answers
+
+    with served(mute):
+        assert result_of().ending.name == "NOTHING_LEARNED"
+
+
+class Coroutine(Chain):
+    async def forward(self, question: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return None
+
+
+class Yields(Chain):
+    def forward(self, question: str) -> Any:
+        yield dspy.Prediction(answer="")
+
+
+@pytest.mark.parametrize(("program", "words"), [(Coroutine, "aforward"), (Yields, "yields")])
+def test_a_program_that_returns_no_prediction_is_refused_before_it_costs_anything(program, words):
+    with served(careful) as server:
+        with pytest.raises(SetupError, match=words):
+            result_of(program())
+        assert not server.log
