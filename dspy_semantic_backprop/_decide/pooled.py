@@ -275,9 +275,12 @@ class PooledSearch:
                 if not rivals:
                     break
                 rival = max(rivals, key=lambda one: estimate.worse(self._edits(self.best), self._edits(one)))
-                if estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED:
-                    break
-                left = [(one, keys) for one in (self.best, rival) if (keys := self._unseen(one, self.best, rival))]
+                settled = estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED
+                # What is settled is only run on for a score that a person can read: the start's and its own on all.
+                rival, sides = (start, ("decide",)) if settled else (rival, ("decide", "learn"))
+                left = [
+                    (one, keys) for one in (self.best, rival) if (keys := self._unseen(one, self.best, rival, sides))
+                ]
                 if not left:
                     break
                 for one, keys in left:
@@ -286,10 +289,10 @@ class PooledSearch:
             self.material.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided()
 
-    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate) -> list[Key]:
+    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:
         """The next examples for one of two candidates: first those that the other one was run on."""
         known, other = self._outcomes(one), self._outcomes(rival if one == best else best)
-        left = [key for key in self.ids if key not in known]
+        left = [key for key in self.ids if key not in known and key[0] in sides]
         return sorted(left, key=lambda key: key not in other)[: self.search.block]
 
     def decided(self) -> Final | None:
