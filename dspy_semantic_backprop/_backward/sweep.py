@@ -23,12 +23,12 @@ from .propagate import propagate
 def seed_messages(outcome: Scored) -> list[Message[Direction]]:
     """The messages that start a sweep (arXiv 2412.03624, section 3: the gradient of the answer is its feedback).
 
-    Every output field that was returned is told the feedback. Where the program raised, the calls that failed are
-    told; where none did, the last call is.
+    Every output field that was returned is told the feedback: the metric's own words for its call, where it has such.
+    Where the program raised, the calls that failed are told; where none did, the last call is.
     """
     text = feedback(outcome)
     graph = outcome.graph
-    told = [(member.call.id, member.field, text) for member in graph.group(OUTPUT)]
+    told = [(member.call.id, member.field, outcome.told.get(member.call.id, text)) for member in graph.group(OUTPUT)]
     if not told or outcome.raised is not None:
         told = [
             (

@@ -16,11 +16,10 @@ from .._concurrency import gather, in_thread
 from .._errors import MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.evidence.combine import suggest
-from .._graph.graph import ComputationGraph
 from .._graph.record.names import UNNAMED, Names
 from .._graph.record.recorder import capture
 from .._graph.record.snapshots import describe
-from .._graph.trace import OUTPUT, Trace
+from .._graph.trace import Call, Trace
 from .._session.budget import Purpose, Spent
 from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
@@ -116,16 +115,20 @@ class Evaluator:
         self.kinds[grade.kind] += 1
         return grade
 
-    async def words(
-        self, program: dspy.Module, outcome: tuple[int, dspy.Example, Any], graph: ComputationGraph, where: str
-    ) -> str | None:
-        """Ask a metric that explains itself to a predictor for its feedback; None where it has none."""
-        example_id, example, returned = outcome
-        if not self.metric.explains or not graph.group(OUTPUT):
+    async def words(self, program: dspy.Module, outcome: Scored, writer: Call) -> Grade | None:
+        """What a metric that takes GEPA's arguments says to one call that wrote the answer; None where it takes none.
+
+        Raises:
+            MetricError: As `grade` says.
+        """
+        entries = _dspy_trace(program, outcome.graph.calls)
+        if not self.metric.explains or outcome.raised is not None or writer.id not in entries:
             return None
-        title = _title(example_id, example)
-        ask = functools.partial(self._ask, program, example, returned, graph, title)
-        return (await self._asked(Purpose.METRIC, where, returned, title, lambda: Grade(0.0, ask()))).feedback
+        example, title = outcome.example, _title(outcome.example_id, outcome.example)
+        traces = list(entries.values()), [entries[writer.id]]
+        ask = functools.partial(self.metric.explain, example, outcome.returned, traces, writer.predictor, title)
+        where = f"words for {writer.id}, example {outcome.example_id}"
+        return await self._asked(Purpose.METRIC, where, outcome.returned, title, ask)
 
     async def _asked(self, purpose: Purpose, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
         journal = self.ledger.journal
@@ -150,19 +153,6 @@ class Evaluator:
                 f"metric {self.metric.name!r} took longer than {self.limits.metric:g} seconds for {title} "
                 "(Limits.metric)"
             ) from error
-
-    def _ask(
-        self, program: dspy.Module, example: dspy.Example, returned: Any, graph: ComputationGraph, where: str
-    ) -> str | None:
-        predictors = dict(program.named_predictors())
-        entries = {
-            call.id: (predictors.get(call.predictor), dict(call.inputs), dspy.Prediction(**call.outputs))
-            for call in graph
-            if call.error is None
-        }
-        writer = graph.group(OUTPUT)[-1].call
-        traces = list(entries.values()), [entries[writer.id]]
-        return self.metric.feedback(example, returned, traces, writer.predictor, where)
 
 
 @dataclass(frozen=True)
@@ -232,14 +222,21 @@ class _Execution:
         else:
             purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
             grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
-            if grade.feedback is None and purpose is not Purpose.FINAL:
-                words = await evaluator.words(self.program, (example_id, example, returned), graph, f"{where}, words")
-                grade = Grade(grade.score, words)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
 
 
 def _title(example_id: int, example: dspy.Example) -> str:
     return f"example {example_id} ({brief(example.toDict())})"
+
+
+def _dspy_trace(program: dspy.Module, calls: Sequence[Call]) -> dict[str, tuple[Any, dict[str, Any], dspy.Prediction]]:
+    """Call id -> what DSPy's own trace holds of it: predictor, inputs, prediction; nothing of calls that failed."""
+    predictors = dict(program.named_predictors())
+    return {
+        call.id: (predictors.get(call.predictor), dict(call.inputs), dspy.Prediction(**call.outputs))
+        for call in calls
+        if call.error is None
+    }
 
 
 def _values(returned: Any) -> Any:

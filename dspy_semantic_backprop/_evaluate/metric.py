@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -34,7 +35,7 @@ class Metric:
     Args:
         function: `metric(example, prediction)`, `metric(example, prediction, trace)`, or GEPA's
             `metric(gold, pred, trace, pred_name, pred_trace[, program_trace])`.
-        explains: Whether it takes GEPA's five arguments, and so may give feedback for a predictor.
+        explains: Whether it takes GEPA's five arguments and looks at the predictor, and so may have words for each.
     """
 
     function: Callable[..., Any]
@@ -54,18 +55,16 @@ class Metric:
         """
         return self._grade((example, prediction), where)
 
-    def feedback(
+    def explain(
         self, example: dspy.Example, prediction: Any, traces: tuple[list[Any], list[Any]], predictor: str, where: str
-    ) -> str | None:
-        """Ask a GEPA metric for its feedback, which some give only when told of a predictor.
+    ) -> Grade:
+        """Grade a prediction with words for one predictor, as a GEPA metric does when it is told of one.
 
         Args:
             traces: DSPy's trace of the execution, (predictor, inputs, prediction) of each call, and its
                 part that belongs to the predictor.
         """
-        if not self.explains:
-            return None
-        return self._grade((example, prediction, traces[0], predictor, traces[1]), where).feedback
+        return self._grade((example, prediction, traces[0], predictor, traces[1]), where)
 
     def _grade(self, arguments: tuple[Any, ...], where: str) -> Grade:
         padding = (None,) * (self.required - len(arguments))
@@ -132,5 +131,20 @@ def adapt(function: Any) -> Metric:
             "(gold, pred, trace, pred_name, pred_trace[, program_trace])"
         )
     # Other optional arguments (DSPy's own `frac=1.0`) are the user's settings and stay as they are.
-    explains = takes >= 5 and all(one.default in (one.empty, None) for one in positional[3:5])
+    told = [one for one in positional[3:5] if one.default is one.empty or one.default is None]
+    explains = takes >= 5 and len(told) == len(positional[3:5]) and _looks_at(function, [one.name for one in told])
     return Metric(function, max(required, 2), explains)
+
+
+def _looks_at(function: Any, names: list[str]) -> bool:
+    """Whether a function's code reads one of its arguments; True where there is no code to look at.
+
+    A metric that takes a predictor's name to fit GEPA and never reads it has the same words for all: to ask it once
+    more would cost its judge a request and tell nothing.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or not names:
+        return True
+    read = {one.argval for one in dis.get_instructions(code) if one.opname.startswith("LOAD_")}
+    flat = {name for value in read for name in (value if isinstance(value, tuple) else (value,))}
+    return not flat.isdisjoint({*names, "locals"}) or not set(code.co_cellvars).isdisjoint(names)

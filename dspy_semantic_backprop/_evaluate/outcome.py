@@ -30,6 +30,7 @@ class Scored:
         raised: What the program raised; None where it returned.
         strayed: Whether the program was to reuse an earlier execution's answers and did not repeat itself.
         returned: What it returned, as the metric was given it.
+        told: Call id -> the metric's own words for it, for those that wrote the answer and that it has words for.
     """
 
     example_id: int
@@ -41,6 +42,7 @@ class Scored:
     raised: BaseException | None = None
     strayed: bool = False
     returned: Any = field(default=None, repr=False)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: portable(value) for name, value in vars(self).items()}
@@ -76,6 +78,12 @@ def brief(values: Mapping[str, Any], width: int = 80) -> str:
     """Values in one short line, for messages."""
     text = ", ".join(f"{name}={str(value)!r}" for name, value in values.items())
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def joined(told: Mapping[str, str]) -> str | None:
+    """What several calls were told in one text, by call where it differs; None where nobody was told anything."""
+    texts = list(dict.fromkeys(told.values()))
+    return "\n".join(f"{call}: {text}" for call, text in told.items()) if len(texts) > 1 else next(iter(texts), None)
 
 
 @dataclass(frozen=True)

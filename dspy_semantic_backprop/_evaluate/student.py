@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -11,12 +11,14 @@ from typing import Any, cast
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from .._concurrency import gather
 from .._errors import ProgramError
 from .._graph.edges import EDGES, Edge
 from .._graph.evidence.combine import prove
 from .._graph.evidence.replay.isolation.replica import Pristine, Probe
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
+from .._graph.trace import OUTPUT, Trace
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
@@ -24,8 +26,8 @@ from .._session.lm import install, uncached
 from .._session.session import Session
 from .candidate import Candidate, clone, write
 from .evaluate import Evaluator
-from .metric import adapt
-from .outcome import Outcome, Scored, mean, scored
+from .metric import Grade, adapt
+from .outcome import Outcome, Scored, joined, mean, scored
 from .reuse import Reuse
 
 MOST_STRAYED = 3
@@ -52,6 +54,7 @@ class Student:
     lowest: float = math.inf
     _evaluations: int = 0
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
+    _words: dict[Trace, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -149,9 +152,36 @@ class Student:
             )
 
     async def prove(self, outcomes: Sequence[Scored], candidate: Candidate) -> list[Scored]:
-        """The outcomes with the edges of their graphs proved by replay, as far as that can be done safely."""
-        pristine = Pristine.of(self.copy_with(candidate))
-        return [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
+        """The outcomes ready to be learned from.
+
+        The edges of their graphs are proved by replay, as far as that can be done safely; and a metric that takes
+        GEPA's arguments is asked for its words, once for each call that wrote the answer. No score is changed by them.
+
+        Raises:
+            MetricError: If the metric breaks its contract.
+            BudgetSpent: If the budget does not last.
+        """
+        program = self.copy_with(candidate)
+        pristine = Pristine.of(program)
+        proved = [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
+        return [await self._with_words(outcome, program) for outcome in proved]
+
+    async def _with_words(self, outcome: Scored, program: dspy.Module) -> Scored:
+        if outcome.trace not in self._words:
+            writers = list({member.call.id: member.call for member in outcome.graph.group(OUTPUT)}.values())
+            said = await gather(lambda writer: self.evaluator.words(program, outcome, writer), writers)
+            self._check_scores(outcome, said)
+            found = zip(writers, said, strict=True)
+            self._words[outcome.trace] = {one.id: grade.feedback for one, grade in found if grade and grade.feedback}
+        told = self._words[outcome.trace]
+        return replace(outcome, told=told, feedback=outcome.feedback or joined(told))
+
+    def _check_scores(self, outcome: Scored, said: Sequence[Grade | None]) -> None:
+        if any(grade is not None and grade.score != outcome.score for grade in said):
+            self.session.warn(
+                "the metric scores a prediction otherwise when it is told of a predictor; the score that it gave "
+                "without one counts"
+            )
 
     async def _proved(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:
         # Executions of one shape have the same edges: what one of them proved holds for all.
