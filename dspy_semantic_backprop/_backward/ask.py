@@ -19,6 +19,9 @@ address is no part of the key: the same model moves between servers.
 | split           | a group that was too large for one question                                    |
 | left out        | a text of which a question showed the beginning and the end only               |
 | summarised      | a gradient that was too long and was summarised                                |
+| attached        | an image, a sound or a file that a question showed whole                       |
+| placeholder     | one that a question only named, with its type and size                         |
+| not taken       | a question that was refused with its attachments, and put again without         |
 | cut             | a summary that was still too long, of which whole sentences were kept          |
 | failed call     | a call of the program that produced nothing                                    |
 | no gradient     | an example without gradients, since the provider did not answer                |
@@ -162,8 +165,8 @@ def count(name: str, times: int = 1) -> None:
         lm_context().tally[name] += times
 
 
-async def ask_question(signature: Any, inputs: Mapping[str, str], *, again: bool = False) -> Reply:
-    """Ask a question of which all fields are texts, unless it was answered before; see `ask_once`.
+async def ask_question(signature: Any, inputs: Mapping[str, Any], *, again: bool = False) -> Reply:
+    """Ask a question that is answered in texts, unless it was answered before; see `ask_once`.
 
     A field that could not be read is missing from the reply. A second question about the same is counted apart.
     """

@@ -74,6 +74,7 @@ SHOWN = {
 }
 """Input field -> what it holds."""
 
+ATTACHED = "what the texts call by this name"
 READ_AS = "what reached the step of output_{id}, after code of the program had worked on it"
 DIAGNOSIS = "what led the step to its result rather than the wanted one"
 SEVERITY = "major, minor or none"

@@ -15,10 +15,12 @@ from typing import Any
 import dspy
 
 from .._graph.graph import Member
+from .._values.text import readable
 from . import prompts
 from .ask import count
+from .attach import attached
 from .gradient import Reading, TextGradient
-from .text import estimate_tokens, shown, text_of
+from .text import estimate_tokens, shown
 
 _FIELDS_COST = 120
 """Tokens that a member costs in a question besides its text: its fields' names and descriptions."""
@@ -61,8 +63,8 @@ class InputOrigins:
     def _verbatim(self, member: Member) -> set[str]:
         if not member.field:
             return set()
-        words = text_of(member.value).split()
-        return {name for name in member.read_as if name in self.inputs and text_of(self.inputs[name]).split() == words}
+        words = readable(member.value).split()
+        return {name for name in member.read_as if name in self.inputs and readable(self.inputs[name]).split() == words}
 
     def transformed(self, member: Member) -> dict[str, Any]:
         """The inputs that code of the program made of one output, and of no other."""
@@ -88,6 +90,7 @@ class Question:
         ids: The identifiers of the members, in order, and last that of the reader's own instruction.
         shared: Field -> what is shown whatever the part is.
         outputs: Identifier -> the member's output as it is shown.
+        attached: Field -> an image, a sound or a file of these values, shown whole; see `attached`.
     """
 
     def __init__(
@@ -96,9 +99,13 @@ class Question:
         self.reading = reading
         self.form = form
         self._clipped = 0
-        self.shared = self._shared(origins.others(part, form.siblings))
-        outputs = [self._show(value_of(member)) for member in part]
-        read_as = [self._show(made) if (made := origins.transformed(member)) else None for member in part]
+        others = origins.others(part, form.siblings)
+        self.shared = self._shared(others)
+        values, made = [value_of(member) for member in part], [origins.transformed(member) for member in part]
+        outputs = [self._show(value) for value in values]
+        read_as = [self._show(one) if one else None for one in made]
+        reader = reading.reader
+        self.attached = attached(reading.graph, others, values, made, reader.outputs, list(reader.demos))
         # One text that is cut is counted once, however often the question is sent.
         count("left out", self._clipped)
         self.ids = identifiers(len(part) + 1, [*self.shared.values(), *outputs, *filter(None, read_as)])
@@ -109,7 +116,7 @@ class Question:
 
     def _shared(self, inputs: Mapping[str, Any]) -> dict[str, str]:
         reader = self.reading.reader
-        produced = text_of(reader.outputs) if reader.outputs else ""
+        produced = readable(reader.outputs) if reader.outputs else ""
         failed = f"(nothing: the step failed: {reader.error})" if reader.error else ""
         demonstrations = {"reader_demonstrations": self._show(_numbered(reader.demos))} if reader.demos else {}
         return {
@@ -125,11 +132,12 @@ class Question:
         self._clipped += bool(left_out)
         return text
 
-    def _input_fields(self) -> dict[str, tuple[str, str]]:
+    def _input_fields(self) -> dict[str, tuple[Any, str]]:
         # What the reader was told comes first, then what it read, then what it made of that and what was wanted:
         # a model that reads from top to bottom meets the material in the order in which it came about.
         fields = {name: (text, prompts.SHOWN[name]) for name, text in self.shared.items()}
         last = {name: fields.pop(name) for name in ("reader_output", "wanted_change")}
+        fields |= {name: (value, prompts.ATTACHED) for name, value in self.attached.items()}
         for key, member in self.members.items():
             fields[f"output_{key}"] = (self.outputs[key], prompts.origin(member))
             if key in self.read_as:
@@ -137,7 +145,7 @@ class Question:
         return fields | last
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, Any]:
         """The question's input fields."""
         return {name: text for name, (text, _) in self._input_fields().items()}
 
@@ -148,7 +156,8 @@ class Question:
         for key in self.ids:
             if key in asked:
                 fields |= {name: dspy.OutputField(desc=what) for name, what in self._answer_fields(key).items()}
-        typed = {name: (str, field) for name, field in fields.items()}
+        kinds = {name: type(value) for name, value in self.attached.items()}
+        typed = {name: (kinds.get(name, str), field) for name, field in fields.items()}
         return dspy.make_signature(typed, self._instructions(asked, again), "SharedSuccessors")
 
     def _answer_fields(self, key: str) -> dict[str, str]:
@@ -238,4 +247,4 @@ def identifiers(number: int, texts: Sequence[str]) -> list[str]:
 
 
 def _numbered(demos: Sequence[Mapping[str, Any]]) -> str:
-    return "\n\n".join(f"Demonstration {number}\n{text_of(demo)}" for number, demo in enumerate(demos, start=1))
+    return "\n\n".join(f"Demonstration {number}\n{readable(demo)}" for number, demo in enumerate(demos, start=1))

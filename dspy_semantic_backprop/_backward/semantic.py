@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dspy.utils.exceptions import LMError
+
 from .._concurrency import gather
-from .._session.lm import for_predictor
+from .._session.lm import Reply, for_predictor, is_provider_failure
 from .ask import ask_question, count
 from .gradient import Direction, Message, Reading, TextGradient
 from .question import InputOrigins, Question, QuestionForm, split
@@ -77,13 +79,25 @@ async def _ask(question: Question, source: Mapping[str, Any]) -> dict[str, Direc
         missing = [key for key in question.ids if key not in usable]
         if not missing:
             break
-        reply = await ask_question(question.signature(missing, again), question.inputs, again=again)
+        reply = await _put(question, missing, again)
         if not reply.fields and refuses(reply.text or ""):
             count("refused", len(missing))
         else:
             usable |= _usable(question, {key: _answer(key, reply.fields) for key in missing}, usable)
     count("missing", len(question.ids) - len(usable))
     return {key: _direction(question, key, usable.get(key), source) for key in question.ids}
+
+
+async def _put(question: Question, missing: Sequence[str], again: bool) -> Reply:
+    """Put a question, and once more without its attachments where the model does not take them."""
+    try:
+        return await ask_question(question.signature(missing, again), question.inputs, again=again)
+    except LMError as error:
+        if not question.attached or is_provider_failure(error):
+            raise
+        count("not taken")
+        question.attached = {}
+        return await ask_question(question.signature(missing, again), question.inputs, again=again)
 
 
 class _Answer(NamedTuple):

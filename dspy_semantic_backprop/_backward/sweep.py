@@ -15,6 +15,7 @@ from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT
 from .._session.budget import Purpose
 from .._session.session import Session
+from .._values.text import printed
 from .collect import Deliver
 from .gradient import Backward, Collect, Direction, Message, TextGradient
 from .propagate import propagate
@@ -49,7 +50,7 @@ def feedback(outcome: Scored) -> str:
     if outcome.feedback:
         return outcome.feedback
     returned = brief(outcome.graph.output, width=2000) or "nothing"
-    labels = [f"{name} is {str(value)!r}" for name, value in outcome.example.labels().items()]
+    labels = [f"{name} is {printed(value)!r}" for name, value in outcome.example.labels().items()]
     expected = f" The expected {'; the expected '.join(labels)}." if labels else ""
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
 
@@ -108,5 +109,15 @@ async def sweep(
             return None
 
     sweeps = await gather(one, numbered)
+    _say_what_was_seen(session)
     done = [(outcome, found) for outcome, found in zip(chosen, sweeps, strict=True) if found is not None]
     return [outcome for outcome, _ in done], [found for _, found in done]
+
+
+def _say_what_was_seen(session: Session) -> None:
+    """Say which images, sounds and files the gradient model was not shown."""
+    begins = "images, sounds or files of the program stand in questions by their type and size only, since "
+    if session.notes["not taken"]:
+        session.warn(f"{begins}the gradient model refused them")
+    elif session.notes["placeholder"]:
+        session.warn(f"{begins}nothing says that the gradient model takes them; pass a gradient_lm that is known to")

@@ -12,26 +12,16 @@ repetition is no direction, and to pass it on would teach the wrong thing.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from .._graph.graph import jsonable
+from .._values.text import readable
 from .gradient import Severity
 
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters besides tab and line feed, marks of direction, other line ends, lone surrogates."""
 _MARKER = re.compile(r"\[\[(\s*##\s*\w+\s*##\s*)\]\]")
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
-
-
-def text_of(value: Any) -> str:
-    """A value as a language model reads it: texts as they are, records by field, the rest as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) or hasattr(value, "items"):
-        return "\n".join(f"{name}: {text_of(item)}" for name, item in dict(value).items())
-    return json.dumps(jsonable(value), ensure_ascii=False)
 
 
 def visible(text: str) -> str:
@@ -77,7 +67,7 @@ def _cost(run: str) -> int:
 
 def shown(value: Any, limit: int) -> tuple[str, int]:
     """A value as a question shows it, in so many tokens; and how many characters of it were left out."""
-    text, left_out = clipped(text_of(value), limit)
+    text, left_out = clipped(readable(value), limit)
     # Spelling characters out makes a text longer.
     text, more = clipped(visible(text), limit)
     return text, left_out + more

@@ -16,6 +16,7 @@ import dspy
 from .._graph.graph import ComputationGraph
 from .._graph.portable import portable
 from .._graph.trace import Trace
+from .._values.text import printed
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def mean(outcomes: Sequence[Outcome]) -> float:
 
 def brief(values: Mapping[str, Any], width: int = 80) -> str:
     """Values in one short line, for messages."""
-    text = ", ".join(f"{name}={str(value)!r}" for name, value in values.items())
+    text = ", ".join(f"{name}={printed(value)!r}" for name, value in values.items())
     return text if len(text) <= width else text[: width - 3] + "..."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from graphlib import TopologicalSorter
@@ -11,6 +10,7 @@ from typing import Any
 
 import pydantic
 
+from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import DETAIL, TIP, TITLE, Box, FieldRead, Picture, arrows, line
 from .edges import EDGES, Edge
@@ -238,19 +238,6 @@ class ComputationGraph(Drawn):
             error=state["error"],
             warnings=tuple(state["warnings"]),
         )
-
-
-def jsonable(value: Any) -> Any:
-    """A value as JSON would give it back; what JSON does not know becomes its text."""
-    return json.loads(json.dumps(value, default=_plain, ensure_ascii=True))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)
 
 
 def _call_to_dict(call: Call) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any
 import pydantic
 
 from .._terminal import COLUMNS, columns, fitted
+from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import TIP, TITLE, Box, FieldRead, Picture, arrows, line
 from .edges import Kind
-from .graph import ComputationGraph, jsonable
+from .graph import ComputationGraph
 from .trace import OUTPUT, REASONING, Call
 
 

@@ -54,6 +54,7 @@ class Call:
         further: The outputs of the completions after the first, where several were asked for; not part of it.
         seconds: How long it took, wall time in seconds, retries of the language model's client included;
             None where that is not known.
+        models: The language models that it asked, by name; not part of the record's JSON form.
         usage: Tokens that it took: `prompt_tokens` and `completion_tokens`, of all requests together; empty
             where that is not known, and where the answer came from the cache.
     """
@@ -75,6 +76,7 @@ class Call:
     further: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     seconds: float | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    models: frozenset[str] = field(default=frozenset(), repr=False)
 
     def named(self, call_id: str, index: int) -> Call:
         """This call under another id and index."""

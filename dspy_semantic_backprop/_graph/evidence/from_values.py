@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..._values.text import jsonable, printed
 from ..edges import Edge, End, FoundEdges
-from ..graph import jsonable
 from ..record.snapshots import options
 from ..trace import Trace
 
@@ -148,7 +148,7 @@ def contained(output: str, text: str, background: list[str]) -> float:
 
 def text_of(value: Any) -> str:
     """A value as normalised text: one space between words, case folded."""
-    return " ".join(str(value).split()).casefold()
+    return " ".join(printed(value).split()).casefold()
 
 
 def shows(value: Any, output: Any) -> bool:

@@ -137,6 +137,13 @@ class Recording:
                 self.live["inputs", key, name] = value
         self.since[key] = time.perf_counter()
 
+    def asks(self, lm: Any) -> None:
+        """Note which language model the call that is under way here asks."""
+        under_way = CURRENT.get()
+        call = self.calls.get(under_way[0]) if under_way is not None else None
+        if call is not None:
+            call["models"] = call.get("models", frozenset()) | {str(getattr(lm, "model", ""))}
+
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
         """Record how a call ended."""
         now = time.perf_counter()

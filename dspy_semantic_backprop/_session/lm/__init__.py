@@ -5,6 +5,7 @@ from .client import install, metered, sampling
 from .context import LMContext, for_predictor, lm_context
 from .failures import is_fatal, is_provider_failure, is_transient
 from .purpose import OutsideCalls, for_purpose, never_cached, uncached
+from .usage import takes
 
 __all__ = [
     "LMContext",
@@ -24,5 +25,6 @@ __all__ = [
     "metered",
     "never_cached",
     "sampling",
+    "takes",
     "uncached",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from ..._values.media import without_markers
 from .context import lm_context
 
 REPETITIONS = 1000
@@ -31,6 +32,8 @@ class Reply:
 async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0, json_too: bool = False) -> Reply:
     """Ask a language model to fill a signature: one request, and no error where the reply cannot be read.
 
+    A text among the inputs stays a text, also where it holds what DSPy makes an image or a file of.
+
     Args:
         signature: A `dspy.Signature` class. The chat format is used whatever adapter the program uses.
         rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
@@ -40,12 +43,13 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
         LMError: What the provider refused to answer after all retries.
         ModelUnavailable: For failures that no retry can change.
     """
+    shown = {name: without_markers(one) if isinstance(one, str) else one for name, one in inputs.items()}
     settings = {"rollout_id": rollout, "temperature": 1.0} if rollout else {}
     adapter = dspy.ChatAdapter(use_json_adapter_fallback=json_too)
     try:
         async with lm_context().turn:
             with dspy.context(adapter=adapter, send_stream=None):
-                prediction = await dspy.Predict(signature).acall(config=settings, **inputs)
+                prediction = await dspy.Predict(signature).acall(config=settings, **shown)
     except AdapterParseError as error:
         return Reply(_readable_part(error, signature), str(error.lm_response))
     return Reply(dict(prediction.items()))

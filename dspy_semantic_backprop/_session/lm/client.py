@@ -198,6 +198,8 @@ class _Request:
         return True
 
     def _answered(self, answered: Answered) -> None:
+        if (recording := dspy.settings.get("semantic_recording")) is not None:
+            recording.asks(self.lm)
         if self.memory is not None:
             self.memory.keep(self.question, answered)
         if any(answered.usage.values()):

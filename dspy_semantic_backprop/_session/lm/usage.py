@@ -73,6 +73,11 @@ def longest_answer(lm: Any, settings: Mapping[str, Any] | None = None) -> int | 
     return int(known) if known else None
 
 
+def takes(lm: Any, kind: str) -> bool | None:
+    """Whether a model takes images ("vision"), "audio_input" or "pdf_input", as LiteLLM knows it; None: not known."""
+    return _known(str(getattr(lm, "model", ""))).get(f"supports_{kind}")
+
+
 def bound_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any]) -> Bound:
     """The most that a request can cost, by its prompt or messages and its settings.
 
@@ -144,10 +149,13 @@ def _known(model: str) -> Mapping[str, Any]:
     # Importing LiteLLM takes seconds: only where a budget asks for it.
     import litellm
 
+    before, litellm.suppress_debug_info = litellm.suppress_debug_info, True  # it prints about unknown models
     try:
         return dict(litellm.get_model_info(model))
     except Exception:  # noqa: BLE001 - LiteLLM raises plain Exception for a model that it does not know
         return {}
+    finally:
+        litellm.suppress_debug_info = before
 
 
 ASKED = ("prompt", "messages", "request", "outputs")
