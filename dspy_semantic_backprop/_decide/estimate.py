@@ -46,6 +46,58 @@ class Seen:
     learned: bool = False
 
 
+class Model:
+    """What is assumed of edits and examples before anything was seen.
+
+    Args:
+        sizes: For each edit, how many predictors it changes; 1 for each where every predictor's is an edit of its own.
+        predictors: How many the program has: the more, the less a single edit is expected to do.
+    """
+
+    def __init__(self, sizes: Sequence[int], predictors: int = 1) -> None:
+        import numpy as np
+
+        self._sizes = np.array(sizes, float)
+        each = EFFECT**2 / min(3, predictors)
+        self._prior = np.array([LEVEL**2, COMMON**2, OPTIMISM**2, *(each * self._sizes)])
+
+    def row(self, edits: Sequence[int], learned: bool = False) -> Any:
+        """A score as a sum: of the start's, what all edits have in common, optimism, and each edit's gain."""
+        import numpy as np
+
+        row = np.zeros(len(self._prior))
+        row[0], row[2] = 1, learned
+        np.add.at(row, [_COLUMNS + one for one in edits], 1)
+        row[1] = row[_COLUMNS:] @ self._sizes
+        return row
+
+    def fit(self, rows: Any, examples: Any, scores: Any) -> tuple[Any, Any]:
+        """What the parts of the sum are, given scores: expectations and covariance.
+
+        Args:
+            rows: A row for each score; see `row`.
+            examples: The number of each score's example, from 0.
+            scores: The scores, between 0 and 1.
+        """
+        import numpy as np
+
+        # Edits that no score tells of stay what they are assumed to be.
+        told = np.flatnonzero(rows.any(axis=0)) if len(rows) else np.arange(_COLUMNS)
+        mean, covariance = np.zeros(len(self._prior)), np.diag(self._prior)
+        rows, scores = rows[:, told], scores - 0.5
+        spread = max(LEAST_VARIANCE, float(scores.var())) if len(scores) else LEAST_VARIANCE
+        noise, between = (1 - BETWEEN) * spread, BETWEEN * spread
+        # The examples' own levels are integrated out: the scores of each share `between` of their variance.
+        counts = np.bincount(examples, minlength=1)
+        totals = np.zeros((len(counts), len(told)))
+        np.add.at(totals, examples, rows)
+        shared = (between / (noise + counts * between))[:, None] * totals
+        precision = np.diag(1 / self._prior[told]) + (rows.T @ rows - totals.T @ shared) / noise
+        covariance[np.ix_(told, told)] = found = np.linalg.inv(precision)
+        mean[told] = found @ ((rows - shared[examples]).T @ scores) / noise
+        return mean, covariance
+
+
 class Estimate:
     """The gains of edits, given what was seen.
 
@@ -58,31 +110,14 @@ class Estimate:
     def __init__(self, seen: Sequence[Seen], count: int, predictors: int = 1) -> None:
         import numpy as np
 
-        self._count = count
-        self._scores = np.array([one.score for one in seen]) - 0.5
-        self._examples = _places(seen)
-        spread = max(LEAST_VARIANCE, float(self._scores.var())) if len(seen) else LEAST_VARIANCE
-        noise, between = (1 - BETWEEN) * spread, BETWEEN * spread
-        precision = np.diag(np.array([LEVEL**-2, COMMON**-2, OPTIMISM**-2, *[min(3, predictors) / EFFECT**2] * count]))
-        moments = np.zeros((_COLUMNS + count, len(seen)))
-        for places in self._examples:
-            # The example's own level is integrated out: its scores share `between` of their variance.
-            rows = np.array([self._row(seen[at].edits, seen[at].learned) for at in places])
-            shared = between / (noise + len(rows) * between)
-            total = rows.sum(axis=0)
-            precision += (rows.T @ rows - shared * np.outer(total, total)) / noise
-            moments[:, places] = (rows.T - shared * total[:, None]) / noise
-        self._covariance: Any = np.linalg.inv(precision)
-        self._weights: Any = self._covariance @ moments
-        self._mean: Any = self._weights @ self._scores
+        self._model = Model([1] * count, predictors)
+        numbers = {example: number for number, example in enumerate(dict.fromkeys(one.example for one in seen))}
+        rows = np.array([self._row(one.edits, one.learned) for one in seen]).reshape(len(seen), _COLUMNS + count)
+        examples = np.array([numbers[one.example] for one in seen], int)
+        self._mean, self._covariance = self._model.fit(rows, examples, np.array([one.score for one in seen]))
 
     def _row(self, edits: Sequence[int], learned: bool = False) -> Any:
-        import numpy as np
-
-        row = np.zeros(_COLUMNS + self._count)
-        row[:_COLUMNS] = 1, len(edits), learned
-        np.add.at(row, [_COLUMNS + one for one in edits], 1)
-        return row
+        return self._model.row(edits, learned)
 
     def gain(self, one: Sequence[int], other: Sequence[int] = ()) -> tuple[float, float]:
         """What one set of edits gains over another one: the expectation and its standard deviation, as a share."""
@@ -93,39 +128,6 @@ class Estimate:
         """The probability, 0 to 1, that the first set of edits is worse than the other one."""
         gain, deviation = self.gain(one, other)
         return 0.5 * math.erfc(gain / deviation / math.sqrt(2)) if deviation else float(gain < 0)
-
-    def luck(self, candidates: Sequence[Sequence[int]], seed: int = 0, times: int = 999) -> float:
-        """The probability, 0 to 1, that the best of some candidates looks as good as it does if no edit has an effect.
-
-        Then the candidates' scores on an example might as well have been exchanged: they are, on all examples at once,
-        many times, and each time the surest gain is looked for among all candidates, however they depend on each
-        other (Westfall and Young 1993).
-
-        Args:
-            candidates: The edits of every candidate but the start.
-            seed: Of the exchanges.
-            times: How many.
-        """
-        import numpy as np
-
-        rng = np.random.default_rng(seed)
-        rows = np.array([self._row(edits) - self._row(()) for edits in candidates])
-        deviations = np.sqrt(np.einsum("ij,jk,ik->i", rows, self._covariance, rows))
-        sure = rows @ self._weights / deviations[:, None]
-        seen = float((sure @ self._scores).max())
-        exchanged = np.tile(self._scores, (times, 1))
-        for places in self._examples:
-            exchanged[:, places] = rng.permuted(exchanged[:, places], axis=1)
-        best = (sure @ exchanged.T).max(axis=0)
-        return float((1 + np.sum(best >= seen - 1e-12)) / (1 + times))
-
-
-def _places(seen: Sequence[Seen]) -> list[list[int]]:
-    """Where the scores of each example stand."""
-    places: dict[Hashable, list[int]] = {}
-    for at, one in enumerate(seen):
-        places.setdefault(one.example, []).append(at)
-    return list(places.values())
 
 
 class Lineage:
