@@ -99,7 +99,7 @@ def check_models(student: dspy.Module, gradient_lm: Any) -> None:
     default = dspy.settings.lm
     for name, value in (("gradient_lm", gradient_lm), ("dspy.settings.lm", default)):
         if value is not None and not isinstance(value, dspy.BaseLM):
-            raise SetupError(f"{name} is {value!r}, not a language model; make it dspy.LM(...)")
+            raise SetupError(f"{name} is of type {type(value).__name__}, no language model; make it dspy.LM(...)")
     bare = [name for name, predictor in student.named_predictors() if predictor.lm is None]
     if default is None and bare:
         raise SetupError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,9 +82,11 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
         await ledger.settled(GRACE)
     if ending is not Ending.STEPS and ending is not Ending.PERFECT:
         logger.warning("%s; the best program so far is returned", reason)
-    # The log may be what ended the run.
-    with contextlib.suppress(JournalFailed):
+    try:
         run.session.publish(RunDone(ending.name.lower(), reason))
+    except JournalFailed as stop:
+        if ending is not Ending.JOURNAL:
+            run.session.warn(f"the end of the run does not stand in its log: {stop}")
     return _finished(run, ending, reason)
 
 

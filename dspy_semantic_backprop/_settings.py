@@ -41,11 +41,11 @@ class Settings:
         SetupError: If one cannot work.
     """
 
-    metric: Any
-    gradient_lm: Any = None
+    metric: Any = field(repr=False)
+    gradient_lm: Any = field(default=None, repr=False)
     steps: int | None = None
     auto: Auto | None = None
-    method: Method = METHOD
+    method: Method = field(default=METHOD, repr=False)
     failure_score: float = 0.0
     num_threads: float | None = None
     probe: Probe = "auto"
@@ -54,7 +54,7 @@ class Settings:
     budget: Budget | None = None
     limits: Limits = LIMITS
     log_dir: Any = None
-    subscribers: Sequence[Subscriber] | None = None
+    subscribers: Sequence[Subscriber] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         adapt(self.metric)

@@ -35,22 +35,16 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *(
-        "_errors",
-        "_concurrency",
-        "_terminal",
-        "_values",
-        "_json",
-        "_session",
-        "integrations.progress",
-        "_graph",
-        "_evaluate",
-    ),
-    *("_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run", "_loop"),
-    *("_result", "_compile", "_reports", "_optimizer", "integrations", "__init__"),
+    *("_errors", "_concurrency", "_terminal", "_values", "_secrets", "_json", "_session", "integrations.progress"),
+    *("_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run"),
+    *("_loop", "_result", "_compile", "_reports", "_optimizer", "integrations", "__init__"),
 )
 """Rooms from the ground up; a file imports from its own room and from those before it."""
-APART = {"programs": (), "testing": (), "_graph": ("_errors", "_concurrency", "_terminal", "_values")}
+APART = {
+    "programs": (),
+    "testing": (),
+    "_graph": ("_errors", "_concurrency", "_terminal", "_values", "_secrets"),
+}
 """Rooms that stand alone: room -> the only others that it may import from."""
 
 _IMPORT = re.compile(r"(?:from|import) +(dspy_semantic_backprop[.\w]*)(?: +import +\(?([\w ,]+))?")

@@ -28,7 +28,7 @@ INSIDE = {
 """The tests of a unit that cannot be reached from outside, and why."""
 
 KNOW_NO_DSPY = (
-    *("_errors", "_terminal", "_decide.comparison", "_decide.gate", "_decide.commit", "_decide.race"),
+    *("_errors", "_terminal", "_secrets", "_decide.comparison", "_decide.gate", "_decide.commit", "_decide.race"),
     *("_backward.gradient", "_backward.propagate", "_backward.numeric", "_backward.blame", "_backward.text"),
     *("_graph.graph", "_graph.trace", "_graph.draw", "_propose.screen", "_session.ledger", "_session.budget"),
 )

@@ -36,8 +36,8 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,7 +78,7 @@ class GradientCache:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = None if path is None else Path(path)
         if self.path is not None:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.hits = 0
         self.misses = 0
         self._memory: dict[str, dict[str, str]] = {}
@@ -133,12 +133,13 @@ def _read(file: Path) -> dict[str, str] | None:
 def _write(file: Path, content: _File) -> None:
     # Written beside and renamed, so that a reader never sees half a file.
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{uuid.uuid4().hex}.tmp")
+    handle, beside = tempfile.mkstemp(suffix=".tmp", dir=file.parent)
     try:
-        beside.write_text(json.dumps(asdict(content)), encoding="utf-8")
-        beside.replace(file)
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
+            json.dump(asdict(content), new)
+        os.replace(beside, file)
     finally:
-        beside.unlink(missing_ok=True)
+        Path(beside).unlink(missing_ok=True)
 
 
 logger = logging.getLogger("dspy_semantic_backprop")

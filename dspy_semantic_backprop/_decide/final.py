@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pydantic import NonNegativeFloat
+
 from .._errors import BudgetSpent
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import scored
@@ -76,7 +78,7 @@ class LastDecision:
     def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
         # A resumed run goes by what it measured at first, since it pays for nothing now.
         journal, key = self.student.session.journal, digest_of(["measured"])
-        known = journal.take(key) if journal else None
+        known = journal.take(key, dict[str, NonNegativeFloat]) if journal else None
         if known is None:
             journal.keep("measured", key, dict(amounts))
         return known if known is not None else amounts

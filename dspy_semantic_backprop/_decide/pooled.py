@@ -158,7 +158,7 @@ class PooledSearch:
         """Whether there is budget for another step; a resumed run goes on as it did before."""
         session = self.material.student.session
         key = digest_of(["goes on", step]) if session.journal else ""
-        if session.journal and session.journal.take(key):
+        if session.journal and session.journal.take(key, bool):
             return True
         if session.ledger.share_spent >= 1 - self.search.end:
             return False

@@ -133,9 +133,9 @@ class Evaluator:
     async def _asked(self, purpose: Purpose, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
         journal = self.ledger.journal
         key = digest_of(["grade", purpose, where, _values(returned)]) if journal else ""
-        known = journal.take(key) if journal else None
+        known = journal.take(key, Grade) if journal else None
         if known is not None:
-            return Grade(**known)
+            return known
         self.ledger.metric_call(purpose)
         with for_purpose(purpose, self.ledger, where=where) as here:
             grade = await self._in_time(ask, here, title)

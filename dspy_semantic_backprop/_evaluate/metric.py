@@ -6,12 +6,13 @@ import dis
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
 
 from .._errors import MetricError, SetupError
+from .._secrets import hide
 
 _ACCEPTED = (2, 3, 5, 6)
 
@@ -38,7 +39,7 @@ class Metric:
         explains: Whether it takes GEPA's five arguments and looks at the predictor, and so may have words for each.
     """
 
-    function: Callable[..., Any]
+    function: Callable[..., Any] = field(repr=False)
     required: int
     explains: bool
 
@@ -71,6 +72,7 @@ class Metric:
         try:
             returned = self.function(*arguments, *padding)
         except Exception as error:
+            hide(error)
             raise MetricError(
                 f"metric {self.name!r} raised {type(error).__name__} for {where}: {error}; "
                 "a metric must grade every prediction, also one with missing fields"
@@ -112,7 +114,7 @@ def adapt(function: Any) -> Metric:
         SetupError: If it is not callable or takes another number of arguments.
     """
     if not callable(function):
-        raise SetupError(f"metric must be a function, not {function!r}; pass metric=my_metric")
+        raise SetupError(f"metric must be a function, not of type {type(function).__name__}; pass metric=my_metric")
     if inspect.iscoroutinefunction(function):
         raise SetupError(f"metric {function.__name__!r} is asynchronous; wrap it in a function that returns a score")
     try:
@@ -126,7 +128,7 @@ def adapt(function: Any) -> Metric:
     stray = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
     if stray or takes < 2 or required not in (0, 1, *_ACCEPTED):
         raise SetupError(
-            f"metric {getattr(function, '__name__', function)!r} has the signature {signature}; "
+            f"metric {Metric(function, 2, False).name!r} has the arguments ({', '.join(signature.parameters)}); "
             "it must accept (example, prediction), (example, prediction, trace) or "
             "(gold, pred, trace, pred_name, pred_trace[, program_trace])"
         )

@@ -194,9 +194,9 @@ class Student:
         # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
         journal, graph = self.session.journal, outcome.graph
         key = digest_of(["edges", [call.id for call in graph], EDGES.dump_python(graph.edges)]) if journal else ""
-        known = journal.take(key) if journal else None
+        known = journal.take(key, tuple[Edge, ...]) if journal else None
         if known is not None:
-            return EDGES.validate_python(known)
+            return known
         proved = await prove(graph, outcome.trace, pristine, self.probe)
         for warning in proved.warnings:
             self.session.warn(warning)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import logging
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from .._errors import JournalError
 from .budget import Account, Bound, Purpose, Spent
+from .lines import SCHEMA, damaged, read_lines
 
-SCHEMA = 1
-"""Of the lines; another one is not read."""
+logger = logging.getLogger("dspy_semantic_backprop")
+
+KEY = "journal.key"
+"""The file with the key of the digests in a log's head."""
 _SETTLED = ("EvaluationDone", "StepDone")
 """Events that rest on what came before: a failure before one of them is part of the run, a later one is not."""
-_FRAME = ("event", "at", "seconds")
+_FRAME = ("event", "at", "seconds", "line", "sum")
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class JournalState:
         accounts: What was spent; a request under way at the end counts at its bound.
         seconds: How long the run took, in seconds.
         ticket: The last ticket of a request.
+        lines: How many lines there are.
     """
 
     kept: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
@@ -63,98 +71,172 @@ class JournalState:
     metric_calls: int = 0
     seconds: float = 0.0
     ticket: int = 0
+    lines: int = 0
 
 
-def read_state(path: Path, data: bytes, header: Mapping[str, Any]) -> JournalState:
-    """What the whole lines of a log, at least one, tell; the header says what the run is.
+# What the lines of each kind hold. A number that no run can have written would lift a budget.
+_Count = Annotated[int, Field(ge=0, strict=True)]
+_Amount = Annotated[float, Field(ge=0, strict=True)]
+_Text = Annotated[str, Field(strict=True)]
+
+
+def _amounts(kind: Any) -> Any:
+    types = {one.name: (_Count if one.type == "int" else _Amount, one.default) for one in fields(kind)}
+    return create_model(f"{kind.__name__}Line", __config__={"extra": "forbid"}, **types)  # pyright: ignore
+
+
+class _Event(BaseModel):
+    event: _Text
+    seconds: _Amount
+
+
+class _Step(_Event):
+    step: _Count
+
+
+class _Sent(_Event):
+    ticket: _Count
+    purpose: Purpose
+    predictor: _Text
+    bound: _amounts(Bound)  # pyright: ignore[reportInvalidTypeForm]
+
+
+class _Lost(_Event):
+    ticket: _Count
+    purpose: Purpose
+    predictor: _Text
+    spent: _amounts(Spent)  # pyright: ignore[reportInvalidTypeForm]
+
+
+class _Reply(_Lost):
+    key: _Text
+    outputs: Any
+    usage: dict[str, Any]
+
+
+class _Failure(_Event):
+    key: _Text
+    kind: _Text
+    message: _Text
+    status: int | None
+
+
+class _Kept(_Event):
+    what: _Text
+    key: _Text
+    value: Any
+
+
+_KINDS: Mapping[str, type[_Event]] = {
+    "sent": _Sent,
+    "lost": _Lost,
+    "answer": _Reply,
+    "failure": _Failure,
+    "kept": _Kept,
+    "StepDone": _Step,
+}
+
+
+def read_state(path: Path, data: bytes, header: Mapping[str, Any], key: bytes | None) -> JournalState:
+    """What the whole lines of a log, at least one, tell.
+
+    Args:
+        header: What the run is.
+        key: Of the digests in the log's head; None where it is lost.
 
     Raises:
-        JournalError: If a line cannot be read, or the log is of another run.
+        JournalError: If a line was changed or lost, holds what cannot be, or the log is of another run.
     """
-    first, *lines = _read(path, data)
-    _check(path, first, json.loads(json.dumps({"schema": SCHEMA, **header}, default=str)))
-    found = JournalState()
+    lines = read_lines(path, data, header.get("version"))
+    _check(path, lines[0], header, key)
+    found = JournalState(lines=len(lines))
     under_way: dict[int, tuple[Account, Bound]] = {}
     settled = max((at for at, line in enumerate(lines) if line["event"] in _SETTLED), default=-1)
-    try:
-        for at, line in enumerate(lines):
-            found.seconds = max(found.seconds, float(line["seconds"]))
-            if line["event"] == "sent":
-                found.ticket = max(found.ticket, line["ticket"])
-                under_way[line["ticket"]] = (_account(line), Bound(**line["bound"]))
-            elif line["event"] in ("answer", "lost"):
-                under_way.pop(line["ticket"], None)
-                _spent(found, line)
-            elif line["event"] != "failure" or at < settled:
-                _remember(found, line)
-    except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(
-            f"{path} holds a line that cannot be read ({error!r}); restore the file, or choose another log_dir"
-        ) from error
+    for at, line in enumerate(lines[1:], start=1):
+        entry = _entry(path, line)
+        found.seconds = max(found.seconds, entry.seconds)
+        if isinstance(entry, _Sent):
+            found.ticket = max(found.ticket, entry.ticket)
+            under_way[entry.ticket] = ((entry.purpose, entry.predictor), Bound(**entry.bound.model_dump()))
+        elif isinstance(entry, _Lost):
+            under_way.pop(entry.ticket, None)
+            _spent(found, entry)
+        elif not isinstance(entry, _Failure) or at < settled:
+            _remember(found, entry, line)
     for account, bound in under_way.values():
         found.accounts[account] += bound.lost
     return found
 
 
-def _account(line: Mapping[str, Any]) -> Account:
-    return Purpose(line["purpose"]), line["predictor"]
+def _entry(path: Path, line: Mapping[str, Any]) -> _Event:
+    try:
+        return _KINDS.get(line["event"], _Event).model_validate(line)
+    except ValidationError as error:
+        wrong = ", ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise JournalError(damaged(path, line["line"], wrong)) from None
 
 
-def _spent(found: JournalState, line: Mapping[str, Any]) -> None:
-    found.accounts[_account(line)] += Spent(**line["spent"])
-    if line["event"] == "answer":
-        found.kept[line["key"]].append(Answered(line["outputs"], line["usage"]))
+def _spent(found: JournalState, entry: _Lost) -> None:
+    found.accounts[entry.purpose, entry.predictor] += Spent(**entry.spent.model_dump())
+    if isinstance(entry, _Reply):
+        found.kept[entry.key].append(Answered(entry.outputs, entry.usage))
 
 
-def _remember(found: JournalState, line: Mapping[str, Any]) -> None:
-    match line["event"]:
-        case "failure":
-            found.kept[line["key"]].append(Unanswered(line["kind"], line["message"], line["status"]))
-        case "kept":
-            found.metric_calls += line["what"] == "grade"
-            found.kept[line["key"]].append(line["value"])
-        case "resumed":
-            pass
-        case event:
-            found.events[digest_of([event, _unframed(line)])] += 1
-            if event == "StepDone":
-                found.steps.add(line["step"])
+def _remember(found: JournalState, entry: _Event, line: Mapping[str, Any]) -> None:
+    if isinstance(entry, _Failure):
+        found.kept[entry.key].append(Unanswered(entry.kind, entry.message, entry.status))
+    elif isinstance(entry, _Kept):
+        found.metric_calls += entry.what == "grade"
+        found.kept[entry.key].append(entry.value)
+    elif entry.event != "resumed":
+        found.events[digest_of([entry.event, _unframed(line)])] += 1
+        if isinstance(entry, _Step):
+            found.steps.add(entry.step)
 
 
 def _unframed(line: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in _FRAME}
 
 
-def _read(path: Path, data: bytes) -> list[dict[str, Any]]:
-    lines = []
-    for number, text in enumerate(data.splitlines(), start=1):
-        try:
-            line = json.loads(text)
-            if not isinstance(line, dict) or not isinstance(line.get("event"), str):
-                raise ValueError("it is no event")
-        except (ValueError, RecursionError) as error:
-            raise JournalError(
-                f"line {number} of {path} cannot be read ({error}); restore the file, or choose another log_dir"
-            ) from error
-        lines.append(line)
-    return lines
-
-
-def _check(path: Path, first: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    if first["event"] != "run":
-        raise JournalError(f"{path} does not begin with a run; restore the file, or choose another log_dir")
-    known = _unframed(first)
-    for name in ("schema", "version"):
-        if known.get(name) != header.get(name):
-            raise JournalError(
-                f"{path} was written by another version of this package ({name} {known.get(name)}, here "
-                f"{header.get(name)}); finish the run with that version, or choose another log_dir"
-            )
-    if known != header:
+def _check(path: Path, first: Mapping[str, Any], header: Mapping[str, Any], key: bytes | None) -> None:
+    known, now = _unframed(first), sealed({"schema": SCHEMA, **header}, key)
+    if key is None and (without := _unsealed(known)) != known:
+        known = without
+        logger.warning(
+            "%s stands without its %s: whether the metric and the program hold what they held cannot be told", path, KEY
+        )
+    if known != now:
         raise JournalError(
-            f"{path} belongs to another run: {difference(known, header)}; "
+            f"{path} belongs to another run: {difference(known, now)}; "
             "go back to what it was, or choose another log_dir"
         )
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a metric or a program holds: in the head of a log only its digest stands, under the log's own key.
+
+    Why a key, and why in a file of its own: of a password of four digits a mere digest tells everything to whoever
+    tries them all. A log can be shown to others without its key, and they cannot.
+    """
+
+    value: Any = field(repr=False)
+
+
+def sealed(value: Any, key: bytes | None) -> Any:
+    """JSON values, with digests in place of what is held; without a key, with nothing."""
+    if isinstance(value, Held):
+        content = digest_of(value.value).encode("ascii")
+        return {"held": None if key is None else hmac.new(key, content, "sha256").hexdigest()[:16]}
+    if isinstance(value, Mapping):
+        return {str(name): sealed(item, key) for name, item in value.items()}
+    return [sealed(item, key) for item in value] if isinstance(value, (list, tuple)) else plain(value)
+
+
+def _unsealed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {"held": None} if value.keys() == {"held"} else {name: _unsealed(item) for name, item in value.items()}
+    return [_unsealed(item) for item in value] if isinstance(value, list) else value
 
 
 def digest_of(value: Any) -> str:

@@ -2,7 +2,11 @@
 
 A log belongs to one run. What is told here is written at its head, and compared when the run is resumed: answers
 that were given to another program, or to other examples, are no answers. How fast and how dear a run may be
-(threads, budget, limits, where it is shown) is no part of it: a run may go on with more money.
+(threads, budget, limits, where it is shown) is no part of it: a run may go on with more money. Nor are credentials, by
+the names that they are held under: a token that was refreshed makes no other run.
+
+Code stands there as its digest; what a metric or a program holds as `Held`, which never is written in clear text. This
+package's own parts, which hold numbers and choices, stand as they are.
 """
 
 from __future__ import annotations
@@ -10,17 +14,31 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from importlib.metadata import version
-from types import FunctionType
+from pathlib import PurePath
+from types import CodeType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import dspy
 
-from .journal import digest_of, plain
+from .entries import Held, digest_of, plain
 from .lm import sampling
 
 _DEEPEST = 4
+_PACKAGE = __name__.partition(".")[0]
+_CREDENTIAL = re.compile(r"(^|_)(api_?key|access_?key|secret|token|password|passwd|credentials?|auth(orization)?)(_|$)")
+"""Names of what may change without making another run."""
+_CONSTANT = (str, int, float, bool, bytes, tuple, frozenset, dspy.BaseLM)
+"""Kinds of globals that are looked at; others change while a metric runs (caches, counters, clients)."""
+_PRINTED = (bytes, bytearray, complex, range, re.Pattern, date, time, timedelta, Decimal, Fraction, PurePath, Enum)
+"""Kinds of values that say in print what they are."""
 
 
 def fingerprint(
@@ -47,6 +65,17 @@ def fingerprint(
 
 
 def _program(student: dspy.Module) -> dict[str, Any]:
+    classes = dict.fromkeys(type(module) for _, module in student.named_sub_modules())
+    own = [one for one in classes if not one.__module__.startswith("dspy.")]
+    return {
+        "class": type(student).__qualname__,
+        "predictors": _predictors(student),
+        "code": {one.__qualname__: _class_source(one) for one in own},
+        "holds": {path: _holdings(_own(module)) for path, module in student.named_sub_modules() if type(module) in own},
+    }
+
+
+def _predictors(student: dspy.Module) -> dict[str, Any]:
     predictors = {}
     predictor: Any
     for name, predictor in student.named_predictors():
@@ -58,17 +87,21 @@ def _program(student: dspy.Module) -> dict[str, Any]:
             "demos": _short([dict(demo) for demo in predictor.demos]),
             "lm": _model(predictor.lm),
         }
-    classes = dict.fromkeys(type(module) for _, module in student.named_sub_modules())
-    own = [one for one in classes if not one.__module__.startswith("dspy.")]
+    return predictors
+
+
+def _own(module: dspy.Module) -> dict[str, Any]:
+    """The attributes of a module of the user's that are told nowhere else."""
+    told = ("history", "callbacks", "detailed_results")
     return {
-        "class": type(student).__qualname__,
-        "predictors": predictors,
-        "code": {one.__qualname__: _class_source(one) for one in own},
+        name: value
+        for name, value in vars(module).items()
+        if name not in told and not name.startswith("_") and not isinstance(value, dspy.Module)
     }
 
 
 def _model(lm: Any) -> Any:
-    return plain(sampling(lm)) if isinstance(lm, dspy.BaseLM) else None
+    return sampling(lm) if isinstance(lm, dspy.BaseLM) else None
 
 
 def _short(value: Any) -> str:
@@ -86,28 +119,125 @@ def _source(thing: Any) -> str:
     try:
         return hashlib.sha256(inspect.getsource(thing).encode("utf-8", "replace")).hexdigest()[:16]
     except (OSError, TypeError):
-        return "no source"
+        return _short(repr(thing.__code__.co_code)) if isinstance(thing, FunctionType) else "no source"
 
 
 def _described(value: Any, depth: int = 0) -> Any:
     """A part of the optimizer by its name, its source and the values that it was made with."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return plain(value)
-    if depth > _DEEPEST:
-        return type(value).__qualname__
     if isinstance(value, Mapping):
         return {str(name): _described(item, depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_described(item, depth + 1) for item in value]
-    if isinstance(value, functools.partial):
-        return [_described(one, depth + 1) for one in (value.func, value.args, value.keywords)]
-    if isinstance(value, FunctionType):
-        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
-        kept = {name: _described(cell.cell_contents, depth + 1) for name, cell in cells}
-        return {"function": value.__qualname__, "source": _source(value), **({"with": kept} if kept else {})}
     if isinstance(value, dspy.BaseLM):
         return _model(value)
+    if depth > _DEEPEST or not _is_ours(value):
+        return _foreign(value)
+    if isinstance(value, FunctionType):
+        kept = {name: _described(item, depth + 1) for name, item in _closure(value)}
+        return {"function": value.__qualname__, "source": _source(value), **({"with": kept} if kept else {})}
     if hasattr(value, "__dict__") and not isinstance(value, type):
         parts = {name: _described(item, depth + 1) for name, item in vars(value).items()}
         return {"object": type(value).__qualname__, **parts}
     return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _is_ours(value: Any) -> bool:
+    module = value.__module__ if isinstance(value, (FunctionType, type)) else type(value).__module__
+    return (module or "").partition(".")[0] == _PACKAGE
+
+
+def _foreign(value: Any) -> dict[str, Any]:
+    """What is the user's, such as the metric: its name, its code, and what it holds."""
+    inner = value
+    while isinstance(inner, (functools.partial, MethodType)):
+        inner = inner.func if isinstance(inner, functools.partial) else inner.__func__
+    code = _source(inner) if isinstance(inner, FunctionType) else _class_source(type(inner))
+    return {
+        "name": getattr(inner, "__qualname__", type(inner).__qualname__),
+        "code": code,
+        "holds": _holdings(dict(_parts(value))),
+    }
+
+
+def _holdings(parts: Mapping[str, Any]) -> dict[str, Held]:
+    kept = {str(name): value for name, value in parts.items() if not _CREDENTIAL.search(str(name).lower())}
+    return {name: Held(_content(value, 0, frozenset())) for name, value in kept.items()}
+
+
+def _closure(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # it is not filled yet
+            continue
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a callable or an object holds, by name."""
+    if isinstance(value, functools.partial):
+        yield from _parts(value.func)
+        yield from ((f"argument {at}", one) for at, one in enumerate(value.args))
+        yield from value.keywords.items()
+    elif isinstance(value, MethodType):
+        yield from _parts(value.__func__)
+        yield from _parts(value.__self__)
+    elif isinstance(value, FunctionType):
+        yield from _closure(value)
+        yield from _defaults(value)
+        yield from _globals(value)
+    elif not isinstance(value, type):
+        yield from getattr(value, "__dict__", {}).items()
+
+
+def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    code, given = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    yield from zip(names[len(names) - len(given) :], given, strict=True)
+    yield from (function.__kwdefaults__ or {}).items()
+
+
+def _globals(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name in sorted(_names(function.__code__)):
+        value = function.__globals__.get(name)
+        helper = isinstance(value, FunctionType) and value.__globals__ is function.__globals__
+        if name in function.__globals__ and (helper or isinstance(value, _CONSTANT)):
+            yield name, value
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(one) for one in code.co_consts if isinstance(one, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _content(value: Any, depth: int, under_way: frozenset[int]) -> Any:
+    """A value as JSON values that are the same in another process: no address, no time, no order of a set."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return plain(value)
+    if isinstance(value, _PRINTED):
+        return repr(value)
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    if depth > _DEEPEST or id(value) in under_way:
+        return name
+    within = functools.partial(_content, depth=depth + 1, under_way=under_way | {id(value)})
+    if isinstance(value, Mapping):
+        return {str(key): within(item) for key, item in value.items() if not _CREDENTIAL.search(str(key).lower())}
+    if isinstance(value, (list, tuple)):
+        return [within(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(digest_of, map(within, value)))
+    if isinstance(value, dspy.BaseLM):
+        return _model(value)
+    if isinstance(value, dspy.Module):
+        return [name, _predictors(value)]
+    source = [_source(value)] if isinstance(value, FunctionType) else []
+    return [name, *source, {} if _is_installed(type(value)) else within(dict(_parts(value)))]
+
+
+def _is_installed(kind: type) -> bool:
+    """Whether a class is of a library: what its objects hold (clients, clocks, locks) is not the same twice."""
+    root = kind.__module__.partition(".")[0]
+    known = kind in (FunctionType, MethodType, functools.partial, SimpleNamespace)
+    file = getattr(sys.modules.get(root), "__file__", None) or ""
+    return not known and (root in sys.stdlib_module_names or "site-packages" in file)

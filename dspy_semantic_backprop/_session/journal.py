@@ -11,26 +11,34 @@ process that dies loses nothing that was written, a computer that dies at most t
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
+import functools
 import json
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from .._errors import JournalError, JournalFailed
 from .budget import Account, Bound, Spent
-from .entries import SCHEMA, Answered, JournalState, Unanswered, digest_of, plain, read_state
+from .entries import KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
+from .files import content, opened, refused
 from .ledger import Ledger
+from .lines import BEGIN, FIRST, SCHEMA, line_of
 
 logger = logging.getLogger("dspy_semantic_backprop")
 
 FILE, LOCK = "journal.jsonl", "journal.lock"
 _SYNC_SECONDS = 0.2
+_KEY_BYTES = 32
 _NOT_KEPT = {errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -39,7 +47,8 @@ class Journal:
 
     Args:
         folder: Where the log is, or is to be; None for none.
-        header: What the run is: program, data, settings. A log of another run is refused.
+        header: What the run is: program, data, settings. A log of another run is refused. What is `Held` in it is
+            written as a digest.
 
     Attributes:
         resumed: Whether there was a log to go on from.
@@ -49,7 +58,7 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, header: Mapping[str, Any] | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(os.fsdecode(folder))
         self.resumed = False
         self._state = JournalState()
         self._lock = threading.Lock()
@@ -60,12 +69,17 @@ class Journal:
         self._failed: OSError | None = None
         self.ledger: Ledger | None = None
         if self.folder is not None:
-            self._held = _locked(self.folder)
             try:
-                self._open(self.folder / FILE, dict(header or {}))
-            except BaseException:
-                self._held.release()
-                raise
+                # A program may change the working directory.
+                self._path = self.folder.absolute() / FILE
+                self._held = _locked(self.folder)
+                try:
+                    self._open(dict(header or {}))
+                except BaseException:
+                    self._held.release()
+                    raise
+            except (OSError, ValueError, NotImplementedError, JournalFailed) as error:
+                raise error if isinstance(error, JournalError) else refused(str(self.folder), error) from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Journal:
         return self
@@ -83,11 +97,27 @@ class Journal:
         )
         return self.ledger
 
-    def take(self, key: str) -> Any:
-        """What was written down under a key, each line once and in order; None where nothing is left."""
+    def take(self, key: str, kind: Any = Any) -> Any:
+        """What was written down under a key, each line once and in order; None where nothing is left.
+
+        Args:
+            kind: What it must be, as a type.
+
+        Raises:
+            JournalError: If it is something else.
+        """
         with self._lock:
             left = self._state.kept.get(key)
-            return left.popleft() if left else None
+            found = left.popleft() if left else None
+        if found is None or kind is Any:
+            return found
+        try:
+            return _adapter(kind).validate_python(found)
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"]
+            raise JournalError(
+                f"{self._path} holds a value that cannot be ({wrong}); restore the file, or choose another log_dir"
+            ) from None
 
     # What a run writes down
 
@@ -146,9 +176,14 @@ class Journal:
         self._syncer.join()
         with self._lock:
             self._sync()
-            os.close(self._file)
+            try:
+                os.close(self._file)
+            except OSError as error:  # a network's file system may tell only now
+                self._failed = error
             self._file = -1
         self._held.release()
+        if self._failed is not None:
+            logger.error("the end of the log in %s may be lost: %s", self.folder, self._failed)
 
     def _append(self, event: str, /, **fields: Any) -> None:
         if not self:
@@ -156,29 +191,44 @@ class Journal:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         seconds = round(self.ledger.seconds if self.ledger is not None else self._state.seconds, 3)
         line = {"event": event, "at": now, "seconds": seconds, **fields}
-        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=str)
         with self._lock:
             if self._file < 0:
                 return  # what ends in an abandoned thread after the run is nobody's any more
-            self._write(text.encode("ascii") + b"\n")
+            self._write(line_of(self._state.lines + 1, line))
+            self._state.lines += 1
         self._dirty.set()
 
     def _write(self, line: bytes) -> None:
-        start = self._size
         try:
             if self._failed is not None:
                 raise self._failed
+            self._check_there()
+            self._write_whole(line)
+        except OSError as error:
+            raise JournalFailed(f"the log in {self.folder} cannot be written: {error}") from error
+
+    def _write_whole(self, line: bytes) -> None:
+        start = self._size
+        try:
             while line:
                 written = os.write(self._file, line)
                 self._size, line = self._size + written, line[written:]
-        except OSError as error:
+        except OSError:
             # Half a line would hide behind the next one.
             self._size = start
             try:
                 os.ftruncate(self._file, start)
             except OSError:
                 logger.exception("the log %s ends with half a line", self.folder)
-            raise JournalFailed(f"the log in {self.folder} cannot be written: {error}") from error
+            raise
+
+    def _check_there(self) -> None:
+        """Find out that the file was removed, or that somebody else writes to it: money is spent on what is kept."""
+        here, found = os.fstat(self._file), os.lstat(self._path)
+        if (here.st_dev, here.st_ino) != (found.st_dev, found.st_ino):
+            raise FileNotFoundError(errno.ENOENT, "another file stands in its place", str(self._path))
+        if here.st_size != self._size:
+            raise OSError(errno.EIO, "something else has written to it, or has cut it", str(self._path))
 
     def _sync(self) -> None:
         try:
@@ -200,47 +250,78 @@ class Journal:
 
     # Opening
 
-    def _open(self, path: Path, header: dict[str, Any]) -> None:
+    def _open(self, header: dict[str, Any]) -> None:
+        self._file = opened(self._path)
         try:
-            data = path.read_bytes() if path.exists() else b""
-            end = data.rfind(b"\n") + 1
-            if data[end:]:
-                logger.warning("the last line of %s is torn and is left out", path)
-            if end:
-                self._state = read_state(path, data[:end], header)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            end = self._read(header)
             os.ftruncate(self._file, end)
             os.lseek(self._file, end, os.SEEK_SET)
-        except OSError as error:
-            raise JournalError(f"log_dir={str(self.folder)!r} cannot be used: {error}") from error
-        self._size = end
-        self.resumed = end > 0
-        self._syncer = threading.Thread(target=self._keep_syncing, name="semantic-backprop-log", daemon=True)
-        self._syncer.start()
-        try:
+            with contextlib.suppress(OSError, AttributeError):  # not our own on a shared volume; or Windows
+                os.fchmod(self._file, 0o600)
+            self._size, self.resumed = end, end > 0
             if self.resumed:
                 self._append("resumed", remembered=sum(map(len, self._state.kept.values())))
             else:
-                self._append("run", schema=SCHEMA, **header)
-        except JournalFailed as error:
-            self.close()
-            raise JournalError(str(error)) from error
+                self._append("run", schema=SCHEMA, **sealed(header, _key(self._path, make=True)))
+        except BaseException:
+            os.close(self._file)
+            self._file = -1
+            raise
+        self._syncer = threading.Thread(target=self._keep_syncing, name="semantic-backprop-log", daemon=True)
+        self._syncer.start()
+
+    def _read(self, header: dict[str, Any]) -> int:
+        """Read what stands there, and return where its whole lines end."""
+        begin = content(self._file, len(FIRST))
+        ours = BEGIN.startswith(begin[: len(BEGIN)])
+        data = content(self._file) if ours else b""
+        end = data.rfind(b"\n") + 1
+        if not ours or (not end and not FIRST.startswith(begin)):
+            raise JournalError(f"{self._path} is no log of this package; it is left as it is: choose another log_dir")
+        if data[end:]:
+            logger.warning("the last line of %s is torn and is left out", self._path)
+        if end:
+            self._state = read_state(self._path, data[:end], header, _key(self._path))
+        return end
 
 
 def _locked(folder: Path) -> Any:
     import filelock
 
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Not every version of filelock looks at what it opens.
+    os.close(opened(folder / LOCK))
+    lock = filelock.FileLock(folder / LOCK, timeout=0, mode=0o600)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except filelock.Timeout as error:
         raise JournalError(
             f"log_dir={str(folder)!r} is in use by another run; wait for it to end, or choose another folder"
         ) from error
-    except OSError as error:
-        raise JournalError(f"log_dir={str(folder)!r} cannot be used: {error}") from error
     return lock
+
+
+def _key(log: Path, make: bool = False) -> bytes | None:
+    """The key of the digests in a log's head; None where it is lost."""
+    path = log.with_name(KEY)
+    if not make and not os.path.lexists(path):
+        return None
+    handle = opened(path)
+    try:
+        found = content(handle).strip()
+        if make and not found:
+            found = secrets.token_hex(_KEY_BYTES).encode("ascii")
+            os.write(handle, found + b"\n")
+        if make and len(found) != 2 * _KEY_BYTES:
+            raise JournalError(f"{path} is no key of this package; it is left as it is: choose another log_dir")
+        return found if len(found) == 2 * _KEY_BYTES else None
+    finally:
+        os.close(handle)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _is_json(value: Any) -> bool:

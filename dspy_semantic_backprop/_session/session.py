@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import dspy
 
+from .._secrets import hide
 from .budget import Budget, Purpose
 from .events import Event, Subscriber
 from .journal import Journal
@@ -45,9 +46,9 @@ class Session:
     limits: Limits
     limiter: anyio.CapacityLimiter
     turn: AbstractAsyncContextManager[Any]
-    gradient_lm: Any = None
-    answers: Any = None
-    subscribers: Sequence[Subscriber] = ()
+    gradient_lm: Any = field(default=None, repr=False)
+    answers: Any = field(default=None, repr=False)
+    subscribers: Sequence[Subscriber] = field(default=(), repr=False)
     warnings: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -122,8 +123,10 @@ class Session:
         for subscriber in self.subscribers:
             try:
                 subscriber(event)
-            except Exception:
-                logger.exception("subscriber %r raised on %s; the run goes on", subscriber, type(event).__name__)
+            except Exception as error:
+                hide(error)
+                name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
+                logger.exception("subscriber %s raised on %s; the run goes on", name, type(event).__name__)
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""

@@ -219,7 +219,7 @@ def test_threads_budget_and_limits_may_change(tmp_path):
     [
         (lambda text: text.replace('"event":"answer"', '"event":"answer', 1), "line .* cannot be read"),
         (lambda text: text[text.index("\n") + 1 :], "does not begin with a run"),
-        (lambda text: text.replace('"schema":1', '"schema":99', 1), "another version"),
+        (lambda text: text.replace('"schema":2', '"schema":1', 1), "another version"),
         (lambda text: text.replace('"version":"', '"version":"9.', 1), "another version"),
         (lambda text: text.replace('"spent":{"calls"', '"spent":{"cows"', 1), "cannot be read"),
     ],

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
+from dspy_semantic_backprop._secrets import hide
 from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose, metered
-from dspy_semantic_backprop._session.lm.failures import hide, secrets
+from dspy_semantic_backprop._session.lm.description import learn_secrets
 from dspy_semantic_backprop._session.lm.usage import bound_of
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)
@@ -173,12 +174,11 @@ class Wrapped(Exception):
 
 def test_secrets_are_taken_out_of_errors_wherever_they_stand():
     lm = dspy.LM("openai/none", api_key="sk-0123456789", extra_headers={"Authorization": "Bearer tok-987654321"})
-    hidden = secrets(lm)
-    assert {"sk-0123456789", "tok-987654321"} <= hidden
+    learn_secrets(lm)
     error = Wrapped("the key sk-0123456789 is wrong")
     error.__cause__ = ValueError("header tok-987654321", {"key": "sk-0123456789"})
     error.note = "sk-0123456789"  # pyright: ignore[reportAttributeAccessIssue]
-    hide(error, hidden)
+    hide(error)
     seen = [error, error.__cause__, error.__context__]
     texts = " ".join(f"{one} {one!r} {vars(one) if one else ''}" for one in seen)
     assert "tok-987654321" not in texts

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import dspy
 
+from ..._secrets import cleaned
 from ..trace import Field
 
 _ATOMS = (str, int, float, bool, bytes, type(None))
@@ -82,8 +83,8 @@ def snapshot(value: Any) -> Any:
 
 
 def describe(error: BaseException) -> str:
-    """An exception as text: its class and its message."""
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+    """An exception as text, without secrets: its class and its message."""
+    return cleaned(f"{type(error).__name__}: {error}".strip().removesuffix(":"))
 
 
 _DEEPEST = 8

@@ -24,7 +24,7 @@ from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
-from ..._session.journal import digest_of
+from ..._session.journal import digest_of, sealed
 from ..._session.lm import sampling
 from ..._session.projection import Projection, measured
 from ..._session.session import Session
@@ -105,7 +105,7 @@ def advised(optimizer: Optimizer, program: dspy.Module, trainset: Any, valset: A
 
 
 def _about(settings: Settings, program: dspy.Module, trainset: Any, valset: Any) -> str:
-    return digest_of(fingerprint(settings, program, trainset, valset))
+    return digest_of(sealed(fingerprint(settings, program, trainset, valset), b""))
 
 
 async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> Preflight:

@@ -1,8 +1,9 @@
 """Requests to language models: each has a purpose, and goes through a client that meters, retries and books it."""
 
 from .ask import REPETITIONS, Reply, ask, ask_once, limit
-from .client import install, metered, sampling
+from .client import install, metered
 from .context import LMContext, for_predictor, lm_context
+from .description import sampling
 from .failures import is_fatal, is_provider_failure, is_transient
 from .purpose import OutsideCalls, for_purpose, never_cached, uncached
 from .usage import takes

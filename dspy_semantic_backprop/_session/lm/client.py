@@ -23,14 +23,17 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 
 from ..._concurrency import start_thread
 from ..._errors import Abandoned, ModelUnavailable
+from ..._secrets import hide
 from ..budget import Bound, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from .context import lm_context
-from .failures import hide, is_fatal, is_transient, remembered, secrets
+from .description import harmless, learn_secrets, sampling
+from .failures import is_fatal, is_transient, remembered
 from .usage import RequestUsage, bound_of, stated_price
 
-_NOT_SAMPLING = {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "num_retries", "cache"}
+_CONTENT = ("messages", "prompt", "tools")
+"""Arguments of a request that are the question itself."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0
 HISTORY = 200
 """The most calls that DSPy's histories keep during a run."""
@@ -53,6 +56,7 @@ def metered(lm: Any, ledger: Ledger) -> Any:
     """A copy of a language model, with the same settings, that retries, books and writes down every request."""
     if getattr(lm, "_semantic_ledger", None) is ledger:
         return lm
+    learn_secrets(lm)
     copy = lm.copy()
     if not hasattr(lm, "_semantic_ledger"):
         retries = getattr(lm, "num_retries", 0) or 0
@@ -69,16 +73,10 @@ def is_metered(lm: Any) -> bool:
     return hasattr(lm, "_semantic_ledger")
 
 
-def sampling(lm: Any) -> dict[str, Any]:
-    """What the answers of a language model depend on besides the question: its name and its settings, no keys."""
-    settings = {name: value for name, value in (getattr(lm, "kwargs", None) or {}).items() if name not in _NOT_SAMPLING}
-    return {"model": getattr(lm, "model", type(lm).__name__), "settings": {**settings}}
-
-
 def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
-    """What else tells language models apart within a process: two servers may have a model of one name."""
+    """What else tells language models apart: two servers may have a model of one name. Never written down."""
     known = {**(getattr(lm, "kwargs", None) or {}), **settings}
-    return [type(lm).__qualname__, known.get("api_base"), known.get("base_url")]
+    return [type(lm).__qualname__, {name: value for name, value in known.items() if name not in _CONTENT}]
 
 
 @functools.cache
@@ -162,8 +160,8 @@ class _Request:
         self.outputs: Any = None
         self.key = self.question = ""
         if self.journal or self.memory is not None:
-            settings = {name: value for name, value in kwargs.items() if name not in _NOT_SAMPLING}
-            asked = [self.account[1], sampling(lm), args, settings]
+            content = {name: value for name, value in kwargs.items() if name in _CONTENT}
+            asked = [self.account[1], sampling(lm), args, content | harmless(kwargs)]
             self.key = digest_of([self.context.where, *asked]) if self.journal else ""
             self.question = self._question(asked) if self.memory is not None else ""
 
@@ -218,7 +216,7 @@ class _Request:
         try:
             yield
         except Exception as error:
-            hide(error, secrets(self.lm))
+            hide(error)
             if is_fatal(error):
                 raise ModelUnavailable(error) from error
             if self.context.ledger is not None and is_transient(error):
@@ -266,7 +264,8 @@ class _Request:
             if self.memory is not None:
                 self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
         except Exception as error:
-            hide(error, secrets(self.lm))
+            learn_secrets(self.lm, self.kwargs)
+            hide(error)
             spent = attempt.spent_in_vain(error, bound, stated_price(self.lm, self.ledger.budget))
             raise
         finally:

@@ -13,6 +13,7 @@ from ..budget import Bound, Purpose
 from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
+from .description import learn_secrets
 from .usage import Outside, bound_of
 
 
@@ -49,6 +50,7 @@ class OutsideCalls:
             BudgetSpent: If it does not fit into the budget.
             Abandoned: If nobody waits for the work any more.
         """
+        learn_secrets(lm)
         here = lm_context()
         if here.ledger is None or is_metered(lm):
             return
