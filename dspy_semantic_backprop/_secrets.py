@@ -16,6 +16,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 HIDDEN = "[hidden]"
 _SHORTEST, _UNMISTAKABLE, _LONG = 6, 12, 16
@@ -90,7 +91,7 @@ def _tells(error: BaseException) -> bool:
         return False
 
 
-def _without(value: object) -> object:
+def _without(value: Any) -> Any:
     if isinstance(value, str):
         return cleaned(value)
     if isinstance(value, bytes):
@@ -99,7 +100,7 @@ def _without(value: object) -> object:
     if type(value) is dict:
         return {name: _without(item) for name, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(_without, value))  # pyright: ignore[reportCallIssue,reportGeneralTypeIssues]
+        return type(value)(map(_without, value))
     return value
 
 

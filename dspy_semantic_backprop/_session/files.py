@@ -60,7 +60,7 @@ def content(handle: int, most: int = -1) -> bytes:
         return file.read(most)
 
 
-def refused(folder: str, error: Exception) -> JournalError:
+def refused(folder: str, error: BaseException) -> JournalError:
     """Why a folder cannot hold a log, in words."""
     why = str(error)
     if isinstance(error, (FileExistsError, NotADirectoryError)):

@@ -90,7 +90,7 @@ def _predictors(student: dspy.Module) -> dict[str, Any]:
     return predictors
 
 
-def _own(module: dspy.Module) -> dict[str, Any]:
+def _own(module: Any) -> dict[str, Any]:
     """The attributes of a module of the user's that are told nowhere else."""
     told = ("history", "callbacks", "detailed_results")
     return {
