@@ -134,12 +134,13 @@ class _Blamed:
     def __call__(
         self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
     ) -> list[str]:
+        most = max(blame.get(name, 0.0) for name in predictors)
         chosen = [name for name in predictors if blame.get(name, 0.0) >= self.share]
-        return chosen or [max(predictors, key=lambda name: blame.get(name, 0.0))]
+        return chosen or [rng.choice([name for name in predictors if blame.get(name, 0.0) == most])]
 
 
 def blamed(share: float = 0.2) -> ChoosePredictors:
-    """The predictors that the failures of the step are blamed on; never none: at least the one blamed most.
+    """The predictors that the failures of the step are blamed on; at least one of those blamed most.
 
     Args:
         share: The least share of the blame, 0 to 1, that makes a predictor one to rewrite.
@@ -160,11 +161,16 @@ class _BlamedOfMany:
     def __call__(
         self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
     ) -> list[str]:
-        return list(predictors) if len(predictors) <= self.many else _Blamed(self.share)(predictors, step, rng, blame)
+        if len(predictors) <= self.many:
+            return list(predictors)
+        if not any(blame.get(name, 0.0) >= self.share for name in predictors):
+            drawn = rng.sample(list(predictors), self.many)
+            return [name for name in predictors if name in drawn]
+        return _Blamed(self.share)(predictors, step, rng, blame)
 
 
 def blamed_of_many(many: int = 3, share: float = 0.2) -> ChoosePredictors:
-    """Every predictor of a small program; of one with more than `many` predictors those that are `blamed`."""
+    """Every predictor of a program with up to `many`; of a larger one those `blamed`, or `many` drawn if none is."""
     return _BlamedOfMany(many, share)
 
 

@@ -18,6 +18,7 @@ from dspy_semantic_backprop import (
     SetupError,
     TooManyFailures,
     blamed,
+    blamed_of_many,
     presets,
 )
 from dspy_semantic_backprop.testing import Faults
@@ -337,7 +338,7 @@ def test_a_step_rewrites_only_the_predictors_to_blame():
     [
         (0.2, {"a": 0.5, "b": 0.3, "c": 0.1}, ["a", "b"]),
         (0.9, {"a": 0.5, "b": 0.3}, ["a"]),
-        (0.2, {}, ["a"]),
+        (0.9, {"b": 0.5, "c": 0.4}, ["b"]),
         (0.0, {"b": 1.0}, ["a", "b", "c"]),
     ],
 )
@@ -345,6 +346,16 @@ def test_blamed_never_chooses_nobody(share, blame, chosen):
     import random
 
     assert blamed(share)(["a", "b", "c"], 0, random.Random(0), blame) == chosen
+
+
+@pytest.mark.parametrize(("choose", "count"), [(blamed(), 1), (blamed_of_many(3), 3), (blamed_of_many(4, 0.9), 4)])
+@pytest.mark.parametrize("blame", [{}, dict.fromkeys("abcde", 0.15)])
+def test_where_nothing_tells_predictors_apart_no_one_is_always_rewritten(choose, count, blame):
+    import random
+
+    drawn = [choose([*"abcde"], 0, random.Random(seed), blame) for seed in range(60)]
+    assert {len(names) for names in drawn} == {count}
+    assert {name for names in drawn for name in names} == set("abcde")
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, True, "half"])
