@@ -383,8 +383,11 @@ def sqlite_that_connects(world: World) -> Effect:
 
 @kind
 def shelf_that_is_open(world: World) -> Effect:
-    path = str(world.folder / "shelf")
-    shelf = shelve.Shelf(dbm.dumb.open(path))  # noqa: SIM115 - likewise
+    def opened() -> shelve.Shelf[int]:
+        file: Any = dbm.dumb.open(str(world.folder / "shelf"))
+        return shelve.Shelf(file)
+
+    shelf = opened()
 
     def act() -> None:
         shelf["orders"] = shelf.get("orders", 0) + 1
@@ -392,7 +395,7 @@ def shelf_that_is_open(world: World) -> Effect:
 
     def count() -> int:
         shelf.close()
-        with shelve.Shelf(dbm.dumb.open(path)) as written:
+        with opened() as written:
             return written["orders"]
 
     return act, count

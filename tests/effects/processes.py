@@ -209,12 +209,17 @@ def list_of_a_manager(world: World) -> Effect:
     return lambda: shared.append("x"), lambda: len(shared) - 1
 
 
-@kind
-def shared_memory(world: World) -> Effect:
+def _shared(world: World) -> Any:
+    """Eight bytes of shared memory, all 0."""
     memory = SharedMemory(create=True, size=8)
     world.at_end(memory.unlink)
     world.at_end(memory.close)
-    memory.buf[0] = 0
+    return memory
+
+
+@kind
+def shared_memory(world: World) -> Effect:
+    memory = _shared(world)
 
     def act() -> None:
         memory.buf[0] += 1
@@ -224,13 +229,10 @@ def shared_memory(world: World) -> Effect:
 
 @kind
 def shared_memory_attached_by_name(world: World) -> Effect:
-    memory = SharedMemory(create=True, size=8)
-    world.at_end(memory.unlink)
-    world.at_end(memory.close)
-    memory.buf[0] = 0
+    memory = _shared(world)
 
     def act() -> None:
-        mine = SharedMemory(memory.name)
+        mine: Any = SharedMemory(memory.name)
         mine.buf[0] += 1
         mine.close()
 
@@ -349,10 +351,7 @@ def c_system(world: World) -> Effect:
 
 @kind
 def c_memset_on_shared_memory(world: World) -> Effect:
-    memory = SharedMemory(create=True, size=8)
-    world.at_end(memory.unlink)
-    world.at_end(memory.close)
-    memory.buf[0] = 0
+    memory = _shared(world)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory.buf))
     return lambda: ctypes.memset(address, memory.buf[0] + 1, 1), lambda: memory.buf[0]
 

@@ -116,8 +116,9 @@ def _application() -> Iterator[list[int]]:
 @pytest.mark.parametrize("work", [traced, compiled])
 def test_nothing_that_another_thread_writes_meanwhile_is_lost(work):
     global NUMBER
-    LIST.clear(), TABLE.clear(), COUNTER.clear()
     NUMBER = 0
+    for held in (LIST, TABLE, COUNTER):
+        held.clear()
     with served(careful), _application() as written:
         work(_note)
     kept = (LIST.count("application"), COUNTER["application"], len(TABLE) - 1, NUMBER)

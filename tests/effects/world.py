@@ -158,8 +158,8 @@ class AwaitingActs(_Program):
 
 def surroundings() -> dict[str, Any]:
     """What of the process nobody but the program may change, to be compared before and after."""
-    loggers = [logging.root, *(one for one in logging.root.manager.loggerDict.values() if hasattr(one, "handlers"))]
-    handlers = {handler for logger in loggers for handler in logger.handlers}  # pyright: ignore[reportAttributeAccessIssue]
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = {handler for logger in loggers for handler in getattr(logger, "handlers", ())}
     return {
         "streams": (sys.stdout, sys.stderr, sys.stdin),
         "handlers": {(id(handler), tuple(handler.filters)) for handler in handlers},
