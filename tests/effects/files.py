@@ -384,7 +384,7 @@ def sqlite_that_connects(world: World) -> Effect:
 @kind
 def shelf_that_is_open(world: World) -> Effect:
     def opened() -> shelve.Shelf[int]:
-        file: Any = dbm.dumb.open(str(world.folder / "shelf"))
+        file: Any = dbm.dumb.open(str(world.folder / "shelf"))  # noqa: SIM115 - the shelf closes it
         return shelve.Shelf(file)
 
     shelf = opened()
