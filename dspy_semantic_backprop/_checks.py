@@ -67,7 +67,7 @@ def _check_example(where: str, example: Any, student: dspy.Module) -> None:
     except ValueError:
         inputs = {}
     if not inputs:
-        raise SetupError(f"{where} ({brief(example.toDict())}) has no inputs; call .with_inputs('name', ...) on it")
+        raise SetupError(f"{where} ({brief(example)}) has no inputs; call .with_inputs('name', ...) on it")
     if isinstance(student, dspy.Predict):
         signature: Any = student.signature
         missing = [name for name, field in signature.input_fields.items() if name not in inputs and field.is_required()]
@@ -83,7 +83,7 @@ def _check_example(where: str, example: Any, student: dspy.Module) -> None:
 
 def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
     run = runner(student)
-    own = () if run in vars(student).values() else (student,)
+    own = () if any(run is one for one in vars(student).values()) else (student,)
     try:
         inspect.signature(run).bind(*own, **inputs)
     except TypeError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._evaluate.outcome import Outcome, Scored
+from .._values.text import printed
 
 RESAMPLES = 9_999
 """How many random sign flips, or bootstrap samples, where there are too many to try them all."""
@@ -187,7 +188,7 @@ def classes_of(examples: Mapping[int, Any]) -> dict[int, str]:
     if len(fields) != 1 or len(next(iter(fields))) != 1:
         return {}
     ((name,),) = fields
-    values = {number: str(example[name]) for number, example in examples.items()}
+    values = {number: printed(example[name]) for number, example in examples.items()}
     few = 1 < len(set(values.values())) <= min(FEW, len(values) // 2)
     return values if few else {}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._session.budget import Budget
+from .._values.same import digest
 
 SHARE = 0.3
 """The most of a budget that is kept for the decision at the end."""
@@ -104,12 +104,4 @@ def _warnings(trainset: Sequence[Any], valset: Sequence[Any] | None, keys: Seque
 
 def _key(example: Any) -> str:
     """What the program is given for an example; two with the same are one example."""
-    return json.dumps(_plain(dict(example.inputs())), sort_keys=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+    return digest(dict(example.inputs()))

@@ -25,6 +25,7 @@ from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
 from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
+from .._values.same import digest
 from .metric import Grade, Metric
 from .outcome import Failed, Outcome, Scored, brief, scored
 from .reuse import Reuse, ReusedAnswers
@@ -132,7 +133,7 @@ class Evaluator:
 
     async def _asked(self, purpose: Purpose, where: str, returned: Any, title: str, ask: Callable[[], Grade]) -> Grade:
         journal = self.ledger.journal
-        key = digest_of(["grade", purpose, where, _values(returned)]) if journal else ""
+        key = digest_of(["grade", purpose, where, digest(returned)]) if journal else ""
         known = journal.take(key, Grade) if journal else None
         if known is not None:
             return known
@@ -226,7 +227,7 @@ class _Execution:
 
 
 def _title(example_id: int, example: dspy.Example) -> str:
-    return f"example {example_id} ({brief(example.toDict())})"
+    return f"example {example_id} ({brief(example)})"
 
 
 def _dspy_trace(program: dspy.Module, calls: Sequence[Call]) -> dict[str, tuple[Any, dict[str, Any], dspy.Prediction]]:
@@ -237,10 +238,6 @@ def _dspy_trace(program: dspy.Module, calls: Sequence[Call]) -> dict[str, tuple[
         for call in calls
         if call.error is None
     }
-
-
-def _values(returned: Any) -> Any:
-    return returned.toDict() if isinstance(returned, dspy.Prediction) else returned
 
 
 async def regraded(evaluator: Evaluator, outcomes: Sequence[Outcome]) -> list[str]:

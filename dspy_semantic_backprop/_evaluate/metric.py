@@ -13,6 +13,8 @@ import dspy
 
 from .._errors import MetricError, SetupError
 from .._secrets import hide
+from .._values.copies import snapshot
+from .._values.text import printed, said
 
 _ACCEPTED = (2, 3, 5, 6)
 
@@ -68,13 +70,15 @@ class Metric:
         return self._grade((example, prediction, traces[0], predictor, traces[1]), where)
 
     def _grade(self, arguments: tuple[Any, ...], where: str) -> Grade:
+        example, *others = arguments
         padding = (None,) * (self.required - len(arguments))
         try:
-            returned = self.function(*arguments, *padding)
+            # A copy: what a metric does to an example is not to reach the next evaluation.
+            returned = self.function(snapshot(example), *others, *padding)
         except Exception as error:
             hide(error)
             raise MetricError(
-                f"metric {self.name!r} raised {type(error).__name__} for {where}: {error}; "
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; "
                 "a metric must grade every prediction, also one with missing fields"
             ) from error
         return self._read(returned, where)
@@ -89,17 +93,17 @@ class Metric:
             if isinstance(score, (str, bytes)) or score is None:
                 raise TypeError
             number = float(score)
-        except (TypeError, ValueError):
+        except Exception:  # noqa: BLE001 - an array or a tensor that is no single number says so in its own way
             number = math.nan
         if not math.isfinite(number):
             if inspect.iscoroutine(returned):
                 returned.close()
             raise MetricError(
-                f"metric {self.name!r} returned {returned!r} for {where}; "
+                f"metric {self.name!r} returned {said(returned)} for {where}; "
                 "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
             )
         kind = _kind(score) if score is returned else type(returned).__name__
-        return Grade(number, str(feedback) if feedback else None, kind)
+        return Grade(number, (printed(feedback) or None) if feedback is not None else None, kind)
 
 
 def _kind(score: Any) -> str:

@@ -19,7 +19,7 @@ from .._graph.trace import Trace
 from .._values.text import printed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scored:
     """An example that the program was run and graded on.
 
@@ -49,7 +49,7 @@ class Scored:
         return {name: portable(value) for name, value in vars(self).items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Failed:
     """An example that could not be run: it is missing, not wrong."""
 
@@ -75,7 +75,7 @@ def mean(outcomes: Sequence[Outcome]) -> float:
     return math.fsum(scores) / len(scores) if scores else math.nan
 
 
-def brief(values: Mapping[str, Any], width: int = 80) -> str:
+def brief(values: Mapping[str, Any] | dspy.Example, width: int = 80) -> str:
     """Values in one short line, for messages."""
     text = ", ".join(f"{name}={printed(value)!r}" for name, value in values.items())
     return text if len(text) <= width else text[: width - 3] + "..."

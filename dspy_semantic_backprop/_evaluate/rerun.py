@@ -29,11 +29,13 @@ from .._graph.evidence.replay.replay import (
 )
 from .._graph.record.names import Names
 from .._graph.record.recorder import asked_lm, asked_tool
-from .._graph.record.snapshots import alike, describe, snapshot
+from .._graph.record.snapshots import describe
 from .._graph.trace import Call, Trace
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
 from .._session.lm import for_purpose, install, is_provider_failure, metered
+from .._values.copies import snapshot
+from .._values.same import alike
 
 SECONDS = 600.0
 """The longest that one rerun may take: a changed answer may make a loop endless."""

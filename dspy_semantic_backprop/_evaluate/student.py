@@ -124,6 +124,8 @@ class Student:
             )
         outcomes = self._no_better_for_failing(outcomes)
         self._count_strayed(outcomes)
+        for words in dict.fromkeys(words for one in scored(outcomes) for words in one.trace.shared):
+            self.session.warn(words)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes

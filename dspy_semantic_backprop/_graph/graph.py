@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic
 
+from .._values.same import alike
 from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import DETAIL, TIP, TITLE, Box, FieldRead, Picture, arrows, line
@@ -253,8 +254,7 @@ def _same(one: Any, other: Any) -> bool:
         return True
     if isinstance(one, str) or isinstance(other, str):
         return isinstance(one, str) and isinstance(other, str) and one == other
-    # Arrays and tables answer `==` with an array; their text answers with a boolean.
-    return type(one) is type(other) and repr(one) == repr(other)
+    return alike(one, other)
 
 
 def _box(call: Call, repeated: bool) -> Box:

@@ -7,6 +7,8 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
+from .._values.text import printed
+
 _DEEPEST = 12
 
 
@@ -15,10 +17,10 @@ def portable(value: Any, depth: int = 0) -> Any:
     if _carried(value):
         return value
     if depth >= _DEEPEST or isinstance(value, type):
-        return str(value)
+        return printed(value)
     if isinstance(value, BaseException):
         carrier = _Exception(value)
-        return carrier if _carried(carrier) else RuntimeError(f"{type(value).__name__}: {value}")
+        return carrier if _carried(carrier) else RuntimeError(f"{type(value).__name__}: {printed(value)}")
     if isinstance(value, Mapping):
         return {portable(key, depth + 1): portable(item, depth + 1) for key, item in value.items()}
     if type(value) in (list, tuple):
@@ -41,8 +43,8 @@ def _twin(value: Any, depth: int) -> Any:
         if twin is not value:
             vars(twin).update({name: portable(item, depth + 1) for name, item in vars(value).items()})
     except Exception:  # noqa: BLE001 - any class may refuse in its own way
-        return str(value)
-    return twin if twin is not value and _carried(twin) else str(value)
+        return printed(value)
+    return twin if twin is not value and _carried(twin) else printed(value)
 
 
 class _Exception:

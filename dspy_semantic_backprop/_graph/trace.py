@@ -131,6 +131,7 @@ class Trace:
             Kept alive so that identity can be compared; a failed call's exception is its output "".
         answers: Call id -> what whoever had the program recorded noted of a language model's answers in it, in order;
             the graph does not look at it.
+        shared: Which of its inputs could not be copied for it and are the caller's own, in words.
         blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
 
@@ -148,6 +149,7 @@ class Trace:
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     def readers(self) -> Iterator[tuple[str, Mapping[str, Any], list[Call]]]:
         """Goes through the execution as through time.

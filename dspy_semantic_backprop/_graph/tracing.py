@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, get_args
 
 import anyio
@@ -11,7 +10,6 @@ import dspy
 
 from .._concurrency import run_sync
 from .._errors import SetupError
-from .edges import EdgeEvidence
 from .evidence.code.from_code import FromCode
 from .evidence.combine import prove, suggest
 from .evidence.replay.isolation.replica import Pristine, Probe
@@ -19,8 +17,6 @@ from .graph import ComputationGraph
 from .program_graph import ProgramGraph, aggregate
 from .record.names import Names
 from .record.recorder import capture
-from .record.snapshots import describe
-from .trace import Trace
 
 
 def trace(
@@ -57,16 +53,7 @@ async def atrace(
     pristine = Pristine.of(program, inputs.values()) if probe != "never" else ""
     names = Names(program)
     _, _, record = await capture(program, inputs, names=names, limiter=anyio.CapacityLimiter(1))
-    return await prove(_suggested(record, FromCode(program, names)), record, pristine, probe)
-
-
-def _suggested(record: Trace, code: EdgeEvidence) -> ComputationGraph:
-    try:
-        return suggest(record, code)
-    except Exception as error:  # noqa: BLE001 - values have code of their own, and the run is paid for
-        warning = f"no edges are suggested: looking at the values raised {describe(error)[:200]}"
-        graph = ComputationGraph(record.calls, (), record.inputs, record.output, record.error)
-        return replace(graph, warnings=(*record.warnings, warning))
+    return await prove(suggest(record, FromCode(program, names)), record, pristine, probe)
 
 
 def _inputs(program: Any, example: Any) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import dspy
 from rapidfuzz import fuzz
 
 from .._evaluate.candidate import Candidate
+from .._values.text import jsonable
 from .sentences import Span, sentences, without
 from .shingles import SIZE, Shingles, letters, located, located_words, shingles, weight, words
 
@@ -232,24 +233,24 @@ def _texts(example_id: int, example: dspy.Example) -> tuple[list[_Text], list[_T
     told: list[_Text] = []
     for name, value in example.items():
         is_input = example._input_keys is None or name in example._input_keys
-        found = (_Text(example_id, name, key, text) for key, text in _leaves(value, name) if text.strip())
+        found = (_Text(example_id, name, key, text) for key, text in _leaves(_known(value), name) if text.strip())
         (given if is_input else told).extend(found)
     return given, told
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, bytes) else jsonable(value)
+
+
 def _leaves(value: Any, key: str, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """The texts inside a value, and the last key above each; what lies 20 levels deep is left out."""
-    if hasattr(value, "model_dump") and not isinstance(value, type):
-        value = value.model_dump()
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if value is None or isinstance(value, bool | bytes) or depth > 20:
+    """The texts inside a JSON value, and the last key above each; what lies 20 levels deep is left out."""
+    if value is None or isinstance(value, bool) or depth > 20:
         return
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name, item in value.items():
-            yield from _leaves(item, str(name), depth + 1)
-    elif isinstance(value, Sequence | Set) and not isinstance(value, str):
-        for item in value if isinstance(value, Sequence) else sorted(value, key=str):
+            yield from _leaves(item, name, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
             yield from _leaves(item, key, depth + 1)
     else:
         yield key, str(value)

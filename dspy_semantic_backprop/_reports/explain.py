@@ -14,6 +14,7 @@ from .._errors import told_to_callers
 from .._evaluate.candidate import read
 from .._evaluate.outcome import Scored, scored
 from .._settings import Optimizer
+from .._values.text import printed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
         for call in reversed(self.outcome.graph.calls):
-            outputs = "; ".join(f"{name}: {value}" for name, value in call.outputs.items()) or call.error
+            outputs = "; ".join(f"{name}: {printed(value)}" for name, value in call.outputs.items()) or call.error
             gradient = self.gradients.get(call.id, TextGradient())
             lines.append(f"{call.id}\n  wrote   {outputs}\n  told    {gradient or 'nothing'}")
             if gradient.own is not None and gradient.own.status == "change":

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from .._errors import JournalError
+from .._values.text import printed
 from .budget import Account, Bound, Purpose, Spent
 from .lines import SCHEMA, damaged, read_lines
 
@@ -257,7 +258,7 @@ def plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    return str(value)
+    return printed(value)
 
 
 _MOST_NAMED = 3

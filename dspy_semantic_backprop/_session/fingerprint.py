@@ -28,6 +28,7 @@ from typing import Any
 
 import dspy
 
+from .._values.same import digest, is_data
 from .entries import Held, digest_of, plain
 from .lm import sampling
 
@@ -48,8 +49,8 @@ def fingerprint(
     return {
         "version": version("dspy-semantic-backprop"),
         "program": _program(student),
-        "trainset": [_short(example.toDict()) for example in trainset],
-        "valset": "trainset" if valset is None else [_short(example.toDict()) for example in valset],
+        "trainset": [digest(example)[:16] for example in trainset],
+        "valset": "trainset" if valset is None else [digest(example)[:16] for example in valset],
         "settings": {
             "steps": settings.most_steps,
             "seed": settings.seed,
@@ -84,7 +85,7 @@ def _predictors(student: dspy.Module) -> dict[str, Any]:
         predictors[name] = {
             "instruction": signature.instructions,
             "fields": _short(fields),
-            "demos": _short([dict(demo) for demo in predictor.demos]),
+            "demos": digest(list(predictor.demos))[:16],
             "lm": _model(predictor.lm),
         }
     return predictors
@@ -217,6 +218,8 @@ def _content(value: Any, depth: int, under_way: frozenset[int]) -> Any:
         return plain(value)
     if isinstance(value, _PRINTED):
         return repr(value)
+    if is_data(value):
+        return digest(value)
     name = getattr(value, "__qualname__", type(value).__qualname__)
     if depth > _DEEPEST or id(value) in under_way:
         return name

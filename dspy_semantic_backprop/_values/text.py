@@ -34,6 +34,16 @@ def printed(value: Any) -> str:
         return f"({type(value).__name__} without a text: {_said(error)})"
 
 
+def said(value: Any, width: int = 200) -> str:
+    """A value as code would write it, on one short line, for messages."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - printing is the value's own code
+        text = printed(value)
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
 def _said(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -31,9 +31,9 @@ from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
 from dspy_semantic_backprop._graph.evidence.replay.isolation.replica import Pristine
 from dspy_semantic_backprop._graph.record.names import Names
 from dspy_semantic_backprop._graph.record.recorder import capture
-from dspy_semantic_backprop._graph.record.snapshots import alike
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import install
+from dspy_semantic_backprop._values.same import alike
 
 SLICES: WeakKeyDictionary[dspy.Module, Any] = WeakKeyDictionary()
 """What the code of a program says: read once, as in a run, for all evaluations of its copies."""

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..._values.same import alike
 from ..edges import Edge, EdgeEvidence, End, FoundEdges
 from ..graph import ComputationGraph
 from ..record.names import arrange
+from ..record.snapshots import describe
 from ..trace import OUTPUT, Call, Trace
 from .from_values import from_values, text_of
 from .replay.from_replay import from_replay
@@ -27,7 +29,19 @@ _GUESSED_FROM = 20
 
 
 def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
-    """The graph that an execution suggests without a replay, with the edges to the returned prediction."""
+    """The graph that an execution suggests without a replay, with the edges to the returned prediction.
+
+    Where looking at the values raises, none is suggested, and a warning says so: the execution is paid for.
+    """
+    try:
+        return _suggested(trace, code)
+    except Exception as error:  # noqa: BLE001 - values have code of their own
+        warning = f"no edges are suggested: looking at the values raised {describe(error)[:200]}"
+        warnings = (*trace.warnings, warning)
+        return ComputationGraph(trace.calls, (), trace.inputs, trace.output, trace.error, warnings)
+
+
+def _suggested(trace: Trace, code: EdgeEvidence | None) -> ComputationGraph:
     by_code = code(trace) if code is not None else FoundEdges()
     edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
     edges = _by_reader(trace, [*edges, *_from_order(trace, edges)])
@@ -163,7 +177,7 @@ class _Given:
         self.constants = {item for item in held if isinstance(item, (str, int, float))}
 
     def explain(self, value: Any, live: Any) -> bool:
-        if any(live is one or (type(value) is type(one) and value == one) for one in self.values):
+        if any(live is one or alike(value, one) for one in self.values):
             return True
         text = text_of(value)
         if not text or (isinstance(value, (str, int, float)) and value in self.constants):

@@ -12,6 +12,7 @@ from typing import Any
 
 import dspy
 
+from ..._values.text import printed
 from ..trace import Call
 from .program_code import constants
 
@@ -137,4 +138,4 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _text(inputs: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name}={value}" for name, value in inputs.items())
+    return "\n".join(f"{name}={printed(value)}" for name, value in inputs.items())

@@ -21,12 +21,12 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ..._concurrency import in_thread
+from ..._values.copies import own_copies, snapshot
+from ..._values.same import digest
 from ..evidence.replay.isolation.effects import pause, resume, watched
-from ..evidence.replay.isolation.replica import kept
 from ..trace import Aside, Trace
 from .names import UNNAMED, Names
 from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
-from .snapshots import snapshot
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -121,20 +121,20 @@ def _resume(recording: Recording, call_id: str) -> None:
 
 
 def asked_lm(prompt: Any, messages: Any) -> str:
-    """A request outside of any predictor as the text by which it is found again."""
-    return str(messages if messages is not None else prompt)
+    """A key of a request outside of any predictor, by which it is found again."""
+    return digest(messages if messages is not None else prompt)
 
 
 def asked_tool(arguments: Mapping[str, Any]) -> str:
-    """A tool's arguments as the text by which its answer is found again."""
+    """A key of a tool's arguments, by which its answer is found again."""
     # DSPy turns 2 into 2.0 for a tool that declares a float.
     plain = {name: float(value) if type(value) is int else value for name, value in arguments.items()}
-    return str(sorted(plain.items()))
+    return digest(plain)
 
 
 def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:
-    """A request to run code as the text by which its answer is found again."""
-    return f"{code}\n{sorted((variables or {}).items(), key=str)}"
+    """A key of a request to run code, by which its answer is found again."""
+    return digest([code, dict(variables or {})])
 
 
 def retriever(kind: type) -> str:
@@ -143,12 +143,12 @@ def retriever(kind: type) -> str:
 
 
 def asked_retriever(instance: Any, inputs: Mapping[str, Any]) -> str:
-    """A retriever's arguments as the text by which its answer is found again."""
+    """A key of a retriever's arguments, by which its answer is found again."""
     arguments = dict(inputs.get("kwargs", {}))
     if arguments.get("k") is None:
         arguments["k"] = getattr(instance, "k", None)
     given = [*inputs.get("args", ()), *([arguments.pop("query")] if "query" in arguments else [])]
-    return str([*given, *sorted(arguments.items())])
+    return digest([given, arguments])
 
 
 class _Callbacks(list[BaseCallback]):
@@ -214,7 +214,9 @@ async def capture(
     `Exception` is caught), and the trace.
     """
     recording = Recording(names, hook)
-    given, uncopied = kept(inputs)
+    given, uncopied = own_copies(inputs)
+    # The program is given another copy: what it does to it reaches neither the caller nor the record.
+    inputs = own_copies(inputs)[0]
     outside = contextvars.Context().run(lambda: dspy.settings.trace)
     before = len(outside or ())
     callbacks = _Callbacks(dspy.settings.callbacks or [], _RECORDER)
@@ -240,7 +242,8 @@ async def capture(
     if usage.keep and isinstance(returned, dspy.Prediction):
         # DSPy does this at the end of the outermost module, unless somebody tracks usage already.
         returned.set_lm_usage(usage.get_total_tokens())
-    return returned, error, replace(trace, warnings=(*trace.warnings, *unseen), blocked=blocked)
+    shared = tuple(f"{words}: all executions share it" for words in uncopied)
+    return returned, error, replace(trace, warnings=(*trace.warnings, *unseen), blocked=blocked, shared=shared)
 
 
 def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:

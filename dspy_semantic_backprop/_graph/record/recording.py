@@ -18,11 +18,12 @@ from typing import Any, Protocol
 import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
+from ..._values.copies import snapshot
 from ..trace import OUTPUT, Aside, Call, Trace
 from .names import UNNAMED, Names, name_calls
 from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
-from .snapshots import declaration, demonstrations, describe, output_fields, snapshot
+from .snapshots import declaration, demonstrations, describe, output_fields
 
 
 class Hook(Protocol):

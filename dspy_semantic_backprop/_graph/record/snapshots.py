@@ -1,11 +1,8 @@
-"""DSPy's values as records: predictions, declared fields, copies of values as they are now, and which are alike."""
+"""DSPy's values as records: predictions, declared fields, demonstrations, exceptions."""
 
 from __future__ import annotations
 
-import copy
 import functools
-import re
-import types
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
@@ -13,9 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 import dspy
 
 from ..._secrets import cleaned
+from ..._values.text import printed
 from ..trace import Field
-
-_ATOMS = (str, int, float, bool, bytes, type(None))
 
 
 def output_fields(returned: Any) -> dict[str, Any]:
@@ -72,83 +68,6 @@ def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
     return tuple(sorted(shown, key=lambda demo: len(demo) == len(signature.fields)))
 
 
-def snapshot(value: Any) -> Any:
-    """A value as it is now: containers and models are copied, since programs change them in place."""
-    if type(value) in _ATOMS or isinstance(value, (str, int, float, bytes)):
-        return value
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - a client or a lock inside a value must not fail the program
-        return str(value)
-
-
 def describe(error: BaseException) -> str:
     """An exception as text, without secrets: its class and its message."""
-    return cleaned(f"{type(error).__name__}: {error}".strip().removesuffix(":"))
-
-
-_DEEPEST = 8
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-
-
-def alike(one: Any, other: Any) -> bool:
-    """Whether two values are of one type and equal, or hold the same; a comparison that raises says no.
-
-    Where an object lives does not count: two objects without an equality of their own are the same if their attributes
-    are.
-    """
-    try:
-        return _alike(one, other, _DEEPEST, frozenset())
-    except Exception:  # noqa: BLE001 - comparing is the user's own code
-        return False
-
-
-def _alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
-    if one is other or (id(one), id(other)) in under_way:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, _ATOMS):
-        return one == other or (one != one and other != other)
-    if depth == 0:
-        return True
-    under_way = under_way | {(id(one), id(other))}
-    if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key], depth - 1, under_way) for key in one)
-    if isinstance(one, (list, tuple)):
-        pairs = zip(one, other, strict=True)
-        return len(one) == len(other) and all(_alike(*pair, depth - 1, under_way) for pair in pairs)
-    return _objects_alike(one, other, depth, under_way)
-
-
-def _objects_alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
-    if isinstance(one, types.FunctionType):
-        return one.__code__ is other.__code__
-    if hasattr(one, "tobytes") and hasattr(one, "dtype"):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-    if callable(getattr(one, "equals", None)):
-        return bool(one.equals(other))
-    if type(one).__eq__ is not object.__eq__ and bool(one == other):
-        return True
-    return _attributes_alike(one, other, depth, under_way)
-
-
-def _attributes_alike(one: Any, other: Any, depth: int, under_way: frozenset[tuple[int, int]]) -> bool:
-    mine, others = _attributes(one), _attributes(other)
-    if isinstance(one, BaseException):
-        mine, others = {**mine, "": one.args}, {**others, "": other.args}
-    if not mine and not others:
-        # Nothing to look into: the text tells, but for the address in it.
-        return _ADDRESS.sub("", str(one)) == _ADDRESS.sub("", str(other))
-    return _alike(mine, others, depth - 1, under_way)
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    names = [name for cls in type(value).__mro__ for name in _slots(cls)]
-    return {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in names if hasattr(value, name)}}
-
-
-def _slots(cls: type) -> list[str]:
-    slots = cls.__dict__.get("__slots__", ())
-    names = [slots] if isinstance(slots, str) else list(slots)
-    return [name for name in names if not name.startswith("__")]
+    return cleaned(f"{type(error).__name__}: {printed(error)}".strip().removesuffix(":"))

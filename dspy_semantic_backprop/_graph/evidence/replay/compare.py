@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...record.snapshots import alike
+from ...._values.same import alike
 from ...trace import OUTPUT, Call, Trace
 from .isolation.surroundings import Surroundings
 from .replay import Change, Observed, Plan, realigned

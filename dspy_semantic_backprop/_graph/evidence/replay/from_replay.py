@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...._errors import Stop
+from ...._values.same import alike
 from ...edges import Edge, End, FoundEdges
 from ...record.program_code import constants
-from ...record.snapshots import alike, describe
+from ...record.snapshots import describe
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import alternatives
 from .compare import ReplayComparison, Shown, Target

@@ -27,9 +27,10 @@ import dspy
 
 from ...._concurrency import in_thread
 from ...._errors import Stop
+from ...._values.copies import snapshot
+from ...._values.same import alike
 from ...record.names import Names, clusters
 from ...record.recorder import asynchronous_only
-from ...record.snapshots import alike, snapshot
 from ...trace import Aside, Call, Trace
 from .alternatives import alternatives, made_up
 from .isolation.effects import replaying

@@ -19,10 +19,11 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ...._errors import Stop
+from ...._values.copies import snapshot
 from ...record.names import UNNAMED, Names
 from ...record.reads import ReadStore, watch_reads
 from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
-from ...record.snapshots import output_fields, snapshot
+from ...record.snapshots import output_fields
 from ...trace import Trace
 from .isolation.replica import Copier
 from .replay import (

@@ -11,7 +11,7 @@ import queue
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
@@ -66,31 +66,6 @@ class Copier:
         """A fresh copy, and the copy of each part by the id of the original part."""
         memo = self._memo()
         return copy.deepcopy(self._original, memo), memo
-
-
-def _copied(value: Any) -> Any:
-    """A copy of a value, its locks made anew; `TypeError` if a part of it cannot be copied."""
-    if isinstance(value, _ATOMS):
-        return value
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - whatever a type raises when it cannot be copied; the copier tells which
-        copier = Copier(value, "")
-    if copier.shared:
-        raise TypeError(f"{', '.join(copier.shared[:3]).strip()} cannot be copied")
-    return copier.copy()[0]
-
-
-def kept(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Copies of a program's inputs, with the text of what cannot be copied; and what that is, in words."""
-    given, uncopied = {}, []
-    for name, value in inputs.items():
-        try:
-            given[name] = _copied(value)
-        except Exception as error:  # noqa: BLE001 - copying is the user's own code
-            given[name] = str(value)
-            uncopied.append(f"the input {name} cannot be copied ({type(error).__name__}: {error})")
-    return given, uncopied
 
 
 def _copies(value: Any, memo: dict[int, Any]) -> bool:
