@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ._terminal import printable
+
 
 class Ending(enum.Enum):
     """Why a run ended; the values are what logs and reports say."""
@@ -49,6 +51,10 @@ class SemanticBackpropError(Exception):
     """
 
     best: Any = None
+
+    @printable
+    def __str__(self) -> str:
+        return super().__str__()
 
 
 class SetupError(SemanticBackpropError, ValueError):
@@ -81,6 +87,10 @@ class TooManyFailures(SemanticBackpropError):
 
 class Stop(BaseException):
     """Ends a run from inside a user's program, whatever that program catches."""
+
+    @printable
+    def __str__(self) -> str:
+        return super().__str__()
 
 
 class ModelUnavailable(Stop):

@@ -10,6 +10,7 @@ from typing import Any
 from ._decide.records import CandidateRecord, Final, StepRecord
 from ._errors import Ending
 from ._session.budget import Spent
+from ._terminal import printable
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Result:
             "warnings": list(self.warnings),
         }
 
+    @printable
     def __str__(self) -> str:
         accepted = sum(step.verdict == "accepted" for step in self.steps)
         return (

@@ -97,7 +97,8 @@ class Run:
         how |= {"planned": len(split.learn)}
         train = evaluation(student, trainset, what="train", purpose=Purpose.FORWARD, **how)
         pool = Pool(start, gate)
-        screen = Screen.of(Parameters.of(program), method.restraint, [*trainset, *(valset or ())], start)
+        given = {"trainset": trainset, "valset": valset or ()}
+        screen = Screen.of(Parameters.of(program), method.restraint, given, start)
         on_train = Pool(start, train) if split.separate else pool
         material = Material(
             *(student, split, pool, on_train, examples, screen, method.choose_examples, method.downstream, rng)

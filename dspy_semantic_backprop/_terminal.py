@@ -1,11 +1,117 @@
-"""Text for a terminal of 80 columns, whatever script it is written in and whatever control characters it holds."""
+"""Text for a terminal of 80 columns, whatever script it is written in and whatever characters it holds.
+
+What nobody can see (control characters, escape sequences, marks of direction, tags) is spelled out: in all that the
+package prints, logs and raises (`printable` is where it goes through), and in what a language model is shown.
+"""
 
 from __future__ import annotations
 
+import functools
+import logging
 import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import regex
 
 COLUMNS, LINES = 80, 24
 _LONGEST = 2000
+T = TypeVar("T")
+
+_UNSEEN = r"[[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{DI}\p{NChar}]--[\t\n\p{PCM}]]"
+_JOINING = r"[[[\p{L}\p{M}]&&[\p{jt=D}\p{jt=R}\p{jt=L}]][[\p{L}\p{M}]--\p{InSC=Other}]--\p{DI}]"
+_RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
+_BRITISH = "|".join("".join(chr(0xE0000 + ord(one)) for one in name) for name in ("gbeng", "gbsct", "gbwls"))
+_NEEDED = "|".join(
+    (
+        r"\r(?=\n)",
+        # Joiners inside words of scripts whose letters join or stack (Persian, Hindi, Bengali); never a row of them.
+        rf"(?<={_JOINING}[\p{{Mn}}--\p{{DI}}]*)[\u200c\u200d](?!{_UNSEEN})",
+        # Breaks between words of scripts without spaces (Khmer, Thai).
+        r"(?<=\p{lb=SA})\u200b(?=\p{lb=SA})",
+        # A mark of direction, one, in a line that has letters from right to left.
+        rf"(?<!{_UNSEEN})[\u061c\u200e\u200f](?!{_UNSEEN})"
+        rf"(?:(?<={_RIGHT_TO_LEFT}[^\n]{{0,80}})|(?=[^\n]{{0,80}}{_RIGHT_TO_LEFT}))",
+        # Emoji: how they are shown, keycaps, what is joined of several, the flags of parts of a country.
+        r"(?<=[\p{Emoji}--[0-9#*]])[\ufe0e\ufe0f](?!\p{Variation_Selector})|(?<=[0-9#*])\ufe0f(?=\u20e3)",
+        r"(?<=\p{Extended_Pictographic}(?:\ufe0f|\p{Emoji_Modifier})?)\u200d(?=\p{Extended_Pictographic})",
+        rf"(?<=\U0001f3f4)(?:{_BRITISH})\U000e007f",
+        rf"(?<=[\p{{Script=Mongolian}}&&\p{{L}}])[\u180b-\u180f](?!{_UNSEEN})",
+    )
+)
+_UNSEEN_ROW = regex.compile(rf"(?V1)(?:(?=[^ -~\t\n]){_UNSEEN})+")
+_NEEDED_HERE = regex.compile(rf"(?V1)(?:{_NEEDED})")
+
+
+def _hidden(text: str) -> Iterator[tuple[int, int]]:
+    """Where characters stand that nobody can see and that no script needs there: each row of them."""
+    for row in _UNSEEN_ROW.finditer(text):
+        start, at = row.start(), row.start()
+        while at < row.end():
+            needed = _NEEDED_HERE.match(text, at)
+            if needed and start < at:
+                yield start, at
+            at = needed.end() if needed else at + 1
+            start = at if needed else start
+        if start < at:
+            yield start, at
+
+
+def hidden(text: str) -> list[str]:
+    """The characters of a text that nobody can see and that no script needs where they stand, each row of them."""
+    return [text[start:end] for start, end in _hidden(text)]
+
+
+def seen(text: str) -> str:
+    """A text without all that nobody can see, also where a script needs it."""
+    return _UNSEEN_ROW.sub("", text)
+
+
+def spelled(text: str) -> str:
+    """A text with what nobody can see spelled out, as in Python: it can be printed, sent and read by anybody."""
+    if text.isascii() and text.isprintable():
+        return text
+    parts, at = [], 0
+    for start, end in _hidden(text):
+        parts += [text[at:start], *map(_escape, text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
+
+
+def printable(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A method that makes a text, `__str__` above all, such that a terminal can be given what it returns."""
+
+    @functools.wraps(write)
+    def written(self: Any) -> str:
+        return spelled(write(self))
+
+    return written
+
+
+def shown(kind: type[T]) -> type[T]:
+    """A class that holds values of users, such that a terminal can be given its `repr`, too."""
+    setattr(kind, "__repr__", printable(kind.__repr__))  # noqa: B010 - a type checker takes it for a slot
+    return kind
+
+
+class Printable(logging.Filter):
+    """Makes what a logger says such that a terminal can be given it, tracebacks included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Spell out a record's message and traceback; every record passes."""
+        record.msg, record.args = spelled(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = spelled(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+logger = logging.getLogger("dspy_semantic_backprop")
+"""The one logger of the package."""
+logger.addFilter(Printable())
 
 
 def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:

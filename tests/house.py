@@ -35,7 +35,7 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *("_errors", "_concurrency", "_terminal", "_values", "_secrets", "_json", "_session", "integrations.progress"),
+    *("_terminal", "_errors", "_concurrency", "_values", "_secrets", "_json", "_session", "integrations.progress"),
     *("_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run"),
     *("_loop", "_result", "_compile", "_reports", "_optimizer", "integrations", "__init__"),
 )
@@ -43,7 +43,7 @@ ORDER = (
 APART = {
     "programs": (),
     "testing": (),
-    "_graph": ("_errors", "_concurrency", "_terminal", "_values", "_secrets"),
+    "_graph": ("_terminal", "_errors", "_concurrency", "_values", "_secrets"),
 }
 """Rooms that stand alone: room -> the only others that it may import from."""
 

@@ -20,6 +20,7 @@ INSIDE = {
     "tests/evaluate/reusing.py": "one candidate evaluated beside another's record: `compile` chooses both by itself",
     "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
+    "tests/propose/test_injection.py": "what nobody asked for, in hundreds of texts: a run each would take minutes",
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",
     "tests/propose/test_protected.py": "what DSPy writes, for each module and way to lose it",
     "tests/reports/test_statistics.py": "what chance does, in thousands of simulated runs",
@@ -66,6 +67,23 @@ def test_only_one_file_writes_signatures():
     files = house.modules().items()
     writing = [name for name, path in files if "with_instructions(" in path.read_text(encoding="utf-8")]
     assert writing == ["_evaluate.candidate"]
+
+
+def test_what_an_object_says_of_itself_can_be_given_to_a_terminal():
+    bare = [
+        f"{name}, line {node.lineno}"
+        for name, path in house.modules().items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and node.name in ("__str__", "__repr__")
+        and not any(isinstance(one, ast.Name) and one.id == "printable" for one in node.decorator_list)
+    ]
+    assert not bare
+
+
+def test_there_is_one_logger():
+    getting = [name for name, path in house.modules().items() if "getLogger(" in path.read_text(encoding="utf-8")]
+    assert getting == ["_terminal"]
 
 
 def test_public_names_are_sorted_documented_and_there():

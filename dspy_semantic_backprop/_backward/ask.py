@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import tempfile
 import threading
@@ -51,6 +50,7 @@ from pydantic import TypeAdapter
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
 from .._session.lm import REPETITIONS, Reply, ask_once, for_purpose, lm_context, sampling
+from .._terminal import logger
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,6 @@ def _write(file: Path, content: _File) -> None:
         os.replace(beside, file)
     finally:
         Path(beside).unlink(missing_ok=True)
-
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from .._graph.graph import ComputationGraph, Member
 from .._graph.trace import Call
+from .._terminal import printable
 
 M = TypeVar("M")
 G = TypeVar("G")
@@ -132,6 +133,7 @@ class TextGradient:
     def __bool__(self) -> bool:
         return bool(self.change_requests)
 
+    @printable
     def __str__(self) -> str:
         return self.text if self.text is not None else joined_text(self.change_requests)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT
 from .._session.budget import Purpose
 from .._session.session import Session
+from .._terminal import logger
 from .._values.text import printed
 from .collect import Deliver
 from .gradient import Backward, Collect, Direction, Message, TextGradient
@@ -53,9 +53,6 @@ def feedback(outcome: Scored) -> str:
     labels = [f"{name} is {printed(value)!r}" for name, value in outcome.example.labels().items()]
     expected = f" The expected {'; the expected '.join(labels)}." if labels else ""
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
-
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 
 class Passes(Protocol):

@@ -15,19 +15,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .._terminal import spelled
 from .._values.text import readable
 from .gradient import Severity
 
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters besides tab and line feed, marks of direction, other line ends, lone surrogates."""
 _MARKER = re.compile(r"\[\[(\s*##\s*\w+\s*##\s*)\]\]")
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 
 
 def visible(text: str) -> str:
     """A text that can be sent as UTF-8: invisible characters spelled out, field markers defused, line breaks kept."""
-    text = _HIDDEN.sub(lambda hidden: f"\\u{ord(hidden.group()):04x}", text.replace("\r\n", "\n"))
-    return _MARKER.sub(r"((\1))", text)
+    return _MARKER.sub(r"((\1))", spelled(text.replace("\r\n", "\n")))
 
 
 def estimate_tokens(text: str) -> int:

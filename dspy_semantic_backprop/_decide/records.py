@@ -9,6 +9,7 @@ from typing import Any
 from .._evaluate.candidate import changed
 from .._evaluate.outcome import mean, scored
 from .._propose.lessons import Learned
+from .._terminal import printable
 from .comparison import Comparison
 from .consider import Decision
 from .pool import Pool
@@ -52,6 +53,7 @@ class Paired:
         """
         return cls(**{**state, "interval": tuple(state["interval"])})
 
+    @printable
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.gain:+.3f} ({low:+.3f} to {high:+.3f}), {self.fixes} better, {self.regressions} worse"

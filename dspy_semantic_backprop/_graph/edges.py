@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import pydantic
 
+from .._terminal import printable
 from .trace import Trace
 
 Kind = Literal["data", "control", "inferred"]
@@ -43,6 +44,7 @@ class Edge:
     known_by: str
     confidence: float
 
+    @printable
     def __str__(self) -> str:
         sure = "" if self.confidence >= 1 else f", {self.confidence:.0%} sure"
         return (

@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic
 
+from .._terminal import printable, shown, spelled
 from .._values.same import alike
 from .._values.text import jsonable
 from .draw.languages import Drawn
@@ -38,6 +39,7 @@ class Member:
         return self.call.outputs.get(self.field)
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class ComputationGraph(Drawn):
     """Calls as nodes, and which output field reached which input field.
@@ -62,6 +64,7 @@ class ComputationGraph(Drawn):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", tuple(map(spelled, self.warnings)))
         known = {call.id for call in self.calls}
         for edge in self.edges:
             for name in (edge.source.call, edge.target.call):
@@ -157,6 +160,7 @@ class ComputationGraph(Drawn):
             sorter.done(*ready)
         return tuple(waves)
 
+    @printable
     def __str__(self) -> str:
         lines = [f"ComputationGraph: {len(self.calls)} calls, {len(self.edges)} edges"]
         for wave, names in enumerate(self.waves):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from .._terminal import COLUMNS, columns, fitted
+from .._terminal import COLUMNS, columns, fitted, printable
 from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import TIP, TITLE, Box, FieldRead, Picture, arrows, line
@@ -130,6 +130,7 @@ class ProgramGraph(Drawn):
         """
         return _ADAPTER.validate_python(state)
 
+    @printable
     def __str__(self) -> str:
         head = f"ProgramGraph: {self.examples} examples, {len(self.nodes)} predictors, {len(self.edges)} edges"
         lines = [head + (f"; raised in {self.raised}" if self.raised else "")]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._terminal import shown
 from .portable import portable
 
 Position = tuple[str, int, int, int, int]
@@ -31,6 +32,7 @@ class Field:
     description: str = ""
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Call:
     """One invocation of one predictor: a node of the graph.

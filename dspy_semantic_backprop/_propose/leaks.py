@@ -227,6 +227,12 @@ def _runs(places: Set[int]) -> list[list[int]]:
     return runs
 
 
+def fields(example: dspy.Example) -> Iterator[tuple[str, str]]:
+    """The texts of an example, each with the name of its field."""
+    for name, value in example.items():
+        yield from ((name, text) for _, text in _leaves(value, name))
+
+
 def _texts(example_id: int, example: dspy.Example) -> tuple[list[_Text], list[_Text]]:
     """The texts of an example's inputs, and of its labels."""
     given: list[_Text] = []

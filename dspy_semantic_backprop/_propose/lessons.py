@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._backward.blame import mean_shares, pool_blame
@@ -11,7 +11,8 @@ from .._backward.gradient import TextGradient
 from .._backward.reduce import Remark
 from .._evaluate.candidate import Candidate
 from .._evaluate.outcome import Scored
-from .._graph.trace import Call
+from .._graph.trace import OUTPUT, Call
+from .._values.text import readable
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,23 @@ def remarks(lessons: Sequence[Lesson]) -> list[Remark]:
         texts = dict.fromkeys(one.change for one in directions if one.status == "change")
         said += [Remark(text, lesson.example_id) for text in texts]
     return said
+
+
+def sources(lessons: Sequence[Lesson]) -> Iterator[tuple[str, str]]:
+    """The texts that lessons consist of, each with where it comes from; those of the program itself first."""
+    for lesson in lessons:
+        where = f"{lesson.call.id} on example {lesson.example_id}"
+        for what, values in (("input", lesson.call.inputs), ("output", lesson.call.outputs)):
+            yield from ((f"the {what} {name!r} of {where}", readable(value)) for name, value in values.items())
+        yield f"the error of {where}", lesson.call.error or ""
+        for demo in lesson.call.demos:
+            yield f"a demonstration in the prompt of {lesson.call.predictor}", readable(demo)
+    for lesson in lessons:
+        for message in sorted(lesson.gradient.messages, key=lambda one: one.sender != OUTPUT):
+            said = f"the gradient of {lesson.call.id}" if message.sender != OUTPUT else "the metric's feedback"
+            yield f"{said} on example {lesson.example_id}", message.value.change
+        texts = (lesson.gradient.text, lesson.gradient.own.change if lesson.gradient.own is not None else "")
+        yield from ((f"the gradient of {lesson.call.id} on example {lesson.example_id}", text or "") for text in texts)
 
 
 @dataclass(frozen=True)

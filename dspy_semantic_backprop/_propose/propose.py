@@ -6,7 +6,6 @@ A text that the screen refuses is asked for once more, with the reason.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,10 +23,9 @@ from .._session.budget import Purpose
 from .._session.journal import digest_of
 from .._session.lm import ask
 from .._session.session import Session
-from .lessons import Lesson, remarks
-from .screen import Screen
-
-logger = logging.getLogger("dspy_semantic_backprop")
+from .._terminal import logger
+from .lessons import Lesson, remarks, sources
+from .screen import Screen, Screened
 
 REMEMBERED = 3
 """So many of the texts that helped nothing a proposal is told of, the newest."""
@@ -182,12 +180,21 @@ class Rewriter:
         failed = tuple(self.screen.failed.get(name, ())[-REMEMBERED:])
         subject = Subject(name, free, lessons, attempt, failed, self.screen.told(name, parent))
         text = await self._answer(subject, f"proposal {attempt} for {name}")
-        screened = self.screen(name, text, parent)
+        screened = self._screened(subject, text, parent)
         if not screened.refusal or not text.strip():
             return text
         demand = f"{subject.constraint}\nThe last text that you wrote was refused: {screened.refusal}."
         again = replace(subject, constraint=demand)
-        return await self._answer(again, f"proposal {attempt} for {name}, mended") or text
+        mended = await self._answer(again, f"proposal {attempt} for {name}, mended")
+        self._screened(subject, mended, parent)
+        return mended or text
+
+    def _screened(self, subject: Subject, text: str, parent: Candidate) -> Screened:
+        """A text after the screen; where it holds what nobody asked for that is said aloud, mended or not."""
+        screened = self.screen(subject.predictor, text, parent, sources(subject.lessons))
+        if screened.injected:
+            self.session.warn(f"a proposal for predictor {subject.predictor} was refused: {screened.refusal}")
+        return screened
 
     async def _answer(self, subject: Subject, where: str) -> str:
         try:

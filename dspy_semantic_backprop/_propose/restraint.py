@@ -73,6 +73,12 @@ class Restraint:
         else:
             _check_texts("protect", self.protect)
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """What the user says here in words."""
+        protected = self.protect.values() if isinstance(self.protect, Mapping) else [self.protect]
+        return [*self.constraints, *(text for texts in protected for text in texts)]
+
     def check(self, start: Candidate) -> None:
         """Raise `SetupError` if a protected text stands in no instruction, or a predictor is unknown."""
         if isinstance(self.protect, Mapping):

@@ -8,15 +8,17 @@ one costs the run.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import Candidate
-from .leaks import LeakGuard
+from .injection import InjectionGuard, Unasked, origin
+from .leaks import LeakGuard, fields
 from .protected import Parameters
 from .restraint import Restraint
 
@@ -72,6 +74,8 @@ def _words(sentence: str, literals: list[str]) -> tuple[str, ...]:
 
 
 _SHOWN = 80
+_NAMED = 3
+"""So many things that nobody asked for are named in a refusal."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,13 @@ class Screened:
         text: The text, without what it quoted of examples; as proposed where it is refused.
         refusal: Why it is not used, in words that a language model can act on; "" if it is.
         known: Whether that is because it was tried before.
+        injected: Whether that is because it holds what nobody asked for.
     """
 
     text: str
     refusal: str = ""
     known: bool = False
+    injected: bool = False
 
 
 @dataclass
@@ -95,8 +101,11 @@ class Screen:
 
     Args:
         guard: Knows the examples; None lets quotations pass.
+        injection: Knows the user's own texts; None lets everything pass that nobody asked for.
+        examples: What each example is called, and the example.
 
     Attributes:
+        places: Words that nobody asked for -> where they come from, as far as it was looked for.
         failed: Predictor -> the texts that were tried for it and helped nothing, oldest first.
         failures: Predictor -> how many of its edits in a row were refused or rejected.
     """
@@ -104,23 +113,38 @@ class Screen:
     parameters: Parameters
     restraint: Restraint = field(default_factory=Restraint)
     guard: LeakGuard | None = None
+    injection: InjectionGuard | None = None
+    examples: Sequence[tuple[str, Any]] = ()
+    places: dict[str, str] = field(default_factory=dict)
     failed: dict[str, list[str]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, parameters: Parameters, restraint: Restraint, examples: Sequence[Any], start: Candidate) -> Screen:
-        """The screen of a run that starts with some instructions; no example may be quoted.
+    def of(
+        cls, parameters: Parameters, restraint: Restraint, sets: Mapping[str, Sequence[Any]], start: Candidate
+    ) -> Screen:
+        """The screen of a run that starts with some instructions; no example of some sets, by name, may be quoted.
 
         Raises:
             SetupError: If a text that is to be protected stands nowhere.
         """
         restraint.check(start)
-        return cls(parameters, restraint, None if restraint.leaks == "allow" else LeakGuard(examples, start))
+        named = [(f"example {at} of the {name}", one) for name, some in sets.items() for at, one in enumerate(some)]
+        guard = None if restraint.leaks == "allow" else LeakGuard([example for _, example in named], start)
+        asked_for = InjectionGuard([*start.instructions.values(), *restraint.texts])
+        return cls(parameters, restraint, guard, asked_for, named)
 
-    def __call__(self, predictor: str, text: str, parent: Candidate) -> Screened:
-        """Screen a text for a predictor, without the part that DSPy writes, as an edit of a program."""
+    def __call__(self, predictor: str, text: str, parent: Candidate, shown: Iterable[tuple[str, str]] = ()) -> Screened:
+        """Screen a text for a predictor, without the part that DSPy writes, as an edit of a program.
+
+        Args:
+            shown: What its author was shown: where each text comes from, and the text.
+        """
         if not text.strip():
             return Screened(text, "the proposal is empty")
+        unasked = self.injection.unasked(text) if self.injection is not None else ()
+        if unasked:
+            return Screened(text, self._injected(unasked, shown), injected=True)
         current = self.parameters.free(predictor, parent.instructions[predictor])
         if len(text) > self.restraint.longest:
             return Screened(text, self.restraint.violation(text, current, predictor))
@@ -167,11 +191,24 @@ class Screen:
             return None
         return self.guard.cleaned(text, current) or None
 
+    def _injected(self, unasked: Sequence[Unasked], shown: Iterable[tuple[str, str]]) -> str:
+        """What nobody asked for, and where it comes from."""
+        found, shown = [], list(shown)
+        for one in unasked[:_NAMED]:
+            if shown or one.key not in self.places:
+                given = ((f"{name} ({place})", text) for name, each in self.examples for place, text in fields(each))
+                place = origin(one, itertools.chain(given, shown))
+                self.places[one.key] = f"it stands in {place}" if place else "the proposing model's own words"
+            found.append(f"{one}: {self.places[one.key]}")
+        said = "; ".join(found) + ("; and more" if len(unasked) > _NAMED else "")
+        return f"it holds what no instruction of the program asked for, {said}; write an instruction without it"
+
     def _quotes(self, text: str, current: str) -> str:
         assert self.guard is not None
         leak = self.guard.leaks(text, current)[0]
         quoted = _brief(text[leak.span[0] : leak.span[1]])
-        return f"it quotes example {leak.example_id} ({leak.field}): {quoted}; write rules that hold for any example"
+        example = self.examples[leak.example_id][0] if self.examples else f"example {leak.example_id}"
+        return f"it quotes {example} ({leak.field}): {quoted}; write rules that hold for any example"
 
 
 def _brief(text: str) -> str:

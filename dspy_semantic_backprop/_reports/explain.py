@@ -14,9 +14,11 @@ from .._errors import told_to_callers
 from .._evaluate.candidate import read
 from .._evaluate.outcome import Scored, scored
 from .._settings import Optimizer
+from .._terminal import printable, shown
 from .._values.text import printed
 
 
+@shown
 @dataclass(frozen=True)
 class Explanation:
     """How one answer came about, and how it should have been different.
@@ -29,6 +31,7 @@ class Explanation:
     outcome: Scored
     gradients: Mapping[str, TextGradient]
 
+    @printable
     def __str__(self) -> str:
         lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
         for call in reversed(self.outcome.graph.calls):

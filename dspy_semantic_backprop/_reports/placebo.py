@@ -34,7 +34,7 @@ from .._session.lm import never_cached
 from .._session.projection import measured
 from .._session.session import Session, logger
 from .._settings import Optimizer, Settings
-from .._terminal import COLUMNS, LINES, clean, first, fitted, wrapped
+from .._terminal import COLUMNS, LINES, clean, first, fitted, printable, wrapped
 
 _NAME, _GAIN = 12, 21
 SURE = 0.05
@@ -112,6 +112,7 @@ class Placebo:
         """
         return from_json(cls, state)
 
+    @printable
     def __str__(self) -> str:
         most = ", ".join(f"{value:,.6g} {name}" for name, value in self.budget.items())
         head = f"{self.examples} held-out examples, {len(self.seeds)} run(s) of each method, each with at most {most}."

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import SetupError
+from .._terminal import printable
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Purpose(str, enum.Enum):
     HEADROOM = "headroom"  # preflight: an attempt to improve the program
     HELDOUT = "heldout"  # placebo: on held-out examples
 
+    @printable
     def __str__(self) -> str:
         return self.value
 

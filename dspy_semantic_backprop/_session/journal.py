@@ -16,7 +16,6 @@ import datetime
 import errno
 import functools
 import json
-import logging
 import os
 import secrets
 import threading
@@ -28,13 +27,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .._errors import JournalError, JournalFailed
+from .._terminal import logger
 from .budget import Account, Bound, Spent
 from .entries import KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
 from .files import content, opened, refused
 from .ledger import Ledger
 from .lines import BEGIN, FIRST, SCHEMA, line_of
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 FILE, LOCK = "journal.jsonl", "journal.lock"
 _SYNC_SECONDS = 0.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .._terminal import printable
 from .budget import Budget, Spent
 
 Auto = Literal["light", "medium", "heavy"]
@@ -39,6 +40,7 @@ class Projection:
     usd: float | None = None
     seconds: float | None = None
 
+    @printable
     def __str__(self) -> str:
         parts = [f"{self.calls:,} language-model calls", f"{self.executions:,} metric calls"]
         parts += [f"{self.tokens:,} tokens"] if self.tokens is not None else []

@@ -6,7 +6,6 @@ What a function of this package may spend, wait for and tell anybody is the same
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +17,13 @@ import anyio
 import dspy
 
 from .._secrets import hide
+from .._terminal import logger, spelled
 from .budget import Budget, Purpose
 from .events import Event, Subscriber
 from .journal import Journal
 from .ledger import Ledger
 from .limits import Limits
 from .lm import LMContext, for_predictor, for_purpose, limit
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,7 @@ class Session:
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""
+        warning = spelled(warning)
         if warning not in self.warnings:
             self.warnings.append(warning)
             logger.warning("%s", warning)

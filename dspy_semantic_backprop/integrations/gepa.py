@@ -10,7 +10,6 @@ DSPy's cache is on, GEPA's own run has just paid for every answer.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import random
@@ -40,9 +39,8 @@ from .._session.budget import Budget, Spent
 from .._session.limits import Limits
 from .._session.session import Session
 from .._settings import Settings
+from .._terminal import logger
 from ._gepa_records import Record, Witness
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 
 class SemanticProposer:
@@ -128,7 +126,8 @@ class SemanticProposer:
         self._over = ""
         self._session = self.settings.session()
         self._updates = 0
-        self._screen = Screen.of(Parameters.of(program), self.settings.method.restraint, trainset, read(program))
+        restraint, given = self.settings.method.restraint, {"trainset": trainset}
+        self._screen = Screen.of(Parameters.of(program), restraint, given, read(program))
 
     def metric(
         self, gold: dspy.Example, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None

@@ -18,6 +18,7 @@ from .._session.events import (
     StepDone,
 )
 from .._session.ledger import Ledger
+from .._terminal import spelled
 
 
 class ProgressBar:
@@ -41,18 +42,18 @@ class ProgressBar:
         match event:
             case RunStarted():
                 self._steps = event.steps
-                tqdm.write(
+                self._say(
                     f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
                     f"{event.gate} to decide on, {event.steps} step{'s' if event.steps != 1 else ''} planned"
                 )
             case Projected():
-                tqdm.write(str(event.projection))
+                self._say(str(event.projection))
                 self._bar = self._bar if self._bar is not None else tqdm(unit="run", leave=False)
                 self._bar.total = event.projection.executions
             case EvaluationStarted():
                 self._bar = self._bar if self._steps is not None else tqdm(total=event.examples, leave=False)
                 if self._bar is not None:
-                    self._bar.set_description(event.what)
+                    self._bar.set_description(spelled(event.what))
             case ExampleDone() if self._bar is not None:
                 self._bar.update()
                 self._bar.set_postfix_str(self._spending(), refresh=False)
@@ -66,12 +67,15 @@ class ProgressBar:
             case _:
                 pass
 
+    def _say(self, line: str) -> None:
+        tqdm.write(spelled(line))
+
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:
             self._bar.close()
         elif math.isnan(self._best):
             self._best = event.score
-            tqdm.write(f"start: {event.what} score {event.score:.4g}")
+            self._say(f"start: {event.what} score {event.score:.4g}")
 
     def _decided(self, step: int, record: Any) -> None:
         if record["verdict"] == "accepted" and record["after"] is not None:
@@ -80,7 +84,7 @@ class ProgressBar:
         changed = ", ".join(record["changed"]) or "nothing"
         # A run that was asked for no number of steps makes as many as its budget lasts.
         planned = f"/{self._steps}" if self._steps is not None and step < self._steps else ""
-        tqdm.write(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
+        self._say(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
 
     def _spending(self) -> str:
         best = "" if math.isnan(self._best) else f"best {self._best:.4g}, "

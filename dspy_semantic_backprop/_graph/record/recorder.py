@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,14 +20,13 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ..._concurrency import in_thread
+from ..._terminal import logger
 from ..._values.copies import own_copies, snapshot
 from ..._values.same import digest
 from ..evidence.replay.isolation.effects import pause, resume, watched
 from ..trace import Aside, Trace
 from .names import UNNAMED, Names
 from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class _Recorder(BaseCallback):
@@ -190,7 +188,7 @@ class _Entries(list[Any]):
         try:
             self._recording.unreported(*entry)
         except Exception as error:  # noqa: BLE001 - recording must not fail the program
-            _LOGGER.warning("recording a call failed: %s", error)
+            logger.warning("recording a call failed: %s", error)
 
     def __reduce__(self) -> Any:
         return list, (list(self),)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import COLUMNS, LINES, clean, columns, first, fitted, wrapped
+from ..._terminal import COLUMNS, LINES, clean, columns, first, fitted, printable, wrapped
 
 Verdict = Literal["confirmed", "not confirmed", "unchecked"]
 """Whether changing the blamed outputs as asked made failing examples better, in at least half of the checks."""
@@ -128,6 +128,7 @@ class Diagnosis:
         """Everything that was spent."""
         return sum(self.spent.values(), Spent())
 
+    @printable
     def __str__(self) -> str:
         head, tail = _head(self), _tail(self)
         if not self.predictors:

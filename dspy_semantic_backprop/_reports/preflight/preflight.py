@@ -148,7 +148,7 @@ class _Trial:
         (trainset, valset), start = sets, read(program)
         examples, student = trainset if valset is None else valset, settings.student(program, settings.session())
         split, projection = settings.plan(program, trainset, valset)
-        ids, told = split.decide[-sample:], [*trainset, *(valset or ())]
+        ids, told = split.decide[-sample:], {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)
         on = {"what": "candidate", "purpose": Purpose.HEADROOM, "start_purpose": Purpose.HEADROOM, "planned": len(ids)}
         pool = Pool(start, evaluation(student, examples, **on))

@@ -10,7 +10,7 @@ from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._session.projection import Projection
-from ..._terminal import LINES, clean, fitted, wrapped
+from ..._terminal import LINES, clean, fitted, printable, wrapped
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class Preflight:
         """How far the score is from the best possible one, in metric points."""
         return self.best - self.score
 
+    @printable
     def __str__(self) -> str:
         head = [f"Is it worth optimising? {self.recommendation.upper()}"]
         head += wrapped(clean(self.reason), "", 4, indent=2)

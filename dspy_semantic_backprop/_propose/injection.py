@@ -1,0 +1,336 @@
+r"""What an instruction must not be given by anybody but its user: what nobody sees, addresses, commands to send data.
+
+A proposing model may obey what stands in an example, in a metric's feedback or in another model's answer. The screen
+is given every text that it writes; what the instructions of the start hold is the user's to say.
+
+Addresses are looked for behind the usual disguises: in compatible letters, without what is invisible, with spaces
+between letters, as "hxxp" and "[.]", percent-encoded, as entities, in base64 and as hexadecimal numbers. The names of
+hosts that could as well be files or attributes ("main.py", "order.id") only count with a path, or behind "visit". A
+command is told by its verb, by what is sent and by where to, within one sentence, in English; in other languages only
+the address tells.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html
+import ipaddress
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from mimetypes import MimeTypes
+from urllib.parse import unquote
+
+from rapidfuzz import fuzz
+
+from .._terminal import hidden, printable, seen, spelled
+
+_ALIKE = 85
+_SHOWN = 100
+_SEARCHED = 20_000
+_FILES = MimeTypes()
+
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_SURE = "com|org|net|edu|gov|mil|info|biz|onion|example|test|invalid|localhost|local|internal|xn--[a-z0-9-]+"
+"""The generic domains of RFC 1591 and what is like them, those of RFC 6761, and those in other scripts."""
+_HOST = re.compile(
+    rf"(?<![\w@/.\\:-])(?!self\.)(?P<host>(?:{_LABEL}\.)+(?P<top>xn--[a-z0-9-]+|[^\W\d_]{{2,24}}))(?![\w(-])"
+    r"(?P<rest>:\d{2,5}\b|(?=/[\w?#{<~.]|\?[\w]+=))?",
+    re.I,
+)
+_GO_TO = re.compile(r"\b(?:visit|browse|navigate to|go to|contact|link to|promote|subscribe (?:at|to)) $", re.I)
+_SECOND_LEVEL = re.compile(r"\.(?:com?|org|net|ac|gov|edu)\.[a-z]{2}$", re.I)
+_END = " \t.,;:!?)]}>'\"*_`|\u2019\u201d\u3002\uff0c"
+_LINKS = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        # An address with a scheme; a bare "https://" or "https://<host>" names none.
+        r"(?<![\w+.-])[^\W\d_][\w+.-]*://[\w\[%@{][^\s\"'`<>]*",
+        r"(?<![\w+.-])(?:mailto|javascript|vbscript|tel|sms|magnet|blob|intent|view-source):[\w+%?/(][^\s\"'`<>]*",
+        r"(?<![\w+.-])file:///?\w[^\s\"'`<>]*",
+        r"(?<![\w+.-])data:(?:[a-z]+/[\w.+-]+)?(?:;[\w=-]+)*,[^\s\"'`<>]+",
+        r"(?<![\w:/.])//[\w-]+\.[\w.-]+[^\s\"'`<>]*",
+        r"\\\\[\w-]+(?:\.[\w-]+)+\\[^\s]*",
+        r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})(?!\w)",
+        r"(?<!\w)www\d?\.[\w-]+\.[\w.-]+[^\s\"'`<>]*",
+        r"!\[[^\]\n]*\]\(\s*[^)\s]*[/?]\w[^)\s]*\)|\]\(\s*<?(?:\.{0,2}/|\?)\w[^)\s]*\)",
+        r"\b0x[0-9a-f]{40}\b|\bbc1[0-9a-z]{25,59}\b",
+    )
+)
+_IPV4 = re.compile(
+    r"(?<!version )(?<!section )(?<!rule )(?<!chapter )(?<!clause )(?<!python )(?<!release )(?<!step )(?<!item )"
+    r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)",
+    re.I,
+)
+_IPV6 = re.compile(r"(?<![\w:])\[?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}\]?(?![\w:])", re.I)
+_PHONE = re.compile(
+    r"\b(?:call|phone|dial|text|ring|fax|sms|whatsapp|message)\b[^.\n]{0,60}?"
+    r"(?P<number>\+\d{1,3}[\d ().-]{6,}\d|\(?\b\d{3}\)?[-. ]\d{3}[-. ]\d{4}\b)"
+    r"|\b(?:call|phone|dial|ring|fax)\b[^.\n]{0,20}?(?P<digits>\b\d[\d -]{6,}\d\b)",
+    re.I,
+)
+_REFANGED = (
+    (re.compile(r"\bh(?:xx|\*\*)p(?=s?\b)", re.I), "http"),
+    (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?(?=[^\W_])", re.I), "."),
+    (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:@|at)\s?[\])}>]\s?(?=[^\W_])", re.I), "@"),
+    (re.compile(r"[\[({<]\s?(://|:|/)\s?[\])}>]"), r"\1"),
+    (re.compile(rf"(?<=[^\W_]) dot (?=(?:[a-z0-9-]+ dot )*(?:{_SURE}|[a-z]{{2}})\b)", re.I), "."),
+    (re.compile(rf"(?<=[^\W_]) at (?=(?:{_LABEL}\.)+(?:{_SURE})\b)", re.I), "@"),
+    (re.compile(r"\b(https?|ftp|wss?)\s*:\s*/\s*/\s*(?=[\w-]+(?:\s?\.\s?[\w-]+)+)", re.I), r"\1://"),
+    (re.compile(rf"(?<=[^\W_])\s\.\s(?=(?:{_LABEL}\s\.\s)*(?:{_SURE})\b)", re.I), "."),
+    (re.compile(r"(?<=\w)[\u3002\uff61](?=[a-z])", re.I), "."),
+)
+_SPACED = re.compile(r"(?<!\S)\S(?:[ \u00b7_-]\S){7,}(?!\S)")
+_CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}={0,2})(?![\w+/=])")
+
+_DATA = (
+    r"\b(?:users?|customers?|clients?|patients?|persons?|visitors?|callers?|people|inputs?|questions?|quer(?:y|ies)"
+    r"|prompts?|conversations?|chats?|messages?|typed|wrote|said|answers?|outputs?|repl(?:y|ies)|texts?|contents?"
+    r"|records?|data|everything|all|passwords?|secrets?|keys?|tokens?|credentials?|history|documents?|passages?"
+    r"|requests?|names?|it|them)\b"
+)
+_THING = (
+    r"(?:urls?|uris?|hyperlinks?|links?|(?:ip |e-?mail |web )?addresse?s?|endpoints?|(?:[a-z]+ )?servers?|web ?hooks?"
+    r"|web ?sites?|web ?pages?|sites?|domains?|hosts?|inbox(?:es)?|mailbox(?:es)?|buckets?|pastebin|phone numbers?"
+    r"|third[- ]part(?:y|ies)|attackers?|internet|query strings?"
+    r"|(?:external|outside|foreign|remote) (?:[\w-]+ )?(?:services?|systems?|part(?:y|ies)|apps?|machines?"
+    r"|compan(?:y|ies)|world|accounts?|apis?|recipients?))\b(?!`| (?:tool|step|module|agent|team|predictor|parser"
+    r"|extractor|checker|classifier|desk|department|field|column|key|attribute|section|tag|property|box|argument|variable|list|node|text"
+    r"|title|label|name)s?\b)"
+)
+_AWAY = (
+    rf"(?:\s+(?!(?:and|or|nor|about|of|for|from|on|in|that|which|question|answer)\b)[\w'\u2019-]+){{0,4}}?\s+{_THING}"
+)
+_SENDING = (
+    r"send(?:ing)?|forward(?:ing)?|upload(?:ing)?|transmit(?:ting)?|post(?:ing)?|submit(?:ting)?|e-?mail(?:ing)?|mail"
+    r"|relay(?:ing)?|leak(?:ing)?|share|sharing|report(?:ing)?|deliver(?:ing)?|push|stream(?:ing)?|pass(?:ing)?|hand"
+    r"|transfer(?:ring)?|publish(?:ing)?|copy|disclose|reveal|sell"
+    r"|(?:be|are|is) (?:sent|forwarded|uploaded|transmitted|posted|submitted|mailed|relayed|shared|delivered|copied)"
+)
+_PUTTING = r"append|add|put|attach|embed|encode|insert|include|place|concatenate|paste|hide|smuggle"
+_ASKING = r"fetch|open|load|call|ping|query|hit|visit|request|get"
+_WITHIN = r"[^.!?;\n]"
+_COMMANDS = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"\b(?P<verb>{_SENDING})\b{_WITHIN}{{0,150}}?"
+        rf"\b(?:to|onto|into|through|via){_AWAY}",
+        rf"\b(?P<verb>share|sharing|disclose)\b{_WITHIN}{{0,60}}?\bwith{_AWAY}",
+        rf"\b(?P<verb>{_PUTTING})\b{_WITHIN}{{0,60}}?{_DATA}{_WITHIN}{{0,50}}?"
+        rf"\b(?:to|onto|into|in|as an? [\w -]{{0,30}}parameters? (?:of|to|in)){_AWAY}",
+        rf"\b(?P<verb>{_ASKING}){_AWAY}{_WITHIN}{{0,60}}?"
+        rf"\b(?:with|containing|carrying|plus|passing|including){_WITHIN}{{0,40}}?{_DATA}",
+        r"\b(?P<verb>make|send|issue|perform|trigger|do)\s+(?:an?|one|the)\s+(?:[\w-]+\s+){0,2}request\b"
+        rf"{_WITHIN}{{0,40}}?\b(?:with|that|which|containing|carrying|including|holding){_WITHIN}{{0,40}}?{_DATA}",
+        r"\b(?:image|picture|pixel|icon|link)s?\s+whose\s+(?:\w+\s+){0,2}(?P<verb>url|link|address|source|src|query)\b"
+        rf"{_WITHIN}{{0,60}}?{_DATA}",
+        r"\b(?P<verb>exfiltrate)\b",
+    )
+)
+_DENIED = re.compile(
+    r"(?:\b(?:never|not|without|avoid|cannot|no|nor|refuse to|refrain from)|n['\u2019]t)\s+"
+    r"(?:(?!(?:and|but|then|instead|rather)\b)[\w'\u2019-]+\s+){0,3}$",
+    re.I,
+)
+_AFTER_ALL = re.compile(
+    r"\b(?:forget|fail|hesitate|neglect|omit|only|delay|exception|asking|telling|notice|matter)\b", re.I
+)
+_DENIALS = re.compile(r"\b(?:never|not|without|avoid|cannot|nor)\b|n['\u2019]t\b", re.I)
+_TOLD_OF = re.compile(
+    r"\b(?:whether|explain (?:what|how|why|when)|judge (?:if|how)|says? (?:if|that)"
+    r"|(?:tells|asks|asked|urges|wants|told) (?:\w+ ){0,2}to)\b[^.]*$",
+    re.I,
+)
+_ORDERED_AGAIN = re.compile(r"\b(?:and|then|but|also)\s+(?:then |also |always )?$", re.I)
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """Something in an instruction that nobody asked for.
+
+    Args:
+        what: What it is, in words.
+        words: The words, with what is invisible spelled out.
+        key: What it is looked for by, in the texts that it may come from.
+    """
+
+    what: str
+    words: str
+    key: str
+
+    @printable
+    def __str__(self) -> str:
+        return f"{self.what} ({self.words})"
+
+
+class InjectionGuard:
+    """Knows what the user's own texts hold.
+
+    Args:
+        own: The instructions that the user wrote, and what else the user asked for.
+    """
+
+    def __init__(self, own: Iterable[str]) -> None:
+        texts = list(own)
+        self._rows = {row for text in texts for row in hidden(text)}
+        self._addresses = {_bare(one) for text in texts for one in _addresses(text)}
+        self._commands = {kind for text in texts for kind, _ in _commands(_plain(text))}
+
+    def unasked(self, text: str) -> tuple[Unasked, ...]:
+        """What a text holds that none of the user's own holds: each once."""
+        rows = [row for row in dict.fromkeys(hidden(text)) if row not in self._rows]
+        found = [_invisible(rows, text)] if rows else []
+        addresses = [one for one in _addresses(text) if not self._is_own(_bare(one))]
+        found += [Unasked("an address", _quoted(one), _bare(one)) for one in dict.fromkeys(addresses)]
+        commands = [words for kind, words in _commands(_plain(text)) if kind not in self._commands]
+        found += [Unasked("a command to send data away", _quoted(one), one.lower()) for one in commands]
+        return tuple(found)
+
+    def _is_own(self, address: str) -> bool:
+        return any(
+            one == address or (one.startswith(address) and one[len(address)] in "/?#:") for one in self._addresses
+        )
+
+
+def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:
+    """The first of some places, each with its text, where something unasked for stands too; "" if there is none."""
+    for place, text in places:
+        if found.key in text:
+            return place
+        plain = _plain(text[:_SEARCHED]).lower()
+        if found.key in plain or (" " in found.key and fuzz.partial_ratio(found.key, plain) >= _ALIKE):
+            return place
+        if found.key in (_bare(one) for one in _addresses(text[:_SEARCHED])):
+            return place
+    return ""
+
+
+def _invisible(rows: list[str], text: str) -> Unasked:
+    """Invisible characters, by name, and the words around the first of them."""
+    counted = Counter(
+        "a tag character" if "\U000e0000" <= one <= "\U000e007f" else _named(one) for one in "".join(rows)
+    )
+    names = [f"{times} times {name}" if times > 1 else name for name, times in counted.most_common(3)]
+    names += ["..."] if len(counted) > 3 else []
+    at = text.index(rows[0])
+    around = spelled(text[max(0, at - 20) : at + len(rows[0]) + 20])
+    return Unasked("characters that nobody sees", f"{', '.join(names)}, in {_quoted(around)}", rows[0])
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+def _quoted(text: str) -> str:
+    text = spelled(" ".join(text.split()))
+    return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 3]}..."'
+
+
+def _plain(text: str) -> str:
+    """A text in compatible letters, without what is invisible."""
+    return unicodedata.normalize("NFKC", seen(text))
+
+
+def _bare(address: str) -> str:
+    """An address as it is compared: without scheme and case."""
+    return re.sub(r"^(?:https?:)?//|^mailto:|^www\.", "", address.lower())
+
+
+def _disguised(text: str) -> Iterator[str]:
+    """A text as it is, and what it is in plain words if it was disguised."""
+    plain = _plain(text)
+    refanged = _SPACED.sub(lambda run: re.sub(r"[ \u00b7_-]", "", run.group()), plain)
+    for pattern, meant in _REFANGED:
+        refanged = pattern.sub(meant, refanged)
+    yield from dict.fromkeys((plain, refanged, html.unescape(unquote(plain, errors="ignore"))))
+    for run in _CODED.finditer(plain):
+        yield from _decoded(run.group())
+
+
+def _decoded(run: str) -> Iterator[str]:
+    """What a run of letters and digits says in base64, or as a hexadecimal number, where that is text."""
+    digits, raw = run.rstrip("=").replace("+", "-").replace("/", "_"), []
+    with contextlib.suppress(ValueError):
+        raw.append(bytes.fromhex(run))
+    with contextlib.suppress(ValueError):
+        raw.append(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
+    for one in raw:
+        said = one.decode("ascii", "ignore")
+        if len(said) == len(one) and said.isprintable():
+            yield said
+
+
+def _addresses(text: str) -> list[str]:
+    """Links, hosts, e-mail and IP addresses, telephone numbers."""
+    found: dict[str, None] = {}
+    for shown in _disguised(text):
+        for one in (*_linked(shown), *_hosts(shown), *_numbered(shown)):
+            one = one.strip(_END + "(<[")
+            if not any(one in other for other in found):
+                found[one] = None
+    return list(found)
+
+
+def _linked(text: str) -> Iterator[str]:
+    for pattern in _LINKS:
+        for match in pattern.finditer(text):
+            yield match.group()
+
+
+def _hosts(text: str) -> Iterator[str]:
+    for match in _HOST.finditer(text):
+        host, top, rest = match["host"], match["top"], text[match.end("host") :]
+        behind = re.split(r"[\s\"'`<>)]", rest, maxsplit=1)[0] if match["rest"] is not None else ""
+        # "dspy.Example" is a name; EVIL.COM and evil.com are hosts.
+        sure = re.fullmatch(_SURE, top, re.I) and (top.islower() or top.isupper() or not top.isascii())
+        sure = sure or _SECOND_LEVEL.search(host) or _GO_TO.search(text[: match.start()][-40:])
+        if sure or (behind and not _is_file(host, top, behind)):
+            yield host + behind
+
+
+def _is_file(host: str, top: str, behind: str) -> bool:
+    """Whether what looks like a host and its path are two files, or two names: "train.csv/test.csv"."""
+    if _FILES.guess_type(host)[0] is not None:
+        return True
+    first = re.split(r"[/?#]", behind.lstrip(":/"))[0]
+    return first.lower().endswith(f".{top.lower()}") or (
+        bool(re.fullmatch(r"\w+\.[a-z]+", first, re.I)) and len(top) > 3
+    )
+
+
+def _numbered(text: str) -> Iterator[str]:
+    for pattern in (_IPV4, _IPV6):
+        for match in pattern.finditer(text):
+            said = match.group()
+            try:
+                ipaddress.ip_address(said.strip("[]"))
+            except ValueError:
+                continue
+            # C++ writes "ab::cd".
+            if pattern is _IPV4 or said.startswith("[") or sum(map(bool, said.split(":"))) > 2:
+                yield said
+    for match in _PHONE.finditer(text):
+        number = match["number"] or match["digits"]
+        if 7 <= sum(sign.isdigit() for sign in number) <= 15:
+            yield number
+
+
+def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:
+    """Commands to send data away: their kind (verb, and the noun that says where to), and their words."""
+    found: dict[tuple[str, str], str] = {}
+    for pattern in _COMMANDS:
+        for match in pattern.finditer(plain):
+            start = max((plain.rfind(sign, 0, match.start()) for sign in ".!?;\n"), default=-1) + 1
+            before = plain[start : match.start("verb")]
+            denied = _DENIED.search(before)
+            if denied and not _AFTER_ALL.search(denied.group()) and len(_DENIALS.findall(before)) < 2:
+                continue
+            if _TOLD_OF.search(before) and not _ORDERED_AGAIN.search(before):
+                continue
+            away = re.findall(_THING, match.group(), re.I)
+            kind = (match["verb"].lower(), away[-1].lower() if away else "")
+            found.setdefault(kind, " ".join(match.group().split()))
+    return list(found.items())
