@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import logging
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from .._errors import JournalError
+from .._terminal import logger
 from .._values.text import printed
 from .budget import Account, Bound, Purpose, Spent
 from .lines import SCHEMA, damaged, read_lines
-
-logger = logging.getLogger("dspy_semantic_backprop")
 
 KEY = "journal.key"
 """The file with the key of the digests in a log's head."""

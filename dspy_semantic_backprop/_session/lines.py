@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import re
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import JournalError
-
-logger = logging.getLogger("dspy_semantic_backprop")
+from .._terminal import logger
 
 SCHEMA = 2
 """Of the lines; another one is not read."""
