@@ -4,7 +4,8 @@ with SimulatedServer(answer) as server:
     lm = server.lm()
 """
 
+from .faults import CONNECTIONS, REPLIES, Faults
 from .prompt import Prompt
-from .server import AnswerFunction, Faults, ServedRequest, SimulatedServer
+from .server import AnswerFunction, ServedRequest, SimulatedServer
 
-__all__ = ["AnswerFunction", "Faults", "Prompt", "ServedRequest", "SimulatedServer"]
+__all__ = ["CONNECTIONS", "REPLIES", "AnswerFunction", "Faults", "Prompt", "ServedRequest", "SimulatedServer"]

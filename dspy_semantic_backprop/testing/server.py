@@ -9,80 +9,29 @@ interface that DSPy is about to drop; the wire format is the one contract that h
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 import dspy
 
+from .faults import UNPARSABLE, Faults, Sent, error, is_answer, reply
 from .prompt import Prompt
 
-_Sent = tuple[int, bytes] | None
-
 _PATH = "/v1/chat/completions"
-_UNPARSABLE = "I would rather not say."
-_ERRORS = {
-    "rate_limit": (429, "Too many requests, slow down.", "rate_limit_exceeded"),
-    "server_error": (500, "The server had an error.", "server_error"),
-    "auth": (401, "Incorrect API key provided.", "invalid_api_key"),
-    "unknown_model": (404, "The model does not exist.", "model_not_found"),
-    "billing": (429, "You exceeded your current quota.", "insufficient_quota"),
-}
-
-
-@dataclass(frozen=True)
-class Faults:
-    """How often the server misbehaves, as shares (0 to 1) of the requests; together at most 1.
-
-    Arguments:
-        rate_limit: 429 with `Retry-After: 0`.
-        server_error: 500.
-        garbage: 200 with a body that is not JSON.
-        drop: the connection is closed without an answer.
-        hang: the connection stays silent for `hang_seconds` and is closed then.
-        malformed: a well-formed reply whose content no adapter can parse.
-        auth: 401.
-        unknown_model: 404.
-        billing: 429 that says the quota is used up.
-        hang_seconds: seconds that a hanging request waits.
-    """
-
-    rate_limit: float = 0.0
-    server_error: float = 0.0
-    garbage: float = 0.0
-    drop: float = 0.0
-    hang: float = 0.0
-    malformed: float = 0.0
-    auth: float = 0.0
-    unknown_model: float = 0.0
-    billing: float = 0.0
-    hang_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        rates = [value for name, value in asdict(self).items() if name != "hang_seconds"]
-        if min(rates) < 0 or sum(rates) > 1 + 1e-9:
-            raise ValueError(f"fault rates must be shares that sum to at most 1, got {rates}")
-
-    def hit(self, seed: int, content: bytes, nth: int) -> str | None:
-        """The fault that strikes a request; another one where its content came `nth` times before, as in a retry."""
-        digest = hashlib.sha256(b"%d\0%d\0" % (seed, nth) + content).digest()
-        point = int.from_bytes(digest[:8], "big") / 2**64
-        for name, rate in asdict(self).items():
-            if name != "hang_seconds":
-                if point < rate:
-                    return name
-                point -= rate
-        return None
 
 
 class AnswerFunction(Protocol):
@@ -103,6 +52,7 @@ class ServedRequest:
         messages: the chat messages.
         reply: the text answered, empty if there was none.
         seconds: time of arrival in seconds since the server's start.
+        fault: what went wrong; empty where nothing did.
     """
 
     model: str
@@ -110,6 +60,7 @@ class ServedRequest:
     messages: tuple[dict[str, Any], ...]
     reply: str
     seconds: float
+    fault: str = ""
 
 
 @dataclass(eq=False)
@@ -215,53 +166,53 @@ class SimulatedServer:
         with self._lock:
             return list(self._log)
 
-    def respond(self, body: bytes) -> _Sent:
-        """The status and body for one completion request; None to close the connection without an answer."""
+    def pause(self, seconds: float) -> None:
+        """Wait, or until the server stops."""
+        self._stopping.wait(seconds)
+
+    def respond(self, body: bytes) -> Sent:
+        """What is sent for one completion request."""
         seconds = time.monotonic() - self._started
         content = hashlib.sha256(body).digest()
         with self._lock:
             self._counts["requests"] += 1
+            spared = self._counts["requests"] <= self.faults.spared
             nth = self._seen[content]
             self._seen[content] += 1
         request = _request(body)
-        served = ServedRequest(str(request.get("model", "")), 0, tuple(request["messages"]), "", seconds)
-        fault = self.faults.hit(self.seed, body, nth)
+        fault = "" if spared else self.faults.hit(self.seed, body, nth)
+        served = ServedRequest(str(request.get("model", "")), 0, tuple(request["messages"]), "", seconds, fault)
         wait = self.faults.hang_seconds if fault == "hang" else self.latency
         if wait > 0:
-            self._stopping.wait(wait)
-        if fault in ("hang", "drop"):
-            return self._close(served, None)
-        if fault == "garbage":
-            return self._close(replace(served, status=200), b"<html>busy</html>")
-        if fault in _ERRORS:
-            return self._close(replace(served, status=_ERRORS[fault][0]), _error_body(fault))
-        return self._complete(request, served, nth, fault == "malformed")
+            self.pause(wait)
+        sent, text = error(self.faults, fault), ""
+        if sent is None:
+            sent, text = self._complete(request, served, nth)
+        with self._lock:
+            self._log.append(replace(served, status=sent.status, reply=text))
+        return sent
 
-    def _complete(self, request: dict[str, Any], served: ServedRequest, nth: int, malformed: bool) -> _Sent:
+    def _complete(self, request: dict[str, Any], served: ServedRequest, nth: int) -> tuple[Sent, str]:
         wanted = _whole(request.get("n"), 1)
         warm = bool(request.get("temperature"))
         samples = [nth * wanted + index if warm else 0 for index in range(wanted)]
-        replies = [self._reply(request["messages"], sample, malformed) for sample in samples]
+        replies = [self._reply(request["messages"], sample, served.fault == "malformed") for sample in samples]
         usage = {
             "prompt_tokens": _tokens(json.dumps(request["messages"])),
             "completion_tokens": sum(_tokens(reply) for reply in replies),
         }
-        with self._lock:
-            self._counts["answered"] += 1
-            self._counts.update(usage)
-        body = _completion(served.model, replies, usage)
-        return self._close(replace(served, status=200, reply=replies[0]), body)
+        sent = reply(served.fault, _completion(served.model, replies, usage))
+        if is_answer(served.fault):
+            with self._lock:
+                self._counts["answered"] += 1
+                self._counts.update(usage)
+        return sent, replies[0] if is_answer(served.fault) else ""
 
     def _reply(self, messages: list[dict[str, Any]], sample: int, malformed: bool) -> str:
         if malformed:
-            return _UNPARSABLE
+            return UNPARSABLE
         prompt = Prompt.from_messages(messages, sample=sample)
         return prompt.render(self.answer(prompt))
-
-    def _close(self, served: ServedRequest, body: bytes | None) -> _Sent:
-        with self._lock:
-            self._log.append(served)
-        return None if body is None else (served.status, body)
 
 
 def _request(body: bytes) -> dict[str, Any]:
@@ -285,28 +236,19 @@ def _tokens(text: str) -> int:
     return len(text) // 4 + 1
 
 
-def _error_body(fault: str) -> bytes:
-    _, message, code = _ERRORS[fault]
-    # LiteLLM goes by the type where it contradicts the status.
-    kind = "invalid_request_error" if fault in ("auth", "unknown_model") else code
-    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
-
-
-def _completion(model: str, replies: list[str], usage: dict[str, int]) -> bytes:
+def _completion(model: str, replies: list[str], usage: dict[str, int]) -> dict[str, Any]:
     choices = [
         {"index": index, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
         for index, reply in enumerate(replies)
     ]
-    return json.dumps(
-        {
-            "id": "chatcmpl-simulated",
-            "object": "chat.completion",
-            "created": 0,
-            "model": model,
-            "choices": choices,
-            "usage": {**usage, "total_tokens": sum(usage.values())},
-        }
-    ).encode()
+    return {
+        "id": "chatcmpl-simulated",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": choices,
+        "usage": {**usage, "total_tokens": sum(usage.values())},
+    }
 
 
 class _Listener(ThreadingHTTPServer):
@@ -353,28 +295,36 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "0")
         body = self.rfile.read(int(length) if length.isdigit() else 0)
-        if self.path.split("?")[0] != _PATH:
-            self._send(404, _error_body("unknown_model"))
-            return
-        answer = self.server.owner.respond(body)
-        if answer is None:
-            self.close_connection = True
-        else:
-            self._send(*answer)
+        known = self.path.split("?")[0] == _PATH
+        sent = self.server.owner.respond(body) if known else error(Faults(), "unknown_model")
+        # A client that hangs up is no news.
+        with contextlib.suppress(OSError):
+            self._send(sent or Sent(0))
 
     def do_GET(self) -> None:
         listed = {"object": "list", "data": [{"id": self.server.owner.model, "object": "model"}]}
-        self._send(200, json.dumps(listed).encode())
+        self._send(Sent(200, json.dumps(listed).encode()))
 
-    def _send(self, status: int, body: bytes) -> None:
+    def _send(self, sent: Sent) -> None:
         """One write for head and body: two would wait for each other's acknowledgement."""
-        head = f"HTTP/1.1 {status} {self.responses[status][0]}\r\nContent-Type: application/json\r\n"
-        head += f"Content-Length: {len(body)}\r\n"
-        head += "Retry-After: 0\r\n" if status == 429 else ""
-        try:
+        self.close_connection |= not sent.status or sent.connection == "cut off"
+        if sent.connection == "reset":
+            # Closing a socket that lingers for no time drops what is under way and says so to the other side.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+        if not sent.status:
+            return
+        reason = self.responses.get(sent.status, ("Unknown",))[0]
+        head = f"HTTP/1.1 {sent.status} {reason}\r\nContent-Type: {sent.kind}\r\nContent-Length: {len(sent.body)}\r\n"
+        head += f"Retry-After: {sent.retry_after:g}\r\n" if sent.retry_after is not None else ""
+        body = sent.body[: -len(sent.body) // 2] if sent.connection == "cut off" else sent.body
+        if sent.connection != "slow":
             self.wfile.write(head.encode() + b"\r\n" + body)
-        except OSError:
-            self.close_connection = True
+            return
+        self.wfile.write(head.encode() + b"\r\n")
+        for at in range(len(body)):
+            self.wfile.write(body[at : at + 1])
+            self.server.owner.pause(self.server.owner.faults.hang_seconds / len(body))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the server's own log has it all."""

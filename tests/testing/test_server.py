@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +19,7 @@ import pydantic
 import pytest
 from dspy.utils import exceptions
 
-from dspy_semantic_backprop.testing import Faults, Prompt, SimulatedServer
+from dspy_semantic_backprop.testing import CONNECTIONS, REPLIES, Faults, Prompt, SimulatedServer
 
 
 def empty(prompt: Prompt) -> dict[str, Any]:
@@ -120,6 +121,38 @@ def test_each_fault_is_raised_as_dspy_knows_it(name: str) -> None:
         assert server.requests and server.answered == (server.requests if name == "malformed" else 0)
 
 
+STATUSES = dict.fromkeys([400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 529], "LMError")
+REPLIED = dict.fromkeys([*REPLIES, *CONNECTIONS], "LMError")
+REPLIED |= dict.fromkeys(["no choices", "null choices", "null message"], "AdapterParseError")
+REPLIED |= dict.fromkeys(["tool calls only", "content filter"], "AdapterParseError")
+GOOD = {"usage missing", "usage null", "usage of nulls", "usage zero", "slow"}
+
+
+@pytest.mark.parametrize("fault", [*STATUSES, *REPLIED])
+def test_each_status_and_reply_reaches_the_client_as_it_is(fault: Any) -> None:
+    struck = Faults(status={fault: 1.0}) if fault in STATUSES else Faults(reply={fault: 1.0}, hang_seconds=0.05)
+    with SimulatedServer(empty, faults=struck) as server, dspy.context(lm=server.lm(cache=False, num_retries=0)):
+        raised = getattr(exceptions, {**STATUSES, **REPLIED}[fault])
+        with nullcontext() if fault in GOOD else pytest.raises((raised, exceptions.AdapterParseError)):
+            assert dspy.Predict("question -> answer")(question="How many?").answer
+        assert {one.fault for one in server.log} == {str(fault)}
+        assert server.answered == int(fault in GOOD or str(fault).startswith("usage"))
+
+
+def test_so_many_requests_are_spared() -> None:
+    with SimulatedServer(empty, faults=Faults(status={503: 1.0}, spared=2)) as server, httpx.Client() as client:
+        assert [post(client, server, number) for number in range(4)] == [200, 200, 503, 503]
+
+
+def test_a_limit_says_when_to_come_back_and_a_bare_429_does_not() -> None:
+    def told(faults: Faults) -> str | None:
+        with SimulatedServer(empty, faults=faults) as server:
+            return httpx.post(f"{server.url}/chat/completions", json={}).headers.get("Retry-After")
+
+    assert told(Faults(rate_limit=1.0, retry_after=7.5)) == "7.5"
+    assert told(Faults(status={429: 1.0})) is None
+
+
 def post(client: httpx.Client, server: SimulatedServer, number: int) -> int:
     body = {"model": "m", "messages": [{"role": "user", "content": f"Question {number}"}]}
     return client.post(f"{server.url}/chat/completions", json=body, timeout=30).status_code
@@ -165,6 +198,8 @@ def test_it_listens_on_loopback_only_and_stops() -> None:
         SimulatedServer(empty, host="0.0.0.0")
     with pytest.raises(ValueError, match="shares"):
         Faults(drop=0.7, hang=0.7)
+    with pytest.raises(ValueError, match="no such reply"):
+        Faults(reply={"nonsense": 0.1})
     with SimulatedServer(empty) as server, httpx.Client() as client:
         assert post(client, server, 1) == 200
         url = f"{server.url}/models"
