@@ -22,7 +22,6 @@ import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -345,7 +344,7 @@ def keep(records: list[dict[str, Any]], settings: dict[str, Any], machine: str, 
         "command": shlex.join(["python", "experiments/decisions.py", *sys.argv[1:]]),
         "settings": settings,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine,
         "simulated": True,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
@@ -354,11 +353,6 @@ def keep(records: list[dict[str, Any]], settings: dict[str, Any], machine: str, 
     head = json.dumps(made, indent=1)[:-2]
     rows = ",\n  ".join(json.dumps([one[name] for name in columns]) for one in records)
     path.write_text(f'{head},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main() -> None:

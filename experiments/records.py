@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from harness import Config
 
     from dspy_semantic_backprop.testing import SimulatedServer
+
+
+def commit() -> str:
+    """The version of the code, as a short commit; empty outside of a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def record(

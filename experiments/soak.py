@@ -12,6 +12,9 @@ All requests pass a proxy in front of the simulated model, and what counts is wh
 - faults: one request in five fails (429, 500, garbage, a hang, a dropped connection), the result must not.
 - tenth: one in ten fails at a latency of 1 s; the same result, and at most 1.5 times the time.
 - hangs: one in a hundred hangs for 150 s and is cut at the stated limit; the same.
+- provider: a provider that does wrong in one of some forty ways: from the first request on, from the 40th on, and in
+  15 % of them. Nothing is scored for it, nothing hangs, every ending is typed and says what happened.
+- usage: budgets in tokens against a provider that states no usage, or one that cannot be.
 - interrupts: Ctrl-C at moments all over a run.
 - memory: ten thousand executions of a program in one run, with a plot.
 - keys: a canary in place of the API key, searched for in all that was written and raised.
@@ -35,11 +38,12 @@ from pathlib import Path
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from soaking import checks
+from records import commit
+from soaking import checks, provider
 from soaking.memory import plot
 from tqdm.auto import tqdm
 
-CHECKS = ("overspend", "kill", "faults", "tenth", "hangs", "interrupts", "keys", "memory")
+CHECKS = ("overspend", "kill", "faults", "tenth", "hangs", "provider", "usage", "interrupts", "keys", "memory")
 
 
 def parse() -> argparse.Namespace:
@@ -49,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--overspend_runs", type=int, default=200)
     parser.add_argument("--kill_runs", type=int, default=50)
     parser.add_argument("--fault_runs", type=int, default=5)
+    parser.add_argument("--provider_every", type=int, default=1, help="the provider check takes each so-manieth fault")
     parser.add_argument("--executions", type=int, default=10_000, help="of the memory check")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")
@@ -56,6 +61,7 @@ def parse() -> argparse.Namespace:
     config = parser.parse_args()
     if config.smoke:
         config.overspend_runs, config.kill_runs, config.fault_runs, config.executions = 5, 2, 1, 1000
+        config.provider_every = 10
         config.checks = [name for name in config.checks if name not in ("tenth", "hangs", "interrupts", "memory")]
     return config
 
@@ -68,28 +74,32 @@ def main() -> int:
         "overspend": config.overspend_runs,
         "kill": config.kill_runs,
         "faults": config.fault_runs,
+        "provider": config.provider_every,
         "memory": config.executions,
     }
+    totals = {**sizes, "provider": len(provider.cases(config.provider_every)), "usage": len(provider.USAGES)}
     rows = []
     for name in config.checks:
-        check = getattr(checks, name)
-        total = sizes.get(name, 10 if name == "interrupts" else 1)
+        check = getattr(provider if name in ("provider", "usage") else checks, name)
         started = time.monotonic()
-        with tqdm(total=total, desc=name, leave=False) as bar:
+        with tqdm(total=totals.get(name, 10 if name == "interrupts" else 1), desc=name, leave=False) as bar:
 
             def progress(bar: tqdm = bar) -> None:
                 bar.update()
 
-            sized = (total,) if name in sizes else ()
+            sized = (sizes[name],) if name in sizes else ()
             row = check(*sized, config.seed, progress)
         date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         made = {
             "seconds": round(time.monotonic() - started, 1),
             "date": date,
+            "commit": commit(),
             "command": " ".join(["python", *sys.argv]),
         }
         rows.append({**row, **made})
-        rest = {key: value for key, value in row.items() if key not in ("check", "runs", "violations", "series")}
+        rest = {
+            key: value for key, value in row.items() if key not in ("check", "runs", "violations", "series", "said")
+        }
         print(f"{name}: {row['runs']} runs, {len(row['violations'])} violations {rest}", flush=True)
         for violation in row["violations"][:5]:
             print(f"  {violation}")

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Spec:
         api_key: The key that the client sends.
         cap: The most tokens of one answer.
         retries: How often a transient failure is retried.
+        failure_score: Of an execution in which the program itself failed.
     """
 
     url: str
@@ -50,6 +52,7 @@ class Spec:
     api_key: str = "simulated"
     cap: int = 400
     retries: int = 8
+    failure_score: float = 0.0
 
 
 def lm(spec: Spec) -> dspy.LM:
@@ -65,20 +68,30 @@ def lm(spec: Spec) -> dspy.LM:
     )
 
 
-def compiled(spec: Spec, subscribers: tuple[Any, ...] = ()) -> dict[str, Any]:
+def compiled(
+    spec: Spec, subscribers: tuple[Any, ...] = (), judged: Callable[[dspy.Prediction], None] | None = None
+) -> dict[str, Any]:
     """Compile, and tell what came out.
 
     Args:
         spec: What to compile.
         subscribers: Shown every event.
+        judged: Shown everything that the metric is given to judge.
     """
+
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
+        if judged is not None:
+            judged(prediction)
+        return exact_match(example, prediction, trace)
+
     train = bbh.load(TASK, folder=SAMPLES, seed=0).train[: spec.examples]
     optimizer = SemanticGradientDescent(
-        exact_match,
+        metric if judged is not None else exact_match,
         steps=spec.steps,
         num_threads=spec.threads,
         budget=spec.budget,
         limits=spec.limits,
+        failure_score=spec.failure_score,
         log_dir=spec.log_dir,
         subscribers=subscribers,
     )
@@ -92,6 +105,7 @@ def compiled(spec: Spec, subscribers: tuple[Any, ...] = ()) -> dict[str, Any]:
         "steps": [(step.verdict, step.before, step.after, step.missing) for step in result.steps],
         "ending": result.ending.name,
         "reason": result.reason,
+        "warnings": list(result.warnings),
         "spent": asdict(result.total),
         "metric_calls": result.metric_calls,
         "seconds": time.monotonic() - started,
