@@ -36,6 +36,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from contest.guard import BestSoFar
+from records import commit
 from worlds import KINDS, CapReached, Engine, World, build, examples, instructions, language_model, metric_of
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets

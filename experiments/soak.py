@@ -6,7 +6,7 @@
 All requests pass a proxy in front of the simulated model, and what counts is what the proxy saw:
 
 - overspend: runs with random budgets in calls, tokens, US dollars and metric calls, 16 threads.
-- kill: a process is killed with SIGKILL at a random moment and started again on the same log, perhaps more than
+- kill: a process is killed with SIGKILL at a random request and started again on the same log, perhaps more than
   once. The program in the end must be that of an undisturbed run, and only calls under way at a kill may be
   asked again.
 - faults: one request in five fails (429, 500, garbage, a hang, a dropped connection), the result must not.

@@ -107,10 +107,10 @@ def _settled(proxy: Proxy) -> None:
 
 
 def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
-    """A process killed with SIGKILL at a random moment, and started again until it is done."""
+    """A process killed with SIGKILL at a random request, and started again until it is done."""
     rng, violations, resumes, again = random.Random(seed), [], 0, 0
     with proxied(latency=0.03) as (proxy, spec), tempfile.TemporaryDirectory() as folder:
-        whole, started, ended = _child(spec, f"{folder}/whole.json")
+        whole, _ = _child(spec, f"{folder}/whole.json")
         expected = proxy.bodies()
         assert whole is not None
         for at in range(runs):
@@ -119,14 +119,15 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
             allowed = Counter[str]()
             outcome = None
             while outcome is None:
-                moment = rng.uniform(0.0, ended - started)
-                outcome, _, killed = _child(here, f"{folder}/{at}.json", kill_after=moment)
+                # By requests and not by the clock: how fast a run gets on says more of what else the machine does.
+                most = len(proxy.requests) + rng.randrange(expected.total())
+                outcome, killed = _child(here, f"{folder}/{at}.json", lambda most=most: len(proxy.requests) > most)
                 # What was sent before the kill may be slow to arrive.
                 _settled(proxy)
                 allowed += proxy.under_way(killed, GRACE)
                 resumes += outcome is None
                 if rng.random() < 0.5 and outcome is None:
-                    outcome, _, _ = _child(here, f"{folder}/{at}.json")
+                    outcome, _ = _child(here, f"{folder}/{at}.json")
             for name in ("instructions", "scores", "steps", "ending", "metric_calls"):
                 if outcome[name] != whole[name]:
                     violations.append(f"run {at}: {name} differ: {outcome[name]} for {whole[name]}")
@@ -140,19 +141,17 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
     return {"check": "kill", "runs": runs, "violations": violations, "kills": resumes, "calls_again": again}
 
 
-def _child(spec: Spec, path: str, kill_after: float | None = None) -> tuple[dict[str, Any] | None, float, float]:
-    """Compile in a process of its own; its outcome (None where it was killed before), and when it began and ended."""
+def _child(spec: Spec, path: str, doomed: Callable[[], bool] = lambda: False) -> tuple[dict[str, Any] | None, float]:
+    """Compile in a process of its own, killed once it is doomed; its outcome, None where it was, and when it ended."""
     Path(path).unlink(missing_ok=True)
-    started = time.monotonic()
     child = _forks.Process(target=run, args=(spec, path))
     child.start()
-    child.join(kill_after)
+    while child.is_alive() and not doomed():
+        child.join(0.01)
     ended = time.monotonic()
-    if child.is_alive():
-        child.kill()
+    child.kill()
     child.join()
-    outcome = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
-    return outcome, started, ended if kill_after is not None else time.monotonic()
+    return json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None, ended
 
 
 def faults(runs: int, seed: int, progress: Callable[[], None]) -> Row:

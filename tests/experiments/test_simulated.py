@@ -90,8 +90,8 @@ JSON = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_any_json_as_messages_is_survived(server: SimulatedServer, value: Any) -> None:
-    status, body = server.respond(json.dumps({"messages": value, "model": value}).encode()) or (0, b"")
-    assert status == 200 and json.loads(body)["choices"]
+    sent = server.respond(json.dumps({"messages": value, "model": value}).encode())
+    assert sent.status == 200 and json.loads(sent.body)["choices"]
 
 
 def test_replies_are_deterministic_and_depend_on_the_seed() -> None:

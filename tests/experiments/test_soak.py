@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -14,7 +15,7 @@ NOT_YET = ("400", "404", "409", "413", "422", "no choices", "null", "tool calls"
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 def test_a_small_soak_has_no_violations(tmp_path):
-    record = run("soak", "--smoke", folder=tmp_path).record()
+    record = json.loads(run("soak", "--smoke", folder=tmp_path).path().read_text())
     violations = {row["check"]: row["violations"] for row in record["rows"]}
     assert [one for one in (*violations.pop("provider"), *violations.pop("usage")) if not one.startswith(NOT_YET)] == []
     assert violations == {"overspend": [], "kill": [], "faults": [], "keys": []}
