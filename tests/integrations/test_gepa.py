@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -144,7 +145,7 @@ def test_examples_that_the_provider_leaves_out_do_not_end_the_update():
 @pytest.mark.parametrize("fault", ["server_error", "auth", "malformed"])
 def test_a_gradient_model_that_fails_does_not_end_gepas_run(fault):
     trainset = questions(4)
-    with served(careful, faults=Faults(**{fault: 1.0})) as broken, served(carrying):
+    with served(careful, faults=replace(Faults(), **{fault: 1.0})) as broken, served(carrying):
         gradient_lm = broken.lm(cache=False, num_retries=0)
         proposer = SemanticProposer(Three(), share, trainset, gradient_lm=gradient_lm)
         same = searched(Three(), proposer, proposer.metric, trainset, max_metric_calls=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -111,7 +112,7 @@ def test_a_failure_that_cannot_pass_stops_at_once_whatever_the_program_catches(f
             except Exception:
                 return dspy.Prediction(answer="")
 
-    with served(careful, faults=Faults(**{fault: 1.0})) as server:
+    with served(careful, faults=replace(Faults(), **{fault: 1.0})) as server:
         with pytest.raises(ModelError):
             SemanticGradientDescent(right, subscribers=(), num_threads=1).compile(Careless(), trainset=questions(8))
         assert server.requests == 1
