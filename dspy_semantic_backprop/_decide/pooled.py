@@ -257,7 +257,7 @@ class PooledSearch:
             penalty = screen.penalty(start, one, changed(start, one)) / width
             return estimate.gain(self._edits(one))[0] - penalty
 
-        known = [entry.candidate for entry in self.pool if self._outcomes(entry.candidate)]
+        known = [entry.candidate for entry in self.pool if self._outcomes(entry.candidate)] or [start]
         return sorted(known, key=lambda one: -expected(one))
 
     async def finished(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import dspy
+from dspy.utils.exceptions import AdapterParseError
 
 from .._concurrency import gather, in_thread
 from .._errors import MetricError, TooManyFailures
@@ -26,7 +27,7 @@ from .._session.ledger import Ledger
 from .._session.limits import Limits
 from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
 from .._values.same import digest
-from .metric import Grade, Metric
+from .metric import Grade, Metric, NoGrade
 from .outcome import Failed, Outcome, Scored, brief, scored
 from .reuse import Reuse, ReusedAnswers
 
@@ -110,6 +111,7 @@ class Evaluator:
 
         Raises:
             MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
+            NoGrade: If a language model that it asks does not answer, or not readably.
         """
         title = _title(example_id, example)
         grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
@@ -140,6 +142,7 @@ class Evaluator:
         self.ledger.metric_call(purpose)
         with for_purpose(purpose, self.ledger, where=where) as here:
             grade = await self._in_time(ask, here, title)
+            _check_answered(here)
         if journal:
             journal.keep("grade", key, plain(grade))
         return grade
@@ -148,6 +151,11 @@ class Evaluator:
         try:
             with anyio.fail_after(self.limits.metric):
                 return await in_thread(ask, self.limiter)
+        except MetricError as error:
+            if isinstance(error.__cause__, AdapterParseError) or is_provider_failure(error.__cause__ or error):
+                raise NoGrade(describe(error.__cause__ or error)) from error
+            _check_answered(here)
+            raise
         except TimeoutError as error:
             here.over = True
             raise MetricError(
@@ -197,7 +205,11 @@ class _Execution:
         failure = failure or next(iter(here.failures), None)
         if failure is not None:
             return self._done(Failed(example_id, example, describe(failure)))
-        graded = await self._graded(numbered, returned, trace, error, where)
+        try:
+            graded = await self._graded(numbered, returned, trace, error, where)
+        except NoGrade as ungraded:
+            unsaid = f"the metric's language model did not answer: {ungraded}"
+            return self._done(Failed(example_id, example, unsaid))
         return self._done(replace(graded, strayed=memory.strayed))
 
     def _name_of(self, module: Any) -> str:
@@ -224,6 +236,16 @@ class _Execution:
             purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
             grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
+
+
+def _check_answered(here: LMContext) -> None:
+    """Refuse what a metric made of a question that was not answered, whatever it returned or raised.
+
+    Raises:
+        NoGrade: If there was one.
+    """
+    if here.failures:
+        raise NoGrade(describe(here.failures[0])) from here.failures[0]
 
 
 def _title(example_id: int, example: dspy.Example) -> str:
@@ -255,6 +277,8 @@ async def regraded(evaluator: Evaluator, outcomes: Sequence[Outcome]) -> list[st
         where = f"again, example {outcome.example_id}"
         try:
             grade = await evaluator.grade(outcome.example_id, outcome.example, outcome.returned, where=where)
+        except NoGrade:
+            return False
         except MetricError:
             return True
         return abs(grade.score - outcome.score) > _SAME

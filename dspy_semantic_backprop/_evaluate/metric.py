@@ -19,6 +19,10 @@ from .._values.text import printed, said
 _ACCEPTED = (2, 3, 5, 6)
 
 
+class NoGrade(MetricError):
+    """A language model that the metric asks did not answer: the example is missing, and the metric is not to blame."""
+
+
 @dataclass(frozen=True)
 class Grade:
     """What a metric says of one prediction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from .._graph.evidence.combine import prove
 from .._graph.evidence.replay.isolation.replica import Pristine, Probe
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
-from .._graph.trace import OUTPUT, Trace
+from .._graph.trace import OUTPUT, Call, Trace
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
@@ -26,7 +27,7 @@ from .._session.lm import install, uncached
 from .._session.session import Session
 from .candidate import Candidate, clone, write
 from .evaluate import Evaluator
-from .metric import Grade, adapt
+from .metric import Grade, NoGrade, adapt
 from .outcome import Outcome, Scored, joined, mean, scored
 from .reuse import Reuse
 
@@ -171,12 +172,19 @@ class Student:
     async def _with_words(self, outcome: Scored, program: dspy.Module) -> Scored:
         if outcome.trace not in self._words:
             writers = list({member.call.id: member.call for member in outcome.graph.group(OUTPUT)}.values())
-            said = await gather(lambda writer: self.evaluator.words(program, outcome, writer), writers)
+            said = await gather(functools.partial(self._words_for, outcome, program), writers)
             self._check_scores(outcome, said)
             found = zip(writers, said, strict=True)
             self._words[outcome.trace] = {one.id: grade.feedback for one, grade in found if grade and grade.feedback}
         told = self._words[outcome.trace]
         return replace(outcome, told=told, feedback=outcome.feedback or joined(told))
+
+    async def _words_for(self, outcome: Scored, program: dspy.Module, writer: Call) -> Grade | None:
+        try:
+            return await self.evaluator.words(program, outcome, writer)
+        except NoGrade as error:
+            self.session.warn(f"the metric's language model had no words for {writer.predictor}: {error}")
+            return None
 
     def _check_scores(self, outcome: Scored, said: Sequence[Grade | None]) -> None:
         if any(grade is not None and grade.score != outcome.score for grade in said):

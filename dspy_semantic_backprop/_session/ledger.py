@@ -35,6 +35,7 @@ class Ledger:
     Attributes:
         shown: The run's newest entries in DSPy's history of calls.
         metric_calls: How often the metric was called.
+        answering: Language models that have answered before, by what tells them apart.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Ledger:
         self.request_seconds = request_seconds
         self.journal = journal
         self.shown: deque[Any] = deque()
+        self.answering: set[str] = set()
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}

@@ -8,6 +8,9 @@ from typing import Any
 
 from .._errors import SetupError
 
+LONGEST_REQUEST = 600.0
+"""How long a request may take where nobody says: longer without an answer, ten minutes, is no answer."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -15,8 +18,8 @@ class Limits:
 
     Args:
         request: The longest that one request to a language model may take, in seconds; then it counts as a
-            failure of the provider and is retried. None waits as long as the client does (DSPy's own: ten minutes for
-            the next byte), and saves a thread for each request.
+            failure of the provider and is retried. Where it is not set, a longer `timeout` of the language model's
+            own counts instead. None sets no limit, and saves a thread for each request.
         example: The longest that a program may take for one example, in seconds; then the example is missing,
             as after any failure of the provider, and is not run again. None sets no limit.
         metric: The longest that a metric may take for one example, in seconds; then the run ends with a
@@ -27,7 +30,7 @@ class Limits:
         SetupError: If a limit is not above 0, or the share not between 0 and 1.
     """
 
-    request: float | None = None
+    request: float | None = LONGEST_REQUEST
     example: float | None = None
     metric: float | None = None
     missing: float = 0.2

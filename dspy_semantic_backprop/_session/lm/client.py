@@ -24,13 +24,16 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from ..._concurrency import start_thread
 from ..._errors import Abandoned, ModelUnavailable
 from ..._secrets import hide
-from ..budget import Bound, Spent
+from ..._terminal import logger
+from ..budget import Bound, Purpose, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
+from ..limits import LONGEST_REQUEST
 from .context import lm_context
 from .description import harmless, learn_secrets, sampling
-from .failures import is_fatal, is_transient, remembered
-from .usage import RequestUsage, bound_of, stated_price
+from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
+from .replies import no_answer
+from .usage import RequestUsage, bound_of, most_of, stated_price
 
 _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
@@ -39,6 +42,8 @@ HISTORY = 200
 """The most calls that DSPy's histories keep during a run."""
 _HISTORY_LOCK = threading.Lock()
 _OTHERS = 500
+_ASKED_AGAIN = (Purpose.BACKWARD, Purpose.REDUCE, Purpose.PROPOSE)
+"""Whose failures a resumed run does not go by: it asks again."""
 RETRIES = 6
 """The least number of retries of a transient failure, where the language model allows any."""
 
@@ -87,7 +92,7 @@ def _metered_class(cls: Any) -> Any:
             if request.recalled():
                 return request.outputs
             with request.reported():
-                return _retrying(Retrying, self)(request.once, lambda: cls.__call__(self, *args, **kwargs))
+                return _retrying(Retrying, request)(request.once, functools.partial(cls.__call__, self, *args))
 
         async def acall(self, *args: Any, **kwargs: Any) -> Any:
             request = _Request(self, args, kwargs)
@@ -95,7 +100,7 @@ def _metered_class(cls: Any) -> Any:
                 await asyncio.sleep(0)  # as at every request, other tasks have their turn
                 return request.outputs
             with request.reported():
-                return await _retrying(AsyncRetrying, self)(request.aonce, lambda: cls.acall(self, *args, **kwargs))
+                return await _retrying(AsyncRetrying, request)(request.aonce, functools.partial(cls.acall, self, *args))
 
         def update_history(self, entry: Any) -> None:
             attempt = dspy.settings.usage_tracker
@@ -133,15 +138,9 @@ def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
             return
 
 
-def _retrying(kind: Any, lm: Any) -> Any:
-    stop, retry = stop_after_attempt(lm._semantic_attempts), retry_if_exception(is_transient)
-    return kind(stop=stop, retry=retry, wait=_wait, reraise=True)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = getattr(error, "retry_after", None)
-    return min(asked if asked is not None else _FIRST_WAIT * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT)
+def _retrying(kind: Any, request: _Request) -> Any:
+    stop, retry = stop_after_attempt(request.lm._semantic_attempts), retry_if_exception(is_transient)
+    return kind(stop=stop, retry=retry, wait=request.wait, reraise=True)
 
 
 class _Request:
@@ -158,6 +157,8 @@ class _Request:
         self.account = (self.context.purpose, self._predictor())
         self.memory = self.context.memory
         self.outputs: Any = None
+        self.empty = False
+        self.callers = dspy.settings.get("caller_modules")
         self.key = self.question = ""
         if self.journal or self.memory is not None:
             content = {name: value for name, value in kwargs.items() if name in _CONTENT}
@@ -188,7 +189,7 @@ class _Request:
         found = self.journal.take(self.key) if self.journal else None
         if isinstance(found, Unanswered):
             error = remembered(found.kind, found.message, found.status)
-            self.context.failures.append(error)
+            self.context.unanswered(error, self.callers)
             raise error
         if not isinstance(found, Answered):
             return False
@@ -196,6 +197,7 @@ class _Request:
         return True
 
     def _answered(self, answered: Answered) -> None:
+        self._heard()
         if (recording := dspy.settings.get("semantic_recording")) is not None:
             recording.asks(self.lm)
         if self.memory is not None:
@@ -217,22 +219,48 @@ class _Request:
             yield
         except Exception as error:
             hide(error)
-            if is_fatal(error):
+            if is_fatal(error, answered=self._model in self.ledger.answering):
                 raise ModelUnavailable(error) from error
-            if self.context.ledger is not None and is_transient(error):
-                self.context.failures.append(error)
-                if self.journal:
+            if self.context.ledger is not None and is_unanswered(error, hasattr(self.lm, "_engine_spec")):
+                self.context.unanswered(error, self.callers)
+                if self.journal and self.context.purpose not in _ASKED_AGAIN:
                     kind, status = type(error).__name__, getattr(error, "status", None)
                     self.journal.unanswered(self.key, Unanswered(kind, getattr(error, "message", str(error)), status))
             raise
+
+    def wait(self, state: RetryCallState) -> float:
+        """Seconds until the request is sent again: as the server asks, at most as long as the run may take."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = getattr(error, "retry_after", None)
+        if asked is None:
+            return min(_FIRST_WAIT * 2.0 ** (state.attempt_number - 1), _LONGEST_WAIT)
+        left = self.ledger.seconds_left
+        seconds = min(asked, left if left is not None else LONGEST_REQUEST)
+        if seconds > _LONGEST_WAIT:
+            logger.warning("%s asks for a pause of %g seconds; waiting %g", self.lm.model, asked, seconds)
+        return seconds
+
+    @property
+    def _model(self) -> str:
+        known = {**(getattr(self.lm, "kwargs", None) or {}), **self.kwargs}
+        return f"{getattr(self.lm, 'model', '')} {known.get('api_base')} {known.get('base_url')}"
+
+    def _heard(self) -> None:
+        self.ledger.answering.add(self._model)
+        self.context.answered(self.callers)
+
+    def _settings(self) -> dict[str, Any]:
+        # DSPy's cache holds the reply without an answer, too.
+        kept = self.empty and getattr(self.lm, "cache", False) and hasattr(self.lm, "_engine_spec")
+        return {**self.kwargs, "cache": False} if kept else self.kwargs
 
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
         bound = self._bound()
         with self.ledger.admitted(self.account, bound):
             with self._attempt(bound) as attempt:
-                attempt.outputs = _within(self.ledger.request_seconds, call)
-            return attempt.outputs
+                attempt.outputs = _within(self._seconds, functools.partial(call, **self._settings()))
+            return self._read(attempt)
 
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
@@ -240,10 +268,26 @@ class _Request:
         ticket = await self.ledger.enter(self.account, bound)
         try:
             with self._attempt(bound) as attempt:
-                attempt.outputs = await _awaited_within(self.ledger.request_seconds, call())
-            return attempt.outputs
+                attempt.outputs = await _awaited_within(self._seconds, call(**self._settings()))
+            return self._read(attempt)
         finally:
             self.ledger.leave(ticket)
+
+    def _read(self, attempt: RequestUsage) -> Any:
+        if attempt.problem is not None:
+            self.empty = isinstance(attempt.problem, NoAnswer)
+            raise attempt.problem
+        self._heard()
+        return attempt.outputs
+
+    @property
+    def _seconds(self) -> float | None:
+        """How long the request may take: a longer time that the client was given counts where no limit was set."""
+        limit, own = self.ledger.request_seconds, (getattr(self.lm, "kwargs", None) or {}).get("timeout")
+        return max(LONGEST_REQUEST, own) if limit == LONGEST_REQUEST and isinstance(own, (int, float)) else limit
+
+    def _most(self, answered: Any = None) -> Bound:
+        return most_of(self.lm, self.ledger.budget, self.asked, self.kwargs, answered)
 
     def _bound(self) -> Bound:
         if self.context.over:
@@ -259,14 +303,16 @@ class _Request:
         try:
             with dspy.context(usage_tracker=attempt, disable_history=False):
                 yield attempt
-            spent = attempt.spent(stated_price(self.lm, self.ledger.budget))
-            answered = Answered(attempt.outputs, attempt.tokens)
-            if self.memory is not None:
+            spent = attempt.spent(lambda: self._most(attempt.outputs), stated_price(self.lm, self.ledger.budget))
+            offered = self.kwargs.get("tools") or (getattr(self.lm, "kwargs", None) or {}).get("tools")
+            attempt.problem = no_answer(attempt.entry, attempt.outputs, bool(offered))
+            answered = Answered(attempt.outputs, attempt.tokens) if attempt.problem is None else None
+            if self.memory is not None and attempt.problem is None:
                 self.memory.keep(self.question, Answered(attempt.outputs, attempt.reported, attempt.shown))
         except Exception as error:
             learn_secrets(self.lm, self.kwargs)
             hide(error)
-            spent = attempt.spent_in_vain(error, bound, stated_price(self.lm, self.ledger.budget))
+            spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
             # A request that is cancelled may have been worked on: it counts at its bound.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -41,7 +42,8 @@ class LMContext:
         where: Which part of the run it belongs to, such as "gate 3, example 7": a resumed run finds its answers by it.
         turn: Bounds how many of our own calls run at once.
         rollout: Tells repetitions of the same work apart; 0 for the first.
-        failures: The provider's failures that outlived all retries, in the order they happened.
+        failures: What the provider would not answer after all retries, in the order it happened, but for what an
+            adapter asked once more in another way and was answered.
         tally: What happened, by name, how often ("asked", "missing", "cache hit"); see `_backward/ask.py`.
         cache: Earlier answers of the same purpose, which cost nothing; None for none.
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
@@ -62,6 +64,24 @@ class LMContext:
     over: bool = False
     memory: _AnswerMemory | None = None
     tickets: dict[str, int] = field(default_factory=dict)
+    _askers: list[Any] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def unanswered(self, error: Exception, callers: Any) -> None:
+        """Note a failure of the call that DSPy's list of callers is of."""
+        with self._lock:
+            self.failures.append(error)
+            self._askers.append(callers)
+
+    def answered(self, callers: Any) -> None:
+        """Forget what the same call of a predictor was not answered before: an adapter asks in several ways."""
+        if not self.failures or not callers or not isinstance(callers[-1], dspy.Predict):
+            return
+        # DSPy makes a list for every call of a module: the very same list is the very same call.
+        with self._lock:
+            kept = [pair for pair in zip(self.failures, self._askers, strict=True) if pair[1] is not callers]
+            self.failures[:] = [error for error, _ in kept]
+            self._askers[:] = [asker for _, asker in kept]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LMContext:
         return self

@@ -1,15 +1,32 @@
-"""What a language model's failure means: end the run, ask again, or nothing of ours."""
+"""What a language model's failure means: end the run, ask again, leave the example out, or nothing of ours.
+
+| what happened                                                    | what it means                     |
+|------------------------------------------------------------------|-----------------------------------|
+| no budget at the provider, nothing configured                    | the run ends                      |
+| 401, 403, 404 before the model answered anything in this run     | the run ends                      |
+| 408, 409, 425, 429, 5xx, transport, a reply that is no reply     | asked again; then missing         |
+| any other refusal: 400, 413, 422, a content filter, 401 later on | missing                           |
+| a prompt that is longer than the model's context                 | the program's own, and scored     |
+| an answer that no adapter can read                               | the program's own, and scored     |
+
+Why a prompt that is too long is the program's own: the same program with a shorter instruction, or with a shorter
+history, would have been answered. A candidate that makes its program ask too much is worse, and has to be scored so.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import dspy.utils.exceptions as kinds
 from dspy.utils.exceptions import (
+    DSPyError,
     LMAuthError,
     LMBillingError,
     LMConfigurationError,
     LMError,
+    LMInvalidRequestError,
     LMProviderError,
     LMUnexpectedError,
     LMUnsupportedModelError,
@@ -17,41 +34,127 @@ from dspy.utils.exceptions import (
 )
 
 _FATAL = (LMAuthError, LMBillingError, LMConfigurationError, LMUnsupportedModelError)
+_OF_ONE_REQUEST = (LMAuthError, LMUnsupportedModelError)
+"""Fatal, unless the very model has answered before: then it is one request that it will not answer."""
+_RETRIED = (408, 409, 425, 429)
+_TOO_LONG = ("ContextWindowExceededError", "ContextLengthError")
+_SAYS_TOO_LONG = re.compile(r"context (length|window)|prompt is too long|too many (input )?tokens", re.IGNORECASE)
+"""Servers that have no code for it say it in words."""
+_STATUS_ERRORS = ("APIStatusError", "HTTPStatusError")
+"""Of the libraries below LiteLLM: what they raise where a server answered with a status that is no success."""
+_NEVER_SENT = frozenset(
+    {
+        *("ConnectionRefusedError", "gaierror", "LMConfigurationError", "LMUnsupportedFeatureError"),
+        *("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"),
+        *("ClientConnectorError", "InvalidURL", "NewConnectionError", "ConnectTimeoutError"),
+    }
+)
+"""Classes, of httpx, aiohttp, urllib3, DSPy and the standard library, of failures before anything was sent."""
+_SAYS_NEVER_SENT = re.compile("connection refused|unsupported scheme|missing scheme", re.IGNORECASE)
 
 
-def is_fatal(error: BaseException) -> bool:
-    """Whether no retry and no other input can change this failure (key, billing, unknown model)."""
+class NoAnswer(LMProviderError):
+    """A reply in which the provider answered nothing: no choice, no content, a call of tools that nobody offered."""
+
+    default_code = "no_answer"
+
+
+class Withheld(LMInvalidRequestError):
+    """A reply in which the provider declined to answer this very request, as its content filter does."""
+
+    default_code = "withheld"
+
+
+def is_fatal(error: BaseException, answered: bool = False) -> bool:
+    """Whether no retry and no other input can change this failure (key, billing, unknown model).
+
+    Args:
+        answered: Whether the very model has answered before in this run.
+    """
     # Older clients report a used-up quota as a rate limit.
-    return isinstance(error, _FATAL) or getattr(error, "provider_code", None) == "insufficient_quota"
+    if getattr(error, "provider_code", None) == "insufficient_quota":
+        return True
+    return isinstance(error, _FATAL) and not (answered and isinstance(error, _OF_ONE_REQUEST))
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may well succeed later.
 
-    Besides what DSPy retries, a reply that is no reply (a 200 with a broken body) is the server's
-    failure, not the model's answer.
+    Besides what DSPy retries, a reply that is no reply (a 200 with a broken body, or with nothing in it) is the
+    server's failure, not the model's answer.
     """
     if not isinstance(error, Exception) or is_fatal(error):
         return False
-    broken_reply = type(error) is LMProviderError or isinstance(error, LMUnexpectedError)
+    if isinstance(error, (ConnectionError, TimeoutError)) or is_retryable_lm_error(error):
+        return True
     # Older clients report a 500 as an invalid request.
-    server_error = isinstance(error, LMError) and (getattr(error, "status", None) or 0) >= 500
-    return broken_reply or server_error or is_retryable_lm_error(error)
+    status = _status(error)
+    return isinstance(error, NoAnswer) or _is_broken(error, status) or status in _RETRIED or status >= 500
+
+
+def _status(error: BaseException) -> int:
+    found = getattr(error, "status", None) or getattr(error, "status_code", None)
+    return found if isinstance(found, int) else 0
+
+
+def _is_broken(error: BaseException, status: int) -> bool:
+    return isinstance(error, LMUnexpectedError) or (type(error) is LMProviderError and status < 400)
 
 
 def is_provider_failure(error: BaseException) -> bool:
-    """Whether the error says something about the server and nothing about the program's answer."""
-    return is_transient(error) or is_fatal(error)
+    """Whether the error says that a language model was asked and gave no answer, and so nothing about the program."""
+    return isinstance(error, LMError) and not _is_too_long(error)
+
+
+def _is_too_long(error: BaseException) -> bool:
+    """Whether a prompt did not fit into the model's context."""
+    said = isinstance(error, LMInvalidRequestError) and _SAYS_TOO_LONG.search(str(error)) is not None
+    return said or _is_a(error, _TOO_LONG)
+
+
+def is_unanswered(error: BaseException, managed: bool) -> bool:
+    """The same of whatever a language model raised.
+
+    Args:
+        managed: Whether it is DSPy's own client, whose other errors are due to what it was given.
+    """
+    if isinstance(error, LMError) or managed:
+        return is_provider_failure(error)
+    return isinstance(error, Exception) and not _is_too_long(error)
 
 
 def was_refused(error: BaseException) -> bool:
     """Whether the server said no with a status of its own: it did no work that could be billed."""
-    return isinstance(error, LMError) and (getattr(error, "status", None) or 0) >= 400
+    if not isinstance(error, LMError) or _status(error) < 400:
+        return False
+    # LiteLLM gives the status 500 to connections that broke and to replies that it could not read.
+    behind = list(_chain(error))
+    through_litellm = any(type(one).__module__.startswith("litellm") for one in behind)
+    return not through_litellm or any(_is_a(one, _STATUS_ERRORS) for one in behind)
+
+
+def was_never_sent(error: BaseException) -> bool:
+    """Whether the request failed before anything of it was sent: no server, no address, refused by the client."""
+    return any(_is_a(one, _NEVER_SENT) or _SAYS_NEVER_SENT.search(str(one)) for one in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it, up to another one of DSPy's: that is of an earlier request."""
+    known: set[int] = set()
+    while error is not None and id(error) not in known and not (known and isinstance(error, DSPyError)):
+        known.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_a(error: BaseException, names: Collection[str]) -> bool:
+    # By name, since none of these libraries need be loaded, or be there.
+    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def remembered(kind: str, message: str, status: int | None) -> LMError:
     """A failure as it was written down, to be raised again: the name of DSPy's class, its message, the HTTP status."""
-    found: Any = getattr(kinds, kind, None)
+    found: Any = getattr(kinds, kind, None) or globals().get(kind)
     made = found if isinstance(found, type) and issubclass(found, LMError) else LMProviderError
     error = made(message=message)
     error.status = status

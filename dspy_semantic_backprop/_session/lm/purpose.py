@@ -14,7 +14,8 @@ from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
 from .description import learn_secrets
-from .usage import Outside, bound_of
+from .replies import readable_usage
+from .usage import Outside, RequestUsage, bound_of
 
 
 @contextmanager
@@ -26,13 +27,16 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
     """
     default = lm if lm is not None else dspy.settings.lm
     here = LMContext(purpose, ledger, **details)
-    with dspy.context(
-        semantic_lm_context=here,
-        usage_tracker=Outside(ledger, purpose, dspy.settings.usage_tracker),
-        lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
-        trace=[],
-        # The histories of language models and modules would otherwise grow to ten thousand calls each.
-        max_history_size=min(dspy.settings.max_history_size, HISTORY),
+    with (
+        readable_usage(lambda: isinstance(dspy.settings.usage_tracker, RequestUsage)),
+        dspy.context(
+            semantic_lm_context=here,
+            usage_tracker=Outside(ledger, purpose, dspy.settings.usage_tracker),
+            lm=metered(default, ledger) if isinstance(default, dspy.BaseLM) else default,
+            trace=[],
+            # The histories of language models and modules would otherwise grow to ten thousand calls each.
+            max_history_size=min(dspy.settings.max_history_size, HISTORY),
+        ),
     ):
         yield here
 

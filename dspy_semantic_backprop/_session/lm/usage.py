@@ -9,18 +9,18 @@ import copy
 import functools
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import LMConfigurationError, LMError
 from dspy.utils.usage_tracker import UsageTracker
 
 from ..budget import Bound, Budget, Purpose, Spent
 from ..ledger import Ledger
-from .failures import was_refused
+from .failures import was_never_sent, was_refused
+from .replies import count, countable
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _MESSAGE_TOKENS = 16
@@ -65,11 +65,7 @@ def price_of(lm: Any, budget: Budget) -> Price | None:
 
 def longest_answer(lm: Any, settings: Mapping[str, Any] | None = None) -> int | None:
     """The most tokens that one answer can have, by the request's settings or the model's; None: nothing says so."""
-    for given in (settings or {}, getattr(lm, "kwargs", None) or {}):
-        found = [int(given[name]) for name in _LIMITS if given.get(name)]
-        if found:
-            return max(found)
-    known = _known(str(getattr(lm, "model", ""))).get("max_output_tokens")
+    known = _stated_length(lm, settings or {}) or _known(str(getattr(lm, "model", ""))).get("max_output_tokens")
     return int(known) if known else None
 
 
@@ -78,19 +74,39 @@ def takes(lm: Any, kind: str) -> bool | None:
     return _known(str(getattr(lm, "model", ""))).get(f"supports_{kind}")
 
 
+def _stated_length(lm: Any, settings: Mapping[str, Any]) -> int | None:
+    for given in (settings, getattr(lm, "kwargs", None) or {}):
+        found = [int(given[name]) for name in _LIMITS if given.get(name)]
+        if found:
+            return max(found)
+    return None
+
+
 def bound_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any]) -> Bound:
-    """The most that a request can cost, by its prompt or messages and its settings.
+    """The most that a request can cost, by its prompt or messages and its settings, as far as the budget asks for it.
 
     No tokenizer makes more tokens of a text than it has bytes.
     """
-    count = int(settings.get("n") or (getattr(lm, "kwargs", None) or {}).get("n") or 1)
     if budget.tokens is None and budget.usd is None:
-        return Bound(calls=count)
+        return Bound(calls=_completions(lm, settings))
+    return most_of(lm, budget, asked, settings)
+
+
+def most_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any], answered: Any = None) -> Bound:
+    """The same whatever the budget bounds; where nothing says how long an answer can be, by the answer itself."""
+    # What LiteLLM knows is asked only where a budget needs it: importing it takes seconds.
+    needed = budget.tokens is not None or budget.usd is not None
+    completions = _completions(lm, settings)
     sent = _bytes(asked) + sum(_bytes(settings[name]) for name in ("tools", "response_format") if settings.get(name))
-    received = longest_answer(lm, settings) or 0
-    price = price_of(lm, budget) if budget.usd is not None else None
-    usd = price.usd(sent, received) * count if price is not None else 0.0
-    return Bound(calls=count, tokens=(sent + received) * count, usd=usd)
+    received = longest_answer(lm, settings) if needed else _stated_length(lm, settings)
+    received = received if received is not None else _bytes(answered or "")
+    price = price_of(lm, budget) if needed else stated_price(lm, budget)
+    usd = price.usd(sent, received) * completions if price is not None else 0.0
+    return Bound(calls=completions, tokens=(sent + received) * completions, usd=usd)
+
+
+def _completions(lm: Any, settings: Mapping[str, Any]) -> int:
+    return int(settings.get("n") or (getattr(lm, "kwargs", None) or {}).get("n") or 1)
 
 
 def _bytes(asked: Any) -> int:
@@ -161,7 +177,6 @@ def _known(model: str) -> Mapping[str, Any]:
 ASKED = ("prompt", "messages", "request", "outputs")
 """What an entry of DSPy's history holds besides what an answer alone tells."""
 _COUNTED = ("prompt_tokens", "completion_tokens")
-_NEVER_SENT = (ConnectionRefusedError, LMConfigurationError)
 
 
 class RequestUsage(UsageTracker):
@@ -173,6 +188,7 @@ class RequestUsage(UsageTracker):
         self.quiet = quiet
         self.entry: Any = None
         self.outputs: Any = None
+        self.problem: Exception | None = None
         self.usage: list[dict[str, Any]] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestUsage:
@@ -181,14 +197,15 @@ class RequestUsage(UsageTracker):
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
         """Note an answer that a server gave."""
         # DSPy calls this for every answer that did not come from its cache, and only for those.
-        self.usage.append(usage_entry or {})
+        entry = countable(usage_entry)
+        self.usage.append(entry)
         if self.parent is not None:
-            self.parent.add_usage(lm, usage_entry)
+            self.parent.add_usage(lm, entry)
 
     @property
     def tokens(self) -> dict[str, int]:
         """What the server counted: prompt_tokens and completion_tokens."""
-        return {name: sum(int(usage.get(name) or 0) for usage in self.usage) for name in _COUNTED}
+        return {name: sum(count(usage.get(name)) for usage in self.usage) for name in _COUNTED}
 
     @property
     def reported(self) -> dict[str, Any]:
@@ -202,41 +219,42 @@ class RequestUsage(UsageTracker):
             return None
         return {name: value for name, value in self.entry.items() if name not in ASKED}
 
-    def spent(self, price: Price | None = None) -> Spent:
-        """What the answered request cost, at a price; None takes the client's own."""
-        if not self.usage:
+    def spent(self, most: Callable[[], Bound], price: Price | None = None) -> Spent:
+        """What the answered request cost, at a price; None takes the client's own.
+
+        Args:
+            most: The most that it can have cost, which it counts as where the server did not say.
+        """
+        if not self.usage and isinstance(self.entry, dict):
             return Spent(cached=1)
         entry = self.entry if isinstance(self.entry, dict) else {}
         replies = entry.get("response")
+        # DSPy's native engine sends one request for each completion that `n` asks for.
+        calls = len(replies) if isinstance(replies, (tuple, list)) else 1
         tokens = self.tokens
         cost = price.usd(*tokens.values()) if price is not None else entry.get("cost")
-        return Spent(
-            # DSPy's native engine sends one request for each completion that `n` asks for.
-            calls=len(replies) if isinstance(replies, (tuple, list)) else 1,
-            **tokens,
-            usd=float(cost or 0.0),
-            unpriced=int(cost is None),
-        )
+        unpriced = int(cost is None)
+        if not tokens["prompt_tokens"] or (not tokens["completion_tokens"] and _wrote(self.outputs)):
+            # A server that says nothing of its tokens, or that it took none, has told nothing.
+            bound = most()
+            return Spent(calls=calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd, unpriced=unpriced)
+        return Spent(calls=calls, **tokens, usd=float(cost or 0.0), unpriced=unpriced)
 
-    def spent_in_vain(self, error: Exception, bound: Bound, price: Price | None = None) -> Spent:
+    def spent_in_vain(self, error: Exception, most: Callable[[], Bound], price: Price | None = None) -> Spent:
         """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown."""
         if self.usage:
-            return self.spent(price)
-        if not isinstance(error, LMError) or _was_never_sent(error):
+            return self.spent(most, price)
+        if was_never_sent(error):
             return Spent()
         if was_refused(error):
             return Spent(calls=1)
-        return replace(bound, calls=1).lost
+        return replace(most(), calls=1).lost
 
 
-def _was_never_sent(error: BaseException | None) -> bool:
-    known: set[int] = set()
-    while error is not None and id(error) not in known:
-        if isinstance(error, _NEVER_SENT) or "connection refused" in str(error).lower():
-            return True
-        known.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
+def _wrote(outputs: Any) -> bool:
+    """Whether an answer holds a text."""
+    items = outputs if isinstance(outputs, list) else [outputs]
+    return any(one.get("text") if isinstance(one, dict) else one for one in items)
 
 
 class Outside(UsageTracker):
@@ -255,7 +273,7 @@ class Outside(UsageTracker):
         """Book an answer that a server gave."""
         if isinstance(dspy.settings.usage_tracker, RequestUsage):
             return  # it came through a metered client, which books it itself, retries included
-        tokens = {name: int((usage_entry or {}).get(name) or 0) for name in _COUNTED}
+        tokens = {name: count((usage_entry or {}).get(name)) for name in _COUNTED}
         self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, unpriced=1))
         if self.parent is not None:
             self.parent.add_usage(lm, usage_entry)

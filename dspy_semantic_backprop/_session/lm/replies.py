@@ -1,0 +1,167 @@
+"""Replies of servers: whether one answers anything, and usage that a client could not read.
+
+A client that finds a text, a fraction or a negative number where a count of tokens should be raises, and the answer,
+which was paid for, would be asked for again. So while a request of a run is under way, such a count is read as 0, as
+which it is then booked at the request's bound.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .failures import NoAnswer, Withheld
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_MOST_TOKENS = 10_000_000
+"""More than any model reads or writes in one request."""
+
+
+def count(value: Any) -> int:
+    """A count of tokens as a server reported it; 0 where it is none that can be believed."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_TOKENS:
+        return 0
+    return int(value) if value == int(value) else 0
+
+
+def countable(usage: Any) -> dict[str, Any]:
+    """What a server reported of its tokens, with 0 for every count that is none."""
+    if not isinstance(usage, Mapping):
+        return {}
+    return {name: _countable(name, value) for name, value in usage.items()}
+
+
+def _countable(name: Any, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return countable(value)
+    if name == "cost":
+        return value if isinstance(value, (int, float)) else None
+    return value if value is None or "token" not in str(name).lower() else count(value)
+
+
+def no_answer(entry: Any, outputs: Any, tools: bool) -> NoAnswer | Withheld | None:
+    """The failure that a reply is in which the provider answered nothing; None for an answer.
+
+    Args:
+        entry: What DSPy's history has of it; None where it has nothing.
+        outputs: What the client gave back.
+        tools: Whether tools were offered.
+    """
+    if not isinstance(outputs, list):
+        return None
+    response = entry.get("response") if isinstance(entry, dict) else None
+    replies = list(response) if isinstance(response, (list, tuple)) else [response]
+    ends = {end for reply in replies for end in _ends(reply)}
+    if ends and ends <= {"content_filter", "refusal"}:
+        return Withheld("the provider's content filter withheld the answer")
+    # Of a language model that reports nothing but its outputs nobody knows what it offered by itself.
+    if any(_says(one, tools or entry is None) for one in outputs):
+        return None
+    choices = [choice for reply in replies for choice in _items(_body(reply), "choices")]
+    messages = [_field(choice, "message") or choice for choice in choices]
+    if any(_field(message, "refusal") for message in messages):
+        return Withheld("the provider declined to answer")
+    # A model that spent all its tokens before it wrote anything, or that wrote an empty text, has answered so.
+    if ends == {"length"} or any(_text(message) == "" for message in messages):
+        return None
+    if not choices and outputs == [""] and not replies[0]:
+        return None
+    called = any(_field(one, "tool_calls") for one in outputs)
+    said = "only a call of tools, though none were offered" if called else "no content" if choices else "nothing"
+    return NoAnswer(f"the reply holds {said}")
+
+
+def _says(output: Any, tools: bool) -> bool:
+    if isinstance(output, str):
+        return bool(output)
+    return bool(_field(output, "text")) or (tools and bool(_field(output, "tool_calls")))
+
+
+def _text(message: Any) -> Any:
+    found = _field(message, "content")
+    return found if found is not None else _field(message, "text")
+
+
+def _ends(reply: Any) -> list[str]:
+    """Why the server says that it stopped, for each choice."""
+    own = _field(reply, "finish_reason") or _field(_field(reply, "incomplete_details"), "reason")
+    found = [own] if own else [_field(choice, "finish_reason") for choice in _items(reply, "choices")]
+    return [str(one) for one in found if one]
+
+
+def _body(reply: Any) -> Any:
+    # DSPy's native client keeps what the server sent beside what it made of it.
+    sent = _field(reply, "provider_data")
+    return sent if isinstance(sent, Mapping) else reply
+
+
+def _items(thing: Any, name: str) -> Sequence[Any]:
+    found = _field(thing, name)
+    return found if isinstance(found, (list, tuple)) else ()
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+_LOCK = threading.Lock()
+_READERS: dict[tuple[type, str], Callable[..., Any]] = {}
+_users = 0
+
+
+@contextmanager
+def readable_usage(under_way: Callable[[], bool]) -> Iterator[None]:
+    """Inside, clients read unreadable counts of tokens as 0 wherever `under_way` says that a request of ours is.
+
+    The two places where DSPy's clients turn a reply's bytes into values: its native client's, and that of `httpx`,
+    through which LiteLLM and the providers' own libraries go.
+    """
+    global _users
+    with _LOCK:
+        _users += 1
+        if _users == 1:
+            for kind in _reading():
+                _READERS[kind, "json"] = kind.json
+                kind.json = _reader(kind.json, under_way)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _users -= 1
+            if not _users:
+                for (kind, name), original in _READERS.items():
+                    setattr(kind, name, original)
+                _READERS.clear()
+
+
+def _reading() -> list[Any]:
+    found: list[Any] = []
+    with suppress(ImportError):
+        import httpx
+
+        found.append(httpx.Response)
+    with suppress(ImportError):
+        from dspy._vendor.lm15.providers.base import HttpResponse
+
+        found.append(HttpResponse)
+    return found
+
+
+def _reader(read: Callable[..., Any], under_way: Callable[[], bool]) -> Callable[..., Any]:
+    @functools.wraps(read)
+    def reading(response: Any, *args: Any, **kwargs: Any) -> Any:
+        body = read(response, *args, **kwargs)
+        if isinstance(body, dict) and under_way():
+            for name in ("usage", "usageMetadata"):
+                if body.get(name) is not None:
+                    body[name] = countable(body[name]) or {
+                        "prompt_tokens": 0,
+                        "completion_tokens": 0,
+                        "total_tokens": 0,
+                    }
+        return body
+
+    return reading

@@ -1,0 +1,232 @@
+"""What a provider did not answer is missing and never a score; what it answered is booked, once, at what it cost."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import dspy
+import pytest
+from dspy.utils.exceptions import LMRateLimitError
+
+from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, TooManyFailures
+from dspy_semantic_backprop.testing import Prompt
+from tests.evaluate.faulty import (
+    Spoil,
+    always,
+    choice,
+    firsts,
+    replaced,
+    some,
+    spoiling,
+    status,
+    usage,
+)
+from tests.scripted import questions, served
+
+ENGINES = pytest.mark.parametrize("engine", ["auto", "litellm"])
+TOOL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+REFUSALS = {str(code): status(code) for code in (400, 401, 403, 404, 405, 410, 413, 418, 422, 451)}
+HEALED = {str(code): status(code) for code in (408, 409, 425, 500, 502, 503, 504, 520, 529)}
+NO_ANSWERS = {
+    "no choices": replaced(choices=[]),
+    "null choices": replaced(choices=None),
+    "null content": choice(content=None),
+    "tools only": choice("tool_calls", content=None, tool_calls=[TOOL]),
+    "not JSON": lambda reply: (200, b"<html>busy</html>"),
+    "empty body": lambda reply: (200, b""),
+    "null body": lambda reply: (200, b"null"),
+    "error with 200": lambda reply: (200, {"error": {"message": "no", "code": 500}}),
+}
+WITHHELD = {
+    "filter": choice("content_filter", content=None),
+    "filter with a beginning": choice("content_filter", content="careful"),
+    "declined": choice(content=None, refusal="I cannot help with that."),
+}
+MISSING = REFUSALS | HEALED | NO_ANSWERS | WITHHELD
+
+
+class Pair(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = dspy.Predict("question -> hint")
+        self.last = dspy.Predict("question, hint -> answer")
+
+    def forward(self, question):
+        return self.last(question=question, hint=self.first(question=question).hint)
+
+
+class Swallowing(Pair):
+    def forward(self, question):
+        try:
+            return super().forward(question)
+        except Exception:
+            return dspy.Prediction(answer="nothing")
+
+
+def good(prompt: Prompt) -> dict[str, Any]:
+    return {name: "careful answer" for name in prompt.names}
+
+
+def right(example: Any, prediction: Any, trace: Any = None) -> float:
+    return float(prediction.answer == "careful answer")
+
+
+def scored(program: Any = None, metric: Any = right, **settings: Any) -> Any:
+    optimizer = SemanticGradientDescent(
+        metric, **{"steps": 0, "limits": Limits(missing=0.9), "subscribers": (), **settings}
+    )
+    return optimizer.compile(program or Pair(), trainset=questions(12)).detailed_results
+
+
+@ENGINES
+@pytest.mark.parametrize("spoil", MISSING.values(), ids=MISSING)
+def test_what_the_provider_did_not_answer_is_missing_and_never_scored(spoil: Spoil, engine: str):
+    with spoiling(spoil, lambda number, body: number > 2 and some(number, body), rule=good, engine=engine) as server:
+        result = scored(num_threads=1)
+        assert server.spoilt
+        assert result.total.calls == server.requests
+    assert result.score_before == 1.0
+
+
+@pytest.mark.parametrize("spoil", [status(400), status(503), choice(content=None)], ids=["400", "503", "null"])
+def test_a_program_that_hides_a_failure_is_not_scored_for_it_either(spoil: Spoil):
+    with spoiling(spoil, rule=good):
+        assert scored(Swallowing()).score_before == 1.0
+
+
+@ENGINES
+@pytest.mark.parametrize("spoil", (HEALED | NO_ANSWERS).values(), ids=HEALED | NO_ANSWERS)
+def test_what_may_heal_is_asked_again(spoil: Spoil, engine: str):
+    with spoiling(spoil, firsts(), rule=good, engine=engine, num_retries=1) as server:
+        result = scored(limits=Limits(missing=0.0))
+        assert result.total.calls == server.requests == 2 * server.spoilt
+    assert result.score_before == 1.0
+
+
+def test_an_empty_reply_in_the_cache_is_not_given_again():
+    with spoiling(choice(content=None), firsts(), rule=good, cache=True, num_retries=1):
+        assert scored(limits=Limits(missing=0.0)).score_before == 1.0
+
+
+OWN = {
+    "too long": status(400, code="context_length_exceeded"),
+    "too long, in words": status(400, message="This model's maximum context length is 8192 tokens."),
+    "unreadable": choice(content="I would rather not say."),
+    "empty": choice(content=""),
+    "all tokens used before a word": choice("length", content=None),
+}
+
+
+@ENGINES
+@pytest.mark.parametrize("spoil", OWN.values(), ids=OWN)
+def test_what_the_program_brought_about_is_its_own_failure(spoil: Spoil, engine: str):
+    with spoiling(spoil, rule=good, engine=engine):
+        result = scored(limits=Limits(missing=0.0))
+    assert 0.0 < result.score_before < 1.0
+
+
+class Judged:
+    """A metric that asks a language model."""
+
+    def __init__(self, judge: Any, hide: bool = False) -> None:
+        self.judge, self.hide = judge, hide
+
+    def __call__(self, example: Any, prediction: Any, trace: Any = None) -> float:
+        try:
+            return float(self.judge(question=example.question, answer=prediction.answer).verdict == "careful answer")
+        except Exception:
+            if not self.hide:
+                raise
+            return 0.0
+
+
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("spoil", [status(400), status(503), choice(content=None), WITHHELD["filter"]])
+def test_a_judge_that_does_not_answer_makes_its_example_missing(spoil: Spoil, hide: bool):
+    judge = dspy.Predict("question, answer -> verdict")
+    with spoiling(spoil, lambda number, body: b"verdict" in body and some(number, body), rule=good) as server:
+        result = scored(metric=Judged(judge, hide))
+        assert server.spoilt
+    assert result.score_before == 1.0
+
+
+def test_a_judge_that_writes_nonsense_makes_its_example_missing():
+    judge = dspy.Predict("question, answer -> verdict: float")
+
+    def nonsense(prompt: Prompt) -> dict[str, Any] | str:
+        return "nonsense" if "verdict" in prompt.names else good(prompt)
+
+    with served(nonsense), pytest.raises(TooManyFailures, match="the metric's language model did not answer"):
+        scored(metric=Judged(judge))
+
+
+UNBELIEVABLE = {
+    "missing": lambda reply: (200, {name: value for name, value in reply.items() if name != "usage"}),
+    "null": replaced(usage=None),
+    "no object": replaced(usage="many"),
+    "list": replaced(usage=[3, 4]),
+    "zero": usage(prompt_tokens=0, completion_tokens=0, total_tokens=0),
+    "negative": usage(prompt_tokens=-5, completion_tokens=-3, total_tokens=-8),
+    "fraction": usage(prompt_tokens=5.5, completion_tokens=3.2, total_tokens=8.7),
+    "text": usage(prompt_tokens="five", completion_tokens="3", total_tokens="x"),
+    "huge": usage(prompt_tokens=10**15, completion_tokens=10**15, total_tokens=2 * 10**15),
+    "nulls": usage(prompt_tokens=None, completion_tokens=None, total_tokens=None),
+    "true": usage(prompt_tokens=True, completion_tokens=True, total_tokens=True),
+}
+
+
+@ENGINES
+@pytest.mark.parametrize("spoil", UNBELIEVABLE.values(), ids=UNBELIEVABLE)
+def test_a_usage_that_cannot_be_believed_counts_as_the_most_and_no_answer_is_bought_twice(spoil: Spoil, engine: str):
+    with spoiling(spoil, always, rule=good, engine=engine, num_retries=3) as server:
+        result = scored(num_threads=1)
+        sent = server.requests
+        assert sent == len(server.log) == result.total.calls
+        assert len({str(one.messages) for one in server.log}) == sent
+        whole = server.prompt_tokens + server.completion_tokens
+        assert result.total.tokens == 0
+        assert result.total.unsure_tokens >= whole
+        cut = scored(num_threads=1, budget=Budget(tokens=whole // 2))
+        assert server.prompt_tokens + server.completion_tokens - whole <= whole // 2
+        assert cut.ending.name == "BUDGET"
+    assert result.score_before == 1.0
+
+
+@ENGINES
+@pytest.mark.parametrize("address", ["closed", "http://nowhere.invalid/v1", "ftp://127.0.0.1/v1"])
+def test_what_was_never_sent_is_no_call(address: str, engine: str):
+    if address == "closed":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    lm = dspy.LM("openai/x", api_base=address, api_key="none", num_retries=0, cache=False, engine=engine)
+    with served(good) as server:
+        total = scored(Elsewhere(lm)).total
+        assert (total.calls, total.unsure_tokens) == (server.requests, 0)
+
+
+class Elsewhere(Pair):
+    """Asks for one example a server that is not there."""
+
+    def __init__(self, lm: Any) -> None:
+        super().__init__()
+        self.away = dspy.Predict("question -> hint")
+        self.away.lm = lm
+
+    def forward(self, question):
+        return self.away(question=question) if question.endswith("1?") else super().forward(question)
+
+
+def test_a_server_is_given_the_time_that_it_asks_for_as_far_as_the_budget_goes():
+    class Busy(dspy.BaseLM):
+        def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
+            raise LMRateLimitError(message="slow down", retry_after=3600.0)
+
+    with dspy.context(lm=Busy("busy")):
+        result = scored(budget=Budget(seconds=1.0))
+    assert result.ending.name == "BUDGET"
+
+
+def test_a_request_is_cut_after_ten_minutes_unless_told_otherwise():
+    assert Limits().request == 600.0
