@@ -39,6 +39,7 @@ class Spec:
         cap: The most tokens of one answer.
         retries: How often a transient failure is retried.
         failure_score: Of an execution in which the program itself failed.
+        writer: Address and name of another model that writes gradients and instructions; None for the same.
     """
 
     url: str
@@ -53,13 +54,14 @@ class Spec:
     cap: int = 400
     retries: int = 8
     failure_score: float = 0.0
+    writer: tuple[str, str] | None = None
 
 
-def lm(spec: Spec) -> dspy.LM:
-    """The client of the model."""
+def lm(spec: Spec, url: str, model: str) -> dspy.LM:
+    """The client of a model."""
     return dspy.LM(
-        f"openai/{spec.model}",
-        api_base=spec.url,
+        f"openai/{model}",
+        api_base=url,
         api_key=spec.api_key,
         temperature=0.0,
         max_tokens=spec.cap,
@@ -87,6 +89,7 @@ def compiled(
     train = bbh.load(TASK, folder=SAMPLES, seed=0).train[: spec.examples]
     optimizer = SemanticGradientDescent(
         metric if judged is not None else exact_match,
+        gradient_lm=lm(spec, *spec.writer) if spec.writer else None,
         steps=spec.steps,
         num_threads=spec.threads,
         budget=spec.budget,
@@ -96,7 +99,7 @@ def compiled(
         subscribers=subscribers,
     )
     started = time.monotonic()
-    with dspy.context(lm=lm(spec)):
+    with dspy.context(lm=lm(spec, spec.url, spec.model)):
         better: Any = optimizer.compile(LayeredProgram(), trainset=train)
     result = better.detailed_results
     return {

@@ -39,7 +39,7 @@ class Met:
 
     Args:
         fault: What goes wrong.
-        when: "at once", "later" or "sometimes".
+        when: "at once", "later", "sometimes", or "gradients": at once, of the gradient model alone.
         ending: The name of the run's ending, or of the error that it raised; empty where it never ended.
         said: What the run said of it: the error, or the reason and the warnings.
         told: Whether any of that is more than that all steps were made.
@@ -78,8 +78,13 @@ def faults(share: float, spared: int = 0) -> Iterator[tuple[str, Faults]]:
 
 
 def cases(every: int = 1) -> list[tuple[str, When, Faults]]:
-    """All faults at once, later and sometimes; or each `every`-th fault, so that all times are had."""
-    times = {"at once": faults(1.0), "later": faults(1.0, LATER), "sometimes": faults(SOMETIMES)}
+    """All faults at all times; or each `every`-th fault, so that all times are had."""
+    times = {
+        "at once": faults(1.0),
+        "later": faults(1.0, LATER),
+        "sometimes": faults(SOMETIMES),
+        "gradients": faults(1.0),
+    }
     listed = [(name, when, misbehaving) for when, several in times.items() for name, misbehaving in several]
     return listed[::every]
 
@@ -113,14 +118,16 @@ def provider(every: int, seed: int, progress: Callable[[], None]) -> dict[str, A
 
 def _run(fault: str, when: When, misbehaving: Faults, seed: int, retries: int) -> Met:
     met = Met(fault, when)
-    with SimulatedModel(seed).serve(faults=misbehaving) as server:
-        # Whom a fault strikes follows from the request and hence from the model's name.
-        spec = Spec(server.url, server.model, threads=4, steps=1, retries=retries, limits=Limits(request=REQUEST))
+    # Whom a fault strikes follows from the request and hence from the model's name.
+    with SimulatedModel(seed).serve(faults=misbehaving) as failing, SimulatedModel(seed).serve() as sound:
+        first, writer = (sound, failing) if when == "gradients" else (failing, None)
+        spec = Spec(first.url, first.model, steps=1, retries=retries, limits=Limits(request=REQUEST))
+        spec = replace(spec, writer=(writer.url, writer.model) if writer else None)
         thread = threading.Thread(target=_compile, args=(spec, met), daemon=True)
         thread.start()
         thread.join(LONGEST)
-        met.sent = server.requests
-        met.struck, met.left = _struck(server)
+        met.sent = failing.requests + sound.requests
+        met.struck, met.left = _struck(failing)
     return met
 
 
