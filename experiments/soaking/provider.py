@@ -136,7 +136,7 @@ def _struck(server: SimulatedServer) -> tuple[int, int]:
     answered: dict[str, bool] = {}
     log = server.log
     for one in log:
-        good = not one.fault or bool(one.reply)
+        good = not one.fault or one.fault.startswith("usage")
         question = str(one.messages)
         answered[question] = answered.get(question, False) or good
     # A request that hangs is written down at its end.
@@ -181,7 +181,7 @@ def _wrong(met: Met, whole: Met) -> Iterator[str]:
         yield f"{met.left} questions were never answered, and nothing is said: {met.ending}, {met.said[:80]!r}"
     if met.booked not in (-1, met.sent):
         yield f"{met.sent} requests arrived, {met.booked} are booked"
-    if met.when == "later" and met.booked < 0 and not met.best:
+    if met.when in ("later", "gradients") and met.booked < 0 and not met.best:
         yield f"{met.ending} came without the best program so far"
     # A refusal for good ends a run at once, and nothing is asked again.
     healed = met.when == "sometimes" and not met.left and met.ending != "ModelError"
