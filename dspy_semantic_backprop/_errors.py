@@ -35,6 +35,7 @@ class Ending(enum.Enum):
     STEPS = "all steps were made"
     PERFECT = "no example is left to learn from, or to gain on"
     NOTHING_LEARNED = "no step got a gradient or a proposal from the gradient model"
+    UNREACHED = "no edited instruction reaches a prompt"
     STUCK = "the last proposals were refused, or had been tried before"
     BUDGET = "the budget is spent"
     INTERRUPTED = "the run was interrupted"

@@ -63,6 +63,8 @@ async def descend(run: Run) -> Ending:
         taught = taught or any(any(text.strip() for text in one.values()) for one in texts)
         if decision.fate is Fate.ACCEPTED and await run.search.finished():
             return Ending.PERFECT
+        if run.student.reach.is_inert(tuple(parent.instructions)):
+            return Ending.UNREACHED
         if run.search.stuck:
             return Ending.STUCK if taught else Ending.NOTHING_LEARNED
     return Ending.STEPS if taught or not run.settings.most_steps else Ending.NOTHING_LEARNED
@@ -86,5 +88,8 @@ async def propose(run: Run, step: int, everything: Learned, batch: Sequence[Scor
     learned = everything.only(batch)
     if not learned.lessons:
         return {}
-    names = run.settings.method.choose_predictors(learned.predictors, step, run.rng, learned.blame)
+    reachable = [name for name in learned.predictors if name not in run.student.reach.unreached]
+    if not reachable:
+        return {}
+    names = run.settings.method.choose_predictors(reachable, step, run.rng, learned.blame)
     return await run.rewriter.rewrites(names, learned.lessons, learned.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Entry:
         step: The step that it was proposed in; -1 for the start.
         origin: Where it comes from: start, proposal.
         outcomes: Example id -> outcome, as far as it was evaluated.
+        inert: Whether none of its edits reaches a prompt: then it is its parent, and is not paid for.
     """
 
     number: int
@@ -33,10 +35,11 @@ class Entry:
     step: int = -1
     origin: str = "start"
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    inert: bool = False
 
 
 Evaluate = Callable[[Entry, Entry, Sequence[int]], Awaitable[Sequence[Outcome]]]
-"""Runs a candidate, made from the second one, on the examples with these ids."""
+"""Runs a candidate, made from the second one, on examples with these ids; on the first at most if it is inert."""
 
 
 class Pool:
@@ -79,8 +82,10 @@ class Pool:
         entry = self._entries[candidate]
         unknown = [number for number in ids if number not in entry.outcomes]
         if unknown:
-            found = await self._evaluate(entry, self._entries[entry.parent], unknown)
-            entry.outcomes.update(zip(unknown, found, strict=True))
+            found = [] if entry.inert else await self._evaluate(entry, self._entries[entry.parent], unknown)
+            entry.inert = entry.inert or len(found) < len(unknown)
+            rest = await self.outcomes(entry.parent, unknown[len(found) :]) if entry.inert else []
+            entry.outcomes.update(zip(unknown, [*found, *rest], strict=True))
         return [entry.outcomes[number] for number in ids]
 
     def compare(self, old: Candidate, new: Candidate, ids: Sequence[int]) -> Comparison:
@@ -113,8 +118,10 @@ def evaluation(
     """
 
     async def evaluate(entry: Entry, parent: Entry, ids: Sequence[int]) -> Sequence[Outcome]:
+        edits, reach = changed(parent.candidate, entry.candidate), student.reach
+        if reach.is_inert(edits):
+            return []
         before = scored([parent.outcomes[at] for at in ids if at in parent.outcomes])
-        edited = frozenset(changed(parent.candidate, entry.candidate))
         return await student.evaluate(
             what,
             [examples[at] for at in ids],
@@ -123,7 +130,8 @@ def evaluation(
             purpose=start_purpose if entry is parent else purpose,
             known=list(entry.outcomes.values()),
             planned=planned,
-            reuse=Reuse({one.example_id: one for one in before}, edited) if downstream else None,
+            reuse=Reuse({one.example_id: one for one in before}, frozenset(edits)) if downstream else None,
+            stop=functools.partial(student.looks, entry.candidate, parent.candidate) if reach.is_open(edits) else None,
         )
 
     return evaluate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -25,10 +25,11 @@ from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
 from .._session.lm import install, uncached
 from .._session.session import Session
-from .candidate import Candidate, clone, write
+from .candidate import Candidate, changed, clone, write
 from .evaluate import Evaluator
 from .metric import Grade, NoGrade, adapt
 from .outcome import Outcome, Scored, joined, mean, scored
+from .reach import Reach
 from .reuse import Reuse
 
 MOST_STRAYED = 3
@@ -44,6 +45,7 @@ class Student:
 
     Attributes:
         lowest: The lowest score, in metric points, of an execution that did not fail; infinity before there was one.
+        reach: Which predictors' edits reach a prompt.
         strayed: How many executions were given other inputs than before although nothing upstream had changed.
     """
 
@@ -53,6 +55,7 @@ class Student:
     probe: Probe = "auto"
     strayed: int = 0
     lowest: float = math.inf
+    reach: Reach = field(default_factory=Reach)
     _evaluations: int = 0
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
     _words: dict[Trace, Mapping[str, str]] = field(default_factory=dict)
@@ -94,6 +97,7 @@ class Student:
         planned: int | None = None,
         reuse: Reuse | None = None,
         fresh: bool = False,
+        stop: Callable[[Outcome], bool] | None = None,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -106,6 +110,7 @@ class Student:
             reuse: The outcomes of the program that was edited, so that only what the edit can reach is asked; None asks
                 everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
             fresh: Whether DSPy's cache must not answer.
+            stop: Asked after the first example whether its outcome is to be the only one.
 
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
@@ -115,14 +120,11 @@ class Student:
         self._evaluations += 1
         self.session.publish(EvaluationStarted(what, len(examples)))
         with uncached(program, self.session.ledger) if fresh else nullcontext():
-            outcomes = await self.evaluator(
-                program,
-                examples,
-                ids=ids,
-                purpose=purpose,
-                where=f"evaluation {self._evaluations}",
-                reuse=reuse if self.strayed < MOST_STRAYED else None,
+            reuse = reuse if self.strayed < MOST_STRAYED else None
+            run = functools.partial(
+                self.evaluator, purpose=purpose, where=f"evaluation {self._evaluations}", reuse=reuse
             )
+            outcomes = await _until(stop, functools.partial(run, program), examples, ids)
         outcomes = self._no_better_for_failing(outcomes)
         self._count_strayed(outcomes)
         for words in dict.fromkeys(words for one in scored(outcomes) for words in one.trace.shared):
@@ -130,6 +132,17 @@ class Student:
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         return outcomes
+
+    def looks(self, candidate: Candidate, parent: Candidate, outcome: Outcome) -> bool:
+        """Look, in the first execution of a candidate, whether its edits reach a prompt; True where none does."""
+        edits = changed(parent, candidate)
+        if isinstance(outcome, Scored):
+            self.reach.look(outcome.trace, candidate, parent, edits)
+        for name, why in self.reach.unreached.items():
+            self.session.warn(f"the edited instruction of {name} is in no prompt: {why}; it is edited no further")
+        for name, why in self.reach.partly.items():
+            self.session.warn(f"some calls of {name} are not told its edited instruction: {why}")
+        return self.reach.is_inert(edits)
 
     def _no_better_for_failing(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
         """The outcomes, of which none that failed has more than the lowest score of one that did not.
@@ -212,6 +225,17 @@ class Student:
             self.session.warn(warning)
         journal.keep("edges", key, EDGES.dump_python(proved.edges, mode="json"))
         return proved.edges
+
+
+async def _until(
+    stop: Callable[[Outcome], bool] | None, run: Any, examples: Sequence[dspy.Example], ids: Sequence[int] | None
+) -> tuple[Outcome, ...]:
+    """The outcomes of all examples; where the first one's says to stop, that one's alone."""
+    if stop is None or len(examples) < 1:
+        return await run(examples, ids=ids)
+    ids = list(range(len(examples))) if ids is None else ids
+    first = await run(examples[:1], ids=ids[:1])
+    return first if stop(first[0]) else (*first, *await run(examples[1:], ids=ids[1:]))
 
 
 def check_runs(outcomes: Sequence[Outcome]) -> None:

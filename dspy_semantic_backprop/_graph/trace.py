@@ -56,6 +56,9 @@ class Call:
         further: The outputs of the completions after the first, where several were asked for; not part of it.
         seconds: How long it took, wall time in seconds, retries of the language model's client included;
             None where that is not known.
+        own: Whether the very predictor was called that the program holds, and not one of another copy of it.
+        resigned: Whether the call was given a signature in place of the predictor's own.
+        told: Whether the instruction stood in the prompt; None where no prompt was seen.
         models: The language models that it asked, by name; not part of the record's JSON form.
         usage: Tokens that it took: `prompt_tokens` and `completion_tokens`, of all requests together; empty
             where that is not known, and where the answer came from the cache.
@@ -79,6 +82,9 @@ class Call:
     seconds: float | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     models: frozenset[str] = field(default=frozenset(), repr=False)
+    own: bool = field(default=True, repr=False)
+    resigned: bool = field(default=False, repr=False)
+    told: bool | None = field(default=None, repr=False)
 
     def named(self, call_id: str, index: int) -> Call:
         """This call under another id and index."""

@@ -39,6 +39,10 @@ class Names:
         known = self._by_id.get(id(predictor))
         return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
 
+    def owns(self, predictor: Any) -> bool:
+        """Whether the program holds this very predictor."""
+        return id(predictor) in self._by_id
+
     def of_copy(self, parts: Mapping[int, Any]) -> Names:
         """The names for a copy of the program; its parts stand by the id of the original."""
         twin = object.__new__(Names)

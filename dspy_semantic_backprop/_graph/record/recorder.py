@@ -72,7 +72,7 @@ class _Recorder(BaseCallback):
             return
         if recording.hook is not None:
             recording.hook.lm_begins(instance, call_id)
-        recording.asks(instance)
+        recording.asks(instance, inputs.get("messages") or inputs.get("prompt"))
         if not within_predictor():
             recording.asides[call_id] = Aside("lm", asked_lm(inputs.get("prompt"), inputs.get("messages")))
             recording.paused[call_id] = pause(), None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -126,6 +127,8 @@ class Recording:
             "predictor": name_of,
             "inputs": {name: snapshot(value) for name, value in inputs.items()},
             "outputs": {},
+            "own": self.names.owns(predictor),
+            "resigned": kwargs.get("signature") is not None,
             "concurrent": self.home is not None and strand() != self.home,
             "demos": demonstrations(signature, kwargs.get("demos", predictor.demos)),
         }
@@ -138,12 +141,14 @@ class Recording:
                 self.live["inputs", key, name] = value
         self.since[key] = time.perf_counter()
 
-    def asks(self, lm: Any) -> None:
-        """Note which language model the call that is under way here asks."""
+    def asks(self, lm: Any, asked: Any = None) -> None:
+        """Note which language model the call that is under way here asks, and whether it is told the instruction."""
         under_way = CURRENT.get()
         call = self.calls.get(under_way[0]) if under_way is not None else None
         if call is not None:
             call["models"] = call.get("models", frozenset()) | {str(getattr(lm, "model", ""))}
+            if asked and not call.get("told"):
+                call["told"] = tells(asked, call["instruction"])
 
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
         """Record how a call ended."""
@@ -260,3 +265,26 @@ def within_predictor() -> bool:
     """Whether a predictor's call is under way here."""
     callers = dspy.settings.caller_modules
     return bool(callers) and isinstance(callers[-1], dspy.Predict)
+
+
+def tells(asked: Any, instruction: str) -> bool | None:
+    """Whether a prompt, or messages, hold an instruction line by line; None where there is no text to look at.
+
+    Only letters and digits count, and only lines without others than ASCII ones: adapters indent and escape.
+    """
+    contents = [asked] if isinstance(asked, str) else [_content(message) for message in asked]
+    prompt = _bare("\n".join(contents))
+    return all(_bare(line) in prompt for line in instruction.splitlines() if line.isascii()) if prompt else None
+
+
+def _content(message: Any) -> str:
+    content = message.get("content") if isinstance(message, Mapping) else None
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+
+
+def _bare(text: str) -> str:
+    return _NO_WORD.sub("", text).lower()
+
+
+_NO_WORD = re.compile("[^0-9A-Za-z]+")
