@@ -3,6 +3,7 @@
 from . import presets
 from ._backward.ask import GradientCache, backward_context
 from ._backward.blame import pool_blame
+from ._backward.blame_estimate import BlameEstimate, estimate_blame
 from ._backward.collect import bounded, drop, join, the_answers_only, to_another, to_its_own
 from ._backward.gradient import Direction, Message, Reading, TextGradient
 from ._backward.numeric import Numeric, accumulate
@@ -60,6 +61,7 @@ from .integrations.progress import ProgressBar
 from .integrations.tracking import mlflow_tracker, wandb_tracker
 
 __all__ = [
+    "BlameEstimate",
     "Budget",
     "Call",
     "Commit",
@@ -118,6 +120,7 @@ __all__ = [
     "coin_flips",
     "confident",
     "drop",
+    "estimate_blame",
     "estimate_tokens",
     "every",
     "incumbent",

@@ -8,9 +8,9 @@ a sentence that somebody can read and check.
 One wrong "no change needed" ends such a path: with a reader that errs in three of ten judgements, five steps of a chain
 are passed in one sweep of ten. Over many executions the same reader has judged the same predecessors again and again,
 and its errors differ. So judgements are pooled: for every reading predictor a distribution over what misled it (each
-predecessor, or its own instruction) is estimated together with the share of wrong judgements, by expectation
-maximisation, and each execution's blame flows by what was said there and by what is usual. Failures with different
-causes stay apart, since what was said of an execution counts for it first.
+predecessor, or its own instruction) is estimated together with the shares of misses and of false alarms, by
+expectation maximisation (Dawid and Skene 1979), and each execution's blame flows by what was said there and by what is
+usual. Failures with different causes stay apart, since what was said of an execution counts for it first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 from .._graph.graph import ComputationGraph
 from .._graph.trace import OUTPUT
+from .blame_model import Array, Assumptions, Failures, Flow, Judgements, arranged
 from .gradient import Direction, Gradients, Message, TextGradient
 
 WEIGHTS = {"major": 1.0, "minor": 0.5, "none": 0.0}
@@ -112,27 +113,29 @@ def _weights(name: str, sent: Sequence[Message[Direction]], gradients: Gradients
 Failure = tuple[ComputationGraph, Gradients]
 """A failed execution and the gradients of a sweep over it."""
 
-_Usual = Mapping[tuple[str, str], float]
-"""(A reading predictor, what may have misled it: a predecessor, or "" for its own instruction) -> how often it does."""
-
-_Flow = tuple[dict[str, float], dict[str, dict[str, float]]]
-"""Where the blame of one execution went: what stayed at each call, and what left it to which source."""
+Helped = Mapping[str, bool]
+"""Call id -> whether the answer became better when that call's output was changed as its gradient asks."""
 
 ITERATIONS = 30
-LEAST_ERROR, MOST_ERROR = 1e-4, 0.4
-"""The bounds of the share of wrong judgements: with none a single "no change needed" would be proof, and with one
-half judgements would say nothing."""
+LEAST_ERROR, MOST_ERRORS = 1e-4, 0.8
+"""The bounds of the shares of misses and of false alarms, each and in sum: with none a single "no change needed" would
+be proof, and where they sum to one judgements say nothing."""
+
+CHECK_MISSES, CHECK_ALARMS = 0.3, 0.05
+"""How often changing the output at fault does not help, and how often changing another one does, as presumed."""
 
 _FIRST_ERROR = 0.2
 _PRIOR = 0.01
 """So many executions' worth of every source is presumed, so that none is ruled out for good."""
 
 
-def pool_blame(failures: Sequence[Failure]) -> list[Blame]:
+def pool_blame(failures: Sequence[Failure], helped: Sequence[Helped] = ()) -> list[Blame]:
     """The blame for each of many failures, in the light of all of them.
 
     Args:
         failures: Failed executions of one program: each graph, and call id -> gradient of a sweep over it.
+        helped: For each of them call id -> whether the answer became better when that call's output was
+            changed, of the calls where that was tried; empty where it was not tried at all.
 
     Returns:
         The share of every call in each of them, in order. A single failure is judged by its own messages alone.
@@ -140,29 +143,25 @@ def pool_blame(failures: Sequence[Failure]) -> list[Blame]:
     alone = [blame(graph, gradients) for graph, gradients in failures]
     if len(failures) < 2:
         return alone
-    executions = _informed([_judgements(graph, gradients) for graph, gradients in failures])
-    usual: _Usual = {}
-    error = _FIRST_ERROR
-    for _ in range(ITERATIONS):
-        flows = [_flow(one, usual, error) for one in executions]
-        usual, error = _estimate(executions, flows)
-    kept = [_flow(one, usual, error)[0] for one in executions]
-    return [Blame(shares, one.unknown) for shares, one in zip(kept, alone, strict=True)]
+    known = arranged(_informed(judgements(failures, helped)))
+    at = _first(known)
+    for _ in range(ITERATIONS if known.pairs else 0):
+        at = _estimate(known, [one.flow(at, lambda shares: shares) for one in known.structures])
+    pooled = list(alone)
+    for one in known.structures:
+        kept = one.flow(at, lambda shares: shares).kept[0]
+        for row, shares in zip(one.rows, kept.tolist(), strict=True):
+            pooled[row] = Blame(dict(zip(one.calls, shares, strict=True)), alone[row].unknown)
+    return pooled
 
 
-@dataclass(frozen=True)
-class _Judgements:
-    """What one sweep said: call id -> source ("" for its own instruction) -> -1 (fine) to 1 (must change)."""
-
-    graph: ComputationGraph
-    start: Sequence[str]
-    said: Mapping[str, Mapping[str, float]]
-
-    def predictor(self, source: str) -> str:
-        return self.graph[source].predictor if source else ""
+def judgements(failures: Sequence[Failure], helped: Sequence[Helped] = ()) -> list[Judgements]:
+    """What the sweeps said, and what trying it out showed."""
+    tried = helped or [{}] * len(failures)
+    return [_judgements(graph, gradients, one) for (graph, gradients), one in zip(failures, tried, strict=True)]
 
 
-def _judgements(graph: ComputationGraph, gradients: Gradients) -> _Judgements:
+def _judgements(graph: ComputationGraph, gradients: Gradients, helped: Helped) -> Judgements:
     said: dict[str, dict[str, float]] = {
         call.id: dict.fromkeys([*graph.predecessors(call.id), ""], 0.0) for call in graph if graph.predecessors(call.id)
     }
@@ -177,7 +176,7 @@ def _judgements(graph: ComputationGraph, gradients: Gradients) -> _Judgements:
                 sources[call.id] = max(sources[call.id], sign) if sources[call.id] else sign
         if gradient.own is not None and call.id in said:
             said[call.id][""] = _sign(gradient.own)
-    return _Judgements(graph, accused(graph, gradients), said)
+    return Judgements(graph, accused(graph, gradients), said, helped)
 
 
 def _sign(direction: Direction) -> float:
@@ -186,7 +185,7 @@ def _sign(direction: Direction) -> float:
     return -1.0 if direction.status == "none" else 0.0
 
 
-def _informed(executions: Sequence[_Judgements]) -> list[_Judgements]:
+def _informed(executions: Sequence[Judgements]) -> list[Judgements]:
     """Judgements without the predictors of which no execution says anything: blame stays with these."""
     heard = {one.predictor(name) for one in executions for name, sources in one.said.items() if any(sources.values())}
     return [
@@ -195,64 +194,43 @@ def _informed(executions: Sequence[_Judgements]) -> list[_Judgements]:
     ]
 
 
-def _flow(one: _Judgements, usual: _Usual, error: float) -> _Flow:
-    """The expectation: blame flows from the calls that were told of the failure, against the edges."""
-    received = dict.fromkeys((call.id for call in one.graph), 0.0)
-    for name in one.start:
-        received[name] += 1 / len(one.start)
-    kept: dict[str, float] = dict.fromkeys(received, 0.0)
-    left: dict[str, dict[str, float]] = {}
-    for name in [name for wave in reversed(one.graph.waves) for name in wave]:
-        kept[name] = received[name]
-        if name in one.said and received[name]:
-            left[name] = {source: received[name] * share for source, share in _split(name, one, usual, error).items()}
-            kept[name] = left[name][""]
-            for source, share in left[name].items():
-                if source:
-                    received[source] += share
-    return kept, left
+def _first(known: Failures) -> Assumptions:
+    import numpy as np
+
+    return _parameters(np.ones((1, len(known.pairs))), _FIRST_ERROR, _FIRST_ERROR)
 
 
-def _split(name: str, one: _Judgements, usual: _Usual, error: float) -> dict[str, float]:
-    """The probability that a call was misled by each source, given what was said here and what is usual.
+def _parameters(usual: Array, misses: float, alarms: float) -> Assumptions:
+    import numpy as np
 
-    By Bayes' rule, with the calls of one predictor taken together first (what is usual is known of predictors) and
-    apart then: a judgement of -1 to 1 multiplies the odds by ((1 - error) / error) to its power.
-    """
-    said = one.said[name]
-    log_odds = math.log((1 - error) / error)
-    groups: dict[str, list[str]] = {}
-    for source in said:
-        groups.setdefault(one.predictor(source), []).append(source)
-    weights: dict[str, float] = {}
-    for predictor, sources in groups.items():
-        mean = sum(said[source] for source in sources) / len(sources)
-        weight = usual.get((one.predictor(name), predictor), 1 / len(groups)) * math.exp(log_odds * mean)
-        parts = {source: math.exp(log_odds * said[source]) for source in sources}
-        whole = sum(parts.values())
-        weights |= {source: weight * part / whole for source, part in parts.items()}
-    total = sum(weights.values())
-    return {source: weight / total for source, weight in weights.items()}
+    even = np.ones_like(usual)
+    checks = [CHECK_MISSES / (1 - CHECK_ALARMS), (1 - CHECK_MISSES) / CHECK_ALARMS]
+    return Assumptions(
+        usual=usual,
+        accused=even * math.log((1 - misses) / alarms),
+        cleared=even * math.log(misses / (1 - alarms)),
+        astray=np.zeros(1),
+        lure=even,
+        checks=np.array([checks]),
+    )
 
 
-def _estimate(executions: Sequence[_Judgements], flows: Sequence[_Flow]) -> tuple[_Usual, float]:
-    """The maximisation: what is usual, and the share of judgements that contradict where the blame went."""
-    counts: dict[tuple[str, str], float] = {}
-    wrong = judged = 0.0
-    for one, (_, left) in zip(executions, flows, strict=True):
-        for name, shares in left.items():
-            said = one.said[name]
-            arrived = sum(shares.values())
-            for source, share in shares.items():
-                key = (one.predictor(name), one.predictor(source))
-                # A call that was not asked has nothing to add to what is usual.
-                counts[key] = counts.get(key, _PRIOR) + (share if any(said.values()) else 0.0)
-                if said[source]:
-                    judged += arrived
-                    wrong += arrived - share if said[source] > 0 else share
-    totals: dict[str, float] = {}
-    for (reader, _), number in counts.items():
-        totals[reader] = totals.get(reader, 0.0) + number
-    usual = {(reader, source): number / totals[reader] for (reader, source), number in counts.items()}
-    error = wrong / judged if judged else _FIRST_ERROR
-    return usual, min(MOST_ERROR, max(LEAST_ERROR, error))
+def _estimate(known: Failures, flows: Sequence[Flow]) -> Assumptions:
+    """The maximisation: what is usual, and which judgements contradict where the blame went."""
+    import numpy as np
+
+    counts = np.full((1, len(known.pairs)), _PRIOR)
+    missed = hit = false = passed = 0.0
+    for one, flow in zip(known.structures, flows, strict=True):
+        for call, left in flow.left.items():
+            reader = one.readers[call]
+            others = flow.received[:, :, call, None] - left
+            # A call that was not asked has nothing to add to what is usual.
+            np.add.at(counts, (0, reader.pairs), (left * reader.asked[:, None]).sum(axis=(0, 1)))
+            missed, hit = missed + (left * reader.cleared).sum(), hit + (left * reader.accused).sum()
+            false, passed = false + (others * reader.accused).sum(), passed + (others * reader.cleared).sum()
+    misses = missed / (missed + hit) if missed + hit else _FIRST_ERROR
+    alarms = false / (false + passed) if false + passed else _FIRST_ERROR
+    excess = max(1.0, (misses + alarms) / MOST_ERRORS)
+    misses, alarms = (max(LEAST_ERROR, float(rate) / excess) for rate in (misses, alarms))
+    return _parameters(counts / (counts @ known.readers), misses, alarms)

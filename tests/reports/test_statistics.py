@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Commit, Comparison, Confident, Gated, Pair, confident, strict, strictly_better
 from dspy_semantic_backprop._evaluate.outcome import score_range
-from dspy_semantic_backprop._reports.diagnose.diagnose import interval
 from dspy_semantic_backprop._reports.preflight.noise import Power, flips, lost, luck, reworded, size_of
 
 scores = st.floats(-100, 100)
@@ -131,12 +130,3 @@ def test_scores_in_points_of_any_size_are_found_in_points():
     (small,) = Power(Gated(confident, Commit()), 3, 0.1, 1.0).gains(30, 0, (0.8,))
     (large,) = Power(Gated(confident, Commit()), 3, 0.1, 100.0).gains(30, 0, (0.8,))
     assert small is not None and large == pytest.approx(100 * small, rel=1e-3)
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(0, 9))
-def test_the_interval_holds_the_mean(values, seed):
-    low, high = interval(values, seed)
-    assert 0 <= low <= high <= 1
-    assert low - 0.02 <= float(np.mean(values)) <= high + 0.02 or len(values) < 3
-    assert interval(values, seed) == (low, high)

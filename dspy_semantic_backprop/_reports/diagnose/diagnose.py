@@ -10,6 +10,7 @@ import dspy
 from dspy.utils.exceptions import LMError
 
 from ..._backward.blame import mean_shares, pool_blame
+from ..._backward.blame_estimate import BlameEstimate, estimate_blame, range_of
 from ..._backward.reduce import Remark, Statement, reduce
 from ..._backward.sweep import sweep
 from ..._checks import check_number
@@ -26,8 +27,6 @@ from ..._settings import Optimizer, Settings
 from .blame_checks import Checker, final_predictors, suspects
 from .record import Check, Diagnosis, Finding, PredictorBlame
 
-RESAMPLES = 2000
-"""How many times the failing examples are resampled for a confidence interval."""
 MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
 
@@ -84,18 +83,21 @@ async def _diagnosed(
     failing = [outcome for outcome in scored(outcomes) if outcome.score < perfect]
     proved = await student.prove(failing, start)
     swept, sweeps = await sweep(session, proved, settings.method, seed=settings.seed, where="diagnose")
-    blames = pool_blame([(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)])
-    rows = [one.by_predictor(outcome.graph) for outcome, one in zip(swept, blames, strict=True)]
+    traced = [(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
+    said = pool_blame(traced)
     final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
-    found = zip(swept, sweeps, blames, strict=True)
+    found = zip(swept, sweeps, said, strict=True)
     everyone = [suspect for one in found for suspect in suspects(*one, final)] if checks else []
     made: tuple[Check, ...] = ()
     if everyone:
         pristine = Pristine.of(student.copy_with(start))
-        made = await Checker(student, pristine, most=checks, max_calls=max_calls)(everyone, mean_shares(rows))
+        suspected = mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(said, traced, strict=True)])
+        made = await Checker(student, pristine, most=checks, max_calls=max_calls)(everyone, suspected)
+    known = estimate_blame(traced, [_helped(outcome.example_id, made) for outcome in swept], seed=settings.seed)
+    rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
     names = [name for name, _ in program.named_predictors()]
     lessons = group_by_predictor(swept, sweeps)
-    predictors = await _predictors(session, names, rows, lessons, settings.seed) if rows else []
+    predictors = await _predictors(session, names, known, rows, lessons) if rows else []
     return Diagnosis(
         examples=len(outcomes),
         failures=len(failing),
@@ -103,7 +105,9 @@ async def _diagnosed(
         score=mean(outcomes),
         predictors=_checked(predictors, made, final),
         traced=len(swept),
-        unknown=math.fsum(one.unknown for one in blames) / len(blames) if blames else 0.0,
+        unknown=math.fsum(one.unknown for one in said) / len(said) if said else 0.0,
+        missed=known.missed,
+        false_alarms=known.false_alarms,
         checks=made,
         max_calls=max_calls,
         spent=session.ledger.by_purpose,
@@ -115,22 +119,29 @@ async def _diagnosed(
 
 async def _predictors(
     session: Session,
-    known: Sequence[str],
+    names: Sequence[str],
+    known: BlameEstimate,
     rows: Sequence[Mapping[str, float]],
     lessons: Mapping[str, Sequence[Lesson]],
-    seed: int,
 ) -> list[PredictorBlame]:
-    """Every predictor's share, how sure it is, and what was said; the largest share first."""
-    names = dict.fromkeys([*known, *(name for row in rows for name in row)])
+    """Every predictor's share, how sure it is, and what was said."""
     most = [max(row.values(), default=0.0) for row in rows]
     predictors = []
-    for name in names:
+    # Of a predictor that no failing example called, only their number is known.
+    never = range_of(0.0, len(rows))
+    for name in dict.fromkeys([*names, *known.shares]):
         shares = [row.get(name, 0.0) for row in rows]
         leads = sum(share > 0 and share >= top - 1e-9 for share, top in zip(shares, most, strict=True))
         findings = await _findings(session, name, lessons.get(name, ())) if any(shares) else ()
-        share = math.fsum(shares) / len(shares)
-        predictors.append(PredictorBlame(name, share, interval(shares, seed), leads, findings))
-    return sorted(predictors, key=lambda one: -one.share)
+        share, if_right = known.shares.get(name, 0.0), known.if_right.get(name, never)
+        predictors.append(PredictorBlame(name, share, known.ranges.get(name, never), if_right, leads, findings))
+    return predictors
+
+
+def _helped(example_id: int, checks: Sequence[Check]) -> dict[str, bool]:
+    """What the checks of single calls of an example showed."""
+    mine = [check for check in checks if check.example_id == example_id and check.after is not None]
+    return {check.calls[0]: check.confirmed for check in mine if len(check.calls) == 1}
 
 
 async def _findings(session: Session, predictor: str, lessons: Sequence[Lesson]) -> tuple[Finding, ...]:
@@ -162,9 +173,9 @@ def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
 def _checked(
     predictors: Sequence[PredictorBlame], checks: Sequence[Check], final: Set[str]
 ) -> tuple[PredictorBlame, ...]:
-    """The predictors with the outcome of their own checks."""
+    """The predictors with the outcome of their own checks: those that were confirmed first, then by their shares."""
     alone = [(check.predictors[0], check) for check in checks if len(check.calls) == 1]
-    return tuple(
+    found = [
         replace(
             one,
             checked=sum(name == one.predictor and check.after is not None for name, check in alone),
@@ -172,23 +183,5 @@ def _checked(
             final=one.predictor in final,
         )
         for one in predictors
-    )
-
-
-def interval(shares: Sequence[float], seed: int) -> tuple[float, float]:
-    """A 95 % confidence interval for the mean of shares of the blame, 0 to 1, at least one.
-
-    The percentiles of the mean under resampling of the examples. Where all examples have the same share, resampling
-    cannot tell how sure it is, and it is Wilson's interval for a proportion.
-    """
-    import numpy as np
-
-    values = np.asarray(shares, dtype=float)
-    if np.ptp(values) > 1e-9:
-        picks = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-        low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-        return float(low), float(high)
-    share, count, z = float(values.mean()), len(values), 1.959964
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    ]
+    return tuple(sorted(found, key=lambda one: (one.verdict != "confirmed", -one.share)))

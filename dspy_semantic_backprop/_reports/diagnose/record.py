@@ -63,8 +63,10 @@ class PredictorBlame:
     """One predictor's part in the failures.
 
     Args:
-        share: Its mean share of the blame over the failing examples, 0 to 1.
-        interval: Where that mean lies with 95 % confidence, given these examples.
+        share: Its mean share of the blame over the failing examples, 0 to 1, by what was said and checked.
+        interval: Where its share of such failures lies with 95 % probability, errors of the reader and of the checks
+            counted.
+        if_right: The same, given that every failure was read right.
         failures: In how many examples no predictor has a larger share.
         findings: The most frequent things said of it, most frequent first.
         checked: How many of its calls were checked alone.
@@ -75,6 +77,7 @@ class PredictorBlame:
     predictor: str
     share: float
     interval: tuple[float, float] = (0.0, 1.0)
+    if_right: tuple[float, float] = (0.0, 1.0)
     failures: int = 0
     findings: tuple[Finding, ...] = ()
     checked: int = 0
@@ -98,9 +101,11 @@ class Diagnosis:
         failures: How many of them failed.
         missing: How many the provider left unanswered.
         score: The mean score of the others, in metric points.
-        predictors: Every predictor's part, the largest share first.
+        predictors: Every predictor's part; those confirmed by checks first, then by their shares.
         traced: How many failures the blame rests on; the others have no gradients.
         unknown: The share of the blame, 0 to 1, for which no usable answer came.
+        missed: How much of what was at fault the reader let pass, with 95 % probability, 0 to 1.
+        false_alarms: How much of what was not at fault it accused.
         checks: Every check, in the order of their planning.
         max_calls: The most language-model calls that the checks might make.
         spent: By purpose: forward, metric, backward, check.
@@ -116,6 +121,8 @@ class Diagnosis:
     predictors: tuple[PredictorBlame, ...] = ()
     traced: int = 0
     unknown: float = 0.0
+    missed: tuple[float, float] = (0.0, 1.0)
+    false_alarms: tuple[float, float] = (0.0, 1.0)
     checks: tuple[Check, ...] = ()
     max_calls: int = 0
     spent: Mapping[str, Spent] = field(default_factory=dict)
@@ -133,11 +140,11 @@ class Diagnosis:
         head, tail = _head(self), _tail(self)
         if not self.predictors:
             return "\n".join([*head, *tail])
-        blamed = [one for one in self.predictors if one.share >= 0.005][:_ROWS]
+        blamed = _shown(self, LINES - len(head) - len(tail) - 1 - _REST)
         width = min(_NAME, max((columns(clean(one.predictor)) for one in blamed), default=0))
         rest = _rest(self, blamed)
         rows = [_row(one, width) for one in blamed]
-        table = f"  {'predictor':{max(width, len('predictor'))}}  share    95 % sure  worst in  check (helped in)"
+        table = f"  {'predictor':{max(width, len('predictor'))}}  share  95 % sure  if right  check (helped in)"
         said = _said(blamed, LINES - len(head) - len(tail) - len(rows) - len(rest) - 1)
         body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
         return "\n".join([*head, table, *body, *rest, *tail])
@@ -165,9 +172,11 @@ class Diagnosis:
 
 
 _ROWS = 8
+_REST = 2
 _NAME = 22
 _IDS = 4
 _FINDING = 3
+_LEADING = 4
 
 
 def _head(diagnosis: Diagnosis) -> list[str]:
@@ -183,12 +192,22 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     return [line]
 
 
+def _shown(diagnosis: Diagnosis, room: int) -> list[PredictorBlame]:
+    """The predictors that get a row: whatever a check confirmed, then the largest shares."""
+    wanted = [one for one in diagnosis.predictors if one.share >= 0.005 or one.confirmed]
+    first_of_all = sorted(wanted, key=lambda one: (not one.confirmed, -one.share))[: max(1, min(_ROWS, room))]
+    return [one for one in wanted if one in first_of_all]
+
+
 def _row(one: PredictorBlame, width: int) -> str:
-    low, high = one.interval
-    name = fitted(one.predictor, width)
-    sure = f"{low * 100:.0f} to {high * 100:.0f} %"
-    row = f"  {name}  {one.share * 100:3.0f} %  {sure:>11}  {one.failures:>8}  {_verdict(one)}"
-    return first(row, COLUMNS)
+    name = fitted(one.predictor, max(width, len("predictor")))
+    ranges = f"{_percent(one.interval):>9}  {_percent(one.if_right):>8}"
+    return first(f"  {name}  {one.share * 100:3.0f} %  {ranges}  {_verdict(one)}", COLUMNS)
+
+
+def _percent(within: tuple[float, float]) -> str:
+    low, high = (f"{bound * 100:.0f}" for bound in within)
+    return f"{low} %" if low == high else f"{low}-{high} %"
 
 
 def _verdict(one: PredictorBlame) -> str:
@@ -228,13 +247,14 @@ def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
     others = [one for one in diagnosis.predictors if one not in shown]
     if not others:
         return []
-    share = sum(one.share for one in others)
+    share, most = sum(one.share for one in others), max(one.interval[1] for one in others)
     names = ", ".join(clean(one.predictor) for one in others)
-    return wrapped(f"{len(others)} others with {share * 100:.0f} % together: {names}", "", 2, indent=2)
+    each = f"{len(others)} others with {share * 100:.0f} % together, each at most {most * 100:.0f} %: {names}"
+    return wrapped(each, "", _REST, indent=2)
 
 
 def _tail(diagnosis: Diagnosis) -> list[str]:
-    lines = []
+    lines = _trust(diagnosis) if diagnosis.predictors else []
     if diagnosis.unknown >= 0.005:
         lines.append(f"No usable answer came about {diagnosis.unknown * 100:.0f} % of the blame.")
     checks = diagnosis.checks
@@ -253,6 +273,36 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
     total = diagnosis.total
     text = f"Spent: {total.calls} calls ({spent}), {total.tokens:,} tokens, {diagnosis.seconds:.0f} s."
     return lines + wrapped(text, "", 2, indent=0)
+
+
+def _trust(diagnosis: Diagnosis) -> list[str]:
+    """What is sure and what is not, why, and what would make it surer."""
+    if len(diagnosis.predictors) < 2:
+        return []
+    least = max(one.interval[0] for one in diagnosis.predictors)
+    leading = [clean(one.predictor) for one in diagnosis.predictors if one.interval[1] >= least]
+    sure = len(leading) == 1
+    some = ", ".join(leading[:_LEADING]) + (f" or {len(leading) - _LEADING} more" if len(leading) > _LEADING else "")
+    lines = wrapped(f"{'Sure' if sure else 'Not sure'} whose share is largest: {some}.", "", 2, indent=0)
+    missed, alarms = _percent(diagnosis.missed), _percent(diagnosis.false_alarms)
+    lines += wrapped(
+        f"'95 % sure' counts that the reader errs: it missed {missed} of what was at fault and accused {alarms} of "
+        "what was not.",
+        "",
+        2,
+        indent=0,
+    )
+    return lines if sure else lines + wrapped(_next(diagnosis), "", 2, indent=0)
+
+
+def _next(diagnosis: Diagnosis) -> str:
+    """What to do where it is not sure who is to blame."""
+    made = sum(check.after is not None for check in diagnosis.checks)
+    if made:
+        return f"To be surer: more checks than {made} (checks=, max_calls=), or more failing examples."
+    if all(one.final for one in diagnosis.predictors if one.share):
+        return "To be surer: more failing examples; the outputs blamed are the answer, which cannot be checked."
+    return "To be surer: checks (checks=8) tell how often the reader is wrong; none could be made here."
 
 
 def _rose(checks: Sequence[Check]) -> str:
