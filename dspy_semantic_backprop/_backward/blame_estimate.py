@@ -22,6 +22,10 @@ Range = tuple[float, float]
 CHAINS, FIRST, KEPT, APART = 64, 40, 20, 2
 """Chains, how many draws of each are left out first, how many are kept, and how many are made for each of these."""
 
+TRUSTING = 10
+"""For so many draws the reader's errors are not learned: a chain that begins far from what was said would explain all of it
+as error for good."""
+
 ASTRAY = (1.0, 8.0)
 """A beta prior of how often a reader speaks of the wrong source altogether: in one failure of nine, or in none."""
 CHECK_WEIGHT = 8.0
@@ -116,7 +120,7 @@ def _draws(known: Failures, count: int, seed: int) -> Iterator[_Draw]:
             shares = rng.beta(seen.kept + 0.5, count - seen.kept + 0.5) if several else seen.kept / count
             totals = seen.truth.sum(axis=2)
             yield _Draw(shares, rng.beta(seen.truth[:, :, 1] + 0.5, totals - seen.truth[:, :, 1] + 0.5))
-        sampler.learn(seen)
+        sampler.learn(seen, trusting=number < TRUSTING)
 
 
 class _Counts:
@@ -148,7 +152,7 @@ class _Sampler:
         self.same = known.readers if pairs else np.zeros((0, 0))
         # In sum one failure's worth for each reader: with more, many sources would seem to have equal shares.
         self.prior = 1 / self.same.sum(axis=1) if pairs else np.zeros(0)
-        self.usual, self.lure = self._shares(np.tile(self.prior, (CHAINS, 1))), self._shares(np.ones((CHAINS, pairs)))
+        self.usual, self.lure = self._shares(np.ones((CHAINS, pairs))), self._shares(np.ones((CHAINS, pairs)))
         self.misses, self.alarms = np.full((CHAINS, pairs), 0.2), np.full((CHAINS, pairs), 0.2)
         self.astray = np.full(CHAINS, 0.1)
         self.check_misses, self.check_alarms = np.full(CHAINS, CHECK_MISSES), np.full(CHAINS, CHECK_ALARMS)
@@ -196,12 +200,14 @@ class _Sampler:
                 counts.judged[truly, one][:, reader.pairs] += (abs(truly * asked - named) * judgement).sum(axis=1)
                 counts.truth[:, truly, one] += (abs(truly * asked - at) * judgement).sum(axis=(1, 2))
 
-    def learn(self, seen: _Counts) -> None:
-        """Draw what the paths say of the program, of the reader and of the checks."""
+    def learn(self, seen: _Counts, *, trusting: bool) -> None:
+        """Draw what the paths say of the program and, unless it is trusted, of the reader and of the checks."""
         import numpy as np
 
         rng = self.rng
         self.usual, self.lure = self._shares(self.prior + seen.misled), self._shares(1 + seen.lured)
+        if trusting:
+            return
         self.astray = np.clip(rng.beta(ASTRAY[0] + seen.astray[1], ASTRAY[1] + seen.astray[0]), _LEAST, 1 - _LEAST)
         self.misses = self._rates(self.misses, *seen.judged[0])
         self.alarms = self._rates(self.alarms, *seen.judged[1])

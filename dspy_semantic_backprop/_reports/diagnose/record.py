@@ -176,7 +176,9 @@ _REST = 2
 _NAME = 22
 _IDS = 4
 _FINDING = 3
-_LEADING = 4
+_LEADING = 2
+_SHOWN = 0.005
+"""A smaller share is none, in whole percents."""
 
 
 def _head(diagnosis: Diagnosis) -> list[str]:
@@ -194,7 +196,7 @@ def _head(diagnosis: Diagnosis) -> list[str]:
 
 def _shown(diagnosis: Diagnosis, room: int) -> list[PredictorBlame]:
     """The predictors that get a row: whatever a check confirmed, then the largest shares."""
-    wanted = [one for one in diagnosis.predictors if one.share >= 0.005 or one.confirmed]
+    wanted = [one for one in diagnosis.predictors if one.share >= _SHOWN or one.confirmed]
     first_of_all = sorted(wanted, key=lambda one: (not one.confirmed, -one.share))[: max(1, min(_ROWS, room))]
     return [one for one in wanted if one in first_of_all]
 
@@ -281,28 +283,28 @@ def _trust(diagnosis: Diagnosis) -> list[str]:
         return []
     least = max(one.interval[0] for one in diagnosis.predictors)
     leading = [clean(one.predictor) for one in diagnosis.predictors if one.interval[1] >= least]
-    sure = len(leading) == 1
-    some = ", ".join(leading[:_LEADING]) + (f" or {len(leading) - _LEADING} more" if len(leading) > _LEADING else "")
-    lines = wrapped(f"{'Sure' if sure else 'Not sure'} whose share is largest: {some}.", "", 2, indent=0)
+    named = leading[: _LEADING if len(leading) > _LEADING + 1 else None]
+    more = [f"{len(leading) - len(named)} more"] if len(named) < len(leading) else []
+    *some, last = [*named, *more]
+    if some:
+        largest = f"Not sure whose share is largest: {', '.join(some)} or {last}. {_next(diagnosis)}"
+    else:
+        largest = f"Sure whose share is largest: {last}."
     missed, alarms = _percent(diagnosis.missed), _percent(diagnosis.false_alarms)
-    lines += wrapped(
-        f"'95 % sure' counts that the reader errs: it missed {missed} of what was at fault and accused {alarms} of "
-        "what was not.",
-        "",
-        2,
-        indent=0,
+    reader = (
+        f"'if right': had the reader not erred; it missed {missed} of what was wrong and accused {alarms} of the rest."
     )
-    return lines if sure else lines + wrapped(_next(diagnosis), "", 2, indent=0)
+    return wrapped(largest, "", 3, indent=0) + wrapped(reader, "", 2, indent=0)
 
 
 def _next(diagnosis: Diagnosis) -> str:
     """What to do where it is not sure who is to blame."""
-    made = sum(check.after is not None for check in diagnosis.checks)
+    made = sum(check.after is not None and len(check.calls) == 1 for check in diagnosis.checks)
     if made:
-        return f"To be surer: more checks than {made} (checks=, max_calls=), or more failing examples."
-    if all(one.final for one in diagnosis.predictors if one.share):
-        return "To be surer: more failing examples; the outputs blamed are the answer, which cannot be checked."
-    return "To be surer: checks (checks=8) tell how often the reader is wrong; none could be made here."
+        return f"To be surer: more checks (checks={2 * made}) or more failures."
+    if all(one.final for one in diagnosis.predictors if one.share >= _SHOWN):
+        return "To be surer: more failures; what is blamed is the answer, which cannot be checked."
+    return "To be surer: checks (checks=8); there were none."
 
 
 def _rose(checks: Sequence[Check]) -> str:
