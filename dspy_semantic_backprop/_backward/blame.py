@@ -212,6 +212,8 @@ def _parameters(usual: Array, misses: float, alarms: float) -> Assumptions:
         astray=np.zeros(1),
         lure=even,
         checks=np.array([checks]),
+        alarms=even * alarms,
+        chances=np.array([[1 - CHECK_ALARMS, CHECK_ALARMS]]),
     )
 
 

@@ -2,7 +2,10 @@
 
 A Gibbs sampler over the path of every failure's blame, what usually misleads each predictor, how often a fault of each
 source is missed and a good output of it accused, how often a reader speaks of the wrong source altogether, and how
-often a check is wrong. Many chains run beside each other, since a chain may stay for long where it began.
+often a check is wrong. Very different stories may explain the same words (it is always the one that is accused; or the
+reader accuses that one by habit, and it is the other), and a chain does not get from one to another. So many chains are
+told of ever more failures (iterated batch importance sampling, Chopin 2002): by turns they are drawn anew in
+proportion to how likely they found the next failures, and each story keeps as many as it deserves.
 
 A reader that always names one source, in three of ten failures the wrong one, looks as if it never erred: only checks
 can tell. So `ASTRAY` is presumed, and without checks the ranges are as wide as that makes them.
@@ -19,12 +22,8 @@ from .blame_model import Array, Assumptions, Failures, Reader, arranged
 Range = tuple[float, float]
 """Where something lies with 95 % probability, 0 to 1, in whole percents."""
 
-CHAINS, FIRST, KEPT, APART = 64, 40, 20, 2
-"""Chains, how many draws of each are left out first, how many are kept, and how many are made for each of these."""
-
-TRUSTING = 10
-"""For so many draws the reader's errors are not learned: a chain that begins far from what was said would explain all of it
-as error for good."""
+CHAINS, GROWING, KEPT, APART = 64, 20, 20, 2
+"""Chains, in how many turns they are told of the failures, how many draws of each are kept, and of how many one is."""
 
 ASTRAY = (1.0, 8.0)
 """A beta prior of how often a reader speaks of the wrong source altogether: in one failure of nine, or in none."""
@@ -32,8 +31,9 @@ CHECK_WEIGHT = 8.0
 """So many checks' worth is presumed of how often checks are wrong."""
 RATES = (1.0, 3.0)
 """A beta prior of misses and of false alarms: readers are thought to be right more often than wrong."""
-ALIKE = (4.0, 16.0, 64.0, 256.0)
-"""So many judgements' worth the sources of a program may tell about each other."""
+ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""So many judgements' worth the sources of a program tell about each other; with 1 each is passed or accused by
+habit, with 256 all alike."""
 _LEAST = 1e-4
 
 
@@ -112,15 +112,23 @@ def _draws(known: Failures, count: int, seed: int) -> Iterator[_Draw]:
 
     rng = np.random.default_rng(seed)
     sampler = _Sampler(known, rng)
-    for number in range(FIRST + KEPT * APART):
-        seen = sampler.paths()
-        if number >= FIRST and (number - FIRST) % APART == 0:
+    order = rng.permutation(count)
+    told = np.zeros(count, bool)
+    for size in np.ceil(np.geomspace(1, count, GROWING)).astype(int):
+        new = np.zeros(count, bool)
+        new[order[:size]] = True
+        sampler.select(new & ~told)
+        told = new
+        sampler.learn(sampler.paths(told))
+    for number in range(KEPT * APART):
+        seen = sampler.paths(told)
+        if number % APART == 0:
             # Each share beside all others together: a prior over many predictors at once would hide the large ones.
             several = len(known.predictors) > 1
             shares = rng.beta(seen.kept + 0.5, count - seen.kept + 0.5) if several else seen.kept / count
             totals = seen.truth.sum(axis=2)
             yield _Draw(shares, rng.beta(seen.truth[:, :, 1] + 0.5, totals - seen.truth[:, :, 1] + 0.5))
-        sampler.learn(seen, trusting=number < TRUSTING)
+        sampler.learn(seen)
 
 
 class _Counts:
@@ -142,7 +150,7 @@ class _Counts:
 
 
 class _Sampler:
-    """The chains' present state, and how it moves on."""
+    """The chains' present state, and how it moves on; it begins with what is presumed."""
 
     def __init__(self, known: Failures, rng: Array) -> None:
         import numpy as np
@@ -152,36 +160,53 @@ class _Sampler:
         self.same = known.readers if pairs else np.zeros((0, 0))
         # In sum one failure's worth for each reader: with more, many sources would seem to have equal shares.
         self.prior = 1 / self.same.sum(axis=1) if pairs else np.zeros(0)
-        self.usual, self.lure = self._shares(np.ones((CHAINS, pairs))), self._shares(np.ones((CHAINS, pairs)))
-        self.misses, self.alarms = np.full((CHAINS, pairs), 0.2), np.full((CHAINS, pairs), 0.2)
-        self.astray = np.full(CHAINS, 0.1)
-        self.check_misses, self.check_alarms = np.full(CHAINS, CHECK_MISSES), np.full(CHAINS, CHECK_ALARMS)
+        levels = np.repeat(rng.beta(*RATES, size=(2, CHAINS, 1)), pairs, axis=2)
+        self.misses, self.alarms = np.clip(levels, 0.02, 0.98)
+        self.learn(_Counts(CHAINS, pairs, len(known.predictors)))
 
-    def paths(self) -> _Counts:
-        """Draw where the blame of every failure went."""
+    def select(self, new: Array) -> None:
+        """Draw the chains anew, by how likely they find what was said of failures that they were not told of."""
         import numpy as np
 
-        # An accusation never speaks for innocence: without that, right and wrong could change places.
-        at = Assumptions(
+        if not new.any():
+            return
+        at = self._assumed()
+        found = sum(one.flow(at, self._one).likelihood @ new[one.rows].astype(float) for one in self.known.structures)
+        weights = np.exp(found - found.max())
+        places = (np.arange(CHAINS) + self.rng.random()) / CHAINS
+        kept = np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), CHAINS - 1)
+        for name in ("usual", "lure", "misses", "alarms", "astray", "check_misses", "check_alarms"):
+            setattr(self, name, getattr(self, name)[kept])
+
+    def _assumed(self) -> Assumptions:
+        import numpy as np
+
+        chances = np.stack([1 - self.check_alarms, self.check_alarms], axis=1)
+        return Assumptions(
             usual=self.usual,
+            # An accusation never speaks for innocence: without that, right and wrong could change places.
             accused=np.maximum(0, np.log((1 - self.misses) / self.alarms)),
             cleared=np.minimum(0, np.log(self.misses / (1 - self.alarms))),
             astray=self.astray,
             lure=self.lure,
-            checks=np.stack(
-                [self.check_misses / (1 - self.check_alarms), (1 - self.check_misses) / self.check_alarms], axis=1
-            ),
+            checks=np.stack([self.check_misses, 1 - self.check_misses], axis=1) / chances,
+            alarms=self.alarms,
+            chances=chances,
         )
+
+    def paths(self, told: Array) -> _Counts:
+        """Draw where the blame of the failures went that the chains were told of."""
+        at = self._assumed()
         counts = _Counts(CHAINS, len(self.known.pairs), len(self.known.predictors))
         for one in self.known.structures:
-            flow = one.flow(at, self._one)
+            flow, mine = one.flow(at, self._one), told[one.rows, None].astype(float)
             for call, predictor in enumerate(one.predictors):
-                counts.kept[:, predictor] += flow.kept[:, :, call].sum(axis=1)
+                counts.kept[:, predictor] += flow.kept[:, :, call] @ mine[:, 0]
             for on_path, passing in ((0, 1 - flow.received), (1, flow.received)):
                 for which, value in ((0, -1), (1, 1)):
-                    counts.checks[on_path, which] += (passing * (one.helped == value)).sum(axis=(1, 2))
+                    counts.checks[on_path, which] += (passing * mine * (one.helped == value)).sum(axis=(1, 2))
             for call in flow.left:
-                self._count(counts, one.readers[call], flow.left[call], flow.judged[call])
+                self._count(counts, one.readers[call], flow.left[call] * mine, flow.judged[call])
         return counts
 
     def _count(self, counts: _Counts, reader: Reader, left: Array, judged: tuple[Array, Array]) -> None:
@@ -200,14 +225,12 @@ class _Sampler:
                 counts.judged[truly, one][:, reader.pairs] += (abs(truly * asked - named) * judgement).sum(axis=1)
                 counts.truth[:, truly, one] += (abs(truly * asked - at) * judgement).sum(axis=(1, 2))
 
-    def learn(self, seen: _Counts, *, trusting: bool) -> None:
-        """Draw what the paths say of the program and, unless it is trusted, of the reader and of the checks."""
+    def learn(self, seen: _Counts) -> None:
+        """Draw what the paths say of the program, of the reader and of the checks."""
         import numpy as np
 
         rng = self.rng
         self.usual, self.lure = self._shares(self.prior + seen.misled), self._shares(1 + seen.lured)
-        if trusting:
-            return
         self.astray = np.clip(rng.beta(ASTRAY[0] + seen.astray[1], ASTRAY[1] + seen.astray[0]), _LEAST, 1 - _LEAST)
         self.misses = self._rates(self.misses, *seen.judged[0])
         self.alarms = self._rates(self.alarms, *seen.judged[1])

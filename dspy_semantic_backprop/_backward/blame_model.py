@@ -55,6 +55,8 @@ class Assumptions:
         lure: [c, e] By which.
         checks: [c, 2] What a change that did not help, and one that did, multiply the odds by that the blame
             passes the call.
+        alarms: [c, e] How often that source is accused where it is not at fault.
+        chances: [c, 2] How often a change does not help, and helps, where the blame does not pass the call.
     """
 
     usual: Array
@@ -63,6 +65,8 @@ class Assumptions:
     astray: Array
     lure: Array
     checks: Array
+    alarms: Array
+    chances: Array
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,20 @@ class Reader:
         import numpy as np
 
         odds = self.accused * at.accused[:, None, self.pairs] + self.cleared * at.cleared[:, None, self.pairs]
-        told = np.exp(odds - odds.max(axis=2, keepdims=True))
+        told = np.exp(odds)
         lure = at.lure[:, None, self.pairs]
         lured = lure / lure.sum(axis=2, keepdims=True) * told
         astray = at.astray[:, None, None]
         seen, missed = (1 - astray) * told, astray * lured.sum(axis=2, keepdims=True)
         return at.usual[:, None, self.pairs] * (seen + missed), seen / (seen + missed), normalised(lured)
+
+    def likelihood(self, weights: Array, at: Assumptions) -> Array:
+        """[c, n] The log likelihood of what was said, given the weights by which it was misled."""
+        import numpy as np
+
+        alarms = at.alarms[:, None, self.pairs]
+        none = (self.accused * np.log(alarms) + self.cleared * np.log1p(-alarms)).sum(axis=2)
+        return none + np.log(weights.sum(axis=2)) - np.log(at.usual[:, None, self.pairs].sum(axis=2))
 
     def apart(self, weights: Array, at: Assumptions) -> Array:
         """[c, n, s] The weight of a predictor (what is usual is known of these) shared out to its calls."""
@@ -127,12 +139,14 @@ class Flow:
         kept: [c, n, call] How much stayed there.
         left: Reading call -> [c, n, g] the part that each of its sources misled it by.
         judged: Reading call -> the chances of `Reader.weigh`.
+        likelihood: [c, n] The log likelihood of all that was said and tried.
     """
 
     received: Array
     kept: Array
     left: Mapping[int, Array]
     judged: Mapping[int, tuple[Array, Array]]
+    likelihood: Array
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ class Structure:
         import numpy as np
 
         shape = (len(at.usual), *self.helped.shape)
-        splits, judged = self._splits(at, shape)
+        splits, judged, likelihood = self._splits(at, shape)
         received = np.zeros(shape)
         received[:, :, self.start] = choose(np.full((*shape[:2], len(self.start)), 1 / len(self.start)))
         kept, left = received.copy(), {}
@@ -175,25 +189,31 @@ class Structure:
                         kept[:, :, call] = parts[:, :, at_source]
                     else:
                         received[:, :, source] += parts[:, :, at_source]
-        return Flow(received, kept, left, judged)
+        return Flow(received, kept, left, judged, likelihood)
 
-    def _splits(self, at: Assumptions, shape: tuple[int, ...]) -> tuple[dict[int, Array], dict[int, Any]]:
-        """What each reader hands on. A check speaks for every path through its call: its factor is handed down, too."""
+    def _splits(self, at: Assumptions, shape: tuple[int, ...]) -> tuple[dict[int, Array], dict[int, Any], Array]:
+        """What each reader hands on. A check speaks for every path through its call: its factor is handed down, too.
+
+        What a reader off the path says is taken to be as likely as what any of that predictor says.
+        """
         import numpy as np
 
-        factors = np.ones(shape)
+        factors, likelihood = np.ones(shape), np.zeros(shape[:2])
         for value, which in ((-1, 0), (1, 1)):
-            factors = np.where(self.helped == value, at.checks[:, which, None, None], factors)
+            tried = self.helped == value
+            factors = np.where(tried, at.checks[:, which, None, None], factors)
+            likelihood += tried.sum(axis=1) * np.log(at.chances[:, which, None])
         splits, judged = {}, {}
         for call, reader in self.readers.items():
             weights, *judged[call] = reader.weigh(at)
+            likelihood += reader.likelihood(weights, at)
             parts = reader.apart(normalised(weights), at)
             for at_source, source in enumerate(reader.sources):
                 if source >= 0:
                     parts[:, :, at_source] *= factors[:, :, source]
             factors[:, :, call] *= parts.sum(axis=2)
             splits[call] = normalised(parts)
-        return splits, judged
+        return splits, judged, likelihood + np.log(factors[:, :, self.start].mean(axis=2))
 
 
 @dataclass(frozen=True)
