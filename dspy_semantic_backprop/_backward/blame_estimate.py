@@ -171,7 +171,9 @@ class _Sampler:
         if not new.any():
             return
         at = self._assumed()
-        found = sum(one.flow(at, self._one).likelihood @ new[one.rows].astype(float) for one in self.known.structures)
+        found = np.zeros(CHAINS)
+        for one in self.known.structures:
+            found += one.flow(at, self._one).likelihood @ new[one.rows].astype(float)
         weights = np.exp(found - found.max())
         places = (np.arange(CHAINS) + self.rng.random()) / CHAINS
         kept = np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), CHAINS - 1)

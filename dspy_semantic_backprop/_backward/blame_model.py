@@ -201,6 +201,8 @@ class Structure:
         factors, likelihood = np.ones(shape), np.zeros(shape[:2])
         for value, which in ((-1, 0), (1, 1)):
             tried = self.helped == value
+            if not tried.any():
+                continue
             factors = np.where(tried, at.checks[:, which, None, None], factors)
             likelihood += tried.sum(axis=1) * np.log(at.chances[:, which, None])
         splits, judged = {}, {}
