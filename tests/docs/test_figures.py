@@ -199,3 +199,27 @@ def test_pipelines():
             heldout = found["score"]["heldout"]
             assert line[2:5] == (f"{heldout['before']:.3f}", f"{heldout['after']:.3f}", str(heldout["n"]))
             assert line[5] == f"{found['spent']['calls']:,}"
+
+
+def test_ranges_of_blame():
+    cells = record("blame-intervals-simulated-seed0")["cells"]
+    table = {row[:2]: row[2:] for row in rows(RESULTS / "blame-ranges.md")}
+    for reader in dict.fromkeys(one["reader"] for one in cells):
+        for checks in (0, 8):
+            some = [one for one in cells if (one["reader"], one["checks"]) == (reader, checks)]
+            each = [
+                [one for one in some if one["failures"] == size and one["through"] != "diagnose"]
+                for size in (15, 40, 100)
+            ]
+            widths, held, right = (
+                [f"{_over_shares(one, key):.2f}" for one in each] for key in ("width", "covered", "if_right")
+            )
+            assert table[reader, str(checks)] == (*held, " / ".join(widths), " / ".join(right))
+        for one in (one for one in cells if (one["reader"], one["through"]) == (reader, "diagnose")):
+            held, width, right = (f"{_over_shares([one], key):.2f}" for key in ("covered", "width", "if_right"))
+            assert table[f"{reader}, through diagnose", "8"] == (held, "", "", width, right)
+
+
+def _over_shares(cells: list[dict[str, Any]], key: str) -> float:
+    total = sum(one[key] * (one["shares"] if key == "width" else 1) for one in cells)
+    return total / sum(one["shares"] for one in cells)

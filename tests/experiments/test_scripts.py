@@ -142,3 +142,9 @@ def test_how_often_luck_is_believed_is_recorded_for_decisions_and_compiles(tmp_p
         low, high = row["interval"]
         assert low <= row["worse"] <= high
     assert next(tmp_path.glob("gate-*.png")).stat().st_size > 10_000
+
+
+def test_ranges_of_blame_are_measured(tmp_path):
+    written = run("blame_intervals", "--smoke", "--processes", "1", folder=tmp_path).record()
+    assert written["simulated"] and {one["through"] for one in written["cells"]} == {"estimate_blame", "diagnose"}
+    assert all(0 <= one["covered"] <= one["shares"] and 0 < one["width"] <= 1 for one in written["cells"])

@@ -99,6 +99,26 @@ def test_a_broken_hint_is_blamed_and_confirmed(broken):
     assert "confirmed" in str(found)
 
 
+def test_what_checks_confirm_stands_above_what_was_said_more_often():
+    def blames_itself(prompt):
+        answers = worker(prompt)
+        for name in prompt.names:
+            beside = name.startswith("change_") and f"output_{name[7:]}" not in prompt.inputs
+            if beside:
+                answers[name] = "Demand tidy work in every part of it."
+            elif name.startswith("severity_"):
+                answers[name] = "minor" if f"output_{name[9:]}" in prompt.inputs else "major"
+        return answers
+
+    unchecked, _ = diagnosed(Fan("second"), rule=blames_itself, checks=0)
+    assert unchecked.predictors[0].predictor == "final"
+    assert "To be surer: checks" in " ".join(str(unchecked).split())
+    found, _ = diagnosed(Fan("second"), rule=blames_itself)
+    assert (found.predictors[0].predictor, found.predictors[0].verdict) == ("second", "confirmed")
+    (before,) = [one.interval for one in unchecked.predictors if one.predictor == "second"]
+    assert found.predictors[0].interval[0] > before[0]
+
+
 def test_a_broken_answer_is_blamed_on_its_instruction_and_not_checked():
     found, server = diagnosed(Fan("final"))
     top = found.predictors[0]

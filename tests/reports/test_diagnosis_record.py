@@ -131,6 +131,26 @@ def test_what_does_not_fit_is_summed_up():
     assert "32 others with 80 % together" in printed
 
 
+def test_what_a_check_confirmed_is_shown_however_small_its_share():
+    many = [{"predictor": f"predictor_{at}", "share": 0.09} for at in range(11)]
+    tried = {"predictor": "confirmed_one", "share": 0.0005, "checked": 8, "confirmed": 5}
+    printed = str(diagnosis_of([tried, *many], 40, 40)).split("\n")
+    assert "confirmed_one" in printed[2] and "confirmed (5 of 8)" in printed[2]
+    once = {"predictor": "helped_once", "share": 0.0005, "checked": 8, "confirmed": 1}
+    assert "not confirmed (1 of 8)" in str(diagnosis_of([*many, once], 40, 40))
+
+
+def test_it_says_what_is_sure_and_what_to_do_where_nothing_is():
+    sure = [
+        {"predictor": "a", "share": 0.9, "interval": [0.6, 1]},
+        {"predictor": "b", "share": 0.1, "interval": [0, 0.4]},
+    ]
+    assert "Sure whose share is largest: a." in str(diagnosis_of(sure, 40, 40))
+    unsure = [{**one, "interval": [0.2, 0.8]} for one in sure]
+    printed = " ".join(str(diagnosis_of(unsure, 40, 40)).split())
+    assert "Not sure whose share is largest: a or b. To be surer: checks" in printed
+
+
 def test_failures_without_gradients_are_counted_and_say_why():
     for failures, said in ((1, "1 failure is left out"), (3, "3 failures are left out")):
         printed = str(diagnosis_of([], failures, 0))

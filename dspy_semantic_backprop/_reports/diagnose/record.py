@@ -281,8 +281,8 @@ def _trust(diagnosis: Diagnosis) -> list[str]:
     """What is sure and what is not, why, and what would make it surer."""
     if len(diagnosis.predictors) < 2:
         return []
-    least = max(one.interval[0] for one in diagnosis.predictors)
-    leading = [clean(one.predictor) for one in diagnosis.predictors if one.interval[1] >= least]
+    least = max(min(one.interval) for one in diagnosis.predictors)
+    leading = [clean(one.predictor) for one in diagnosis.predictors if max(one.interval) >= least]
     named = leading[: _LEADING if len(leading) > _LEADING + 1 else None]
     more = [f"{len(leading) - len(named)} more"] if len(named) < len(leading) else []
     *some, last = [*named, *more]
@@ -302,9 +302,9 @@ def _next(diagnosis: Diagnosis) -> str:
     made = sum(check.after is not None and len(check.calls) == 1 for check in diagnosis.checks)
     if made:
         return f"To be surer: more checks (checks={2 * made}) or more failures."
-    if all(one.final for one in diagnosis.predictors if one.share >= _SHOWN):
-        return "To be surer: more failures; what is blamed is the answer, which cannot be checked."
-    return "To be surer: checks (checks=8); there were none."
+    if not diagnosis.max_calls and not all(one.final for one in diagnosis.predictors):
+        return "To be surer: checks (checks=8); none were made."
+    return "To be surer: more failures; nothing blamed could be checked."
 
 
 def _rose(checks: Sequence[Check]) -> str:
