@@ -13,13 +13,18 @@ import dspy
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import Budget, Limits, SemanticBackpropError
-from dspy_semantic_backprop.testing import CONNECTIONS, REPLIES, Faults, SimulatedServer
+from dspy_semantic_backprop.testing import CONNECTIONS, REPLIES, Faults, Prompt, SimulatedServer
 
 from .process import Spec, compiled
 
 STATUSES = (400, 401, 403, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 529)
 NAMED = ("rate_limit", "billing", "garbage", "drop", "hang")
 """The faults that `Faults` has names for; a `rate_limit` comes with a `Retry-After`."""
+FINAL = {
+    *("400", "401", "403", "404", "413", "422", "billing"),
+    *("no choices", "null choices", "null message", "tool calls only", "content filter"),
+}
+"""What is not asked again in the same words: such an answer is missing, or comes in another format."""
 LATER, SOMETIMES = 40, 0.15
 """From which request on a provider fails, and what share of all requests fails where it does so at random."""
 FAILED = -7.0
@@ -137,7 +142,9 @@ def _struck(server: SimulatedServer) -> tuple[int, int]:
     log = server.log
     for one in log:
         good = not one.fault or one.fault.startswith("usage")
-        question = str(one.messages)
+        # DSPy asks once more in another format where the first was refused: what is asked for is the same.
+        prompt = Prompt.from_messages(one.messages)
+        question = f"{prompt.names} {prompt.inputs} {prompt.instruction}"
         answered[question] = answered.get(question, False) or good
     # A request that hangs is written down at its end.
     struck = sum(bool(one.fault) for one in log) + server.requests - len(log)
@@ -183,8 +190,7 @@ def _wrong(met: Met, whole: Met) -> Iterator[str]:
         yield f"{met.sent} requests arrived, {met.booked} are booked"
     if met.when in ("later", "gradients") and met.booked < 0 and not met.best:
         yield f"{met.ending} came without the best program so far"
-    # A refusal for good ends a run at once, and nothing is asked again.
-    healed = met.when == "sometimes" and not met.left and met.ending != "ModelError"
+    healed = met.when == "sometimes" and not met.left and met.fault not in FINAL
     if (healed or met.fault.startswith("usage")) and sorted(met.scores, key=str) != sorted(whole.scores, key=str):
         yield "every question was answered, and the scores are others than without faults"
 
