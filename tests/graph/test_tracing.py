@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import json
+import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -245,7 +247,7 @@ def test_the_program_sees_what_it_would_see_without_us():
     assert type(plain._store) is dict
 
 
-def test_threads_with_the_context_are_seen_and_threads_without_are_missing():
+def test_threads_that_are_given_the_context_by_the_program_are_seen():
     class Threads(dspy.Module):
         def __init__(self):
             super().__init__()
@@ -269,12 +271,12 @@ def test_threads_with_the_context_are_seen_and_threads_without_are_missing():
     assert ends(graph) == {(f"ask[{index}].answer", "output.text") for index in range(3)}
 
 
-def test_a_thread_without_the_context_is_reported():
+def test_a_thread_that_nothing_can_follow_is_reported():
     class Lost(Pair):
         def forward(self, question):
-            with ThreadPoolExecutor(1) as pool:
-                hint = pool.submit(self.first, question=question).result().hint
-            return self.second(hint=hint)
+            found = queue.Queue()
+            _thread.start_new_thread(lambda: found.put(self.first(question=question).hint), ())
+            return self.second(hint=found.get())
 
     with served(echo) as server:
         dspy.configure(lm=server.lm(cache=False))

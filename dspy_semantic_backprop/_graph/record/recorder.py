@@ -27,6 +27,7 @@ from ..evidence.replay.isolation.effects import pause, resume, watched
 from ..trace import Aside, Trace
 from .names import UNNAMED, Names
 from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
+from .threads import threads_followed
 
 
 class _Recorder(BaseCallback):
@@ -223,7 +224,7 @@ async def capture(
     overrides: dict[str, Any] = {"semantic_recording": recording, "callbacks": callbacks, "usage_tracker": usage}
     returned, error = None, None
     try:
-        with dspy.context(**overrides, trace=_Entries(recording)), watched(recording.effects):
+        with dspy.context(**overrides, trace=_Entries(recording)), watched(recording.effects), threads_followed():
             if asynchronous_only(program):
                 async with limiter:
                     returned = await program.acall(**inputs)

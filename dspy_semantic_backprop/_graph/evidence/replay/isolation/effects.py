@@ -10,18 +10,18 @@ context lookup on rare events only. Writing to a file that is open already raise
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from typing import Any
 
 from ....._errors import Stop
+from ....record.threads import threads_followed
 
 _EVENTS = frozenset(
     {
@@ -62,7 +62,7 @@ def watched(seen: list[str]) -> AbstractContextManager[None]:
 def replaying(allow_effects: bool) -> Iterator[None]:
     """Run a replay inside: its threads belong to it, and what would change the world is refused unless allowed."""
     _install()
-    with _set(_replaying, True), _set(_forbidden, not allow_effects):
+    with _set(_replaying, True), _set(_forbidden, not allow_effects), threads_followed():
         yield
 
 
@@ -86,20 +86,6 @@ def _install() -> None:
     # Hooks cannot be removed, so there is one for the life of the process, idle outside of the contexts above.
     if _installed.acquire(blocking=False):
         sys.addaudithook(_hook)
-        setattr(threading.Thread, "start", _carrying(threading.Thread.start))  # noqa: B010 - a type checker's rule
-
-
-def _carrying(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
-    @functools.wraps(start)
-    def start_in_context(thread: threading.Thread) -> None:
-        # A thread starts without a context: the predictors that a replay calls there would ask a language
-        # model. Python tells audit hooks of threads from 3.12 on only, so this stands in the way of all
-        # threads; it does nothing unless a replay starts one.
-        if _replaying.get():
-            thread.run = functools.partial(copy_context().run, thread.run)
-        start(thread)
-
-    return start_in_context
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
