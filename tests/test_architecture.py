@@ -30,7 +30,8 @@ INSIDE = {
 
 KNOW_NO_DSPY = (
     *("_errors", "_terminal", "_secrets", "_decide.comparison", "_decide.gate", "_decide.commit", "_decide.race"),
-    *("_backward.gradient", "_backward.propagate", "_backward.numeric", "_backward.blame", "_backward.text"),
+    *("_backward.gradient", "_backward.propagate", "_backward.numeric", "_backward.text"),
+    *("_backward.blame", "_backward.blame_model", "_backward.blame_estimate"),
     *("_graph.graph", "_graph.trace", "_graph.draw", "_propose.screen", "_session.ledger", "_session.budget"),
 )
 """What is the method's own, or anybody's, and not DSPy's."""
