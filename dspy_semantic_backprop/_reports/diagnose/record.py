@@ -282,7 +282,7 @@ def _trust(diagnosis: Diagnosis) -> list[str]:
     if len(diagnosis.predictors) < 2:
         return []
     least = max(min(one.interval) for one in diagnosis.predictors)
-    leading = [clean(one.predictor) for one in diagnosis.predictors if max(one.interval) >= least]
+    leading = [fitted(one.predictor, _NAME).strip() for one in diagnosis.predictors if max(one.interval) >= least]
     named = leading[: _LEADING if len(leading) > _LEADING + 1 else None]
     more = [f"{len(leading) - len(named)} more"] if len(named) < len(leading) else []
     *some, last = [*named, *more]
@@ -299,7 +299,7 @@ def _trust(diagnosis: Diagnosis) -> list[str]:
 
 def _next(diagnosis: Diagnosis) -> str:
     """What to do where it is not sure who is to blame."""
-    made = sum(check.after is not None and len(check.calls) == 1 for check in diagnosis.checks)
+    made = sum(one.checked for one in diagnosis.predictors)
     if made:
         return f"To be surer: more checks (checks={2 * made}) or more failures."
     if not diagnosis.max_calls and not all(one.final for one in diagnosis.predictors):
