@@ -29,7 +29,7 @@ LATER, SOMETIMES = 40, 0.15
 """From which request on a provider fails, and what share of all requests fails where it does so at random."""
 FAILED = -7.0
 """The score of an execution in which the program failed, in metric points: no answer of this program ever does."""
-REQUEST, HANG, LONGEST = 1.0, 6.0, 150.0
+REQUEST, HANG, LONGEST = 3.0, 9.0, 150.0
 """Seconds: the limit of a request, how long a hanging or slow one takes, and after how many a run itself hangs."""
 AT_ONCE = 4
 TOKENS = 20_000
