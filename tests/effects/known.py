@@ -97,8 +97,6 @@ KNOWN = (
     "task_that_the_program_starts",
     "tcp_socket_that_is_connected",
     "thread_local_of_a_worker",
-    "thread_pool_made_before",
-    "thread_pool_whose_results_nobody_waits_for",
     "timer_signal",
     "value_of_a_context_held_by_the_application",
     "value_of_multiprocessing",
