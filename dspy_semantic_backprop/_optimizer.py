@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import dspy
@@ -48,6 +48,9 @@ class SemanticGradientDescent(Teleprompter):
             setting, `math.inf` sets no bound.
         probe: How far to prove the edges of the examples learned from, as in `trace`.
         seed: Of all random choices.
+        group: What an example belongs to, as a document or a user: the name of a field of the examples, or a function
+            of an example; None there: it stands alone. No group is torn apart where examples are kept for the end, and
+            tests take what belongs together as one. None: all examples are independent.
         gradient_cache: A directory where the gradient model's answers are kept as JSON files, so that an
             unchanged question is not paid for again, in this run or another; None keeps them in memory.
         budget: The most that a run may spend: `Budget(calls=..., tokens=..., usd=..., metric_calls=..., seconds=...)`,
@@ -74,6 +77,7 @@ class SemanticGradientDescent(Teleprompter):
         num_threads: float | None = None,
         probe: Probe = "auto",
         seed: int = 0,
+        group: str | Callable[[dspy.Example], Hashable] | None = None,
         gradient_cache: str | os.PathLike[str] | None = None,
         budget: Budget | None = None,
         limits: Limits | None = None,
@@ -91,6 +95,7 @@ class SemanticGradientDescent(Teleprompter):
             num_threads=num_threads,
             probe=probe,
             seed=seed,
+            group=group,
             budget=budget,
             log_dir=log_dir,
             subscribers=subscribers,

@@ -14,7 +14,7 @@ from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
 from ._decide.search import Material, Searching
-from ._decide.split import Split
+from ._decide.split import Split, groups_of
 from ._errors import BudgetSpent
 from ._evaluate.candidate import Candidate, read
 from ._evaluate.evaluate import regraded
@@ -96,10 +96,10 @@ class Run:
         gate = evaluation(student, examples, what="gate", purpose=Purpose.GATE, **how)
         how |= {"planned": len(split.learn)}
         train = evaluation(student, trainset, what="train", purpose=Purpose.FORWARD, **how)
-        pool = Pool(start, gate)
+        pool = Pool(start, gate, groups_of(settings.group, "the examples", examples))
         given = {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), method.restraint, given, start)
-        on_train = Pool(start, train) if split.separate else pool
+        on_train = Pool(start, train, groups_of(settings.group, "trainset", trainset)) if split.separate else pool
         material = Material(
             *(student, split, pool, on_train, examples, screen, method.choose_examples, method.downstream, rng)
         )

@@ -12,7 +12,7 @@ import dspy
 
 from . import _checks as checks
 from ._backward.ask import GradientCache
-from ._decide.split import Split, affordable, split
+from ._decide.split import Group, Split, affordable, groups_of, split
 from ._errors import SetupError
 from ._evaluate.metric import adapt
 from ._evaluate.student import Student
@@ -50,6 +50,7 @@ class Settings:
     num_threads: float | None = None
     probe: Probe = "auto"
     seed: int = 0
+    group: Group | None = None
     answers: GradientCache = field(default_factory=lambda: GradientCache(None))
     budget: Budget | None = None
     limits: Limits = LIMITS
@@ -65,6 +66,8 @@ class Settings:
             raise SetupError(f"{both} both say how many steps to make; give one of them")
         checks.check_number("failure_score", self.failure_score, -math.inf, whole=False)
         checks.check_choice("probe", self.probe, get_args(Probe))
+        if self.group is not None and not isinstance(self.group, str) and not callable(self.group):
+            raise SetupError(f"group must name a field, or be a function of an example, not {self.group!r}")
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
         checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))
@@ -87,6 +90,8 @@ class Settings:
         for name, examples in sets.items():
             if examples is not None:
                 checks.check_examples(name, examples, program)
+                if name in ("trainset", "valset"):
+                    groups_of(self.group, name, examples)
         checks.check_models(program, self.gradient_lm)
         checks.check_prices(program, self.gradient_lm, self.budget)
 
@@ -128,7 +133,7 @@ class Settings:
         """
         predictors = len(program.predictors())
         search = self.method.search
-        found = split(trainset, valset, search.kept, self.seed, affordable(self.budget, predictors))
+        found = split(trainset, valset, search.kept, self.seed, affordable(self.budget, predictors), self.group)
         learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
 
         def projected(steps: int) -> Projection:

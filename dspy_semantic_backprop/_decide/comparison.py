@@ -1,23 +1,27 @@
 """Two programs on the same examples: what the new one gained, and how sure that is.
 
 Only examples on which the two differ say anything. Where all differences are of one size (right or wrong), the
-test is McNemar's exact one; else the differences' signs are flipped at random, which asks the same of graded
-scores: if the edit had no effect, each difference might as well have had the other sign.
+test is McNemar's exact one. Else it is one of the mean: bets on a gain, each of a fixed share of what was won so far,
+win nothing in expectation where the mean gain is not above 0, so that 1 over what they make of 1 is a p-value, whatever
+the scores' distribution within their range (Waudby-Smith and Ramdas 2024). Examples that belong together (`group`)
+count as one: their differences are added up.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._evaluate.outcome import Outcome, Scored
+from .._evaluate.outcome import Outcome, Scored, score_range
 from .._values.text import printed
 
 RESAMPLES = 9_999
-"""How many random sign flips, or bootstrap samples, where there are too many to try them all."""
+"""How many bootstrap samples."""
+BETS = 20
+"""How many shares are bet, evenly from none to all."""
 FEW = 10
 """The most different labels that count as classes."""
 _SAME = 1e-9
@@ -32,11 +36,13 @@ class Pair:
         example_id: The example's position in its set.
         old: The score of the program to beat, in metric points.
         new: The score of the other one.
+        group: What the example belongs to; None: it stands alone.
     """
 
     example_id: int
     old: float
     new: float
+    group: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,15 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
     @classmethod
-    def of(cls, old: Sequence[Outcome], new: Sequence[Outcome]) -> Comparison:
+    def of(
+        cls, old: Sequence[Outcome], new: Sequence[Outcome], groups: Mapping[int, Hashable] | None = None
+    ) -> Comparison:
         """Pair the outcomes of two programs, without the examples that either is missing on.
 
         Args:
             old: The outcomes of the program to beat.
             new: The outcomes of the other one, on the same examples.
+            groups: Example id -> what it belongs to; None: each stands alone.
 
         Raises:
             ValueError: If the two are not about the same examples.
@@ -64,7 +73,7 @@ class Comparison:
             raise ValueError("the programs were evaluated on different examples and cannot be compared pair by pair")
         return cls(
             tuple(
-                Pair(one.example_id, one.score, other.score)
+                Pair(one.example_id, one.score, other.score, (groups or {}).get(one.example_id))
                 for one, other in zip(old, new, strict=True)
                 if isinstance(one, Scored) and isinstance(other, Scored)
             )
@@ -110,16 +119,20 @@ class Comparison:
     @functools.cached_property
     def graded(self) -> bool:
         """Whether the differences are of more than one size."""
-        sizes = [abs(one) for one in self._moved]
-        return bool(sizes) and max(sizes) - min(sizes) > _SAME
+        sizes = [abs(one) for one, _ in self._units if abs(one) > _SAME]
+        return bool(sizes) and (max(sizes) - min(sizes) > _SAME or len(self._units) < len(self))
 
-    @property
-    def _moved(self) -> list[float]:
-        return [one for one in self.differences if abs(one) > _SAME]
+    @functools.cached_property
+    def _units(self) -> tuple[tuple[float, int], ...]:
+        """What is independent of each other: the sum of differences and the number of examples of each group."""
+        units: dict[Hashable, list[float]] = {}
+        for at, (pair, difference) in enumerate(zip(self.pairs, self.differences, strict=True)):
+            units.setdefault(("alone", at) if pair.group is None else ("group", pair.group), []).append(difference)
+        return tuple((math.fsum(one), len(one)) for one in units.values())
 
     @functools.cached_property
     def p_value(self) -> float:
-        """How probable at least this gain is if the edit has no effect, 0 to 1: exact, one-sided."""
+        """How probable at least this gain is if the edit gains nothing in expectation, 0 to 1: one-sided."""
         fixes, regressions = len(self.fixes), len(self.regressions)
         if not fixes + regressions:
             return 1.0
@@ -128,22 +141,19 @@ class Comparison:
 
         if not self.graded:
             return float(stats.binomtest(fixes, fixes + regressions, alternative="greater").pvalue)
-        test = stats.permutation_test(
-            (np.array(self._moved),),
-            _total,
-            permutation_type="samples",
-            alternative="greater",
-            n_resamples=RESAMPLES,
-            vectorized=True,
-            rng=np.random.default_rng(0),
-        )
-        return float(test.pvalue)
+        # No group can lose more than this: what the range allows, as far as it was seen.
+        most = score_range(score for pair in self.pairs for score in (pair.old, pair.new)).width
+        sizes = most * max(count for _, count in self._units)
+        bets = (np.arange(BETS) + 0.5) / BETS
+        won = np.log1p(np.outer(bets, [total / sizes for total, _ in self._units])).sum(axis=1)
+        return float(min(1.0, 1 / np.exp(won).mean()))
 
     def interval(self, level: float = 0.9) -> tuple[float, float]:
         """Where the true gain lies with this confidence, in metric points.
 
         Of right and wrong: Clopper and Pearson's for the share of fixes among what differs, given how much differs, so
-        that its lower end is above 0 exactly where the test says so. Of graded scores: the bootstrap's (BCa).
+        that its lower end is above 0 exactly where the test says so. Of graded scores, and of examples that belong
+        together: the bootstrap's (BCa), of whole groups.
 
         Args:
             level: The confidence, 0 to 1, both sides together.
@@ -154,7 +164,7 @@ class Comparison:
         if not fixes + regressions:
             return 0.0, 0.0
         if self.graded:
-            return _bootstrap(self.differences, level)
+            return _bootstrap(self._units, level)
         from scipy import stats
 
         size = max(map(abs, self.differences))
@@ -193,15 +203,15 @@ def classes_of(examples: Mapping[int, Any]) -> dict[int, str]:
     return values if few else {}
 
 
-def _total(sample: Any, axis: int = -1) -> Any:
-    return sample.sum(axis=axis)
+def _ratio(totals: Any, counts: Any, axis: int = -1) -> Any:
+    return totals.sum(axis=axis) / counts.sum(axis=axis)
 
 
 def _mean(scores: Sequence[float]) -> float:
     return math.fsum(scores) / len(scores) if scores else math.nan
 
 
-def _bootstrap(differences: Sequence[float], level: float) -> tuple[float, float]:
+def _bootstrap(units: Sequence[tuple[float, int]], level: float) -> tuple[float, float]:
     import numpy as np
     from scipy import stats
 
@@ -210,7 +220,14 @@ def _bootstrap(differences: Sequence[float], level: float) -> tuple[float, float
         rng = np.random.default_rng(0)
         with np.errstate(all="ignore"):
             found = stats.bootstrap(
-                (differences,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method=kind, rng=rng
+                tuple(np.array(units, float).T),
+                _ratio,
+                paired=True,
+                vectorized=True,
+                confidence_level=level,
+                n_resamples=RESAMPLES,
+                method=kind,
+                rng=rng,
             ).confidence_interval
         low, high = float(found.low), float(found.high)
         if math.isfinite(low) and math.isfinite(high):

@@ -119,7 +119,7 @@ class LastDecision:
         new = await self.student.evaluate(
             "fresh", examples, incumbent, ids=ids, purpose=Purpose.FINAL, reuse=reuse if downstream else None
         )
-        return Comparison.of(old, new)
+        return Comparison.of(old, new, self.pool.groups)
 
     def decided(self, incumbent: Candidate, fresh: Comparison | None = None) -> Final | None:
         """Decide by what is known, at no cost; None where there is nothing to decide."""

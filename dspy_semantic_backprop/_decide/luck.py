@@ -4,15 +4,16 @@ A search runs what looks best on more examples, and stops when it looks sure. No
 knows of that: exchanging the programs' scores within examples said "more than luck" in 0 to 16 % of simulated runs
 without any effect, at 5 %. So the whole search is played again, with as many proposals in each step and as many
 executions in all; but every program's scores on an example are drawn from all that was scored on it, whichever program
-it was. How often that ends with a gain as sure as the one that was found is the p-value; all candidates count, however
-they depend on each other.
+it was (graded scores: by any edited program, or by the start, and brought to the same mean). How often that ends with
+as sure a gain as was found is the p-value; all candidates count, however they depend on each other.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from .estimate import Model
@@ -25,8 +26,9 @@ SETTLED = 0.01
 """A rival that is better with less than this probability is compared no further."""
 ENOUGH = 20
 """After so many games that end with as sure a gain the p-value is known well enough (Besag and Clifford 1991)."""
-MARGIN = 1.5
-"""The share of such games is multiplied by this: what an example is like is itself only estimated from its scores."""
+FEW = 24
+"""What an example is like is itself only estimated: the share of such games is multiplied by 1 and this over the
+number of examples, which is 1.5 with 48."""
 TIMES = 149
 """How often a search is played again at most."""
 KEPT = 32
@@ -39,17 +41,17 @@ class Design:
     """How a search went.
 
     Args:
-        examples: Their number, in the order in which they were run.
+        groups: For each example, in the order in which they were run, the number of what it belongs to.
         learn: Which of them, by their place in that order, may be learned from.
         decide: Which of them are decided on in the end.
         first: On how many the start was run at first.
         block: On how many a step compares its proposals.
         steps: For each step, how many predictors each of its proposals changes.
-        executions: How many there were in all.
+        executions: The most that there could be.
         predictors: How many the program has.
     """
 
-    examples: int
+    groups: tuple[int, ...]
     learn: frozenset[int]
     decide: frozenset[int]
     first: int
@@ -58,31 +60,73 @@ class Design:
     executions: int
     predictors: int
 
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+        return len(self.groups)
 
-def luck(design: Design, scores: Sequence[Sequence[float]], sureness: float, times: int = TIMES) -> float:
+
+Block = Mapping[int, float]
+"""What one program scored on the examples of one group: the example's place -> a share of the range."""
+
+
+def luck(design: Design, scores: Sequence[Block], sureness: float, times: int = TIMES) -> float:
     """The probability, 0 to 1, that a search without any effect ends with at least as sure a gain.
 
     Args:
         design: How the search went.
-        scores: For each example, in order, what was scored on it, as shares of the range.
+        scores: For each program, the place of each example that it was run on -> a share of the range.
         sureness: The gain that was found, in its standard deviations.
         times: How often to play at most.
     """
-    every = [score for some in scores for score in some]
-    others, as_sure = _others(scores), 0
+    known = _known(design, scores)
+    start = known
+    if len({score for some in scores for score in some.values()}) > 2:
+        # Edits may change how graded scores scatter, though not their mean: each kind of program scatters as it does.
+        first, *edited = scores
+        above = _mean(edited) - _mean([first])
+        known = _known(design, [{at: score - above for at, score in some.items()} for some in edited], known.others)
+        start = _known(design, [first], known.others)
+    as_sure, margin = 0, 1 + FEW / len(set(design.groups))
     for game in range(times):
-        as_sure += _Game(design, scores, every, others, game).played() >= sureness - _SAME
+        as_sure += _Game(design, start, known, game).played() >= sureness - _SAME
         if as_sure >= ENOUGH:
-            return min(1.0, MARGIN * as_sure / (game + 1))
-    return min(1.0, MARGIN * (1 + as_sure) / (1 + times))
+            return min(1.0, margin * as_sure / (game + 1))
+    return min(1.0, margin * (1 + as_sure) / (1 + times))
 
 
-def _others(scores: Sequence[Sequence[float]]) -> float:
-    """As much as so many of an example's own scores count those of all examples: by how alike its own are."""
+@dataclass(frozen=True)
+class _Known:
+    """What was scored: the blocks of each group, all of them, and as how many of a group's own the others count."""
+
+    own: Sequence[Sequence[Block]]
+    every: Sequence[Block]
+    others: float
+
+
+def _known(design: Design, scores: Sequence[Block], others: float | None = None) -> _Known:
+    blocks: list[list[Block]] = [[] for _ in range(1 + max(design.groups))]
+    for some in scores:
+        own: dict[int, dict[int, float]] = {}
+        for at, score in some.items():
+            own.setdefault(design.groups[at], {})[at] = score
+        for group, block in own.items():
+            blocks[group].append(block)
+    every = [block for some in blocks for block in some]
+    return _Known(blocks, every, others if others is not None else _others(blocks))
+
+
+def _mean(scores: Sequence[Block]) -> float:
+    return fmean(score for some in scores for score in some.values())
+
+
+def _others(blocks: Sequence[Sequence[Block]]) -> float:
+    """As much as so many of a group's own blocks count those of all groups: by how alike its own are."""
     import numpy as np
 
-    several = [some for some in scores if len(some) > 1]
-    total = float(np.var([score for some in scores for score in some], ddof=1)) if several else 0.0
+    means = [[fmean(block.values()) for block in some] for some in blocks]
+    several = [some for some in means if len(some) > 1]
+    total = float(np.var([one for some in means for one in some], ddof=1)) if several else 0.0
     if not total:
         return 1.0
     within = sum(float(np.var(some) * len(some)) for some in several) / sum(len(some) - 1 for some in several)
@@ -96,20 +140,20 @@ class _Over(Exception):
 
 @dataclass
 class _Program:
-    """A program in a game: its edits, the examples that they were made from, and its scores."""
+    """A program in a game: its edits, the groups that they were made from, its scores, and where it draws them."""
 
     row: Any
     sources: frozenset[int] = frozenset()
     scores: dict[int, float] = field(default_factory=dict)
+    together: dict[int, list[float]] = field(default_factory=dict)
+    drawn: dict[int, Block] = field(default_factory=dict)
 
 
 class _Game:
     """One search on scores without any effect; it goes as `PooledSearch` goes."""
 
-    def __init__(
-        self, design: Design, scores: Sequence[Sequence[float]], every: Sequence[float], others: float, seed: int
-    ) -> None:
-        self.design, self.scores, self.every, self.others = design, scores, every, others
+    def __init__(self, design: Design, start: _Known, edited: _Known, seed: int) -> None:
+        self.design, self.start, self.edited = design, start, edited
         self.rng = random.Random(seed)
         self.model = Model([size for step in design.steps for size in step], design.predictors)
         self.programs = [_Program(self.model.row(()))]
@@ -135,17 +179,25 @@ class _Game:
         return self._sureness(0, mean, covariance) if self.best else -1.0
 
     def _run(self, number: int, examples: Iterable[int]) -> None:
-        scores = self.programs[number].scores
+        program = self.programs[number]
         for at in examples:
-            if at not in scores:
+            if at not in program.scores:
                 if not self.left:
                     raise _Over
                 self.left -= 1
-                scores[at] = self._drawn(at)
+                program.scores[at] = self._drawn(program, at)
+                program.together.setdefault(self.design.groups[at], []).append(program.scores[at])
 
-    def _drawn(self, at: int) -> float:
-        own = self.scores[at]
-        return self.rng.choice(own if self.rng.random() * (len(own) + self.others) < len(own) else self.every)
+    def _drawn(self, program: _Program, at: int) -> float:
+        """A score: what belongs together is drawn together, as it may err together."""
+        group = self.design.groups[at]
+        if group not in program.drawn:
+            known = self.start if program is self.programs[0] else self.edited
+            own = known.own[group]
+            mine = self.rng.random() * (len(own) + known.others) < len(own)
+            program.drawn[group] = self.rng.choice(own if mine else known.every)
+        block = program.drawn[group]
+        return block[at] if at in block else self.rng.choice(list(block.values()))
 
     def _step(self, step: Sequence[int], block: Sequence[int]) -> None:
         parent, first = self.best, len(self.programs)
@@ -163,17 +215,18 @@ class _Game:
     def _failures(self, parent: int) -> frozenset[int]:
         scores = self.programs[parent].scores
         wrong = [at for at, score in scores.items() if at in self.design.learn and score < 1 - _SAME]
-        return frozenset(self.rng.sample(wrong, min(2, len(wrong))))
+        return frozenset(self.design.groups[at] for at in self.rng.sample(wrong, min(2, len(wrong))))
 
     def _fit(self) -> tuple[Any, Any]:
         import numpy as np
 
         programs = [self.programs[number] for number in self.known]
-        counts = [len(one.scores) for one in programs]
+        counts = [len(one.together) for one in programs]
         rows = np.repeat([one.row for one in programs], counts, axis=0)
-        rows[:, 2] = [at in one.sources for one in programs for at in one.scores]
-        examples = np.array([at for one in programs for at in one.scores])
-        return self.model.fit(rows, examples, np.array([score for one in programs for score in one.scores.values()]))
+        rows[:, 2] = [group in one.sources for one in programs for group in one.together]
+        groups = np.array([group for one in programs for group in one.together])
+        scores = [sum(some) / len(some) for one in programs for some in one.together.values()]
+        return self.model.fit(rows, groups, np.array(scores))
 
     def _sureness(self, rival: int, mean: Any, covariance: Any) -> float:
         row = self.programs[self.best].row - self.programs[rival].row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,10 +48,12 @@ class Pool:
     Args:
         start: The program as it was given.
         evaluate: Runs a candidate on examples.
+        groups: Example id -> what it belongs to; without one an example stands alone.
     """
 
-    def __init__(self, start: Candidate, evaluate: Evaluate) -> None:
+    def __init__(self, start: Candidate, evaluate: Evaluate, groups: Mapping[int, Hashable] | None = None) -> None:
         self._evaluate = evaluate
+        self.groups = groups or {}
         self._entries: dict[Candidate, Entry] = {start: Entry(0, start, start)}
         self.start = start
 
@@ -92,7 +94,7 @@ class Pool:
         """Two candidates on those of the examples that both were evaluated on, in the order of the ids."""
         one, other = self._entries[old].outcomes, self._entries[new].outcomes
         both = [number for number in ids if number in one and number in other]
-        return Comparison.of([one[number] for number in both], [other[number] for number in both])
+        return Comparison.of([one[number] for number in both], [other[number] for number in both], self.groups)
 
 
 def evaluation(

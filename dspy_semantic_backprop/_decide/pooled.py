@@ -13,8 +13,9 @@ start back in spite of large gains, while one estimate from all scores found mor
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from .._concurrency import gather
@@ -113,6 +114,7 @@ class PooledSearch:
         self.ids = self._in_turn(random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
         self._steps: list[tuple[int, ...]] = []
+        self._ended = False
         self._position = 0
         self._nothing_new = 0
 
@@ -221,9 +223,15 @@ class PooledSearch:
             tuple(tried),
         )
 
-    def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Key]:
+    def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Hashable]:
         """The examples that a proposal was made from."""
-        return frozenset(("learn" if self.split.separate else "decide", one.example_id) for one in outcomes)
+        side = "learn" if self.split.separate else "decide"
+        return frozenset(self._group((side, one.example_id)) for one in outcomes)
+
+    def _group(self, key: Key) -> Hashable:
+        """What an example belongs to; itself where it stands alone."""
+        groups = (self.pool if key[0] == "decide" else self.material.train).groups
+        return ("group", groups[key[1]]) if key[1] in groups else key
 
     def _gain(self, estimate: Estimate, name: str, candidate: Candidate, parent: Candidate) -> float:
         """What one predictor's new text is expected to gain, in metric points."""
@@ -244,9 +252,12 @@ class PooledSearch:
     def _estimate(self) -> Estimate:
         scale, seen = self._range(), []
         for entry in self.pool:
-            edits = self._edits(entry.candidate)
+            edits, together = self._edits(entry.candidate), {}
             for key, score in self._scores(entry.candidate).items():
-                seen.append(Seen(edits, key, scale.share(score), self.lineage.learned(edits, key)))
+                together.setdefault(self._group(key), []).append(scale.share(score))
+            # What belongs together may err together: it counts as one.
+            for group, scores in together.items():
+                seen.append(Seen(edits, group, math.fsum(scores) / len(scores), self.lineage.learned(edits, group)))
         return Estimate(seen, len(self.lineage), len(self.pool.start.instructions))
 
     def _ranked(self, estimate: Estimate) -> list[Candidate]:
@@ -288,6 +299,7 @@ class PooledSearch:
                     break
                 for one, keys in left:
                     await self._run(one, keys)
+            self._ended = True
         except BudgetSpent as stop:
             self.material.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided()
@@ -326,25 +338,25 @@ class PooledSearch:
 
     def _luck(self, sureness: float) -> float:
         """How probable as sure a gain is if no edit has any effect."""
-        scale = self._range()
-        scores: dict[Key, list[float]] = {key: [] for key in self.ids}
-        for entry in self.pool:
-            for key, score in self._scores(entry.candidate).items():
-                scores[key].append(scale.share(score))
-        sides: dict[str, set[int]] = {"learn": set(), "decide": set()}
-        for at, (side, _) in enumerate(self.ids):
-            sides[side].add(at)
+        scale, places = self._range(), {key: at for at, key in enumerate(self.ids)}
+        scores = [
+            {places[key]: scale.share(score) for key, score in self._scores(entry.candidate).items()}
+            for entry in self.pool
+        ]
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(map(self._group, self.ids)))}
+        side = "learn" if self.split.separate else "decide"
         design = Design(
-            examples=len(self.ids),
-            learn=frozenset(sides["learn" if self.split.separate else "decide"]),
-            decide=frozenset(sides["decide"]),
+            groups=tuple(numbers[self._group(key)] for key in self.ids),
+            learn=frozenset(at for key, at in places.items() if key[0] == side),
+            decide=frozenset(at for key, at in places.items() if key[0] == "decide"),
             first=self.search.first,
             block=self.search.block,
             steps=tuple(self._steps),
-            executions=sum(map(len, scores.values())),
+            # Where no budget ended it, a search goes on until nothing is open.
+            executions=len(self.ids) * len(scores) if self._ended else sum(map(len, scores)),
             predictors=len(self.pool.start.instructions),
         )
-        return luck(design, list(scores.values()), sureness)
+        return luck(design, scores, sureness)
 
 
 def _reason(final: Final) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import SetupError
 from .._session.budget import Budget
 from .._values.same import digest
 
@@ -17,6 +18,8 @@ SHARE = 0.3
 LEAST = 10
 """On fewer fresh examples than these nothing can be seen, and none are kept."""
 _MARGIN = 1.25
+Group = str | Callable[[Any], Hashable]
+"""What an example belongs to: a field of it, or a function of it."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,43 @@ class Split:
     warnings: tuple[str, ...] = ()
 
 
+def groups_of(group: Group | None, name: str, examples: Sequence[Any]) -> dict[int, Hashable]:
+    """What each example of a set belongs to, by its position; those that belong to nothing are left out.
+
+    Args:
+        group: A field, or a function of an example.
+        name: What the set is called in messages.
+        examples: The set.
+
+    Raises:
+        SetupError: If an example has no such field, the function raises, or what it returns cannot be compared.
+    """
+    found: dict[int, Hashable] = {}
+    for number, example in enumerate(examples if group is not None else ()):
+        where = f"group={group!r} of {name}[{number}]"
+        if isinstance(group, str) and group not in example:
+            raise SetupError(f"{where}: it has no such field, only {', '.join(example.keys())}")
+        try:
+            label = example[group] if isinstance(group, str) else group(example)
+            hash(label)
+        except Exception as error:
+            raise SetupError(f"{where} failed: {type(error).__name__}: {error}; name a field or return text") from error
+        if label is not None:
+            found[number] = label
+    return found
+
+
 def split(
-    trainset: Sequence[Any], valset: Sequence[Any] | None, kept: Callable[[int], int], seed: int, most_fresh: float
+    trainset: Sequence[Any],
+    valset: Sequence[Any] | None,
+    kept: Callable[[int], int],
+    seed: int,
+    most_fresh: float,
+    group: Group | None = None,
 ) -> Split:
     """Decide which examples are for what.
 
-    An example that stands in the sets more than once is never fresh.
+    An example that stands in the sets more than once is never fresh, and no group is torn apart.
 
     Args:
         trainset: The examples to learn from, `dspy.Example` each.
@@ -52,6 +86,7 @@ def split(
         kept: How many of so many examples are kept for the decision at the end.
         seed: Of the run.
         most_fresh: The most examples that can be paid for at the end.
+        group: What an example belongs to; None: each stands alone.
 
     Returns:
         The split; the same for the same arguments.
@@ -60,12 +95,29 @@ def split(
     order = random.Random(f"{seed}/split").sample(range(len(examples)), len(examples))
     keys = [_key(example) for example in examples]
     often = Counter(keys) + (Counter() if valset is None else Counter({_key(one): 1 for one in trainset}))
-    single = [number for number in order if often[keys[number]] == 1]
-    most = min(kept(len(examples)), most_fresh, len(single))
-    fresh = tuple(single[: int(most)])
+    groups = groups_of(group, "trainset" if valset is None else "valset", examples)
+    learned = set() if valset is None else set(groups_of(group, "trainset", trainset).values())
+    single = {number for number in order if often[keys[number]] == 1 and groups.get(number) not in learned}
+    fresh = _whole(order, groups, single, int(min(kept(len(examples)), most_fresh, len(single))))
     decide = tuple(number for number in order if number not in set(fresh))
     learn = decide if valset is None else tuple(range(len(trainset)))
-    return Split(valset is not None, learn, decide, fresh, tuple(_warnings(trainset, valset, keys)))
+    warnings = _warnings(trainset, valset, keys)
+    both = learned.intersection(groups.values())
+    if both:
+        warnings.append(f"{len(both)} groups of examples stand in the trainset and in the valset: scores will flatter")
+    return Split(valset is not None, learn, decide, fresh, tuple(warnings))
+
+
+def _whole(order: Sequence[int], groups: Mapping[int, Hashable], allowed: set[int], most: int) -> tuple[int, ...]:
+    """The first of some examples in their order, at most so many, and none without the others of its group."""
+    members: dict[Hashable, list[int]] = {}
+    for number in order:
+        members.setdefault((groups[number],) if number in groups else number, []).append(number)
+    found: list[int] = []
+    for together in members.values():
+        if len(found) + len(together) <= most and allowed.issuperset(together):
+            found += together
+    return tuple(found)
 
 
 def affordable(budget: Budget | None, predictors: int) -> float:

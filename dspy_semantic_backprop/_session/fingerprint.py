@@ -54,6 +54,7 @@ def fingerprint(
         "settings": {
             "steps": settings.most_steps,
             "seed": settings.seed,
+            "group": _described(settings.group),
             "probe": settings.probe,
             "failure_score": settings.failure_score,
             "metric": _described(settings.metric),

@@ -47,15 +47,62 @@ def test_the_p_value_of_right_and_wrong_is_mcnemars_exact_one(scores):
 
 
 @given(GRADED)
-def test_graded_scores_are_tested_by_flipping_signs(scores):
+def test_of_graded_scores_the_order_and_the_metrics_unit_do_not_matter(scores):
     one = compared(scores)
-    moved = np.array([size for size in one.differences if abs(size) > 1e-9])
-    if not len(moved):
-        assert one.p_value == 1.0
-        return
-    signs = np.array(np.meshgrid(*[[-1, 1]] * len(moved))).reshape(len(moved), -1)
-    totals = np.abs(moved) @ signs
-    assert one.p_value == pytest.approx(np.mean(totals >= moved.sum() - 1e-9), abs=0.02)
+    assert 0 < one.p_value <= 1
+    assert compared(reversed(scores)).p_value == pytest.approx(one.p_value)
+    assert one.gain > 0 or one.p_value > 0.5
+
+
+@pytest.mark.parametrize("gate", [confident, strict])
+@pytest.mark.parametrize("size", [12, 40])
+def test_an_edit_that_helps_a_little_often_and_harms_much_seldom_is_no_gain(gate, size):
+    """The mean of these differences is -0.01, and most of them are gains: they are by no means symmetric."""
+    rng = np.random.default_rng(size)
+    runs, accepted = 300, 0
+    for _ in range(runs):
+        differences = np.where(rng.random(size) < 0.96, 0.02, -0.73) + rng.uniform(-0.005, 0.005, size)
+        one = compared([(0.75, 0.75 + difference) for difference in differences])
+        accepted += gate(one, 0) is Verdict.ACCEPT
+    assert stats.binomtest(accepted, runs).proportion_ci(0.99).low <= gate.error
+
+
+def test_a_plain_gain_of_graded_scores_is_found():
+    rng = np.random.default_rng(0)
+    old = rng.uniform(0.2, 0.4, 20)
+    one = compared(list(zip(old, old + rng.uniform(0.2, 0.5, 20), strict=True)))
+    assert strict(one, 0) is Verdict.ACCEPT and one.interval()[0] > 0.2
+
+
+def grouped(scores, members: int) -> Comparison:
+    return Comparison(
+        tuple(Pair(at, float(old), float(new), f"document {at // members}") for at, (old, new) in enumerate(scores))
+    )
+
+
+@pytest.mark.parametrize("members", [4, 10])
+def test_what_belongs_together_is_tested_as_one(members):
+    """All examples of a document are right or wrong together: they are no more evidence than one of them."""
+    rng = np.random.default_rng(members)
+    runs, level, found, naive = 300, 0.05, 0, 0
+    for _ in range(runs):
+        documents = rng.random((40 // members, 2)) < 0.5
+        scores = [tuple(one) for one in documents for _ in range(members)]
+        found += grouped(scores, members).p_value <= level
+        naive += compared(scores).p_value <= level
+    assert stats.binomtest(found, runs).proportion_ci(0.99).low <= level < stats.binomtest(naive, runs).statistic
+
+
+def test_groups_of_one_change_nothing():
+    scores = [(0, 1)] * 6 + [(1, 0), (1, 1)]
+    assert grouped(scores, 1).p_value == compared(scores).p_value
+    assert grouped(scores, 1).interval() == compared(scores).interval()
+
+
+def test_the_interval_of_grouped_examples_is_as_wide_as_the_groups_are_few():
+    scores = [(0, 1)] * 8 + [(0, 0)] * 8 + [(0, 1)] * 8 + [(1, 0)] * 8
+    alone, together = compared(scores).interval(), grouped(scores, 8).interval()
+    assert together[1] - together[0] > alone[1] - alone[0]
 
 
 @given(RIGHT_WRONG, st.floats(0.1, 1000))

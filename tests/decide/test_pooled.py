@@ -163,3 +163,36 @@ def test_a_text_holds_the_edits_of_the_text_it_was_made_from():
 def test_settings_that_are_none_are_refused(wrong):
     with pytest.raises(SetupError, match="must be a"):
         Pooled(**wrong)
+
+
+def test_a_perfect_edit_of_a_tiny_set_is_returned():
+    found, final = searched(World(lambda instructions, at: float("good" in instructions["a"]), size=4), good, steps=4)
+    assert final.returned and "good" in found.best.instructions["a"]
+
+
+def good() -> dict[str, str]:
+    return {name: f"good {name}" for name in ("a", "b")}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_documents_that_err_as_a_whole_are_no_proof_if_told_that_they_belong_together(together):
+    runs = proven = 0
+    for run in range(30):
+        rng = random.Random(run)
+        drawn: dict[Any, float] = {}
+
+        def score(instructions: dict[str, str], at: int, rng: random.Random = rng, drawn: Any = drawn) -> float:
+            return drawn.setdefault((at // 8, *instructions.values()), float(rng.random() < 0.5))
+
+        def draw(rng: random.Random = rng) -> dict[str, str]:
+            return {name: f"edit {rng.randrange(10**6)}" for name in ("a", "b")}
+
+        world = World(score, size=48)
+        world.pool.groups = {at: at // 8 for at in world.ids} if together else {}
+        _, final = searched(world, draw, steps=4)
+        runs += 1
+        proven += bool(final is not None and final.proven)
+    if together:
+        assert stats.binomtest(proven, runs).proportion_ci(0.99).low <= 0.05
+    else:
+        assert stats.binomtest(proven, runs).proportion_ci(0.9).low > 0.05
