@@ -54,7 +54,9 @@ def groups_of(group: Group | None, name: str, examples: Sequence[Any]) -> dict[i
         SetupError: If an example has no such field, the function raises, or what it returns cannot be compared.
     """
     found: dict[int, Hashable] = {}
-    for number, example in enumerate(examples if group is not None else ()):
+    if group is None:
+        return found
+    for number, example in enumerate(examples):
         where = f"group={group!r} of {name}[{number}]"
         if isinstance(group, str) and group not in example:
             raise SetupError(f"{where}: it has no such field, only {', '.join(example.keys())}")
