@@ -12,6 +12,7 @@ from tests import house
 INSIDE = {
     "experiments/faults/methods.py": "six methods on the same executions, run and proved once: `diagnose` tries one",
     "tests/backward/test_inside.py": "what counts as a usable answer, in texts; merging lessons, in hundreds of them",
+    "tests/decide/test_group.py": "which examples are kept together, without a run",
     "tests/decide/test_commit.py": "how often luck is committed, in thousands of runs on made-up scores",
     "tests/decide/test_comparison.py": "the error rates of the tests, in thousands of made-up comparisons",
     "tests/decide/test_consider.py": "what a race asks for next, in scores that no program gives on demand",
