@@ -19,7 +19,7 @@ from ._errors import BudgetSpent
 from ._evaluate.candidate import Candidate, read
 from ._evaluate.evaluate import regraded
 from ._evaluate.outcome import Outcome, Scored, scored
-from ._evaluate.student import Student, check_runs
+from ._evaluate.student import Student, check_runs, learns_nothing
 from ._propose.lessons import Learned
 from ._propose.propose import Rewriter
 from ._propose.protected import Parameters
@@ -70,6 +70,7 @@ class Run:
     records: list[StepRecord] = field(default_factory=list)
     final: Final | None = None
     _checked: int = 0
+    _flat: bool = False
 
     @classmethod
     def of(
@@ -131,7 +132,7 @@ class Run:
         """
         seconds = self.session.ledger.seconds
         outcomes = list(await self.search.start())
-        if all(outcome.raised is not None for outcome in scored(outcomes)):
+        if learns_nothing(outcomes):
             outcomes = await self.pool.outcomes(self.start, self.split.decide)
             check_runs(outcomes)
         self._measure(len(outcomes), self.session.ledger.seconds - seconds)
@@ -175,7 +176,8 @@ class Run:
         pools = {id(pool): pool for pool in (self.pool, self.train)}.values()
         entries = [entry for pool in pools for entry in pool]
         scores = [one.score for entry in entries for one in scored(list(entry.outcomes.values()))]
-        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1:
+        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat:
+            self._flat = True
             self.session.warn(
                 f"the metric said {scores[0]:g} of all {len(scores)} executions so far, of every candidate: it cannot "
                 "tell programs apart, and nothing can be learned from it"

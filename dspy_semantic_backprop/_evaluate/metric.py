@@ -81,9 +81,11 @@ class Metric:
             returned = self.function(snapshot(example), *others, *padding)
         except Exception as error:
             hide(error)
+            advice = "a metric must grade every prediction, also one with missing fields"
+            if others[0] is None:
+                advice = "the program returned nothing there: its forward must return the prediction"
             raise MetricError(
-                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; "
-                "a metric must grade every prediction, also one with missing fields"
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
             ) from error
         return self._read(returned, where)
 

@@ -238,14 +238,31 @@ async def _until(
     return first if stop(first[0]) else (*first, *await run(examples[1:], ids=ids[1:]))
 
 
+def learns_nothing(outcomes: Sequence[Outcome]) -> bool:
+    """Whether no execution of several is one to learn from: each raised, returned nothing, or called no predictor."""
+    ended = scored(outcomes)
+    return bool(ended) and all(one.raised is not None or one.returned is None or not len(one.graph) for one in ended)
+
+
 def check_runs(outcomes: Sequence[Outcome]) -> None:
-    """Refuse a program that raised on every example: there is nothing to learn from.
+    """Refuse a program that raised, returned nothing or called no predictor on every example: nothing can be learned.
 
     Raises:
         ProgramError: If it did.
     """
-    raised = [outcome.raised for outcome in scored(outcomes)]
+    ended = scored(outcomes)
+    raised = [outcome.raised for outcome in ended]
     if raised and all(error is not None and not isinstance(error, AdapterParseError) for error in raised):
         first = cast(BaseException, raised[0])
         message = f"the program raised on every one of {len(raised)} examples; the first: {describe(first)}"
         raise ProgramError(message) from first
+    if ended and not any(raised):
+        if all(one.returned is None for one in ended):
+            raise ProgramError(
+                f"the program returned nothing on every one of {len(ended)} examples; its forward must return it"
+            )
+        if not any(len(one.graph) for one in ended):
+            raise ProgramError(
+                f"the program called no predictor on any of {len(ended)} examples, as far as can be seen: there is "
+                "nothing to learn from"
+            )

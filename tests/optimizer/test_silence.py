@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent, SetupError, presets
+from dspy_semantic_backprop import MetricError, ProgramError, SemanticGradientDescent, SetupError, presets
 from dspy_semantic_backprop.testing import Faults
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
@@ -77,3 +77,38 @@ def test_a_program_that_returns_no_prediction_is_refused_before_it_costs_anythin
         with pytest.raises(SetupError, match=words):
             result_of(program())
         assert not server.log
+
+
+class Forgetful(Chain):
+    def forward(self, question: str) -> Any:
+        super().forward(question)
+
+
+class Idle(Chain):
+    def forward(self, question: str) -> Any:
+        return dspy.Prediction(answer="sloppy answer")
+
+
+@METHODS
+@pytest.mark.parametrize(("program", "words"), [(Forgetful, "returned nothing"), (Idle, "called no predictor")])
+def test_a_program_that_gives_nothing_to_learn_from_is_an_error_before_any_gradient(program, words, method):
+    def metric(example, prediction, trace=None):
+        return getattr(prediction, "answer", None) == example.answer
+
+    with served(careful) as server:
+        for run in (result_of, lambda one, metric, **how: SemanticGradientDescent(metric).preflight(one, questions(9))):
+            with pytest.raises(ProgramError, match=words):
+                run(program(), metric, method=method)
+        asked = [str(one.messages[0]["content"]) for one in server.log]
+    assert not [text for text in asked if "change_" in text or "new_instruction" in text]
+
+
+def test_a_metric_that_cannot_grade_nothing_is_not_blamed_for_it():
+    with served(careful), pytest.raises(MetricError, match="the program returned nothing there"):
+        result_of(Forgetful())
+
+
+def test_a_preflight_says_that_a_metric_says_the_same_of_everything():
+    with served(careful):
+        found = SemanticGradientDescent(lambda example, prediction: 0.5).preflight(Chain(), questions(12))
+    assert found.recommendation == "nothing to learn" and "0.5 of every execution" in found.reason

@@ -33,7 +33,7 @@ from .candidates import CANDIDATES, CheapCandidates
 from .noise import Flips, Power, flips, lost, luck, reworded, size_of
 from .record import Attempt, Detectable, Noise, Preflight
 
-Advice = Literal["go", "more examples first", "no headroom", "too noisy"]
+Advice = Literal["go", "more examples first", "no headroom", "nothing to learn", "too noisy"]
 """What to do."""
 SMALL = 0.03
 """The share of the metric's range up to which a gain does not repay a run."""
@@ -279,11 +279,17 @@ def advise(
             return "too noisy", f"{score}, and about {min(room, found.by_chance):.2g} is lost by chance: {why}."
         why = "what fails changes from run to run, or with the mere wording"
         return "no headroom", f"{score}, and what is missing is lost by chance ({why})."
+    seen = {said for one in tried for pair in one.pairs for said in (pair.old, pair.new)}
+    same = ""
+    if len(seen) == 1 and not found.noise.changed and max(len(one) for one in tried) >= ENOUGH:
+        same = f" The metric said {found.score:.3g} of every execution: it may not be able to tell programs apart."
+        if found.score:
+            return "nothing to learn", f"{score}.{same}"
     if tried and not helped and max(len(one) for one in tried) >= ENOUGH:
         gained = max(one.gain for one in tried)
         return "no headroom", (
             f"{score}, but none of {len(tried)} cheap candidates helped on a sample of "
-            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {lucky:+.2g})."
+            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {lucky:+.2g}).{same}"
         )
     hoped = max(SMALL * width, top.gain - lucky) if top is not None and helped else lasting / 2
     hope = f"{score}; a gain of about {hoped:.2g}"

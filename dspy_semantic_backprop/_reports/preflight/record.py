@@ -79,7 +79,7 @@ class Preflight:
     """Whether optimising is worth it.
 
     Args:
-        recommendation: What to do: "go", "more examples first", "no headroom" or "too noisy".
+        recommendation: What to do: "go", "more examples first", "no headroom", "nothing to learn" or "too noisy".
         reason: Why, in numbers.
         examples: On how many examples it was decided.
         missing: How many of the program's executions the provider left unanswered.
