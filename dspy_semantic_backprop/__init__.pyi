@@ -53,7 +53,7 @@ from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
-from ._result import Result
+from ._result import Compiled, Result
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
@@ -66,6 +66,7 @@ __all__ = [
     "Call",
     "Commit",
     "Comparison",
+    "Compiled",
     "ComputationGraph",
     "Confident",
     "Diagnosis",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ._decide.records import CandidateRecord, Final, StepRecord
 from ._errors import Ending
@@ -104,6 +104,17 @@ class Result:
             f"{self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
             f"{self.reason or self.ending.value}" + (f"; {self.final.reason}" if self.final is not None else "")
         )
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """A program with the result of the run that made it: what `compile` gives back besides the program's own class.
+
+    Args:
+        detailed_results: The result of the run.
+    """
+
+    detailed_results: Result
 
 
 def _number(value: float) -> float | None:
