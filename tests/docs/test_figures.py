@@ -223,3 +223,15 @@ def test_ranges_of_blame():
 def _over_shares(cells: list[dict[str, Any]], key: str) -> float:
     total = sum(one[key] * (one["shares"] if key == "width" else 1) for one in cells)
     return total / sum(one["shares"] for one in cells)
+
+
+def test_claims():
+    kept, table = record("claims-simulated"), rows(RESULTS / "claims.md")
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in (dict(zip(kept["columns"], one, strict=True)) for one in kept["rows"]):
+        cells[str(row["predictors"]), row["scores"]].append(row)
+    assert len(cells) == 6
+    for cell, runs in cells.items():
+        returned, claimed = (sum(one[name] for one in runs) for name in ("returned", "claimed"))
+        shown = (*cell, str(len(runs)), str(returned), str(claimed), f"{claimed / len(runs):.3f}")
+        assert shown in [line[:6] for line in table]
