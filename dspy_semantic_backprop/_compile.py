@@ -139,6 +139,6 @@ def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
         log_dir=None if folder is None else str(folder),
         final=final,
         candidates=candidate_records(run.pool),
-        warnings=tuple(run.session.warnings),
+        warnings=(*run.session.warnings, *run.session.unanswered),
     )
     return program

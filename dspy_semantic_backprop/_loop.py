@@ -18,6 +18,7 @@ from ._errors import BudgetSpent, Ending
 from ._evaluate.candidate import Candidate
 from ._evaluate.outcome import Scored
 from ._propose.lessons import Learned
+from ._propose.propose import PROPOSALS
 from ._run import Run
 from ._session.events import GradientsReady, Projected, RunStarted
 from ._session.session import logger
@@ -58,6 +59,7 @@ async def descend(run: Run) -> Ending:
             return Ending.PERFECT
         learned = await learn(run, step, batches, parent)
         texts = await gather(functools.partial(propose, run, step, learned), batches)
+        run.session.check_answers(PROPOSALS)
         decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
         run.record(step, learned, decision)
         taught = taught or any(any(text.strip() for text in one.values()) for one in texts)

@@ -158,18 +158,8 @@ class Run:
     def record(self, step: int, learned: Learned, decision: Decision) -> None:
         """Write down what became of a step."""
         self.records.append(step_record(step, learned, decision, self.pool, self.classes))
-        self._warn_of_silence(learned)
         self.warn_of_a_flat_metric()
         self.session.publish(StepDone(step, self.records[-1].to_dict()))
-
-    def _warn_of_silence(self, learned: Learned) -> None:
-        """Say it where the gradient model answers nothing."""
-        unanswered = self.session.notes["no gradient"]
-        if unanswered and not learned.sweeps:
-            self.session.warn(
-                f"the gradient model answered none of a step's questions ({unanswered} sweeps failed so far): nothing "
-                "can be learned; see the log for its errors"
-            )
 
     def warn_of_a_flat_metric(self) -> None:
         """Say it where the metric says the same of everything."""

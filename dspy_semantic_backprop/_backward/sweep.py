@@ -55,6 +55,10 @@ def feedback(outcome: Scored) -> str:
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
 
 
+PASSES = "backward passes"
+"""What a session counts sweeps as."""
+
+
 class Passes(Protocol):
     """The parts of a method that a sweep is made of."""
 
@@ -84,6 +88,9 @@ async def sweep(
 
     Returns:
         The outcomes whose sweep the provider answered, and call id -> gradient for each of them.
+
+    Raises:
+        TooManyFailures: If it left too many unanswered.
     """
     repeats: Counter[int] = Counter()
     numbered: list[tuple[Scored, int]] = []
@@ -99,13 +106,16 @@ async def sweep(
             with session.asking(Purpose.BACKWARD, where=place, rollout=repeat):
                 gradients = await propagate(outcome.graph, seed_messages(outcome), parts.backward, parts.collect)
                 rng = random.Random(f"{seed}/{outcome.example_id}/{repeat}")
+                session.asked[PASSES].count(None)
                 return parts.deliver(outcome.graph, gradients, rng)
         except LMError as error:
             session.notes["no gradient"] += 1
+            session.asked[PASSES].count(error)
             logger.warning("no gradients for example %d: %s", outcome.example_id, error)
             return None
 
     sweeps = await gather(one, numbered)
+    session.check_answers(PASSES)
     _say_what_was_seen(session)
     done = [(outcome, found) for outcome, found in zip(chosen, sweeps, strict=True) if found is not None]
     return [outcome for outcome, _ in done], [found for _, found in done]

@@ -28,10 +28,12 @@ from .._session.session import Session
 from .candidate import Candidate, changed, clone, write
 from .evaluate import Evaluator
 from .metric import Grade, NoGrade, adapt
-from .outcome import Outcome, Scored, joined, mean, scored
+from .outcome import Failed, Outcome, Scored, joined, mean, scored
 from .reach import Reach
 from .reuse import Reuse
 
+EXECUTIONS = "executions of an example"
+"""What a session counts them as."""
 MOST_STRAYED = 3
 """After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
 
@@ -125,6 +127,8 @@ class Student:
                 self.evaluator, purpose=purpose, where=f"evaluation {self._evaluations}", reuse=reuse
             )
             outcomes = await _until(stop, functools.partial(run, program), examples, ids)
+        for outcome in outcomes:
+            self.session.asked[EXECUTIONS].count(outcome.error if isinstance(outcome, Failed) else None)
         outcomes = self._no_better_for_failing(outcomes)
         self._count_strayed(outcomes)
         for words in dict.fromkeys(words for one in scored(outcomes) for words in one.trace.shared):

@@ -27,6 +27,9 @@ from .._terminal import logger
 from .lessons import Lesson, remarks, sources
 from .screen import Screen, Screened
 
+PROPOSALS = "proposals"
+"""What a session counts them as."""
+
 REMEMBERED = 3
 """So many of the texts that helped nothing a proposal is told of, the newest."""
 
@@ -199,10 +202,13 @@ class Rewriter:
     async def _answer(self, subject: Subject, where: str) -> str:
         try:
             with self.session.asking(Purpose.PROPOSE, where=where, predictor=subject.predictor):
-                return await self.propose(subject)
+                text = await self.propose(subject)
         except LMError as error:
+            self.session.asked[PROPOSALS].count(error)
             logger.warning("no proposal for predictor %s: %s", subject.predictor, error)
             return ""
+        self.session.asked[PROPOSALS].count(None)
+        return text
 
 
 def render(lessons: Sequence[Lesson]) -> str:

@@ -7,7 +7,7 @@ What a function of this package may spend, wait for and tell anybody is the same
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import dspy
 
+from .._errors import TooManyFailures
 from .._secrets import hide
 from .._terminal import logger, spelled
 from .budget import Budget, Purpose
@@ -24,6 +25,36 @@ from .journal import Journal
 from .ledger import Ledger
 from .limits import Limits
 from .lm import LMContext, for_predictor, for_purpose, limit
+
+
+@dataclass
+class Asked:
+    """How often something was asked for that depends on a language model, and how often it was not answered.
+
+    Args:
+        now: How often of late, since `Session.check_answers`: asked, and not answered.
+        first: The first failure, in words.
+    """
+
+    times: int = 0
+    failed: int = 0
+    now: tuple[int, int] = (0, 0)
+    first: str = ""
+
+    def count(self, error: BaseException | str | None) -> None:
+        """Note one more; None where it was answered."""
+        failed = error is not None
+        self.times, self.failed = self.times + 1, self.failed + failed
+        self.now = self.now[0] + 1, self.now[1] + failed
+        if failed and not self.first:
+            self.first = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self.first = self.first or (
+            str(error) if isinstance(error, str) else f"{type(error).__name__}: {error}" if failed else ""
+        )
+
+
+FEW = 10
+"""So many questions stand behind a share of failures at least: one of three says little."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +68,7 @@ class Session:
         answers: What it answered before.
         warnings: What has been warned of, in order, each once.
         notes: What happened in backward passes, by name, how often.
+        asked: How often backward passes, proposals and executions were asked for and not answered, by those words.
     """
 
     ledger: Ledger
@@ -49,6 +81,7 @@ class Session:
     subscribers: Sequence[Subscriber] = field(default=(), repr=False)
     warnings: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    asked: dict[str, Asked] = field(default_factory=lambda: defaultdict(Asked))
 
     @classmethod
     def open(
@@ -110,6 +143,31 @@ class Session:
             else:
                 with for_predictor(predictor):
                     yield here
+
+    def check_answers(self, *kinds: str) -> None:
+        """Refuse to go on where too much of what was asked for was not answered: nothing can be learned from that.
+
+        Raises:
+            TooManyFailures: If more than `limits.missing` of all was not, or nothing of several since the last check.
+        """
+        for kind in kinds:
+            one = self.asked[kind]
+            (times, failed), one.now = one.now, (0, 0)
+            nothing = one.failed > 1 and (failed == times > 1 or one.failed == one.times)
+            if one.failed and (nothing or one.failed > self.limits.missing * max(one.times, FEW)):
+                raise TooManyFailures(
+                    f"{one.failed} of {one.times} {kind} were not answered by the gradient model (at most "
+                    f"{self.limits.missing:.0%} may be without an answer); the first: {one.first}"
+                )
+
+    @property
+    def unanswered(self) -> list[str]:
+        """What was not answered, with counts, in warnings."""
+        return [
+            f"{one.failed} of {one.times} {kind} were not answered; the first: {one.first}"
+            for kind, one in self.asked.items()
+            if one.failed
+        ]
 
     def publish(self, event: Event) -> None:
         """Write an event down, and show it to every subscriber."""

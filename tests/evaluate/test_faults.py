@@ -9,20 +9,22 @@ import dspy
 import pytest
 from dspy.utils.exceptions import LMRateLimitError
 
-from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, TooManyFailures
+from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, TooManyFailures, presets
 from dspy_semantic_backprop.testing import Prompt
 from tests.evaluate.faulty import (
+    Faulty,
     Spoil,
     always,
     choice,
     firsts,
     replaced,
+    since,
     some,
     spoiling,
     status,
     usage,
 )
-from tests.scripted import questions, served
+from tests.scripted import careful, questions, served
 
 ENGINES = pytest.mark.parametrize("engine", ["auto", "litellm"])
 TOOL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -230,3 +232,59 @@ def test_a_server_is_given_the_time_that_it_asks_for_as_far_as_the_budget_goes()
 
 def test_a_request_is_cut_after_ten_minutes_unless_told_otherwise():
     assert Limits().request == 600.0
+
+
+def improved(gradient_lm: Any, **settings: Any) -> Any:
+    optimizer = SemanticGradientDescent(
+        right, gradient_lm=gradient_lm, subscribers=(), **{"steps": 3, "method": presets.published(), **settings}
+    )
+    return optimizer.compile(Pair(), trainset=questions(20)).detailed_results
+
+
+BACKWARD, PROPOSE = b"wanted_change", b"current_instruction"
+
+
+@pytest.mark.parametrize(("asks", "kind"), [(BACKWARD, "backward passes"), (PROPOSE, "proposals")])
+@pytest.mark.parametrize("spoil", [status(400), status(503), WITHHELD["filter"]], ids=["400", "503", "filter"])
+def test_an_outage_of_the_gradient_model_ends_the_run_and_is_asked_again_on_resume(spoil, asks, kind, tmp_path):
+    down = Faulty(careful, spoil=spoil, when=lambda number, body: asks in body)
+    with served(careful, max_tokens=60), down as server:
+        lm = server.lm(num_retries=0, cache=False)
+        with pytest.raises(TooManyFailures, match=f"{kind} were not answered") as caught:
+            improved(lm, log_dir=tmp_path)
+        assert caught.value.best.detailed_results.score_before == 0.0
+        down.when = lambda number, body: False
+        assert improved(lm, log_dir=tmp_path).score_after == 1.0
+
+
+def test_an_outage_that_begins_in_the_middle_of_a_run_ends_it_too():
+    def hopeless(prompt: Prompt) -> dict[str, Any]:
+        return {**careful(prompt), **({"answer": "sloppy"} if "answer" in prompt.names else {})}
+
+    down = Faulty(hopeless, spoil=status(503), when=since(40))
+    with served(hopeless, max_tokens=60), down as server:
+        lm = server.lm(num_retries=0, cache=False)
+        with pytest.raises(TooManyFailures) as caught:
+            improved(lm, steps=40)
+        assert down.spoilt <= 20
+    assert caught.value.best is not None
+
+
+def test_a_few_failures_of_the_gradient_model_are_warnings_with_counts():
+    with (
+        served(careful, max_tokens=60),
+        Faulty(careful, spoil=status(400), when=lambda number, body: number == 1) as server,
+    ):
+        result = improved(server.lm(num_retries=0, cache=False))
+    assert result.score_after == 1.0
+    assert any(
+        warning.startswith("1 of ") and "backward passes were not answered" in warning for warning in result.warnings
+    )
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 400, 503])
+def test_an_outage_in_the_middle_of_a_run_ends_it_with_the_best_program(code):
+    with spoiling(status(code), since(45), rule=careful) as server, pytest.raises(TooManyFailures) as caught:
+        improved(None)
+    assert caught.value.best is not None
+    assert caught.value.best.detailed_results.total.calls == server.requests

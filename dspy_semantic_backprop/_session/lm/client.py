@@ -18,7 +18,7 @@ from typing import Any
 
 import dspy
 from dspy.clients import base_lm
-from dspy.utils.exceptions import LMTimeoutError
+from dspy.utils.exceptions import LMError, LMTimeoutError, LMUnexpectedError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ..._concurrency import start_thread
@@ -226,6 +226,8 @@ class _Request:
                 if self.journal and self.context.purpose not in _ASKED_AGAIN:
                     kind, status = type(error).__name__, getattr(error, "status", None)
                     self.journal.unanswered(self.key, Unanswered(kind, getattr(error, "message", str(error)), status))
+            if self.context.purpose in _ASKED_AGAIN and not isinstance(error, LMError):
+                raise LMUnexpectedError(message=f"{type(error).__name__}: {error}") from error
             raise
 
     def wait(self, state: RetryCallState) -> float:
