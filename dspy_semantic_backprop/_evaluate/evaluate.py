@@ -200,6 +200,8 @@ class _Execution:
                 here.over = True
                 late = f"the program took longer than {evaluator.limits.example:g} seconds (Limits.example)"
                 return self._done(Failed(example_id, example, late))
+        if here.stops:
+            raise here.stops[0]
         failure = error if error is not None and is_provider_failure(error) else None
         # A program may swallow the provider's failure and answer without it: that answer is not its own.
         failure = failure or next(iter(here.failures), None)
@@ -243,7 +245,10 @@ def _check_answered(here: LMContext) -> None:
 
     Raises:
         NoGrade: If there was one.
+        Stop: If a thread of the metric met what has to end the run.
     """
+    if here.stops:
+        raise here.stops[0]
     if here.failures:
         raise NoGrade(describe(here.failures[0])) from here.failures[0]
 

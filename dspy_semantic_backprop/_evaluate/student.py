@@ -23,7 +23,7 @@ from .._graph.trace import OUTPUT, Call, Trace
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
-from .._session.lm import install, uncached
+from .._session.lm import install, own, uncached
 from .._session.session import Session
 from .candidate import Candidate, changed, clone, write
 from .evaluate import Evaluator
@@ -119,6 +119,7 @@ class Student:
         """
         program = self.copy_with(candidate)
         install(program, self.session.ledger)
+        own(program, self.session.ledger)
         self._evaluations += 1
         self.session.publish(EvaluationStarted(what, len(examples)))
         with uncached(program, self.session.ledger) if fresh else nullcontext():

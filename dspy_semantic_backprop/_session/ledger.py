@@ -35,6 +35,7 @@ class Ledger:
     Attributes:
         shown: The run's newest entries in DSPy's history of calls.
         metric_calls: How often the metric was called.
+        outside: Language models that no copy of the program holds, by identity, and their metered copies.
         answering: Language models that have answered before, by what tells them apart.
     """
 
@@ -55,6 +56,7 @@ class Ledger:
         self.journal = journal
         self.shown: deque[Any] = deque()
         self.answering: set[str] = set()
+        self.outside: dict[int, tuple[Any, Any]] = {}
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}

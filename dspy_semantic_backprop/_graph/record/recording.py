@@ -52,7 +52,7 @@ class CallUsage(UsageTracker):
     def __init__(self, parent: UsageTracker | None, *, keep: bool) -> None:
         super().__init__()
         self.parent = parent
-        self.keep = keep and parent is None
+        self.keep = keep and getattr(parent, "parent", parent) is None
         self.tokens: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
         if parent is not None:
@@ -75,7 +75,7 @@ class CallUsage(UsageTracker):
                 mine["completion_tokens"] += int(completion)
         if self.parent is not None:
             self.parent.add_usage(lm, entry)
-        elif self.keep:
+        if self.keep:
             with self._lock:
                 super().add_usage(lm, entry)
 

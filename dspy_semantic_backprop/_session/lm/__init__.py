@@ -4,6 +4,7 @@ from .ask import REPETITIONS, Reply, ask, ask_once, limit
 from .client import install, metered
 from .context import LMContext, for_predictor, lm_context
 from .description import sampling
+from .doors import own
 from .failures import is_fatal, is_provider_failure, is_transient
 from .purpose import OutsideCalls, for_purpose, never_cached, uncached
 from .usage import takes
@@ -25,6 +26,7 @@ __all__ = [
     "lm_context",
     "metered",
     "never_cached",
+    "own",
     "sampling",
     "takes",
     "uncached",

@@ -22,7 +22,7 @@ from dspy.utils.exceptions import LMError, LMTimeoutError, LMUnexpectedError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ..._concurrency import start_thread
-from ..._errors import Abandoned, ModelUnavailable
+from ..._errors import Abandoned, ModelUnavailable, Stop
 from ..._secrets import hide
 from ..._terminal import logger
 from ..budget import Bound, Purpose, Spent
@@ -86,7 +86,12 @@ def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
 
 @functools.cache
 def _metered_class(cls: Any) -> Any:
+    # One that overrides `__call__` alone, as simple doubles do, is synchronous only.
+    call = functools.partial(asyncio.to_thread, cls.__call__) if _overrides_call_alone(cls) else cls.acall
+
     class MeteredLM(cls):
+        semantic_metered = True
+
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             request = _Request(self, args, kwargs)
             if request.recalled():
@@ -100,7 +105,7 @@ def _metered_class(cls: Any) -> Any:
                 await asyncio.sleep(0)  # as at every request, other tasks have their turn
                 return request.outputs
             with request.reported():
-                return await _retrying(AsyncRetrying, request)(request.aonce, functools.partial(cls.acall, self, *args))
+                return await _retrying(AsyncRetrying, request)(request.aonce, functools.partial(call, self, *args))
 
         def update_history(self, entry: Any) -> None:
             attempt = dspy.settings.usage_tracker
@@ -118,6 +123,13 @@ def _metered_class(cls: Any) -> Any:
 
     MeteredLM.__module__, MeteredLM.__qualname__, MeteredLM.__name__ = cls.__module__, cls.__qualname__, cls.__name__
     return MeteredLM
+
+
+def _overrides_call_alone(cls: Any) -> bool:
+    sync, asynchronous = (
+        next(at for at, kind in enumerate(cls.__mro__) if name in vars(kind)) for name in ("__call__", "acall")
+    )
+    return sync < asynchronous
 
 
 async def _in_a_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
@@ -139,7 +151,9 @@ def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
 
 
 def _retrying(kind: Any, request: _Request) -> Any:
-    stop, retry = stop_after_attempt(request.lm._semantic_attempts), retry_if_exception(is_transient)
+    # A language model that passes its calls on to another one leaves the retries to that one.
+    stop = stop_after_attempt(request.lm._semantic_attempts)
+    retry = retry_if_exception(lambda error: is_transient(error) and not request.passed_on)
     return kind(stop=stop, retry=retry, wait=request.wait, reraise=True)
 
 
@@ -157,7 +171,9 @@ class _Request:
         self.account = (self.context.purpose, self._predictor())
         self.memory = self.context.memory
         self.outputs: Any = None
-        self.empty = False
+        self.empty = self.passed_on = False
+        outer = dspy.settings.usage_tracker
+        self.outer: RequestUsage | None = outer if isinstance(outer, RequestUsage) else None
         self.callers = dspy.settings.get("caller_modules")
         self.key = self.question = ""
         if self.journal or self.memory is not None:
@@ -204,6 +220,7 @@ class _Request:
             self.memory.keep(self.question, answered)
         if any(answered.usage.values()):
             attempt = RequestUsage(dspy.settings.usage_tracker, quiet=True)
+            attempt.recalled = True
             with dspy.context(usage_tracker=attempt):
                 attempt.add_usage(self.lm.model, dict(answered.usage))
         self.outputs = answered.outputs
@@ -217,11 +234,20 @@ class _Request:
         """Say what a failure means that outlived all retries."""
         try:
             yield
+        except Stop as stop:
+            self.context.stops.append(stop)
+            raise
         except Exception as error:
             hide(error)
             if is_fatal(error, answered=self._model in self.ledger.answering):
-                raise ModelUnavailable(error) from error
-            if self.context.ledger is not None and is_unanswered(error, hasattr(self.lm, "_engine_spec")):
+                self.context.stops.append(ModelUnavailable(error))
+                raise self.context.stops[-1] from error
+            # Whoever passed the call on may have another one to ask.
+            if (
+                self.outer is None
+                and self.context.ledger is not None
+                and is_unanswered(error, hasattr(self.lm, "_engine_spec"))
+            ):
                 self.context.unanswered(error, self.callers)
                 if self.journal and self.context.purpose not in _ASKED_AGAIN:
                     kind, status = type(error).__name__, getattr(error, "status", None)
@@ -259,17 +285,20 @@ class _Request:
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
         bound = self._bound()
-        with self.ledger.admitted(self.account, bound):
-            with self._attempt(bound) as attempt:
+        ticket = self.ledger.enter_now(self.account, bound)
+        try:
+            with self._attempt(bound, ticket) as attempt:
                 attempt.outputs = _within(self._seconds, functools.partial(call, **self._settings()))
             return self._read(attempt)
+        finally:
+            self.ledger.leave(ticket)
 
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
         bound = self._bound()
         ticket = await self.ledger.enter(self.account, bound)
         try:
-            with self._attempt(bound) as attempt:
+            with self._attempt(bound, ticket) as attempt:
                 attempt.outputs = await _awaited_within(self._seconds, call(**self._settings()))
             return self._read(attempt)
         finally:
@@ -294,14 +323,23 @@ class _Request:
     def _bound(self) -> Bound:
         if self.context.over:
             raise Abandoned("nobody waits for this example any more")
+        if self.outer is not None and self.outer.passed_on is not None:
+            self.outer.passed_on()
         return bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs)
 
     @contextmanager
-    def _attempt(self, bound: Bound) -> Iterator[RequestUsage]:
+    def _attempt(self, bound: Bound, admitted: int) -> Iterator[RequestUsage]:
         attempt = RequestUsage(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
         ticket = self.journal.sent(self.account, bound) if self.journal else 0
         answered: Answered | None = None
         spent = bound.lost
+
+        def passed_on() -> None:
+            # What is asked inside is counted by itself, and needs the place that this one holds.
+            self.passed_on = True
+            self.ledger.leave(admitted)
+
+        attempt.passed_on = passed_on
         try:
             with dspy.context(usage_tracker=attempt, disable_history=False):
                 yield attempt
@@ -318,6 +356,7 @@ class _Request:
             raise
         finally:
             # A request that is cancelled may have been worked on: it counts at its bound.
+            spent = Spent() if self.passed_on else spent
             self.ledger.book(self.account, spent)
             if self.journal:
                 self.journal.ended(ticket, self.account, spent, self.key, answered)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import dspy
 
+from ..._errors import Stop
 from ..budget import Purpose
 from ..journal import Answered
 from ..ledger import Ledger
@@ -49,6 +50,7 @@ class LMContext:
         name_of: A predictor object of the program -> its name; "" for one that it does not know.
         over: Whether nobody waits for the work any more: then it must not cost anything.
         memory: What the execution was answered and need not ask again; None where nobody keeps that.
+        stops: What has to end the run, from whichever thread: a program may lose what ends a thread.
         tickets: Of calls to language models that could not be replaced by a metered copy, by DSPy's call id.
     """
 
@@ -64,6 +66,7 @@ class LMContext:
     over: bool = False
     memory: _AnswerMemory | None = None
     tickets: dict[str, int] = field(default_factory=dict)
+    stops: list[Stop] = field(default_factory=list)
     _askers: list[Any] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -14,6 +14,7 @@ from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
 from .description import learn_secrets
+from .doors import watched_doors
 from .replies import readable_usage
 from .usage import Outside, RequestUsage, bound_of
 
@@ -28,6 +29,7 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
     default = lm if lm is not None else dspy.settings.lm
     here = LMContext(purpose, ledger, **details)
     with (
+        watched_doors(),
         readable_usage(lambda: isinstance(dspy.settings.usage_tracker, RequestUsage)),
         dspy.context(
             semantic_lm_context=here,

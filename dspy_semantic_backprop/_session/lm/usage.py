@@ -189,6 +189,8 @@ class RequestUsage(UsageTracker):
         self.entry: Any = None
         self.outputs: Any = None
         self.problem: Exception | None = None
+        self.recalled = False
+        self.passed_on: Callable[[], None] | None = None
         self.usage: list[dict[str, Any]] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestUsage:
@@ -271,9 +273,10 @@ class Outside(UsageTracker):
 
     def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
         """Book an answer that a server gave."""
-        if isinstance(dspy.settings.usage_tracker, RequestUsage):
+        attempt = dspy.settings.usage_tracker
+        if self.parent is not None and not (isinstance(attempt, RequestUsage) and attempt.recalled):
+            self.parent.add_usage(lm, usage_entry)
+        if isinstance(attempt, RequestUsage):
             return  # it came through a metered client, which books it itself, retries included
         tokens = {name: count((usage_entry or {}).get(name)) for name in _COUNTED}
         self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, unpriced=1))
-        if self.parent is not None:
-            self.parent.add_usage(lm, usage_entry)
