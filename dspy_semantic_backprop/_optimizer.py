@@ -13,7 +13,7 @@ from . import _checks as checks
 from ._backward.ask import GradientCache
 from ._compile import compiled
 from ._concurrency import Interrupt, run_sync, synchronous
-from ._graph.evidence.replay.isolation.replica import Probe
+from ._graph.evidence.replay.replays import Probe
 from ._method import Method
 from ._reports.diagnose.diagnose import adiagnose
 from ._reports.explain import aexplain

@@ -16,7 +16,7 @@ from ._decide.split import Group, Split, affordable, groups_of, split
 from ._errors import SetupError
 from ._evaluate.metric import adapt
 from ._evaluate.student import Student
-from ._graph.evidence.replay.isolation.replica import Probe
+from ._graph.evidence.replay.replays import Probe
 from ._method import Method
 from ._session.budget import Budget, Purpose
 from ._session.events import Subscriber

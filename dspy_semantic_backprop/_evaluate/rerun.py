@@ -7,7 +7,9 @@ and not the graph: see docs/design/decisions.md.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,27 +17,29 @@ import anyio
 import dspy
 from dspy.utils.callback import BaseCallback
 
+from .._concurrency import in_thread
 from .._errors import CapReached, Stop
-from .._graph.evidence.replay.isolation.effects import EffectRefused, permitted
-from .._graph.evidence.replay.isolation.replica import Copier, Pristine
 from .._graph.evidence.replay.replay import (
     Diverged,
     Replay,
     ReplayAdapter,
-    call_program,
     current_replay,
     given,
     tools_in,
 )
+from .._graph.evidence.replay.replays import Probe
+from .._graph.record.effects import EffectRefused, refused
 from .._graph.record.names import Names
-from .._graph.record.recorder import asked_lm, asked_tool
+from .._graph.record.recorder import asked_lm, asked_tool, asynchronous_only
 from .._graph.record.snapshots import describe
+from .._graph.record.threads import threads_followed
 from .._graph.trace import Call, Trace
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
 from .._session.lm import for_purpose, install, is_provider_failure, metered
 from .._values.copies import snapshot
 from .._values.same import alike
+from .candidate import clone
 
 SECONDS = 600.0
 """The longest that one rerun may take: a changed answer may make a loop endless."""
@@ -58,7 +62,7 @@ class Rerun:
 
 
 async def rerun(
-    pristine: Pristine,
+    program: dspy.Module,
     trace: Trace,
     changes: Mapping[tuple[str, str], Any],
     *,
@@ -69,8 +73,6 @@ async def rerun(
 ) -> Rerun:
     """Run a copy of a program once more with the answers of some calls changed.
 
-    Not to be run twice at once where `pristine.surroundings` holds something: the globals are put back.
-
     Args:
         changes: (call id, output field) -> what the call answers instead; its other fields stay as recorded.
         ledger: Where the calls are booked, as "check"; its cap for that purpose ends the rerun.
@@ -80,14 +82,9 @@ async def rerun(
     Raises:
         ModelUnavailable: If a language model refuses for good.
     """
-    now = pristine.surroundings.again()
-    pristine.surroundings.restore()
-    try:
-        with for_purpose(Purpose.CHECK, ledger) as here:
-            session, program = _prepared(pristine, trace, changes, ledger, allow_effects)
-            returned, error = await _run(program, session, allow_effects, limiter, seconds)
-    finally:
-        now.restore()
+    with for_purpose(Purpose.CHECK, ledger) as here:
+        session, twin = _prepared(program, trace, changes, ledger, allow_effects)
+        returned, error = await _run(twin, session, allow_effects, limiter, seconds)
     problem = _problem(session, error, here.failures)
     return Rerun(None if problem else returned, None if problem else error, tuple(session.live), problem)
 
@@ -110,9 +107,27 @@ async def _run(
                 send_stream=None,
             ),
         ):
-            return await call_program(program, inputs, allow_effects, limiter), None
+            return await _called(program, inputs, allow_effects, limiter), None
     except (Exception, Diverged, EffectRefused, CapReached) as error:  # noqa: BLE001 - a program may raise anything
         return None, error
+
+
+async def _called(
+    program: Any, inputs: Mapping[str, Any], allow_effects: bool, limiter: anyio.CapacityLimiter | None
+) -> Any:
+    with refused(not allow_effects), threads_followed():
+        if asynchronous_only(program):
+            return await program.acall(**inputs)
+        return await in_thread(functools.partial(program, **inputs), limiter if limiter is not None else nullcontext())
+
+
+def unsafe(trace: Trace, probe: Probe) -> str:
+    """Why a program must not be run again for a check; empty where it may."""
+    if trace.blocked:
+        return "; ".join(trace.blocked[:3])
+    if trace.effects and probe != "always":
+        return f"the program has side effects ({'; '.join(trace.effects[:3])}); probe='always' repeats them"
+    return ""
 
 
 def _problem(session: _Rerun, error: BaseException | None, failures: list[Exception]) -> str:
@@ -186,7 +201,7 @@ class _Adapter(ReplayAdapter):
         answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
         if answers is not None:
             return answers
-        with permitted(), dspy.context(callbacks=[], adapter=session.adapter):
+        with refused(False), dspy.context(callbacks=[], adapter=session.adapter):
             return session.adapter(_live(lm, session), lm_kwargs, signature, demos, inputs)
 
     async def acall(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
@@ -195,7 +210,7 @@ class _Adapter(ReplayAdapter):
         answers = session.recorded(dspy.settings.caller_modules[-1], signature, inputs)
         if answers is not None:
             return answers
-        with permitted(), dspy.context(callbacks=[], adapter=session.adapter):
+        with refused(False), dspy.context(callbacks=[], adapter=session.adapter):
             return await session.adapter.acall(_live(lm, session), lm_kwargs, signature, demos, inputs)
 
 
@@ -223,7 +238,7 @@ class _RecordedLM(dspy.BaseLM):
         known = self._known(prompt, messages)
         if known:
             return given(known[0])
-        with permitted(), dspy.context(callbacks=[]):
+        with refused(False), dspy.context(callbacks=[]):
             return self.inner(prompt, messages=messages, **kwargs)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
@@ -231,7 +246,7 @@ class _RecordedLM(dspy.BaseLM):
         known = self._known(prompt, messages)
         if known:
             return given(known[0])
-        with permitted(), dspy.context(callbacks=[]):
+        with refused(False), dspy.context(callbacks=[]):
             return await self.inner.acall(prompt, messages=messages, **kwargs)
 
     def _known(self, prompt: Any, messages: Any) -> list[Any]:
@@ -254,13 +269,13 @@ class _OnlyRecordedLMs(BaseCallback):
 
 
 def _prepared(
-    pristine: Pristine,
+    original: dspy.Module,
     trace: Trace,
     changes: Mapping[tuple[str, str], Any],
     ledger: Ledger,
     allow_effects: bool,
 ) -> tuple[_Rerun, Any]:
-    program, _ = Copier(pristine.program).copy()
+    program = clone(original)
     session = _Rerun(trace, Names(program), changes, dspy.settings.adapter or dspy.ChatAdapter(), ledger)
     install(program, ledger)
     for _, module in program.named_sub_modules():

@@ -16,7 +16,7 @@ from .._concurrency import gather
 from .._errors import ProgramError
 from .._graph.edges import EDGES, Edge
 from .._graph.evidence.combine import prove
-from .._graph.evidence.replay.isolation.replica import Pristine, Probe
+from .._graph.evidence.replay.replays import Probe, Replays
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Call, Trace
@@ -183,8 +183,7 @@ class Student:
             BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
-        pristine = Pristine.of(program)
-        proved = [replace(outcome, graph=await self._proved(outcome, pristine)) for outcome in outcomes]
+        proved = [replace(outcome, graph=await self._proved(outcome, program)) for outcome in outcomes]
         return [await self._with_words(outcome, program) for outcome in proved]
 
     async def _with_words(self, outcome: Scored, program: dspy.Module) -> Scored:
@@ -211,21 +210,21 @@ class Student:
                 "without one counts"
             )
 
-    async def _proved(self, outcome: Scored, pristine: Pristine | str) -> ComputationGraph:
+    async def _proved(self, outcome: Scored, program: dspy.Module) -> ComputationGraph:
         # Executions of one shape have the same edges: what one of them proved holds for all.
         shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
         if shape not in self._shapes:
-            self._shapes[shape] = await self._proved_edges(outcome, pristine)
+            self._shapes[shape] = await self._proved_edges(outcome, program)
         return replace(outcome.graph, edges=self._shapes[shape])
 
-    async def _proved_edges(self, outcome: Scored, pristine: Pristine | str) -> tuple[Edge, ...]:
+    async def _proved_edges(self, outcome: Scored, program: dspy.Module) -> tuple[Edge, ...]:
         # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
         journal, graph = self.session.journal, outcome.graph
         key = digest_of(["edges", [call.id for call in graph], EDGES.dump_python(graph.edges)]) if journal else ""
         known = journal.take(key, tuple[Edge, ...]) if journal else None
         if known is not None:
             return known
-        proved = await prove(graph, outcome.trace, pristine, self.probe)
+        proved = await prove(graph, outcome.trace, Replays(program, outcome.trace.inputs), self.probe)
         for warning in proved.warnings:
             self.session.warn(warning)
         journal.keep("edges", key, EDGES.dump_python(proved.edges, mode="json"))

@@ -72,7 +72,7 @@ class FoundEdges:
 
 
 class EdgeEvidence(Protocol):
-    """Looks at an execution; `from_values`, `FromCode` and, awaited, `from_replay` are evidences."""
+    """Looks at an execution; `from_values` and `FromCode` are evidences, and `Replays`, awaited."""
 
     def __call__(self, trace: Trace, /) -> FoundEdges:
         """What it finds in an execution."""

@@ -56,10 +56,10 @@ class _Exception:
     def __reduce__(self) -> Any:
         error = self.error
         attributes = {name: portable(value, 1) for name, value in vars(error).items()}
-        return _raised, (type(error), portable(error.args, 1), attributes)
+        return raised_again, (type(error), portable(error.args, 1), attributes)
 
 
-def _raised(kind: type[BaseException], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+def raised_again(kind: type[BaseException], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
     error = kind.__new__(kind)
     error.args = arguments
     vars(error).update(attributes)

@@ -12,7 +12,7 @@ from .._concurrency import run_sync
 from .._errors import SetupError
 from .evidence.code.from_code import FromCode
 from .evidence.combine import prove, suggest
-from .evidence.replay.isolation.replica import Pristine, Probe
+from .evidence.replay.replays import Probe, Replays
 from .graph import ComputationGraph
 from .program_graph import ProgramGraph, aggregate
 from .record.names import Names
@@ -50,10 +50,15 @@ async def atrace(
     if probe not in get_args(Probe):
         raise SetupError(f"probe must be one of {', '.join(get_args(Probe))}, not {probe!r}")
     inputs = _inputs(program, example)
-    pristine = Pristine.of(program, inputs.values()) if probe != "never" else ""
     names = Names(program)
-    _, _, record = await capture(program, inputs, names=names, limiter=anyio.CapacityLimiter(1))
-    return await prove(suggest(record, FromCode(program, names)), record, pristine, probe)
+    replays = Replays(program, inputs)
+    try:
+        if probe != "never":
+            await replays.start()
+        _, _, record = await capture(program, inputs, names=names, limiter=anyio.CapacityLimiter(1))
+        return await prove(suggest(record, FromCode(program, names)), record, replays, probe)
+    finally:
+        replays.close()
 
 
 def _inputs(program: Any, example: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from .._errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop
 from .._evaluate.candidate import Candidate, canonical, read
 from .._evaluate.metric import adapt
 from .._evaluate.outcome import scored
-from .._graph.evidence.replay.isolation.replica import Probe
+from .._graph.evidence.replay.replays import Probe
 from .._graph.record.snapshots import describe
 from .._method import Method
 from .._propose.lessons import Lesson, group_by_predictor

@@ -34,7 +34,7 @@ from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
 from dspy_semantic_backprop._evaluate.outcome import scored
 from dspy_semantic_backprop._graph.evidence.combine import prove
-from dspy_semantic_backprop._graph.evidence.replay.isolation.replica import Pristine
+from dspy_semantic_backprop._graph.evidence.replay.replays import Replays
 from dspy_semantic_backprop._graph.graph import jsonable
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import ask, for_purpose, install, limit
@@ -78,7 +78,6 @@ async def executed(
     Returns:
         The outcomes, right and wrong, in the order of the examples.
     """
-    pristine = Pristine.of(program)
     copy = program.deepcopy()
     ledger = Ledger()
     install(copy, ledger)
@@ -88,7 +87,9 @@ async def executed(
     for outcome in outcomes:
         shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
         if shape not in proved:
-            proved[shape] = (await prove(outcome.graph, outcome.trace, pristine, "auto")).edges
+            proved[shape] = (
+                await prove(outcome.graph, outcome.trace, Replays(program, outcome.trace.inputs), "auto")
+            ).edges
         graphs.append(proved[shape])
     return [_with(outcome, edges) for outcome, edges in zip(outcomes, graphs, strict=True)]
 

@@ -28,7 +28,7 @@ from dspy_semantic_backprop._evaluate.outcome import Scored
 from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
 from dspy_semantic_backprop._evaluate.reuse import Reuse
 from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
-from dspy_semantic_backprop._graph.evidence.replay.isolation.replica import Pristine
+from dspy_semantic_backprop._graph.evidence.replay.replays import Replays
 from dspy_semantic_backprop._graph.record.names import Names
 from dspy_semantic_backprop._graph.record.recorder import capture
 from dspy_semantic_backprop._session.ledger import Ledger
@@ -190,8 +190,7 @@ class Recorded:
 
     def __init__(self, program, inputs, server, **how):
         self.server, self.how = server, how
-        self.pristine: Any = Pristine.of(program)
-        assert isinstance(self.pristine, Pristine), self.pristine
+        self.program = clone(program)
         run_sync(self._record(program, inputs))
         self.before = server.requests
 
@@ -199,11 +198,11 @@ class Recorded:
         limiter = anyio.CapacityLimiter(1)
         install(program, Ledger())
         self.returned, self.error, self.trace = await capture(program, inputs, names=Names(program), limiter=limiter)
-        self.graph = await prove(suggest(self.trace), self.trace, self.pristine, "auto")
+        self.graph = await prove(suggest(self.trace), self.trace, Replays(self.program, inputs), "auto")
 
     def again(self, changes, *, caps=None, **how) -> Rerun:
         self.ledger = Ledger(caps or {})
-        return run_sync(rerun(self.pristine, self.trace, changes, ledger=self.ledger, **self.how, **how))
+        return run_sync(rerun(self.program, self.trace, changes, ledger=self.ledger, **self.how, **how))
 
     @property
     def asked(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from typing import Any, ClassVar
 
@@ -60,7 +59,7 @@ def test_a_language_model_that_reports_to_nobody_is_asked_once(probe):
         program = Program(lambda program, question: program.second(hint=DEAF(program.first(question=question).hint)[0]))
         graph = trace(program, {"question": "why?"}, probe=probe)
     assert len(Deaf.asked) == 1
-    assert any("without DSPy's callbacks (Deaf)" in warning for warning in graph.warnings)
+    assert known(graph, "first[0].hint", "second[0].hint") == "replay"
 
 
 def test_how_many_calls_are_made_is_no_data():
@@ -160,11 +159,7 @@ def test_a_replay_that_goes_elsewhere_is_not_called_indeterminate():
 
 
 def test_long_programs_are_proved_in_few_replays():
-    # Replays put back what the program's code holds; where a counter stands is not among it.
-    runs = itertools.count()
-
     def body(program, question):
-        next(runs)
         text = question
         for number in range(20):
             text = program.first(question=text.upper()).hint
@@ -180,7 +175,6 @@ def test_long_programs_are_proved_in_few_replays():
     assert not graph.warnings
     chain = {(f"first[{at}].hint", f"first[{at + 1}].question") for at in range(19)}
     assert ends(graph) == chain | {("first[19].hint", "output.answer")}
-    assert 5 < next(runs) - 1 < 20 * 5
 
 
 def test_a_made_up_call_that_ends_a_loop_proves_nothing():

@@ -18,8 +18,7 @@ from ..record.names import arrange
 from ..record.snapshots import describe
 from ..trace import OUTPUT, Call, Trace
 from .from_values import from_values, text_of
-from .replay.from_replay import from_replay
-from .replay.isolation.replica import Pristine, Probe
+from .replay.replays import Probe, Replays
 
 _BOTH = 0.95
 """How sure an edge is, at least, that the values and the code show."""
@@ -51,14 +50,14 @@ def _suggested(trace: Trace, code: EdgeEvidence | None) -> ComputationGraph:
     return replace(graph, calls=tuple(arrange(trace.calls, wave, rank)))
 
 
-async def prove(graph: ComputationGraph, trace: Trace, pristine: Pristine | str, probe: Probe) -> ComputationGraph:
-    """Replace a graph's suggested edges by proved ones where that is safe, or add a warning that says why not.
+async def prove(graph: ComputationGraph, trace: Trace, replays: Replays, probe: Probe) -> ComputationGraph:
+    """Replace a graph's suggested edges by proved ones, or add a warning that says why not.
 
-    `pristine` is the program as it was before the run, or why there is no copy; `probe` is explained at `atrace`.
+    `probe` is explained at `atrace`.
     """
     if probe == "never" or not trace.calls:
         return graph
-    return _proved(graph, await from_replay(trace, pristine, probe))
+    return _proved(graph, await replays(trace, probe))
 
 
 def _agreed(by_values: Iterable[Edge], by_code: FoundEdges) -> list[Edge]:

@@ -47,7 +47,6 @@ class Names:
         """The names for a copy of the program; its parts stand by the id of the original."""
         twin = object.__new__(Names)
         vars(twin).update(vars(self))
-        twin._alive = [parts.get(id(predictor), predictor) for predictor in self._alive]
         twin._by_id = {id(parts.get(key)): name for key, name in self._by_id.items() if key in parts}
         return twin
 

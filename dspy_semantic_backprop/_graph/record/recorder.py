@@ -23,8 +23,8 @@ from ..._concurrency import in_thread
 from ..._terminal import logger
 from ..._values.copies import own_copies, snapshot
 from ..._values.same import digest
-from ..evidence.replay.isolation.effects import pause, resume, watched
 from ..trace import Aside, Trace
+from .effects import pause, resume, watched
 from .names import UNNAMED, Names
 from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
 from .threads import threads_followed

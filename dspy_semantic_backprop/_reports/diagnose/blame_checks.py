@@ -23,9 +23,8 @@ from ..._backward.text import shown
 from ..._concurrency import gather
 from ..._errors import CapReached, MetricError
 from ..._evaluate.outcome import Scored
-from ..._evaluate.rerun import Rerun, rerun
+from ..._evaluate.rerun import Rerun, rerun, unsafe
 from ..._evaluate.student import Student
-from ..._graph.evidence.replay.isolation.replica import Pristine, unsafe
 from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
 from ..._session.budget import Purpose
@@ -105,13 +104,11 @@ class Checker:
         max_calls: The most language-model calls that all checks may make together.
     """
 
-    def __init__(self, student: Student, pristine: Pristine | str, *, most: int, max_calls: int) -> None:
+    def __init__(self, student: Student, program: dspy.Module, *, most: int, max_calls: int) -> None:
         self.student, self.session = student, student.session
-        self.pristine = pristine
+        self.program = program
         self.most = most
         self.max_calls = max_calls
-        # Programs that change globals cannot be run again beside each other.
-        self.limit = 1 if not isinstance(pristine, Pristine) or pristine.surroundings else None
         self._corrected: dict[tuple[int, str], dict[str, Any]] = {}
 
     async def __call__(self, everyone: Sequence[Suspect], shares: Mapping[str, float]) -> tuple[Check, ...]:
@@ -121,11 +118,11 @@ class Checker:
             self.session.warn(
                 f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)"
             )
-        alone = await gather(lambda one: self._check([one]), planned, self.limit)
+        alone = await gather(lambda one: self._check([one]), planned)
         helped = {check.example_id for check in alone if check.confirmed}
         tried = {check.example_id for check in alone if check.after is not None}
         groups = self._groups([one for one in everyone if one.outcome.example_id in tried - helped])
-        return (*alone, *await gather(self._check, groups, self.limit))
+        return (*alone, *await gather(self._check, groups))
 
     def _planned(self, left: list[Suspect], shares: Mapping[str, float]) -> tuple[list[Suspect], int]:
         """The calls to check, in proportion to the blame of their predictors and spread over examples."""
@@ -165,8 +162,8 @@ class Checker:
         outcome, session = group[0].outcome, self.session
         calls = tuple(one.call.id for one in group)
         check = Check(outcome.example_id, calls, tuple(one.call.predictor for one in group), outcome.score)
-        problem = unsafe(outcome.trace, self.pristine, self.student.probe)
-        if problem is not None or not isinstance(self.pristine, Pristine):
+        problem = unsafe(outcome.trace, self.student.probe)
+        if problem:
             return replace(check, problem=f"the program is not run again: {problem}")
         try:
             corrected = await gather(self._correct, group)
@@ -176,7 +173,7 @@ class Checker:
             if not changes:
                 return replace(check, problem="the gradient led to no other output")
             done = await rerun(
-                self.pristine,
+                self.program,
                 outcome.trace,
                 changes,
                 ledger=session.ledger,

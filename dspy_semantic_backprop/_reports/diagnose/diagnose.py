@@ -18,7 +18,6 @@ from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
 from ..._evaluate.outcome import Failed, mean, scored
 from ..._evaluate.student import check_runs
-from ..._graph.evidence.replay.isolation.replica import Pristine
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose
@@ -90,9 +89,8 @@ async def _diagnosed(
     everyone = [suspect for one in found for suspect in suspects(*one, final)] if checks else []
     made: tuple[Check, ...] = ()
     if everyone:
-        pristine = Pristine.of(student.copy_with(start))
         suspected = mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(said, traced, strict=True)])
-        made = await Checker(student, pristine, most=checks, max_calls=max_calls)(everyone, suspected)
+        made = await Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)(everyone, suspected)
     known = estimate_blame(traced, [_helped(outcome.example_id, made) for outcome in swept], seed=settings.seed)
     rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
     names = [name for name, _ in program.named_predictors()]

@@ -6,14 +6,13 @@ kept apart. What two unchanged replays give differently says nothing and is left
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...._values.same import alike
 from ...trace import OUTPUT, Call, Trace
-from .isolation.surroundings import Surroundings
 from .replay import Change, Observed, Plan, realigned
-from .replayer import Replayer
+from .replayer import ENDLESS
 
 _TOLD = ("instructions", "demos")
 
@@ -43,30 +42,36 @@ class Shown:
 
 
 class ReplayComparison:
-    """Replays of one execution, its surroundings put back before each.
+    """Replays of one execution, made by `replay`.
 
     `baseline` is what an unchanged replay gave, `left_out` what is not the same twice, or not as in the record.
+    `answers` counts the calls of all replays, of which there should be at most `most`, `endless` the replays that were
+    ended; `unstable` says whether the unchanged ones differ.
     """
 
-    def __init__(self, trace: Trace, replayer: Replayer, surroundings: Surroundings) -> None:
+    def __init__(self, trace: Trace, replay: Callable[..., Observed], most: float) -> None:
         self.trace = trace
-        self.replayer = replayer
-        self.surroundings = surroundings
+        self.most = most
         self.baseline = Observed()
         self.left_out: set[Target] = set()
+        self.unstable = False
+        self.answers = self.endless = 0
         self.calls = {call.id: call for call in trace.calls}
+        self._replay = replay
 
-    async def unchanged(self) -> tuple[str, list[str]]:
+    def unchanged(self) -> tuple[str, list[str]]:
         """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings."""
-        first, second = await self._once((), watch=True), await self._once((), watch=True)
+        first, second = self._once((), watch=True), self._once((), watch=True)
         follow = "the replay could not follow"
         if not (first.finished or self.trace.error):
             return f"{follow}: it ended with {' '.join(first.problem.split())[:200]}", []
         if first.unrecorded or len(first.inputs) < len(self.trace.calls):
             return f"{follow}: it made other calls than the run", []
-        if second.inputs.keys() != first.inputs.keys() or second.unrecorded:
+        self.unstable = not _same_calls(first, second)
+        if self.unstable:
             return "two unchanged replays made different calls (not deterministic)", []
         unstable = self._differing(first, second)
+        self.unstable = bool(unstable)
         recorded = Observed({call.id: call.inputs for call in self.trace.calls}, self.trace.output)
         # The text of a caught exception may show the lines that raised it, which a replay cannot repeat.
         caught = any(aside.raised for aside in self.trace.asides) or any(call.error for call in self.trace.calls)
@@ -80,15 +85,22 @@ class ReplayComparison:
         fields = sum(len(call.inputs) for call in self.trace.calls) + len(self.trace.output)
         return ("; ".join(warnings) if len(self.left_out) * 2 > fields else ""), warnings
 
-    async def replay(self, changed: Sequence[Change]) -> Observed:
+    def replay(self, changed: Sequence[Change]) -> Observed:
         """Replay with answers changed, a second time where that tells better which call is which."""
-        observed = await self._once(changed)
+        observed = self._once(changed)
         plan = realigned(self.trace, observed.calls)
-        return observed if plan is None else await self._once(changed, plan)
+        return observed if plan is None else self._once(changed, plan)
 
-    async def _once(self, changed: Sequence[Change], plan: Plan | None = None, watch: bool = False) -> Observed:
-        self.surroundings.restore()
-        return await self.replayer.replay(changed, plan=plan, watch=watch)
+    def repeats(self) -> bool:
+        """Whether one more unchanged replay is like the first: none of those before has left anything behind."""
+        last = self._once((), watch=True)
+        return _same_calls(self.baseline, last) and not self._differing(self.baseline, last)
+
+    def _once(self, changed: Sequence[Change], plan: Plan | None = None, watch: bool = False) -> Observed:
+        observed = self._replay(changed, plan=plan, watch=watch)
+        self.answers += sum(map(len, observed.calls.values()))
+        self.endless += observed.problem.endswith(ENDLESS)
+        return observed
 
     def _differing(self, one: Observed, other: Observed) -> list[Target]:
         inputs = [
@@ -145,6 +157,10 @@ class ReplayComparison:
                 shown.remote.setdefault((reader, name), []).append(others)
             else:
                 shown.moved.add((reader, name))
+
+
+def _same_calls(one: Observed, other: Observed) -> bool:
+    return one.inputs.keys() == other.inputs.keys() and one.unrecorded == other.unrecorded
 
 
 def _list(targets: Sequence[Target]) -> str:

@@ -13,27 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
 import dspy
 
-from ...._concurrency import in_thread
 from ...._errors import Stop
 from ...._values.copies import snapshot
 from ...._values.same import alike
 from ...record.names import Names, clusters
-from ...record.recorder import asynchronous_only
 from ...trace import Aside, Call, Trace
 from .alternatives import alternatives, made_up
-from .isolation.effects import replaying
 
 
 @dataclass(frozen=True)
@@ -97,8 +91,6 @@ def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call |
 
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""
-SECONDS = 5.0
-"""The longest that one replay may take."""
 
 
 ANSWERED: ContextVar[str | None] = ContextVar("semantic_answered", default=None)
@@ -286,22 +278,6 @@ class ReplayAdapter(dspy.ChatAdapter):
         """Answer from the record, after the other tasks had their turn."""
         await asyncio.sleep(0)
         return self(lm, lm_kwargs, signature, demos, inputs)
-
-
-async def call_program(
-    program: Any, inputs: Mapping[str, Any], allow_effects: bool, limiter: anyio.CapacityLimiter | None = None
-) -> Any:
-    """Call a program as its user would, refusing what would change the world unless that is allowed."""
-    if asynchronous_only(program):
-        with replaying(allow_effects):
-            return await program.acall(**inputs)
-    call = functools.partial(_call, program, inputs, allow_effects)
-    return await in_thread(call, limiter if limiter is not None else nullcontext())
-
-
-def _call(program: Any, inputs: Mapping[str, Any], allow_effects: bool) -> Any:
-    with replaying(allow_effects):
-        return program(**inputs)
 
 
 def tools_in(value: Any) -> list[Any]:

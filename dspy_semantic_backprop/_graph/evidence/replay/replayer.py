@@ -1,73 +1,66 @@
-"""A program with stand-ins for all that costs or lasts, copied afresh for every replay.
+"""A program, prepared for replays in a process of its own: what costs or lasts answers from the record, wherever it is.
 
-What can be found out once is: which parts are shared, which are made anew, what the predictors are called.
-DSPy's callbacks are asked for where a replay needs them and nowhere else, since a dispatch takes longer than
-the rest of a replayed call.
+The process is sealed and nobody else's, so classes are changed in place: language models, tools and interpreters that
+stand in globals and closures are met as well as attributes. DSPy's callbacks are asked for where a replay needs them
+and nowhere else, since a dispatch takes longer than the rest of a replayed call.
 """
 
 from __future__ import annotations
 
-import contextvars
+import asyncio
+import copy
 import functools
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import anyio
 import dspy
 from dspy.utils.callback import BaseCallback
 
 from ...._errors import Stop
-from ...._values.copies import snapshot
-from ...record.names import UNNAMED, Names
+from ...._values.copies import own_copies, snapshot
+from ...record.names import Names
 from ...record.reads import ReadStore, watch_reads
-from ...record.recorder import asked_interpreter, asked_lm, asked_retriever, asked_tool, retriever
-from ...record.snapshots import output_fields
-from ...trace import Trace
-from .isolation.replica import Copier
-from .replay import (
-    ANSWERED,
-    SECONDS,
-    Change,
-    Diverged,
-    Observed,
-    Plan,
-    Replay,
-    ReplayAdapter,
-    call_program,
-    current_replay,
-    tools_in,
+from ...record.recorder import (
+    asked_interpreter,
+    asked_lm,
+    asked_retriever,
+    asked_tool,
+    asynchronous_only,
+    retriever,
 )
+from ...record.snapshots import output_fields
+from ...record.threads import threads_followed
+from ...trace import Trace
+from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
+
+PROCESSOR_SECONDS = 5.0
+"""The longest that one replay may compute, in seconds of processor time: a changed answer may make a loop endless."""
+ENDLESS = f"more than {PROCESSOR_SECONDS:g} s of processor time"
 
 _ASKED: ContextVar[Mapping[str, Any]] = ContextVar("semantic_asked")
 
 
-class _ReplayLM(dspy.BaseLM):
-    """Answers calls of a language model from the record, and never a server."""
+def _model_answer(self: Any, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+    """Answer for a language model from the record, in the words of the adapter in use where a predictor asks."""
+    callers = dspy.settings.caller_modules
+    if not callers or not isinstance(callers[-1], dspy.Predict):
+        return current_replay().aside("lm", asked_lm(prompt, messages))
+    adapter, asked = dspy.settings.adapter, _ASKED.get({})
+    signature: Any = dspy.ensure_signature(asked.get("signature") or callers[-1].signature)
+    inputs = {name: value for name, value in asked.items() if name in signature.input_fields}
+    rows = current_replay().answers(callers[-1], signature, inputs, asked.get("demos", callers[-1].demos))
+    try:
+        return [adapter.format_assistant_message_content(signature, row) for row in rows]
+    except NotImplementedError as error:
+        raise Diverged(f"{type(adapter).__name__} cannot write the recorded answers") from error
 
-    def __init__(self) -> None:
-        super().__init__(model="replay", temperature=0.0, max_tokens=1000, cache=False)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _ReplayLM:
-        return self
-
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer from the record, in the words of the adapter in use where a predictor asks."""
-        callers = dspy.settings.caller_modules
-        if not callers or not isinstance(callers[-1], dspy.Predict):
-            return current_replay().aside("lm", asked_lm(prompt, messages))
-        adapter, asked = dspy.settings.adapter, _ASKED.get({})
-        signature: Any = dspy.ensure_signature(asked.get("signature") or callers[-1].signature)
-        inputs = {name: value for name, value in asked.items() if name in signature.input_fields}
-        rows = current_replay().answers(callers[-1], signature, inputs, asked.get("demos", callers[-1].demos))
-        try:
-            return [adapter.format_assistant_message_content(signature, row) for row in rows]
-        except NotImplementedError as error:
-            raise Diverged(f"{type(adapter).__name__} cannot write the recorded answers") from error
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        return self(prompt, messages=messages)
+async def _amodel_answer(self: Any, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+    return _model_answer(self, prompt, messages=messages)
 
 
 class _ReplayRM:
@@ -79,6 +72,10 @@ class _ReplayRM:
         return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
 
 
+def _run_code(self: Any, code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    return current_replay().aside("interpreter", asked_interpreter(code, variables))
+
+
 class _ReplayInterpreter:
     """Answers requests to run code from the record, and runs none."""
 
@@ -88,8 +85,7 @@ class _ReplayInterpreter:
     def start(self) -> None:
         pass
 
-    def execute(self, code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        return current_replay().aside("interpreter", asked_interpreter(code, variables))
+    execute = _run_code
 
     def shutdown(self) -> None:
         pass
@@ -104,11 +100,7 @@ class _Answers(list[Any]):
 
 
 class _ReplayGuard(BaseCallback):
-    """Notes which outputs a replayed program reads, and stops it before it pays for a language model."""
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        if not isinstance(instance, _ReplayLM):
-            raise Diverged("the program calls a language model that is no attribute of it")
+    """Notes which outputs a replayed program reads, and what a predictor was asked."""
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if isinstance(instance, dspy.Predict):
@@ -140,83 +132,145 @@ class _Guards(list[BaseCallback]):
 
 
 class Replayer:
-    """A program, ready to be replayed; replays may write files, open sockets and start processes only if allowed."""
+    """A program, ready to be replayed in this process, which is sealed; the program is changed for good.
 
-    def __init__(self, program: Any, trace: Trace, *, allow_effects: bool = False) -> None:
+    `copied` says whether each replay has a copy of it.
+    """
+
+    def __init__(self, program: Any, inputs: Mapping[str, Any], trace: Trace, *, copied: bool = False) -> None:
+        self.program = program
+        self.copied = copied
+        self.inputs = inputs
         self.trace = trace
-        self.allow_effects = allow_effects
-        kept = _run_by_interpreters(program) | _calling(program, {aside.name for aside in trace.asides if aside.calls})
+        self._names = Names(program)
         recorded = {aside.name for aside in trace.asides}
-        self._retrieval = {"rm": _ReplayRM()} if retriever(dspy.Retrieve) in recorded else {}
-        template = Copier(program, stand_in=functools.partial(_stand_in, kept)).copy()[0]
-        for _, module in template.named_sub_modules():
-            if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
-                module.forward = functools.partial(_retriever_answer, module)
-            if hasattr(module, "_interpreter_factory"):
-                vars(module)["_interpreter_factory"] = _ReplayInterpreter
-        self._copier = Copier(template, stand_in=lambda value: value if isinstance(value, dspy.Tool) else None)
-        self._names = Names(template)
-        self._inputs = {
-            name: Copier(value, name, functools.partial(_stand_in, set())) for name, value in trace.inputs.items()
+        self._settings: dict[str, Any] = {
+            "semantic_recording": None,
+            "adapter": ReplayAdapter(),
+            "lm": dspy.settings.lm or dspy.BaseLM("replay", temperature=0.0, max_tokens=1000, cache=False),
+            "send_stream": None,
+            "usage_tracker": None,
+            "interpreter_factory": _ReplayInterpreter,
         }
+        if retriever(dspy.Retrieve) in recorded:
+            self._settings["rm"] = _ReplayRM()
+        _answer_for_models()
+        _answer_for_tools(_run_by_interpreters(program), {aside.name for aside in trace.asides if aside.calls})
+        for _, module in program.named_sub_modules():
+            _answer_for_parts(module, recorded)
 
-    async def replay(
-        self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False
-    ) -> Observed:
-        """Run a copy once more, answering from the record; tells what happened also where it stopped half-way."""
-        program, parts = self._copier.copy()
-        one = Replay(self.trace, self._names.of_copy(parts), changes, plan)
-        inputs = {name: copier.copy()[0] for name, copier in self._inputs.items()}
-        callbacks = [_ReplayGuard()] if watch else _Guards([_ReplayGuard()])
-        outside = contextvars.Context().run(lambda: dspy.settings.trace)
-        before = len(outside or ())
+    def replay(self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
+        """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
+        parts: dict[int, Any] = {}
+        program = copy.deepcopy(self.program, parts) if self.copied else self.program
+        one = Replay(self.trace, self._names.of_copy(parts) if self.copied else self._names, changes, plan)
+        settings = {
+            **self._settings,
+            "semantic_replay": one,
+            "callbacks": [_ReplayGuard()] if watch else _Guards([_ReplayGuard()]),
+            "trace": _Answers() if watch else [],
+        }
+        # Threads that the program starts without DSPy's context find the settings of the whole process.
+        sys.modules["dspy.dsp.utils.settings"].main_thread_config.update(settings)
         try:
-            with (
-                anyio.fail_after(SECONDS),
-                dspy.context(
-                    semantic_replay=one,
-                    semantic_recording=None,
-                    adapter=ReplayAdapter(),
-                    lm=_ReplayLM(),
-                    callbacks=callbacks,
-                    trace=_Answers() if watch else [],
-                    send_stream=None,
-                    interpreter_factory=_ReplayInterpreter,
-                    **self._retrieval,
-                ),
-            ):
-                returned = await call_program(program, inputs, self.allow_effects)
+            with dspy.context(**settings), threads_followed(), _interrupted():
+                returned = _called(program, own_copies(self.inputs)[0])
             one.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
             one.observed.finished = True
-        except (Exception, Stop) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
+        except (Exception, Stop, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
             one.observed.problem = f"{type(error).__name__}: {error}"
-        if any(one.names.of(entry[0]) != UNNAMED for entry in list(outside or ())[before:]):
-            raise Diverged("a replay called a predictor in a thread that nothing can follow")
         return one.observed
 
 
-def _stand_in(kept: set[int], value: Any) -> Any:
-    if isinstance(value, dspy.BaseLM):
-        return _ReplayLM()
-    if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, type):
-        return _ReplayInterpreter()
-    if isinstance(value, dspy.Tool) and id(value) not in kept:
-        tool = value.model_copy()
-        tool.func = functools.partial(_tool_answer, str(tool.name))
+def _called(program: Any, inputs: Mapping[str, Any]) -> Any:
+    return asyncio.run(program.acall(**inputs)) if asynchronous_only(program) else program(**inputs)
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """End what computes for too long."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Diverged(ENDLESS)
+
+    signal.signal(signal.SIGVTALRM, end)
+    # Again and again: a program may catch whatever it is told.
+    signal.setitimer(signal.ITIMER_VIRTUAL, PROCESSOR_SECONDS, PROCESSOR_SECONDS / 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def copies(value: Any) -> bool:
+    """Whether something can be copied."""
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - copying is the user's own code
+        return False
+    return True
+
+
+def _kinds(kind: type) -> Iterator[type]:
+    yield kind
+    for inner in kind.__subclasses__():
+        yield from _kinds(inner)
+
+
+def _answer_for_models() -> None:
+    # A class without DSPy's callbacks keeps its own call: the record knows nothing of what it answered.
+    setattr(dspy.BaseLM, "__deepcopy__", lambda self, memo: self)  # noqa: B010 - a type checker's rule
+    for kind in set(_kinds(dspy.BaseLM)):
+        for name, answer in (("__call__", _model_answer), ("acall", _amodel_answer)):
+            if hasattr(vars(kind).get(name), "__wrapped__"):
+                setattr(kind, name, answer)
+
+
+def _answer_for_tools(kept: set[int], calling: set[str]) -> None:
+    """Let tools answer from the record, but for those that interpreters read and those that call predictors."""
+    call, acall = dspy.Tool.__call__, dspy.Tool.acall
+
+    def prepared(tool: Any) -> Any:
+        if id(tool) not in kept and tool.name not in calling:
+            tool.func = functools.partial(_tool_answer, str(tool.name))
         return tool
-    return None
+
+    @functools.wraps(call)
+    def answer(self: Any, **arguments: Any) -> Any:
+        return call(prepared(self), **arguments)
+
+    @functools.wraps(acall)
+    async def aanswer(self: Any, **arguments: Any) -> Any:
+        return await acall(prepared(self), **arguments)
+
+    dspy.Tool.__call__, dspy.Tool.acall = answer, aanswer
+
+
+def _answer_for_parts(module: Any, recorded: set[str]) -> None:
+    """Let the retrievers and interpreters of a module answer from the record, and no callback hear of it."""
+    if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
+        module.forward = functools.partial(_retriever_answer, module)
+    if hasattr(module, "_interpreter_factory"):
+        vars(module)["_interpreter_factory"] = _ReplayInterpreter
+    if getattr(module, "callbacks", None):
+        module.callbacks = []
+    for value in _parts(vars(module).values()):
+        if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, (type, _ReplayInterpreter)):
+            for name in ("start", "execute", "shutdown"):
+                setattr(type(value), name, vars(_ReplayInterpreter)[name])
+
+
+def _parts(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        yield from (
+            value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
+        )
 
 
 def _run_by_interpreters(program: Any) -> set[int]:
     """The tools that only an interpreter calls, which reads their source: they stay what they are."""
     modules = [module for _, module in program.named_sub_modules() if hasattr(module, "_interpreter_factory")]
     return {id(tool) for module in modules for value in vars(module).values() for tool in tools_in(value)}
-
-
-def _calling(program: Any, names: set[str]) -> set[int]:
-    """The tools that call predictors: they are run, and what they call answers from the record."""
-    held = (value for _, module in program.named_sub_modules() for value in vars(module).values())
-    return {id(tool) for value in held for tool in tools_in(value) if tool.name in names}
 
 
 def _tool_answer(name: str, **arguments: Any) -> Any:

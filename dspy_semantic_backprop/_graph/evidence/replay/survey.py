@@ -15,25 +15,20 @@ is to be found in that half. Otherwise the half is split, down to the output tha
 
 from __future__ import annotations
 
+import marshal
 import random
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...._errors import Stop
 from ...._values.same import alike
 from ...edges import Edge, End, FoundEdges
 from ...record.program_code import constants
-from ...record.snapshots import describe
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import alternatives
 from .compare import ReplayComparison, Shown, Target
-from .isolation.effects import quiet
-from .isolation.replica import Pristine, Probe, unsafe
-from .isolation.surroundings import siblings
+from .named import siblings
 from .replay import Change, Observed
-from .replayer import Replayer
 
 PATIENCE = 14
 """After so many changed values without news an output is done."""
@@ -41,6 +36,10 @@ FEW = 12
 """Up to so many outputs all changes are made one at a time."""
 MANY = 60
 """Beyond so many outputs each is changed alone once."""
+ANSWERS = 20_000
+"""After so many calls in all replays of one execution `probe="auto"` is content with what is known."""
+ENDLESS_REPLAYS = 3
+"""After so many replays that had to be ended nothing more is tried."""
 
 
 @dataclass
@@ -62,60 +61,63 @@ class _Output:
         return Change(self.call.id, self.name, self.others[kind])
 
 
-class _OutOfTime(Exception):
-    """The deadline has passed."""
+class _Enough(Exception):
+    """As many replays were made as may be."""
 
 
-async def _survey(
-    comparison: ReplayComparison, outputs: Sequence[_Output], deadline: float | None
-) -> tuple[dict[End, Shown], list[str]]:
+def _survey(comparison: ReplayComparison, outputs: Sequence[_Output]) -> tuple[dict[End, Shown], list[str]]:
     """Change outputs until nothing new is seen: what was seen of each, and what there was no time for, in words."""
     # Few outputs: every change alone. Many: alone only once or twice, then the calm ones in halves.
     alone = PATIENCE * 3 if len(outputs) <= FEW else 2 if len(outputs) <= MANY else 1
     warnings = []
     try:
         for output in outputs:
-            await _alone(comparison, output, alone, deadline)
+            _alone(comparison, output, alone)
         calm = [output for output in outputs if output.calm and not output.call.concurrent]
         for output in outputs:
             if output not in calm:
-                await _alone(comparison, output, PATIENCE * 3, deadline)
+                _alone(comparison, output, PATIENCE * 3)
         if len(outputs) > FEW:
-            await _together(comparison, calm, alone, deadline)
-    except _OutOfTime:
+            _together(comparison, calm, alone)
+    except _Enough:
         rest = [f"{output.call.id}.{output.name}" for output in outputs if not output.tried]
         some = ", ".join(rest[:3]) + (", ..." if len(rest) > 3 else "")
+        end = (
+            f"in {ENDLESS_REPLAYS} replays the program did not come to an end"
+            if comparison.endless >= ENDLESS_REPLAYS
+            else f"replays ended after {ANSWERS} calls"
+        )
         warnings = [
-            f"{len(rest)} outputs were not probed for lack of time ({some})"
+            f"{len(rest)} outputs were not probed ({some}): {end}"
             if rest
-            else "not every kind of change was tried on every output, for lack of time"
+            else f"not every kind of change was tried on every output: {end}"
         ]
     return {End(one.call.id, one.name): one.shown for one in outputs if one.tried or not one.others}, warnings
 
 
-async def _alone(comparison: ReplayComparison, output: _Output, most: int, deadline: float | None) -> None:
+def _alone(comparison: ReplayComparison, output: _Output, most: int) -> None:
     news = output.tried
     while output.tried < min(most, len(output.others)) and output.tried - news < PATIENCE:
         before = output.shown.news
-        observed = await _replay(comparison, [output.change(output.tried)], deadline)
+        observed = _replay(comparison, [output.change(output.tried)])
         comparison.note(output.call, observed, output.shown)
         output.calm = output.calm and _is_calm(comparison, observed)
         output.tried += 1
         news = output.tried if output.shown.news > before else news
 
 
-async def _together(comparison: ReplayComparison, outputs: list[_Output], start: int, deadline: float | None) -> None:
+def _together(comparison: ReplayComparison, outputs: list[_Output], start: int) -> None:
     for kind in range(start, PATIENCE):
         left = [output for output in outputs if output.calm and kind < len(output.others)]
         random.Random(kind).shuffle(left)
         for half in (left[: len(left) // 2], left[len(left) // 2 :]):
-            await _half(comparison, half, kind, deadline)
+            _half(comparison, half, kind)
 
 
-async def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int, deadline: float | None) -> None:
+def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int) -> None:
     if not outputs:
         return
-    observed = await _replay(comparison, [output.change(kind) for output in outputs], deadline)
+    observed = _replay(comparison, [output.change(kind) for output in outputs])
     if len(outputs) == 1:
         comparison.note(outputs[0].call, observed, outputs[0].shown)
         outputs[0].calm = _is_calm(comparison, observed)
@@ -124,13 +126,13 @@ async def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int,
         return
     middle = len(outputs) // 2
     for part in (outputs[:middle], outputs[middle:]):
-        await _half(comparison, part, kind, deadline)
+        _half(comparison, part, kind)
 
 
-async def _replay(comparison: ReplayComparison, changes: list[Change], deadline: float | None) -> Observed:
-    if deadline is not None and time.monotonic() > deadline:
-        raise _OutOfTime
-    return await comparison.replay(changes)
+def _replay(comparison: ReplayComparison, changes: list[Change]) -> Observed:
+    if comparison.endless >= ENDLESS_REPLAYS or comparison.answers > comparison.most:
+        raise _Enough
+    return comparison.replay(changes)
 
 
 def _is_calm(comparison: ReplayComparison, observed: Observed) -> bool:
@@ -142,42 +144,40 @@ def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed:
     return not comparison.everything_moved(observed) <= explained
 
 
-AUTO_SECONDS = 20.0
-"""The longest that `probe="auto"` replays one execution."""
-AUTO_CALLS = 200
-"""The largest execution, in calls, that `probe="auto"` replays."""
 _LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
-_NOT = "edges are not proved by replay:"
+NOT_PROVED = "edges are not proved by replay:"
 
 
-async def from_replay(trace: Trace, pristine: Pristine | str, probe: Probe) -> FoundEdges:
-    """The edges that replays show, and what they rule out; nothing but a warning where the program is not replayed."""
-    reason = unsafe(trace, pristine, probe) or (_too_large(trace) if probe == "auto" else None)
-    if isinstance(pristine, str) or reason is not None:
-        return FoundEdges(warnings=(f"{_NOT} {reason}",))
-    now = pristine.surroundings.again()
-    try:
-        replayer = Replayer(pristine.program, trace, allow_effects=probe == "always")
-        comparison = ReplayComparison(trace, replayer, pristine.surroundings)
-        deadline = time.monotonic() + AUTO_SECONDS if probe == "auto" else None
-        with quiet():
-            return await _found(comparison, pristine.program, deadline)
-    except (Exception, Stop) as error:  # noqa: BLE001 - the run is paid for: its graph must not be lost to a replay
-        return FoundEdges(warnings=(f"{_NOT} it ended with {describe(error)[:200]}",))
-    finally:
-        now.restore()
+@dataclass
+class Surveyed:
+    """What all replays of an execution showed: of each output, and which targets say nothing; and warnings.
+
+    `problem` says why they showed nothing, `unstable` whether each must start where the first one did.
+    """
+
+    shown: dict[End, Shown] = field(default_factory=dict)
+    left_out: set[Target] = field(default_factory=set)
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    unstable: bool = False
+
+    def plain(self) -> bytes:
+        """All of it as a message of texts."""
+        shown = {(end.call, end.field): vars(one) for end, one in self.shown.items()}
+        return marshal.dumps((shown, self.left_out, self.warnings, self.problem, self.unstable))
+
+    @classmethod
+    def of_plain(cls, message: bytes) -> Surveyed:
+        """What a message tells."""
+        shown, *others = marshal.loads(message)
+        return cls({End(*end): Shown(**one) for end, one in shown.items()}, *others)
 
 
-def _too_large(trace: Trace) -> str | None:
-    if len(trace.calls) > AUTO_CALLS:
-        return f"{len(trace.calls)} calls are more than {AUTO_CALLS}; probe='always' replays them"
-    return None
-
-
-async def _found(comparison: ReplayComparison, program: Any, deadline: float | None) -> FoundEdges:
-    reason, warnings = await comparison.unchanged()
-    if reason:
-        return FoundEdges(warnings=(f"{_NOT} {reason}",))
+def survey(comparison: ReplayComparison, program: Any) -> Surveyed:
+    """Replay an execution with its outputs changed, as often as that tells something new."""
+    problem, warnings = comparison.unchanged()
+    if problem:
+        return Surveyed(problem=problem, unstable=comparison.unstable)
     trace, read = comparison.trace, comparison.baseline.read
     known, groups = _words(trace, program), siblings(program)
     # What nobody looked at has no edge: whatever resembles it came from elsewhere.
@@ -189,8 +189,9 @@ async def _found(comparison: ReplayComparison, program: Any, deadline: float | N
                 outputs.append(_Output(call, name, _others(call, name, trace, known, groups)))
             else:
                 shown[End(call.id, name)] = Shown(everyone, everyone)
-    surveyed, late = await _survey(comparison, outputs, deadline)
-    return _Verdict(comparison, shown | surveyed).found((*warnings, *late))
+    surveyed, late = _survey(comparison, outputs)
+    unstable = comparison.unstable or not comparison.repeats()
+    return Surveyed(shown | surveyed, comparison.left_out, (*warnings, *late), unstable=unstable)
 
 
 def _words(trace: Trace, program: Any) -> list[str]:
@@ -212,16 +213,16 @@ def _others(call: Call, name: str, trace: Trace, known: Sequence[str], groups: S
     return others
 
 
-class _Verdict:
+class ReplayEvidence:
     """What all replays of an execution say together."""
 
-    def __init__(self, comparison: ReplayComparison, shown: Mapping[End, Shown]) -> None:
-        self.calls = comparison.calls
-        self.left_out = comparison.left_out
-        self.shown = shown
-        self.direct = {(end.call, target) for end, one in shown.items() for target in one.moved}
+    def __init__(self, trace: Trace, surveyed: Surveyed) -> None:
+        self.calls = {call.id: call for call in trace.calls}
+        self.left_out, self.shown, self.warnings = surveyed.left_out, surveyed.shown, surveyed.warnings
+        self.direct = {(end.call, target) for end, one in self.shown.items() for target in one.moved}
 
-    def found(self, warnings: Sequence[str]) -> FoundEdges:
+    def found(self) -> FoundEdges:
+        """The edges that they show, and what they rule out."""
         edges, possible = [], set()
         for end, shown in self.shown.items():
             sure = {one for one, why in shown.remote.items() if self._at_first_hand(one, why)} | shown.moved
@@ -232,7 +233,7 @@ class _Verdict:
             tuple(edge for edge in edges if self._is_in_order(edge.source, edge.target)),
             frozenset(pair for pair in possible if self._is_in_order(*pair)),
             self._excludes,
-            tuple(warnings),
+            self.warnings,
         )
 
     def _is_in_order(self, source: End, target: End) -> bool:

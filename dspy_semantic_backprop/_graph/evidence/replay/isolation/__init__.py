@@ -1,1 +1,0 @@
-"""A program that can run once more without the world noticing: copies, what surrounds them, effects refused."""

@@ -1,0 +1,74 @@
+"""Texts that a program's code and its globals hold side by side. The code is read, never run."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from ...record.program_code import codes, constants, filled
+
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, staticmethod, classmethod, property, type)
+
+
+def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
+    """Texts that a program's own code and globals hold side by side: where one may stand, so may the others."""
+    held = [*constants(program), *(value for value in _named(program) if isinstance(value, (list, tuple, dict)))]
+    groups = (
+        tuple(text for text in list(value) if isinstance(text, str)) for value in held if not isinstance(value, str)
+    )
+    return [group for group in dict.fromkeys(groups) if 1 < len(group) <= most][:most]
+
+
+def _named(program: Any) -> Iterator[Any]:
+    """What the functions and classes of a program's own code name, and those that they name, in that order."""
+    modules = [module for _, module in program.named_sub_modules()]
+    frontier = [value for module in modules for value in (type(module), *vars(module).values())]
+    seen: set[int] = set()
+    while frontier:
+        value = frontier.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        frontier += _names(value) if isinstance(value, _FUNCTIONS) else ()
+
+
+def _names(value: Any) -> Iterator[Any]:
+    if isinstance(value, functools.partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, property):
+        yield from (value.fget, value.fset)
+    elif isinstance(value, (types.MethodType, staticmethod, classmethod)):
+        yield value.__func__
+    elif _is_own(value.__module__):
+        yield from _of_class(value) if isinstance(value, type) else _of_function(value)
+
+
+def _of_class(kind: type) -> Iterator[Any]:
+    yield from kind.__bases__
+    yield from (value for name, value in vars(kind).items() if not name.startswith(("__", "_abc_")) or callable(value))
+
+
+def _of_function(function: Any) -> Iterator[Any]:
+    yield from (cell.cell_contents for cell in function.__closure__ or () if filled(cell))
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    names = {name for code in codes(function.__code__) for name in code.co_names}
+    for name in sorted(names & function.__globals__.keys()):
+        value = function.__globals__[name]
+        yield value
+        if isinstance(value, types.ModuleType) and _is_own(value.__name__):
+            yield from (vars(value)[inner] for inner in sorted(names & vars(value).keys()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_own(module: str | None) -> bool:
+    """Whether a module, by name, is the user's: neither the interpreter's nor an installed package's."""
+    top = (module or "builtins").split(".")[0]
+    if top in sys.stdlib_module_names and top != "__main__":
+        return False
+    path = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return top not in ("dspy", "builtins") and "site-packages" not in path and "dist-packages" not in path

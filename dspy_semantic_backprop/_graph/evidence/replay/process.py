@@ -1,0 +1,148 @@
+"""A process forked from this one, which answers with texts of its own and can do nothing else.
+
+How long it may take is not counted in seconds, which pass faster for a process on a busy machine: it is given up where
+it has ended, or where it has used no processor time for a while and sent nothing, as one does that waits for a lock
+which another thread held at the fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import struct
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .sealed import by_ourselves, die_with_parent, is_sealed
+
+STILL = 10.0
+"""After so many seconds without a word and without processor time a process is taken to wait for ever."""
+_LONGEST = 300.0
+"""The same where the system does not tell the processor time."""
+_LOOK = 0.5
+_HEAD = struct.Struct("=Q")
+_WARNING = "This process .* is multi-threaded, use of fork"
+
+
+class Lost(Exception):
+    """The other process will not answer any more; says why."""
+
+
+@dataclass
+class Peer:
+    """The process at the other end of two pipes; `pid` is 0 where that is the parent."""
+
+    pid: int
+    reads: int
+    writes: int
+    lost: bool = False
+
+    def send(self, message: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            Lost: If nobody is there.
+        """
+        left = memoryview(_HEAD.pack(len(message)) + message)
+        try:
+            while left:
+                left = left[os.write(self.writes, left) :]
+        except OSError as error:
+            raise Lost(f"its process has ended ({error})") from error
+
+    def receive(self) -> bytes:
+        """Wait for a message.
+
+        Raises:
+            Lost: If none will come.
+        """
+        return self._read(_HEAD.unpack(self._read(_HEAD.size))[0])
+
+    def _read(self, size: int) -> bytes:
+        got = bytearray()
+        since, used = time.monotonic(), self._processor_time()
+        while len(got) < size:
+            if self._is_readable():
+                part = os.read(self.reads, size - len(got))
+                if not part:
+                    raise Lost("its process has ended")
+                got += part
+                since = time.monotonic()
+                continue
+            before, used = used, self._processor_time()
+            if used != before:
+                since = time.monotonic()
+            elif self.pid and time.monotonic() - since > (STILL if used is not None else _LONGEST):
+                self.lost = is_sealed()
+                raise Lost("its process waits for what never comes, such as a lock that another thread held")
+            elif not self.pid and os.getppid() != self._parent:
+                raise Lost("the parent has ended")
+        return bytes(got)
+
+    def _is_readable(self) -> bool:
+        waiting = select.poll()
+        waiting.register(self.reads, select.POLLIN)
+        with by_ourselves():
+            return bool(waiting.poll(_LOOK * 1000))
+
+    def __post_init__(self) -> None:
+        self._parent = os.getppid()
+
+    def _processor_time(self) -> float | None:
+        """Seconds of processor time that the process has used; None where that is not known."""
+        if not self.pid or sys.platform != "linux":
+            return None
+        with contextlib.suppress(OSError):
+            return time.clock_gettime(~self.pid << 3 | 2)
+        return None
+
+    def close(self) -> None:
+        """End the process if there is one, and forget it."""
+        for descriptor in (self.reads, self.writes):
+            os.close(descriptor)
+        if self.pid:
+            # Whoever has waited for all children knows its end already, and its number may be another's.
+            with by_ourselves(), contextlib.suppress(OSError):
+                if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                    if not is_sealed():
+                        os.kill(self.pid, signal.SIGKILL)
+                    if not self.lost:
+                        os.waitpid(self.pid, 0)
+
+
+def fork(work: Callable[[Peer], None]) -> Peer:
+    """Start a copy of this process that does some work and ends; returns it.
+
+    Raises:
+        OSError: If the system refuses.
+    """
+    with by_ourselves():
+        (inward, theirs), (mine, outward) = os.pipe(), os.pipe()
+        _unwarn()
+        pid = os.fork()
+    if pid:
+        os.close(theirs)
+        os.close(mine)
+        return Peer(pid, inward, outward)
+    try:
+        for descriptor in (inward, outward):
+            os.close(descriptor)
+        if is_sealed():
+            with by_ourselves():
+                die_with_parent()
+        work(Peer(0, mine, theirs))
+    finally:
+        # No handlers of the interpreter's end, and no buffers of files written: they are the parent's.
+        os._exit(0)
+
+
+def _unwarn() -> None:
+    """Keep Python from warning of forks beside other threads: what that may lead to is what `Lost` is for."""
+    if sys.version_info >= (3, 12):
+        warnings.filterwarnings("ignore", _WARNING, DeprecationWarning, module=re.escape(__name__))

@@ -1,0 +1,327 @@
+"""Seals a process that was forked for replays: what runs in it computes, and reaches nothing outside of it.
+
+What was open leads nowhere, nothing new can be opened but files to read, memory that is shared with others is replaced
+by copies, and what needs nothing open (to remove a file, to start a program, to send a signal) is refused by an audit
+hook that is never lifted, and by the kernel where it can do so. What the program prints, logs or warns of was said
+once, by the run, and is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import ctypes
+import faulthandler
+import functools
+import gc
+import importlib
+import io
+import logging
+import mmap
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+import tokenize
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any
+
+from ...record.effects import EffectRefused
+from .syscalls import restrict
+
+if sys.platform != "win32":
+    import resource
+
+_ROOMS = frozenset(
+    {
+        *("os", "shutil", "subprocess", "socket", "ctypes", "fcntl", "signal", "syslog", "sqlite3", "resource", "pty"),
+        *("ftplib", "http", "smtplib", "imaplib", "poplib", "nntplib", "telnetlib", "urllib", "webbrowser", "tempfile"),
+    }
+)
+"""The modules whose events are refused, but for these."""
+_HARMLESS = frozenset(
+    {
+        *("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.chdir", "os.putenv", "os.unsetenv", "os.getxattr"),
+        *("os.listxattr", "ctypes.addressof", "ctypes.cdata", "ctypes.get_errno", "ctypes.set_errno"),
+        *("ctypes.string_at", "ctypes.wstring_at", "socket.gethostname", "sqlite3.connect/handle"),
+    }
+)
+_SILENT_FILES = (os.devnull, "/dev/urandom", "/dev/random", "/dev/zero")
+_LARGEST_COPY = 64 * 2**20
+_LONGEST_PAUSE = 0.001
+_MORE_FILES = 64
+_FIRST = 256
+"""The descriptors that are cut off without a look at which there are: to look lets other threads run."""
+
+_own = threading.local()
+
+
+@contextmanager
+def by_ourselves() -> Iterator[None]:
+    """Let happen inside what is refused in a sealed process: a replay in a process of its own has to be started."""
+    if not is_sealed():
+        yield
+        return
+    _own.here = True
+    try:
+        with _files():
+            yield
+    finally:
+        _own.here = False
+
+
+def seal(kept: Iterable[int]) -> None:
+    """Seal this process, whose one thread this is; of its descriptors only `kept` lead somewhere from now on."""
+    # The hook comes first, and nothing up to the loss of the descriptors lets another thread run: what handlers of
+    # forks have started (exporters of telemetry do) must not get to send anything.
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    sys.addaudithook(_refuse)
+    _own.here = True
+    _cut_off(set(kept))
+    sys.setswitchinterval(switching)
+    _signals()
+    _unshare()
+    _limit_files()
+    _silence()
+    _wake_nobody()
+    restrict()
+    gc.freeze()
+    _own.here = False
+
+
+def die_with_parent() -> None:
+    """Have this process end when the one thread of its parent does, where the system can do that."""
+    if sys.platform == "linux":
+        signal_at_death = 1
+        ctypes.PyDLL(None).prctl(signal_at_death, signal.SIGKILL, 0, 0, 0)
+
+
+def is_sealed() -> bool:
+    """Whether this process is sealed."""
+    return bool(_ceiling)
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        if not _reads(*arguments[:3]):
+            raise EffectRefused(f"side effects are refused (open {str(arguments[0])[:80]})")
+    elif event == "builtins.input" or (event.partition(".")[0] in _ROOMS and event not in _HARMLESS):
+        if getattr(_own, "here", False) or (event == "sqlite3.connect" and str(arguments[0]) == ":memory:"):
+            return
+        words = f"{event} {str(arguments[0])[:80] if arguments else ''}".strip()
+        raise EffectRefused(f"side effects are refused ({words})")
+
+
+def _reads(path: Any, mode: Any, flags: Any) -> bool:
+    """Whether an existing file is opened to read it, or nothing comes of it."""
+    if isinstance(path, int) or str(path) == os.devnull:
+        return True
+    writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else False
+    if writes or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)):
+        return False
+    try:
+        kind = os.stat(path).st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(kind) or stat.S_ISDIR(kind) or str(path) in _SILENT_FILES
+
+
+def _cut_off(kept: set[int]) -> None:
+    """Let every descriptor that was open lead nowhere, and keep its number, which objects of Python's still hold."""
+    library, is_open = ctypes.PyDLL(None), 1
+    nowhere = library.open(os.devnull.encode(), os.O_RDWR)
+    for number in {*range(_FIRST)} - kept:
+        if library.fcntl(number, is_open) >= 0:
+            library.dup2(nowhere, number)
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    for name in os.listdir(folder):
+        if int(name) not in kept:
+            library.dup2(nowhere, int(name))
+
+
+def _signals() -> None:
+    """Forget the user's signal handlers; Ctrl-C is the parent's affair, which ends its children."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()
+
+
+def _unshare() -> None:
+    """Replace memory that is shared with others by a copy; what is large can only be read, what is foreign not even so.
+
+    Whoever tries all the same dies, and his process with him.
+    """
+    if not os.path.exists("/proc/self/maps"):
+        return
+    library = ctypes.PyDLL(None)
+    library.mmap.restype = ctypes.c_void_p
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        maps = [line.split(maxsplit=5) for line in file]
+    for place, rights, *_, path in (line if len(line) == 6 else [*line, ""] for line in maps):
+        if rights[1] != "w" or rights[3] != "s":
+            continue
+        start, end = (int(one, 16) for one in place.split("-"))
+        if path.startswith("/dev/") and not path.startswith(("/dev/shm/", "/dev/zero")):
+            library.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 0)
+        elif end - start > _LARGEST_COPY:
+            library.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.PROT_READ)
+        else:
+            held = ctypes.string_at(start, end - start)
+            fixed, rw = 0x10, mmap.PROT_READ | mmap.PROT_WRITE
+            how = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | fixed
+            size = ctypes.c_size_t(end - start)
+            library.mmap(ctypes.c_void_p(start), size, rw, how, -1, ctypes.c_long(0))
+            ctypes.memmove(start, held, end - start)
+
+
+_ceiling = 0
+_opening = threading.Lock()
+_openers = 0
+
+
+def _limit_files() -> None:
+    """Let nothing be opened any more, and no memory be dumped to a file when the process dies."""
+    global _ceiling
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    free = os.dup(0)
+    os.close(free)
+    _ceiling = free + _MORE_FILES if hard == resource.RLIM_INFINITY else min(hard, free + _MORE_FILES)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, _ceiling))
+    for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "listdir"), (os, "scandir")):
+        setattr(module, name, _with_files(getattr(module, name)))
+    setattr(tokenize, "_builtin_open", builtins.open)  # noqa: B010 - a type checker's rule
+    builtins.__import__ = _importing(builtins.__import__)
+    importlib.import_module = _importing(importlib.import_module)
+
+
+@contextmanager
+def _files() -> Iterator[None]:
+    """Let files be opened inside; what the hook thinks of them is another matter."""
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+
+
+def _count(more: int) -> None:
+    global _openers
+    with _opening:
+        _openers += more
+        before, _own.here = getattr(_own, "here", False), True
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_ceiling if _openers else 0, _ceiling))
+        _own.here = before
+
+
+def _with_files(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        with _files():
+            return function(*args, **kwargs)
+
+    return opened
+
+
+def _importing(function: Callable[..., Any]) -> Callable[..., Any]:
+    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(name, *args, **kwargs)
+        except (OSError, ImportError):
+            # Only what is not loaded yet needs files.
+            with _files():
+                return function(name, *args, **kwargs)
+
+    return imported
+
+
+def _silence() -> None:
+    streams = {"stdin": open(os.devnull), "stdout": open(os.devnull, "w"), "stderr": open(os.devnull, "w")}  # noqa: SIM115
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    logging.disable(sys.maxsize)
+    warnings.showwarning = lambda *details, **more: None
+    with suppress(Exception):
+        telemetry = sys.modules["opentelemetry.context"]
+        telemetry.attach(telemetry.set_value(telemetry._SUPPRESS_INSTRUMENTATION_KEY, True))
+
+
+def _wake_nobody() -> None:
+    """Make pools of threads, pauses and event loops work without the threads that were, and without descriptors."""
+    if "tqdm.std" in sys.modules:
+        sys.modules["tqdm.std"].tqdm.set_lock(threading.RLock())
+    asyncio.events._set_running_loop(None)
+    policy: Any = asyncio.DefaultEventLoopPolicy()
+    policy._loop_factory = _Loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asyncio.set_event_loop_policy(policy)
+    submit, pause = ThreadPoolExecutor.submit, time.sleep
+
+    def submitted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # A pool that was made before has lost its threads.
+        if self._threads and not any(thread.is_alive() for thread in self._threads):
+            self._threads, self._work_queue = set(), SimpleQueue()
+            self._idle_semaphore, self._shutdown_lock = threading.Semaphore(0), threading.Lock()
+        return submit(self, *args, **kwargs)
+
+    ThreadPoolExecutor.submit = submitted
+    # Nobody waits for anything that answers: the order is what counts.
+    time.sleep = lambda seconds, /: pause(min(float(seconds), _LONGEST_PAUSE))
+
+
+class _Selector:
+    """Waits for other threads and for the clock, without a descriptor."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Event()
+        self.ahead = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout and threading.active_count() == 1:
+            # Nobody is there who could wake it: the clock is put forward.
+            self.ahead += timeout
+        else:
+            self.woken.wait(timeout)
+        self.woken.clear()
+        return []
+
+    def get_map(self) -> dict[Any, Any]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop for a process that can open nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(_Selector())  # pyright: ignore[reportArgumentType]
+
+    def time(self) -> float:
+        return super().time() + self._selector.ahead  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _make_self_pipe(self) -> None:
+        pass
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        self._selector.woken.set()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def add_signal_handler(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
