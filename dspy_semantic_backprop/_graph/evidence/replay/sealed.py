@@ -268,6 +268,8 @@ def _wake_nobody() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         asyncio.set_event_loop_policy(policy)
+    if "multiprocessing.context" in sys.modules:
+        sys.modules["multiprocessing.context"].BaseContext.SimpleQueue = lambda context: _Queue()
     submit, pause = ThreadPoolExecutor.submit, time.sleep
 
     def submitted(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -280,6 +282,15 @@ def _wake_nobody() -> None:
     ThreadPoolExecutor.submit = submitted
     # Nobody waits for anything that answers: the order is what counts.
     time.sleep = lambda seconds, /: pause(min(float(seconds), _LONGEST_PAUSE))
+
+
+class _Queue(SimpleQueue[Any]):
+    """What `multiprocessing.pool.ThreadPool` tells its own threads by: there it is a pipe."""
+
+    _reader = None
+
+    def close(self) -> None:
+        pass
 
 
 class _Selector:
