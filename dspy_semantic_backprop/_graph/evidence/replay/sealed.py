@@ -268,8 +268,10 @@ def _wake_nobody() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         asyncio.set_event_loop_policy(policy)
-    if "multiprocessing.context" in sys.modules:
+    if "multiprocessing.pool" in sys.modules:
+        pools: Any = sys.modules["multiprocessing.pool"]
         sys.modules["multiprocessing.context"].BaseContext.SimpleQueue = lambda context: _Queue()
+        pools.Pool._wait_for_updates = staticmethod(lambda sentinels, notifier, timeout=None: notifier.get())
     submit, pause = ThreadPoolExecutor.submit, time.sleep
 
     def submitted(self: Any, *args: Any, **kwargs: Any) -> Any:
