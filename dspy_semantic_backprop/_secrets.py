@@ -2,8 +2,12 @@
 
 Providers, HTTP clients and tools repeat in their errors what they were called with: a key, a header, an address with
 its password. Two things are done about it. Addresses and headers are known by their form, wherever they stand. The
-values that language models were given as credentials are known by heart: whoever meets a language model calls `learn`,
-and from then on, in this process, these values stand in no text that went through `cleaned`.
+values that language models were given as credentials are known by heart: whoever meets a language model calls
+`learn_secrets`, and from then on, in this process, these values stand in no text that went through `cleaned`.
+
+Of a language model itself its name and its harmless settings may be told: a list of what is harmless, and none of what
+is secret, for providers name their credentials as they like (`azure_ad_token`, `extra_body={"password": ...}`), and a
+setting that nobody has thought of is not told. The price: such a setting is no part of what makes two runs the same.
 
 What cannot be done: a value that was never learned and has no known form (a token that a client fetches by itself), one
 that was changed on its way (encrypted, encoded in parts), and the variables of frames, which some tools print.
@@ -11,19 +15,23 @@ that was changed on its way (encrypted, encoded in parts), and the variables of 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
+import json
 import os
 import re
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 HIDDEN = "[hidden]"
 _SHORTEST, _UNMISTAKABLE, _LONG = 6, 12, 16
 """Characters: shorter values are left, since words would be; below the second only whole words are hidden; from the
 third on the beginning of a value is enough, since errors shorten and mask keys."""
 _BEGINNING = 8
-_DEEPEST = 20
+_DEEPEST, _DEEPEST_SETTING = 20, 5
 _SECRET = r"[\w.-]{0,40}(?:key|token|secret|passw|pwd|signature|sig|credential|auth)[\w.-]{0,40}"
 _FORMS = (
     # https://user:password@host
@@ -45,11 +53,56 @@ _FORMS = (
 _NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|_AUTH$|CONNECTION_STRING|_PAT$")
 """Of environment variables."""
 _learned: set[str] = set()
+_HARMLESS = frozenset(
+    (
+        *("temperature", "top_p", "top_k", "min_p", "top_a", "typical_p", "tfs_z", "n", "best_of", "seed"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens", "num_ctx", "num_predict"),
+        *("stop", "stop_sequences", "presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty"),
+        *("logprobs", "top_logprobs", "logit_bias", "response_format", "response_mime_type", "response_schema"),
+        *("guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "verbosity", "modalities"),
+        *("reasoning_effort", "effort", "budget_tokens", "thinking_budget", "enable_thinking", "include_reasoning"),
+        *("tool_choice", "parallel_tool_calls", "do_sample", "use_beam_search", "early_stopping", "ignore_eos"),
+        *("mirostat", "mirostat_eta", "mirostat_tau", "skip_special_tokens", "safe_prompt", "truncation", "type"),
+        *("model_type", "service_tier", "api_version", "custom_llm_provider", "drop_params", "stream"),
+        *("aws_region_name", "vertex_location", "summary", "quantizations", "rollout_id"),
+    )
+)
+_CONTAINERS = frozenset(
+    (
+        *("extra_body", "optional_params", "chat_template_kwargs", "thinking", "reasoning", "generation_config"),
+        *("generationConfig", "options", "config", "provider", "thinking_config", "text"),
+    )
+)
+"""Settings that hold further ones."""
+_CONTENT = ("messages", "prompt", "tools")
+"""Arguments of a request that are the question itself."""
+_TELLING = re.compile(r"key|token(?!s)|secret|passw|auth|headers|credential|cookie|client|engine", re.IGNORECASE)
+"""Attributes of language models, of their engines and HTTP clients, that may hold a secret."""
 
 
-def learn(values: Iterable[str]) -> None:
-    """Let these values stand in no text from now on; what is so short that words would be hidden is left."""
-    _learned.update(value for value in values if len(value) >= _SHORTEST)
+def sampling(lm: Any) -> dict[str, Any]:
+    """What the answers of a language model depend on besides the question: its name and its harmless settings."""
+    name = cleaned(str(getattr(lm, "model", type(lm).__name__)))
+    return {"model": name, "settings": harmless(getattr(lm, "kwargs", None) or {})}
+
+
+def harmless(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that may be read by anybody."""
+    told = {name: value for name, value in settings.items() if name in _HARMLESS}
+    inner = {name: value for name, value in settings.items() if name in _CONTAINERS and isinstance(value, Mapping)}
+    return told | {name: found for name, value in inner.items() if (found := harmless(value))}
+
+
+def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
+    """Let the credentials of a language model, and of one request to it, stand in no text from now on."""
+    given = {**(getattr(lm, "kwargs", None) or {}), **(settings or {})}
+    given = {name: value for name, value in given.items() if name not in _CONTENT}
+    held = {name: value for name, value in vars(lm).items() if _TELLING.search(name)}
+    model = str(getattr(lm, "model", ""))
+    for text in (*_texts(given), *_texts(held)):
+        # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
+        if len(text) >= _SHORTEST and text not in model:
+            _learned.add(text)
 
 
 def cleaned(text: str) -> str:
@@ -64,10 +117,20 @@ def hide(error: BaseException) -> None:
     _hide(error, set())
 
 
+def learn_from(error: BaseException) -> None:
+    """Learn the credentials of the language models that an error came through, whoever holds them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        here = frame.f_locals.get("self")
+        if hasattr(here, "kwargs") and hasattr(here, "model"):
+            settings = frame.f_locals.get("kwargs")
+            learn_secrets(here, settings if isinstance(settings, Mapping) else None)
+
+
 def _hide(error: BaseException, known: set[int]) -> None:
     if id(error) in known or len(known) > _DEEPEST:
         return
     known.add(id(error))
+    learn_from(error)
     error.args = tuple(map(_without, error.args))
     for name, value in list(getattr(error, "__dict__", {}).items()):
         without = _without(value)
@@ -122,3 +185,52 @@ def _alternative(secret: str) -> str:
     if len(secret) < _LONG or not any(map(str.isdigit, secret)) or any(map(str.isspace, secret)):
         return escaped
     return rf"{re.escape(secret[:_BEGINNING])}[^\s\"',;)}}\]]*"
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """The texts in a value, and the parts of each that may stand alone."""
+    value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    if isinstance(value, (str, bytes)):
+        yield from _parts(value if isinstance(value, str) else value.decode("latin-1"), depth)
+        return
+    for item in _items(value) if depth < _DEEPEST_SETTING else ():
+        yield from _texts(item, depth + 1)
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [item for name, item in value.items() if name not in _HARMLESS]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return [item for name, item in vars(value).items() if _TELLING.search(name)]
+    return []
+
+
+def _parts(text: str, depth: int) -> Iterator[str]:
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from _texts(json.loads(text), depth + 1)
+    if "://" in text:
+        # Of an address the secret parts only: errors are of no use without the host.
+        yield from _of_address(text)
+        return
+    yield text
+    # A certificate is shown line by line; a header holds the key behind the name of its scheme.
+    yield from text.splitlines()
+    key = text.partition(" ")[2]
+    if " " not in key:
+        yield key
+
+
+def _of_address(text: str) -> Iterator[str]:
+    try:
+        address = urlsplit(text)
+        user, password = address.username or "", address.password or ""
+    except ValueError:
+        return
+    if user or password:
+        pair = f"{unquote(user)}:{unquote(password)}"
+        yield from (password, unquote(password), pair, base64.b64encode(pair.encode("utf-8", "replace")).decode())
+    for pair in address.query.split("&"):
+        yield pair.partition("=")[2]

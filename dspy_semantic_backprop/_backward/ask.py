@@ -47,9 +47,10 @@ from typing import Any, Literal
 import dspy
 from pydantic import TypeAdapter
 
+from .._secrets import sampling
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
-from .._session.lm import REPETITIONS, Reply, ask_once, for_purpose, lm_context, sampling
+from .._session.lm import REPETITIONS, Reply, ask_once, for_purpose, lm_context
 from .._terminal import logger
 
 

@@ -28,9 +28,9 @@ from typing import Any
 
 import dspy
 
+from .._secrets import sampling
 from .._values.same import digest, is_data
 from .entries import Held, digest_of, plain
-from .lm import sampling
 
 _DEEPEST = 4
 _PACKAGE = __name__.partition(".")[0]
@@ -103,7 +103,7 @@ def _own(module: Any) -> dict[str, Any]:
 
 
 def _model(lm: Any) -> Any:
-    return sampling(lm) if isinstance(lm, dspy.BaseLM) else None
+    return plain(sampling(lm)) if isinstance(lm, dspy.BaseLM) else None
 
 
 def _short(value: Any) -> str:
@@ -225,6 +225,7 @@ def _content(value: Any, depth: int, under_way: frozenset[int]) -> Any:
     if depth > _DEEPEST or id(value) in under_way:
         return name
     within = functools.partial(_content, depth=depth + 1, under_way=under_way | {id(value)})
+    value = value.toDict() if isinstance(value, dspy.Example) else value
     if isinstance(value, Mapping):
         return {str(key): within(item) for key, item in value.items() if not _CREDENTIAL.search(str(key).lower())}
     if isinstance(value, (list, tuple)):

@@ -61,6 +61,7 @@ class Journal:
         self._state = JournalState()
         self._lock = threading.Lock()
         self._file = -1
+        self._process = os.getpid()
         self._dirty = threading.Event()
         self._closing = False
         self._unsynced = False
@@ -68,6 +69,8 @@ class Journal:
         self.ledger: Ledger | None = None
         if self.folder is not None:
             try:
+                if not str(folder):
+                    raise ValueError("it names no folder")
                 # A program may change the working directory.
                 self._path = self.folder.absolute() / FILE
                 self._held = _locked(self.folder)
@@ -184,7 +187,7 @@ class Journal:
             logger.error("the end of the log in %s may be lost: %s", self.folder, self._failed)
 
     def _append(self, event: str, /, **fields: Any) -> None:
-        if not self:
+        if not self or not self._is_mine():
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         seconds = round(self.ledger.seconds if self.ledger is not None else self._state.seconds, 3)
@@ -195,6 +198,15 @@ class Journal:
             self._write(line_of(self._state.lines + 1, line))
             self._state.lines += 1
         self._dirty.set()
+
+    def _is_mine(self) -> bool:
+        """Whether this is the process that opened the log; what a fork of it is answered cannot stand there."""
+        if os.getpid() == self._process:
+            return True
+        if self._process:
+            self._process = 0
+            logger.warning("a forked process asks language models; its answers do not stand in the log %s", self.folder)
+        return False
 
     def _write(self, line: bytes) -> None:
         try:

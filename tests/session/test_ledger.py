@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
-from dspy_semantic_backprop._secrets import hide
+from dspy_semantic_backprop._secrets import hide, learn_secrets
 from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose, metered
-from dspy_semantic_backprop._session.lm.description import learn_secrets
 from dspy_semantic_backprop._session.lm.usage import bound_of
 
 requests = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), min_size=1, max_size=40)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import dspy
 
-from ..._secrets import cleaned
+from ..._secrets import cleaned, learn_from
 from ..._values.text import printed
 from ..trace import Field
 
@@ -70,4 +70,5 @@ def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
 
 def describe(error: BaseException) -> str:
     """An exception as text, without secrets: its class and its message."""
+    learn_from(error)
     return cleaned(f"{type(error).__name__}: {printed(error)}".strip().removesuffix(":"))

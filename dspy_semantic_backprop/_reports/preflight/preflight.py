@@ -22,10 +22,10 @@ from ..._evaluate.outcome import Failed, Outcome, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
 from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
+from ..._secrets import sampling
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of, sealed
-from ..._session.lm import sampling
 from ..._session.projection import Projection, measured
 from ..._session.session import Session
 from ..._settings import Optimizer, Settings

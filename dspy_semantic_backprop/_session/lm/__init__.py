@@ -3,7 +3,6 @@
 from .ask import REPETITIONS, Reply, ask, ask_once, limit
 from .client import install, metered
 from .context import LMContext, for_predictor, lm_context
-from .description import sampling
 from .doors import own
 from .failures import is_fatal, is_provider_failure, is_transient
 from .purpose import OutsideCalls, for_purpose, never_cached, uncached
@@ -27,7 +26,6 @@ __all__ = [
     "metered",
     "never_cached",
     "own",
-    "sampling",
     "takes",
     "uncached",
 ]

@@ -30,7 +30,6 @@ from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from ..limits import LONGEST_REQUEST
 from .context import lm_context
-from .description import harmless, learn_secrets, sampling
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
 from .replies import no_answer
 from .usage import RequestUsage, bound_of, most_of, stated_price
