@@ -25,6 +25,7 @@ INSIDE = {
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",
     "tests/propose/test_protected.py": "what DSPy writes, for each module and way to lose it",
     "tests/reports/test_statistics.py": "what chance does, in thousands of simulated runs",
+    "tests/session/test_log_file.py": "values that no run writes, under checksums that fit",
     "tests/session/test_ledger.py": "bookings of many threads at once, bounds and secrets, in random requests",
 }
 """The tests of a unit that cannot be reached from outside, and why."""

@@ -17,6 +17,7 @@ import errno
 import functools
 import json
 import os
+import re
 import secrets
 import threading
 from collections.abc import Mapping
@@ -318,13 +319,14 @@ def _key(log: Path, make: bool = False) -> bytes | None:
         return None
     handle = opened(path)
     try:
-        found = content(handle).strip()
+        found = content(handle)
         if make and not found:
-            found = secrets.token_hex(_KEY_BYTES).encode("ascii")
-            os.write(handle, found + b"\n")
-        if make and len(found) != 2 * _KEY_BYTES:
+            found = secrets.token_hex(_KEY_BYTES).encode("ascii") + b"\n"
+            os.write(handle, found)
+        whole = re.fullmatch(rb"[0-9a-f]{64}\n", found) is not None
+        if make and not whole:
             raise JournalError(f"{path} is no key of this package; it is left as it is: choose another log_dir")
-        return found if len(found) == 2 * _KEY_BYTES else None
+        return found if whole else None
     finally:
         os.close(handle)
 
