@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 
 from ..._concurrency import start_thread
 from ..._errors import Abandoned, ModelUnavailable, Stop
-from ..._secrets import hide
+from ..._secrets import harmless, hide, learn_secrets, sampling
 from ..._terminal import logger
 from ..budget import Bound, Purpose, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of

@@ -14,7 +14,6 @@ from ..budget import Bound, Purpose
 from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
-from ..._secrets import learn_secrets
 from .doors import watched_doors
 from .replies import readable_usage
 from .usage import Outside, RequestUsage, bound_of
