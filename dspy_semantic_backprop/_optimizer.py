@@ -47,7 +47,8 @@ class SemanticGradientDescent(Teleprompter):
         failure_score: The score of an execution in which the program itself failed, in metric points.
         num_threads: How many programs, and how many of our own calls, run at once; None takes DSPy's
             setting, `math.inf` sets no bound.
-        probe: How far to prove the edges of the examples learned from, as in `trace`.
+        probe: How far to prove the edges of the examples learned from, as in `trace`; "always" also lets the checks of
+            `diagnose` run programs with side effects again.
         seed: Of all random choices.
         group: What an example belongs to, as a document or a user: the name of a field of the examples, or a function
             of an example; None there: it stands alone. No group is torn apart where examples are kept for the end, and

@@ -219,7 +219,7 @@ class Student:
         return replace(outcome.graph, edges=self._shapes[shape])
 
     async def _proved_edges(self, outcome: Scored, program: dspy.Module) -> tuple[Edge, ...]:
-        # How far a proof gets depends on the time it has: a resumed run goes by what was found before.
+        # A resumed run goes by what was found before, and asks for no proof again.
         journal, graph = self.session.journal, outcome.graph
         key = digest_of(["edges", [call.id for call in graph], EDGES.dump_python(graph.edges)]) if journal else ""
         known = journal.take(key, tuple[Edge, ...]) if journal else None

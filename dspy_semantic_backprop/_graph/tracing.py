@@ -31,14 +31,14 @@ async def atrace(
 ) -> ComputationGraph:
     """Run a program on one example and recover its computation graph.
 
-    The program is run once, as it is, with the language models that DSPy is configured with. Copies of it
-    are then replayed, without a language model and without its tools, to prove the edges.
+    The program is run once, as it is, with the language models that DSPy is configured with. It is then replayed to prove
+    the edges: without a language model and without its tools, in a process of its own that reaches nothing outside.
 
     Args:
         program: Any DSPy program; it is not changed by the replays.
         example: An example with its inputs marked, or the program's keyword arguments.
-        probe: "auto" replays what is safe; "never" takes the edges that the values suggest; "always" also
-            replays programs that write files, open sockets, or cannot be copied whole.
+        probe: "auto" replays executions of up to 200 calls, at most 20,000 replayed calls in all; "never" takes the
+            edges that the values and the code suggest; "always" replays without a bound.
 
     Returns:
         The graph of what happened, also where the program raised: then `error` says what.
