@@ -31,8 +31,8 @@ async def atrace(
 ) -> ComputationGraph:
     """Run a program on one example and recover its computation graph.
 
-    The program is run once, as it is, with the language models that DSPy is configured with. It is then replayed to prove
-    the edges: without a language model and without its tools, in a process of its own that reaches nothing outside.
+    The program is run once, as it is, with the language models that DSPy is configured with. It is then replayed to
+    prove the edges: without a language model and its tools, in a process of its own that reaches nothing outside.
 
     Args:
         program: Any DSPy program; it is not changed by the replays.
