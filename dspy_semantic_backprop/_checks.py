@@ -23,6 +23,7 @@ def check_program(student: Any) -> None:
         raise SetupError(f"student must be a dspy.Module, not {type(student).__name__}; pass your program's instance")
     if not student.predictors():
         hint = "all of its sub-modules are frozen" if list(student.named_sub_modules(dspy.Predict)) else "it has none"
+        hint = "a dspy.Flex is made of code, which is not optimised here" if written_as_code(student) else hint
         raise SetupError(
             f"{type(student).__name__} has no predictors to optimise ({hint}); "
             "make predictors attributes of the program, or lists or dicts of them"
@@ -34,6 +35,12 @@ def check_program(student: Any) -> None:
         raise SetupError(f"{type(student).__name__}.forward is a coroutine; DSPy awaits aforward: name it `aforward`")
     if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
         raise SetupError(f"{type(student).__name__}.{run.__name__} yields; a program must return its prediction")
+
+
+def written_as_code(student: dspy.Module) -> list[str]:
+    """The paths of the sub-modules whose code a language model writes: no instruction of theirs can be optimised."""
+    flex = getattr(dspy, "Flex", ())  # a DSPy before 3.3 has none
+    return [path.removeprefix("self.") for path, module in student.named_sub_modules() if isinstance(module, flex)]
 
 
 def frozen(student: dspy.Module) -> list[str]:

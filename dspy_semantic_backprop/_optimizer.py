@@ -159,8 +159,10 @@ class SemanticGradientDescent(Teleprompter):
             logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
+        said = [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
         advice = advised(self, student, trainset, valset) if self.advice else ""
-        return await compiled(self.settings, student, trainset, valset, interrupt, [advice] if advice else [])
+        said += [advice] if advice else []
+        return await compiled(self.settings, student, trainset, valset, interrupt, said)
 
     aexplain = aexplain
     adiagnose = adiagnose

@@ -36,6 +36,11 @@ def without_markers(text: str) -> str:
     return text
 
 
+def is_formatted(value: Any) -> bool:
+    """Whether a value is of one of DSPy's types that say themselves what stands for them in a prompt."""
+    return isinstance(value, dspy.Type) and type(value).format is not dspy.Type.format
+
+
 def words_for(value: dspy.Type) -> str:
     """What stands for a value of one of DSPy's types in a text: the text that it is, or a few words about a file.
 

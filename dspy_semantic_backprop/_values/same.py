@@ -61,13 +61,20 @@ def _pairs(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
         return [] if one.equals(other) else None
     if isinstance(one, (set, frozenset)) or is_data(one):
         return [] if digest(one) == digest(other) else None
+    return _objects(one, other)
+
+
+def _objects(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
+    if isinstance(one, types.FunctionType):
+        # What a function closes over may be the very program that it is a part of.
+        return [] if one.__code__ == other.__code__ else None
     if type(one).__eq__ is not object.__eq__ and _equal(one, other):
         return []
     parts, others = _taken_apart(one), _taken_apart(other)
     if parts.opaque and others.opaque:
         return [] if parts[:2] == others[:2] else None
     # Attributes before anything else: what an object makes of itself to be carried away may be new every time.
-    if attributes(one) and not isinstance(one, types.FunctionType):
+    if attributes(one):
         return [(_held(one), _held(other))]
     return [(list(parts), list(others))]
 

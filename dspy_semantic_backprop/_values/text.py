@@ -12,7 +12,7 @@ from typing import Any
 
 import dspy
 
-from .media import without_markers, words_for
+from .media import is_formatted, without_markers, words_for
 
 DEEPEST = 60
 """What lies deeper than so many levels is not shown: JSON and the interpreter have their own bounds."""
@@ -25,7 +25,7 @@ def printed(value: Any) -> str:
     if type(value) is str:
         return value
     try:
-        if isinstance(value, dspy.Type):
+        if is_formatted(value):
             return words_for(value)
         if isinstance(value, (bytes, bytearray, memoryview)) and len(value) > _SHORT:
             return f"({type(value).__name__}: {len(value):,} bytes)"
@@ -93,7 +93,7 @@ def _json(value: Any, depth: int, above: tuple[int, ...]) -> Any:
 
 def _inside(value: Any) -> dict[Any, Any] | list[Any] | None:
     """What a record or a container holds; None for everything else."""
-    if isinstance(value, (dspy.Type, type)):
+    if is_formatted(value) or isinstance(value, type):
         return None
     if isinstance(value, (Mapping, dspy.Example)):
         return dict(value.items())

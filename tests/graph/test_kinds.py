@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import threading
 from enum import Enum
@@ -232,13 +233,18 @@ def test_predictors_in_a_closure_and_in_a_global():
     assert ends(graph) == {("?[0].hint", "?[1].hint"), ("?[1].answer", "output.answer")}
 
 
-def test_a_thread_without_the_context_is_reported_beside_calls_that_are_seen():
+def test_a_thread_that_nothing_can_follow_is_reported_beside_calls_that_are_seen():
     class Lost(Pair):
         def forward(self, question):
             found: list[str] = []
-            thread = threading.Thread(target=lambda: found.append(self.first(question=question).hint))
-            thread.start()
-            thread.join()
+            done = threading.Event()
+
+            def work() -> None:
+                found.append(self.first(question=question).hint)
+                done.set()
+
+            _thread.start_new_thread(work, ())
+            done.wait()
             return self.second(hint=found[0])
 
     with served(echo) as server:
