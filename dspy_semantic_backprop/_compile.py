@@ -57,7 +57,7 @@ async def compiled(
     try:
         plan = settings.plan(program, trainset, valset)
         named = settings.budget is None and settings.auto is not None
-        session = settings.session(journal, budget=budget_for(plan[1]) if named else None)
+        session = settings.session(journal, budget=budget_for(plan[1].projection()) if named else None)
         run = Run.of(settings, session, program, (trainset, valset), plan)
         for warning in warnings:
             session.warn(warning)

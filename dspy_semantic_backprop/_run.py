@@ -14,6 +14,7 @@ from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
 from ._decide.search import Material, Searching
+from ._decide.shape import shape_of
 from ._decide.split import Split, groups_of
 from ._errors import BudgetSpent
 from ._evaluate.candidate import Candidate, read
@@ -26,7 +27,8 @@ from ._propose.protected import Parameters
 from ._propose.screen import Screen
 from ._session.budget import Purpose, Spent
 from ._session.events import Projected, StepDone
-from ._session.projection import Projection, measured
+from ._session.journal import digest_of
+from ._session.projection import Measured, Planned, Projection
 from ._session.session import Session, logger
 from ._settings import Settings
 
@@ -44,7 +46,8 @@ class Run:
         student: The program.
         trainset: The examples to learn from.
         split: Which examples are for what.
-        projection: What the run is expected to cost.
+        planned: What the run is going to do.
+        projection: What that is expected to cost.
         pool: The candidates, on the examples that are decided on.
         train: The same on the examples to learn from.
         search: Decides whom a step improves, what is evaluated, and what is returned.
@@ -60,6 +63,7 @@ class Run:
     student: Student
     trainset: Sequence[dspy.Example]
     split: Split
+    planned: Planned
     projection: Projection
     pool: Pool
     train: Pool
@@ -79,7 +83,7 @@ class Run:
         session: Session,
         program: dspy.Module,
         sets: tuple[Sequence[dspy.Example], Sequence[dspy.Example] | None],
-        plan: tuple[Split, Projection],
+        plan: tuple[Split, Planned],
     ) -> Run:
         """Put a run together.
 
@@ -88,9 +92,9 @@ class Run:
             session: What surrounds it.
             program: The program; it is not changed.
             sets: The examples to learn from, and those to decide on; None for the same.
-            plan: Which examples are for what, and what the run is expected to cost; see `Settings.plan`.
+            plan: Which examples are for what, and what the run is going to do; see `Settings.plan`.
         """
-        (trainset, valset), (split, projection), method = sets, plan, settings.method
+        (trainset, valset), (split, planned), method = sets, plan, settings.method
         examples, rng = trainset if valset is None else valset, random.Random(settings.seed)
         start, student = read(program), settings.student(program, session)
         how = {"downstream": method.downstream, "planned": len(split.decide)}
@@ -110,7 +114,8 @@ class Run:
             student=student,
             trainset=trainset,
             split=split,
-            projection=projection,
+            planned=planned,
+            projection=planned.projection(),
             pool=pool,
             train=on_train,
             search=method.search.begin(material),
@@ -135,7 +140,7 @@ class Run:
         if learns_nothing(outcomes):
             outcomes = await self.pool.outcomes(self.start, self.split.decide)
             check_runs(outcomes)
-        self._measure(len(outcomes), self.session.ledger.seconds - seconds)
+        self._measure(outcomes, self.session.ledger.seconds - seconds)
         for warning in (*self._health(outcomes), *await regraded(self.student.evaluator, outcomes)):
             self.session.warn(warning)
 
@@ -190,15 +195,16 @@ class Run:
         self._checked = len(outcomes)
         return of_scores(search, [outcome.score for outcome in scored(outcomes)], sizes, kinds)
 
-    def _measure(self, executions: int, seconds: float) -> None:
-        ledger = self.session.ledger
-        spent = ledger.by_purpose.get(Purpose.FORWARD, Spent())
-        self.projection = measured(self.projection, executions, spent, seconds)
+    def _measure(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        ledger, executions = self.session.ledger, len(outcomes)
+        spent = ledger.by_purpose.get(Purpose.FORWARD, Spent()) + ledger.by_purpose.get(Purpose.METRIC, Spent())
+        measured = self._measured(Measured.of(executions, spent, seconds))
+        self.projection = self.planned.projection(measured, shape_of(outcomes))
         # What depends on the clock would not be told again alike by a run that is resumed.
         self.session.show(Projected(self.projection))
         logger.info("%s", self.projection)
-        asked = self.settings.steps is not None
-        for name, needed in (("calls", self.projection.calls), ("tokens", self.projection.tokens)) if asked else ():
+        asked, likely = self.settings.steps is not None, self.projection.probable
+        for name, needed in (("calls", likely.calls), ("tokens", likely.tokens)) if asked else ():
             bound = getattr(ledger.budget, name)
             if bound is not None and needed is not None and needed > bound:
                 self.session.warn(
@@ -206,3 +212,12 @@ class Run:
                     f"which are projected to take {needed:,}"
                 )
         self.search.reserve(executions, seconds)
+
+    def _measured(self, now: Measured | None) -> Measured | None:
+        """What the first executions took; a resumed run, which has paid for more by now, goes by what it measured."""
+        journal, key = self.session.journal, digest_of(["projected"])
+        known = journal.take(key, list[float | None]) if journal else None
+        if known is None:
+            journal.keep("projected", key, list(now or ()))
+            return now
+        return Measured(*known) if known else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, get_args
 
@@ -18,11 +18,12 @@ from ._evaluate.metric import adapt
 from ._evaluate.student import Student
 from ._graph.evidence.replay.replays import Probe
 from ._method import Method
+from ._propose.choose import how_many
 from ._session.budget import Budget, Purpose
 from ._session.events import Subscriber
 from ._session.journal import Journal
 from ._session.limits import Limits
-from ._session.projection import STEPS, Auto, Projection, project
+from ._session.projection import STEPS, Auto, Executions, Planned
 from ._session.session import Session
 
 METHOD, LIMITS = Method(), Limits()
@@ -123,8 +124,8 @@ class Settings:
 
     def plan(
         self, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
-    ) -> tuple[Split, Projection]:
-        """Which examples a run is going to use for what, and what it is going to cost, from its sizes alone.
+    ) -> tuple[Split, Planned]:
+        """Which examples a run is going to use for what, and what it is going to do, from its sizes alone.
 
         Args:
             program: The program.
@@ -132,21 +133,30 @@ class Settings:
             valset: The examples to decide on; None for the trainset.
         """
         predictors = len(program.predictors())
+        kept = self.method.search.kept
+        found = split(trainset, valset, kept, self.seed, affordable(self.budget, predictors))
+        return found, self._planned(found, predictors, self._planned_steps(found, predictors))
+
+    def _planned(self, found: Split, predictors: int, steps: int) -> Planned:
+        method, search = self.method, self.method.search
         search = self.method.search
         found = split(trainset, valset, search.kept, self.seed, affordable(self.budget, predictors), self.group)
         learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
+        runs, fresh = search.executions(learn, decide, steps), 2 * len(found.fresh) if steps else 0
+        runs = Executions(*(count + fresh for count in runs))
+        chosen = how_many(method.choose_predictors, predictors)
+        if chosen[0] == predictors or not method.downstream:
+            # An edit of the first predictors reaches all.
+            runs = runs._replace(whole=runs.likely)
+        swept = int(min(method.choose_examples.wanted, len(found.learn))) * getattr(method.choose_examples, "sweeps", 1)
+        tries = steps * search.proposals
+        return Planned(steps, predictors, runs, tries * swept, (tries * chosen[0], tries * chosen[1]))
 
-        def projected(steps: int) -> Projection:
-            runs = search.executions(learn, decide, steps) + (2 * len(found.fresh) if steps else 0)
-            return project(predictors, runs, steps, search.proposals)
-
-        return found, projected(self._planned_steps(projected))
-
-    def _planned_steps(self, projected: Callable[[int], Projection]) -> int:
+    def _planned_steps(self, found: Split, predictors: int) -> int:
         """How many steps a run is projected to make: those that were asked for, or as many as the budget pays."""
         if self.most_steps < ENDLESS or self.budget is None or self.budget.calls is None:
             return min(self.most_steps, STEPS_UNASKED)
-        none, one = projected(0).calls, projected(1).calls
+        none, one = (self._planned(found, predictors, steps).projection().probable.calls for steps in (0, 1))
         return max(1, (self.budget.calls - none) // max(1, one - none))
 
 

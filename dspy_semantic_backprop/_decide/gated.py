@@ -13,6 +13,7 @@ from typing import Any
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, score_range, scored
 from .._propose.choose import ChooseParent, Standing, incumbent
+from .._session.projection import Executions
 from .commit import Commit, Evidence
 from .comparison import Comparison
 from .consider import Decision, Fate, consider
@@ -52,9 +53,11 @@ class Gated:
         """Begin a search in a run."""
         return GatedSearch(self, material)
 
-    def executions(self, learn: int, decide: int, steps: int) -> int:
-        """How often the program is going to be run, if every second proposal is accepted."""
-        return decide * (1 + steps * self.proposals) + (learn * math.ceil((1 + steps) / 2) if steps else 0)
+    def executions(self, learn: int, decide: int, steps: int) -> Executions:
+        """How often the program is going to be run, probably if every second proposal is accepted."""
+        on_all = decide * (1 + steps * self.proposals)
+        most, half = (on_all + learn * times if steps else on_all for times in (1 + steps, math.ceil((1 + steps) / 2)))
+        return Executions(most, half, half - decide * steps * self.proposals)
 
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""

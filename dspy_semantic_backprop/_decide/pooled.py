@@ -23,6 +23,7 @@ from .._errors import BudgetSpent, SetupError
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
 from .._session.journal import digest_of
+from .._session.projection import Executions
 from .comparison import Comparison
 from .consider import Decision, Fate, consider
 from .estimate import Estimate, Lineage, Seen
@@ -36,6 +37,10 @@ SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
 STUCK = 5
 """After so many steps in a row without a new candidate the search ends."""
+LIKELY_AT_END, MOST_AT_END = 2.75, 3.75
+"""How often the decision at the end goes through all examples, in scripted runs: in the mean, and at most."""
+WHOLE = 1.7
+"""As often as that the calls that an edit cannot reach are made as well, in the same runs, in the mean."""
 PROVEN = 0.05
 """The p-value up to which a gain is said to be more than luck."""
 OPEN = 0.3
@@ -85,10 +90,16 @@ class Pooled:
         """Begin a search in a run."""
         return PooledSearch(self, material)
 
-    def executions(self, learn: int, decide: int, steps: int) -> int:
-        """How often the program is going to be run."""
-        block, end = min(self.block, learn + decide), 2 * decide if steps else 0
-        return min(self.first, learn + decide) + steps * block * (1 + self.proposals) + end
+    def executions(self, learn: int, decide: int, steps: int) -> Executions:
+        """How often the program is going to be run.
+
+        At the end the best one and its rivals are run while that can decide: all in turn where none stands out.
+        """
+        size, programs = learn + decide, 1 + steps * self.proposals
+        looked = min(self.first, size) + steps * min(self.block, size) * (1 + self.proposals)
+        least, most = (min(times, programs) * size if steps else 0 for times in (LIKELY_AT_END, MOST_AT_END))
+        likely = looked + round(least if programs > 3 else min(least, 2 * size))
+        return Executions(looked + 2 * steps + round(most), likely, round(WHOLE * size) if steps else likely)
 
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""

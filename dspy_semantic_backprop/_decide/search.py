@@ -12,6 +12,7 @@ from .._evaluate.outcome import Scored, scored
 from .._evaluate.student import Student
 from .._propose.choose import ChooseExamples
 from .._propose.screen import Screen
+from .._session.projection import Executions
 from .comparison import Comparison
 from .consider import Decision
 from .pool import Pool
@@ -126,7 +127,7 @@ class Search(Protocol):
         """Begin a search in a run."""
         ...
 
-    def executions(self, learn: int, decide: int, steps: int) -> int:
+    def executions(self, learn: int, decide: int, steps: int) -> Executions:
         """How often the program is going to be run in so many steps; `learn` is 0 where the two are one set."""
         ...
 

@@ -174,6 +174,21 @@ def blamed_of_many(many: int = 3, share: float = 0.2) -> ChoosePredictors:
     return _BlamedOfMany(many, share)
 
 
+def how_many(choose: ChoosePredictors, predictors: int) -> tuple[int, int]:
+    """How many of so many predictors a step rewrites: at most, and probably."""
+    if isinstance(choose, _BlamedOfMany):
+        return how_many(every if predictors <= choose.many else _Blamed(choose.share), predictors)
+    if isinstance(choose, _Blamed):
+        # Shares of the blame add up to 1.
+        most = min(predictors, int(1 / choose.share) if choose.share else predictors)
+        return most, min(most, 2)
+    if isinstance(choose, _Only):
+        return len(choose.chosen), len(choose.chosen)
+    if choose is one_by_one:
+        return 1, 1
+    return predictors, (predictors + 1) // 2 if choose is coin_flips else predictors
+
+
 @dataclass(frozen=True)
 class Standing:
     """A program that a step may start from: the start of the run, or one that the gate has accepted.

@@ -22,6 +22,7 @@ from .._concurrency import Interrupt
 from .._decide.comparison import Comparison, Pair
 from .._decide.pool import Pool, evaluation
 from .._decide.records import Paired, paired
+from .._decide.shape import shape_of
 from .._decide.split import repeated_in
 from .._errors import SetupError, told_to_callers
 from .._evaluate.candidate import Candidate, clone, read
@@ -31,7 +32,7 @@ from .._json import from_json, to_json
 from .._method import Method
 from .._session.budget import Budget, Purpose, Spent
 from .._session.lm import never_cached
-from .._session.projection import measured
+from .._session.projection import Measured
 from .._session.session import Session, logger
 from .._settings import Optimizer, Settings
 from .._terminal import COLUMNS, LINES, clean, first, fitted, printable, wrapped
@@ -284,8 +285,10 @@ def _budget(settings: Settings, program: dspy.Module, sets: Any, held: _HeldOut,
     """The optimizer's budget; where it has none, the calls that its run is projected to take."""
     if settings.budget is not None:
         return settings.budget
-    _, projection = settings.plan(program, *sets)
-    return Budget(calls=measured(projection, len(held.ids), held.spent, seconds).calls)
+    _, planned = settings.plan(program, *sets)
+    known = list(held.pool[held.pool.start].outcomes.values())
+    measured = Measured.of(len(held.ids), held.spent, seconds)
+    return Budget(calls=planned.projection(measured, shape_of(known)).probable.calls)
 
 
 def _announce(held: _HeldOut, budget: Budget, runs: int) -> None:

@@ -1,9 +1,14 @@
-"""What a run is going to cost: told before it starts, and again once one evaluation was measured."""
+"""What a run is going to cost: from its sizes alone, and once one evaluation was measured.
+
+Nobody can say it to the call: which predictors are blamed, how much of a candidate's run is answered from its parent's
+and how long the decision at the end takes depend on the answers. So there are two figures, at most and probably.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from .._terminal import printable
 from .budget import Budget, Spent
@@ -11,25 +16,75 @@ from .budget import Budget, Spent
 Auto = Literal["light", "medium", "heavy"]
 STEPS: dict[str, int] = {"light": 4, "medium": 10, "heavy": 24}
 """How many steps each size makes."""
-EXAMPLES = 2
-"""How many examples a step learns from, as far as a projection goes."""
 SLACK = 3
 """How many times the projected calls a run of such a size may make: loops and agents call a predictor often."""
-LONGER = 3
-"""How many times the tokens of a program's own call one of ours is projected to take."""
+OWN, LONGER = 600, 2
+"""The tokens of a question of ours, and how many times those of a program's own call are shown in it besides."""
+ASKED_AGAIN = 1.5
+"""How often a question of a sweep is asked at most, in the mean: unusable answers are asked for once more."""
+
+
+class Executions(NamedTuple):
+    """How often a program is going to be run.
+
+    Args:
+        most: At most.
+        likely: Probably.
+        whole: So many of the likely ones in full; in the others what an edit cannot reach is answered as before.
+    """
+
+    most: int
+    likely: int
+    whole: int
+
+
+class Shape(NamedTuple):
+    """What one execution of a program looks like, on average.
+
+    Args:
+        calls: Calls of predictors.
+        readers: Those that read another call's output: a sweep has a question about each.
+        told: How many of these are likely to be told that anything must change.
+        after: Calls that are made again where one predictor was edited.
+    """
+
+    calls: float
+    readers: float
+    told: float
+    after: float
+
+
+class Measured(NamedTuple):
+    """What one execution took, on average: requests, those of the metric among them, tokens, US dollars, seconds."""
+
+    calls: float
+    tokens: float
+    usd: float | None
+    seconds: float
+
+    @classmethod
+    def of(cls, executions: int, spent: Spent, seconds: float) -> Measured | None:
+        """By what some executions took; None where nothing was paid for, so that nothing can be told."""
+        if not executions or not spent.calls:
+            return None
+        # What came from a cache now is asked for with other instructions later.
+        calls = (spent.calls + spent.cached) / executions
+        usd = None if spent.unpriced else spent.usd / spent.calls * calls
+        return cls(calls, spent.tokens / spent.calls * calls, usd, seconds / executions)
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What a run is expected to cost if it makes all its steps.
+    """What a run takes at most if it makes all its steps, and its program calls its predictors as often as was seen.
 
     Args:
         executions: How often the program is run, and graded.
-        calls: Language-model calls of the program and of the optimizer together.
+        calls: Language-model calls of the program, of the metric and of the optimizer together.
         own: Those of the optimizer among them.
         tokens: Tokens; None where nothing was measured yet.
         usd: US dollars; None where nothing was measured yet, or a price is not known.
         seconds: Wall time of the executions, in seconds; None where nothing was measured yet.
+        likely: What it probably takes; None in a record of this itself.
     """
 
     steps: int
@@ -39,38 +94,77 @@ class Projection:
     tokens: int | None = None
     usd: float | None = None
     seconds: float | None = None
+    likely: Projection | None = None
+
+    @property
+    def probable(self) -> Projection:
+        """What the run probably takes."""
+        return self.likely if self.likely is not None else self
 
     @printable
     def __str__(self) -> str:
-        parts = [f"{self.calls:,} language-model calls", f"{self.executions:,} metric calls"]
-        parts += [f"{self.tokens:,} tokens"] if self.tokens is not None else []
-        parts += [f"{self.usd:,.2f} US dollars"] if self.usd is not None else []
-        parts += [f"{self.seconds / 60:,.1f} minutes"] if self.seconds is not None else []
-        return f"projected for {self.steps} steps: about {', '.join(parts)}"
+        one = self.probable
+        parts = [f"{one.calls:,} language-model calls (at most {self.calls:,})"]
+        parts += [f"{one.executions:,} metric calls (at most {self.executions:,})"]
+        parts += [f"{one.tokens:,} tokens (at most {self.tokens:,})"] if one.tokens is not None else []
+        parts += [f"{one.usd:,.2f} US dollars (at most {self.usd:,.2f})"] if one.usd is not None else []
+        parts += [f"{one.seconds / 60:,.1f} minutes"] if one.seconds is not None else []
+        return f"projected for {self.steps} steps: probably about {', '.join(parts)}"
 
 
-def project(predictors: int, executions: int, steps: int, proposals: int) -> Projection:
-    """Project the cost of a run from its sizes; a program is taken to call each predictor once."""
-    own = steps * proposals * predictors * (EXAMPLES + 1)
-    return Projection(steps, executions, executions * predictors + own, own)
+@dataclass(frozen=True)
+class Planned:
+    """What a run does if it makes all its steps, by its sizes.
 
+    Args:
+        predictors: How many the program has.
+        sweeps: How many backward passes it makes.
+        rewrites: How many instructions it asks for, at most and probably.
+    """
 
-def measured(projection: Projection, executions: int, spent: Spent, seconds: float) -> Projection:
-    """The same projection, corrected by what the first evaluation took."""
-    asked = spent.calls + spent.cached
-    if not executions or not asked or not spent.calls:
-        return projection
-    rest = projection.executions / executions
-    own = projection.own / spent.calls * LONGER
-    return replace(
-        projection,
-        calls=round(spent.calls * rest) + projection.own,
-        tokens=round(spent.tokens * (rest + own)),
-        usd=None if spent.unpriced else spent.usd * (rest + own),
-        seconds=seconds * rest,
-    )
+    steps: int
+    predictors: int
+    executions: Executions
+    sweeps: int
+    rewrites: tuple[int, int]
+
+    def projection(self, measured: Measured | None = None, shape: Shape | None = None) -> Projection:
+        """What that costs; where nothing was measured, a program is taken to call each predictor once, in a row."""
+        size = self.predictors
+        shape = shape if shape is not None else Shape(size, size, size, size)
+        each = measured.calls if measured is not None else shape.calls
+        runs, own = self.executions, self.sweeps * shape.readers * ASKED_AGAIN + self.rewrites[0]
+        part = min(1.0, shape.after / shape.calls) if shape.calls else 1.0
+        whole = min(runs.whole, runs.likely)
+        likely = self._costs(
+            runs.likely,
+            each * (whole + part * (runs.likely - whole)),
+            self.sweeps * shape.told + self.rewrites[1],
+            measured,
+        )
+        return self._costs(runs.most, each * runs.most, own, measured, likely)
+
+    def _costs(
+        self, executions: int, calls: float, own: float, measured: Measured | None, likely: Projection | None = None
+    ) -> Projection:
+        calls, own = math.ceil(calls), math.ceil(own)
+        if measured is None:
+            return Projection(self.steps, executions, calls + own, own, likely=likely)
+        each = measured.tokens / measured.calls
+        times = (calls + own * (LONGER + (OWN / each if each else 0.0))) / measured.calls
+        return Projection(
+            self.steps,
+            executions,
+            calls + own,
+            own,
+            round(measured.tokens * times),
+            None if measured.usd is None else measured.usd * times,
+            measured.seconds * executions,
+            likely,
+        )
 
 
 def budget_for(projection: Projection) -> Budget:
     """The budget of a run whose size was chosen by name: room for programs that call their predictors repeatedly."""
-    return Budget(calls=SLACK * projection.calls, metric_calls=2 * projection.executions)
+    likely = projection.probable
+    return Budget(calls=SLACK * likely.calls, metric_calls=2 * likely.executions)

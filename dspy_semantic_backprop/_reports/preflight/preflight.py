@@ -14,6 +14,7 @@ from ..._decide.comparison import Comparison
 from ..._decide.health import of_scores, of_sizes
 from ..._decide.pool import Pool, evaluation
 from ..._decide.records import paired
+from ..._decide.shape import shape_of
 from ..._decide.split import Split
 from ..._errors import BudgetSpent, told_to_callers
 from ..._evaluate.candidate import read
@@ -26,7 +27,8 @@ from ..._secrets import sampling
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of, sealed
-from ..._session.projection import Projection, measured
+from ..._session.lm import sampling
+from ..._session.projection import Measured, Planned, Projection
 from ..._session.session import Session
 from ..._settings import Optimizer, Settings
 from .candidates import CANDIDATES, CheapCandidates
@@ -132,7 +134,7 @@ class _Trial:
     student: Student
     examples: Sequence[dspy.Example]
     split: Split
-    projection: Projection
+    planned: Planned
     pool: Pool
     candidates: CheapCandidates
 
@@ -147,13 +149,13 @@ class _Trial:
     ) -> _Trial:
         (trainset, valset), start = sets, read(program)
         examples, student = trainset if valset is None else valset, settings.student(program, settings.session())
-        split, projection = settings.plan(program, trainset, valset)
+        split, planned = settings.plan(program, trainset, valset)
         ids, told = split.decide[-sample:], {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)
         on = {"what": "candidate", "purpose": Purpose.HEADROOM, "start_purpose": Purpose.HEADROOM, "planned": len(ids)}
         pool = Pool(start, evaluation(student, examples, **on))
         candidates = CheapCandidates(settings, student, split, trainset, pool, screen, ids, perfect)
-        return cls(settings, student, examples, split, projection, pool, candidates)
+        return cls(settings, student, examples, split, planned, pool, candidates)
 
     @property
     def session(self) -> Session:
@@ -221,7 +223,7 @@ class _Trial:
                 for name in names
             ),
             detectable=Detectable(decide, fresh, even, likely, five, ten),
-            projection=measured(self.projection, (len(runs) - 1) * len(runs[0]), again, seconds * (len(runs) - 1)),
+            projection=self._projected(runs, again, seconds * (len(runs) - 1)),
             spent=self.session.ledger.by_purpose,
             seconds=self.session.ledger.seconds,
             warnings=tuple(self.session.warnings),
@@ -233,9 +235,14 @@ class _Trial:
         )
         return replace(found, recommendation=recommendation, reason=reason)
 
+    def _projected(self, runs: Sequence[Sequence[Outcome]], again: Spent, seconds: float) -> Projection:
+        spent = again + self.session.ledger.by_purpose.get(Purpose.METRIC, Spent())
+        measured = Measured.of((len(runs) - 1) * len(runs[0]), spent, seconds)
+        return self.planned.projection(measured, shape_of(runs[0]))
+
     @property
     def _tries(self) -> int:
-        return max(1, self.projection.steps * self.settings.method.search.proposals)
+        return max(1, self.planned.steps * self.settings.method.search.proposals)
 
     def _luck(self, examples: int, differing: float, size: float, tries: int) -> float:
         return luck(examples, differing, size, tries, self.settings.seed)
