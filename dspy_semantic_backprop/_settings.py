@@ -134,13 +134,11 @@ class Settings:
         """
         predictors = len(program.predictors())
         kept = self.method.search.kept
-        found = split(trainset, valset, kept, self.seed, affordable(self.budget, predictors))
+        found = split(trainset, valset, kept, self.seed, affordable(self.budget, predictors), self.group)
         return found, self._planned(found, predictors, self._planned_steps(found, predictors))
 
     def _planned(self, found: Split, predictors: int, steps: int) -> Planned:
         method, search = self.method, self.method.search
-        search = self.method.search
-        found = split(trainset, valset, search.kept, self.seed, affordable(self.budget, predictors), self.group)
         learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
         runs, fresh = search.executions(learn, decide, steps), 2 * len(found.fresh) if steps else 0
         runs = Executions(*(count + fresh for count in runs))

@@ -387,11 +387,11 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
 
 def test_a_resumed_run_is_told_the_same_bill(tmp_path):
     told: list[list[Any]] = []
-    for _ in range(2):
-        events: list[Event] = []
-        with served(careful):
+    with served(careful):
+        for _ in range(2):
+            events: list[Event] = []
             compiled(log_dir=tmp_path, subscribers=(events.append,))
-        told.append([event.projection for event in events if isinstance(event, Projected)])
+            told.append([event.projection for event in events if isinstance(event, Projected)])
     first, again = ([(one.calls, one.tokens, one.probable.calls) for one in run] for run in told)
     assert first == again
 
