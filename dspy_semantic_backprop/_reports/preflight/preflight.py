@@ -27,7 +27,6 @@ from ..._secrets import sampling
 from ..._session.budget import Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of, sealed
-from ..._session.lm import sampling
 from ..._session.projection import Measured, Planned, Projection
 from ..._session.session import Session
 from ..._settings import Optimizer, Settings
