@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dspy.utils.exceptions import LMError
 
 from .._concurrency import gather
-from .._session.lm import Reply, for_predictor, is_provider_failure
+from .._session.lm import Reply, for_predictor, is_fatal, is_transient
 from .ask import ask_question, count
 from .gradient import Direction, Message, Reading, TextGradient
 from .question import InputOrigins, Question, QuestionForm, split
@@ -93,7 +93,7 @@ async def _put(question: Question, missing: Sequence[str], again: bool) -> Reply
     try:
         return await ask_question(question.signature(missing, again), question.inputs, again=again)
     except LMError as error:
-        if not question.attached or is_provider_failure(error):
+        if not question.attached or is_fatal(error) or is_transient(error):
             raise
         count("not taken")
         question.attached = {}
