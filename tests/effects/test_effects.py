@@ -12,7 +12,6 @@ import pytest
 from dspy_semantic_backprop import SemanticGradientDescent, atrace, trace
 from dspy_semantic_backprop.testing import Prompt
 from tests.effects import files, loops, network, processes, state, threads  # noqa: F401 - they register their kinds
-from tests.effects.known import each
 from tests.effects.world import KINDS, Acts, AwaitingActs, World
 from tests.scripted import careful, questions, right, served
 
@@ -36,7 +35,7 @@ def world(tmp_path, executions):
         yield World(tmp_path, ending)
 
 
-@pytest.mark.parametrize("name", each(KINDS))
+@pytest.mark.parametrize("name", KINDS)
 def test_a_trace_does_it_once(name, world, executions):
     act, count = KINDS[name](world)
     trace(Acts(act), questions(1)[0])
@@ -44,7 +43,7 @@ def test_a_trace_does_it_once(name, world, executions):
     assert count() == 1
 
 
-@pytest.mark.parametrize("name", each(KINDS))
+@pytest.mark.parametrize("name", KINDS)
 def test_a_compile_does_it_once_for_each_execution(name, world, executions):
     act, count = KINDS[name](world)
     optimizer = SemanticGradientDescent(right, steps=1, num_threads=1, subscribers=())
@@ -52,7 +51,7 @@ def test_a_compile_does_it_once_for_each_execution(name, world, executions):
     assert count() == len(executions) > 2
 
 
-@pytest.mark.parametrize("name", each(loops.KINDS))
+@pytest.mark.parametrize("name", loops.KINDS)
 def test_an_asynchronous_trace_and_compile_do_it_once(name, world, executions):
     async def traced() -> int:
         act, count = await loops.KINDS[name](world)

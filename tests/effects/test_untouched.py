@@ -19,7 +19,6 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import ComputationGraph, SemanticGradientDescent, trace
-from tests.effects.known import each, not_yet
 from tests.effects.world import Acts, surroundings
 from tests.scripted import careful, questions, right, served
 
@@ -44,7 +43,6 @@ def at_once(*works: Callable[[], object]) -> None:
         thread.join()
 
 
-@not_yet
 @pytest.mark.parametrize("work", [traced, compiled])
 def test_streams_handlers_signals_and_hooks_are_the_same_afterwards_also_of_several_at_once(work):
     with served(careful):
@@ -112,7 +110,6 @@ def _application() -> Iterator[list[int]]:
         thread.join()
 
 
-@not_yet
 @pytest.mark.parametrize("work", [traced, compiled])
 def test_nothing_that_another_thread_writes_meanwhile_is_lost(work):
     global NUMBER
@@ -218,7 +215,7 @@ class _Nested(dspy.Module):
         return self.last(hint=self.inner(question=question).answer)
 
 
-@pytest.mark.parametrize("place", each(PLACES))
+@pytest.mark.parametrize("place", PLACES)
 def test_wherever_a_program_does_something_a_trace_does_it_as_often_as_the_execution(place, tmp_path):
     make, times = PLACES[place]
     path = tmp_path / "file"
@@ -232,7 +229,6 @@ def test_wherever_a_program_does_something_a_trace_does_it_as_often_as_the_execu
     assert path.stat().st_size == times
 
 
-@not_yet
 def test_no_text_that_a_replay_made_up_is_sent(tmp_path):
     class Sends(Acts):
         def forward(self, question: str) -> dspy.Prediction:
@@ -253,7 +249,6 @@ def test_no_text_that_a_replay_made_up_is_sent(tmp_path):
 _AT_EXIT = """
 import atexit, sys, threading, weakref
 from dspy_semantic_backprop import trace
-from tests.effects.known import each, not_yet
 from tests.effects.world import Acts
 from tests.scripted import careful, questions, served
 

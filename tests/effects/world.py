@@ -59,7 +59,7 @@ class World:
     def file(self, name: str = "file") -> Path:
         """An empty file."""
         path = self.folder / name
-        path.touch()
+        path.write_bytes(b"")
         return path
 
     def files(self) -> int:
