@@ -1,4 +1,4 @@
-"""A secret stands in no file, event, error, traceback, report or log record, wherever it is held, whoever repeats it."""
+"""A secret stands in no file, event, error, traceback, report or log record, wherever it is held."""
 
 from __future__ import annotations
 
