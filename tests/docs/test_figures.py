@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from statistics import fmean, stdev
@@ -58,15 +59,15 @@ def test_the_readme_s_table():
     table = {row[0].replace("dspy.", "").replace("presets.", "").partition("(")[0].lower(): row for row in rows(README)}
     for name in ("semantic", "one_step", "proven", "published", "gepa", "miprov2", "simba"):
         mine = [one for one in runs if one["optimizer"] == name]
-        for column, cap in ((1, 230), (2, 470)):
+        for column, cap in ((1, 230), (2, 470), (3, 940)):
             gains = [100 * (one["after"] - one["before"]) for one in mine if one["cap"] == cap]
             assert table[name][column] == f"{sum(gains) / len(gains):+.1f}", name
         worse = sum(one["after"] < one["before"] - 1e-6 for one in mine)
-        assert table[name][3] == f"{worse} of {len(mine)}", name
+        assert table[name][4] == f"{worse} of {len(mine)}", name
 
 
 def test_the_readme_s_table_quotes_the_outside_measurement():
-    table = {row[0].partition("(")[0].partition(",")[0]: row[4:] for row in rows(README)}
+    table = {row[0].partition("(")[0].partition(",")[0]: row[5:] for row in rows(README)}
     for name, cap, heldout, requests in rows(RESULTS / "outside.md")[2:]:
         shown = table[name.partition("(")[0].partition(",")[0].strip()]
         expected = heldout if requests == "0" else f"{heldout} ({requests})"
@@ -78,13 +79,14 @@ def test_decisions():
     kept, table = record("decisions-simulated"), rows(RESULTS / "decisions.md")
     runs: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in (dict(zip(kept["columns"], one, strict=True)) for one in kept["rows"]):
-        runs[row["world"], row["cap"], row["optimizer"]].append(100 * row["after"])
+        runs[row["world"], row["size"], row["cap"], row["optimizer"]].append(100 * row["after"])
     settings = kept["settings"]
     for world in settings["worlds"]:
-        for cap, shown in zip(settings["caps"], [one for one in table if one[0] == world], strict=True):
-            cells = [runs[world, cap, name] for name in settings["optimizers"]]
-            figures = [f"{fmean(one):.1f} ({stdev(one) / len(one) ** 0.5:.1f})" for one in cells]
-            assert [one.replace("*", "") for one in shown[2:]] == figures
+        cells = itertools.product(settings["sizes"], settings["caps"])
+        for (size, cap), shown in zip(cells, [one for one in table if one[0] == world], strict=True):
+            scores = [runs[world, size, cap, name] for name in settings["optimizers"]]
+            figures = [f"{fmean(one):.1f} ({stdev(one) / len(one) ** 0.5:.1f})" for one in scores]
+            assert shown[1] == str(cap) and [one.replace("*", "") for one in shown[3:]] == figures
 
 
 def test_gate():
