@@ -99,6 +99,7 @@ async def stream_that_is_connected(world: World) -> AsyncEffect:
 
 async def task_that_the_program_starts(world: World) -> AsyncEffect:
     path, tasks = world.file(), []
+    before = path.stat().st_size
 
     async def work() -> None:
         await asyncio.sleep(0)
@@ -110,7 +111,7 @@ async def task_that_the_program_starts(world: World) -> AsyncEffect:
 
     async def count() -> int:
         await asyncio.gather(*tasks)
-        return path.stat().st_size
+        return path.stat().st_size - before
 
     return act, count
 
