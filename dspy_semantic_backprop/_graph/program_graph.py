@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from .._terminal import COLUMNS, columns, fitted, printable
+from .._terminal import COLUMNS, columns, fitted, printable, spelled
 from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import TIP, TITLE, Box, FieldRead, Picture, arrows, line
@@ -310,11 +310,11 @@ def _edge_lines(edges: Iterable[ProgramEdge]) -> Iterator[str]:
         rows.setdefault((f"{edge.kind:8} {edge.share:4.0%}{sure}", source), []).append(target)
     for (what, source), targets in rows.items():
         text = f"{what}  {' '.join(source.split())} -> {', '.join(targets)}"
-        yield from textwrap.wrap(text, COLUMNS, initial_indent="    ", subsequent_indent=" " * 19)
+        yield from textwrap.wrap(spelled(text), COLUMNS, initial_indent="    ", subsequent_indent=" " * 19)
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:
-    text = ", ".join(items)
+    text = spelled(", ".join(items))
     return textwrap.wrap(f"{title}: {text}", COLUMNS, initial_indent="  ", subsequent_indent="    ") if text else []
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import dspy
@@ -338,6 +340,24 @@ class Library:
     def find(self, text: str) -> str:
         with self.lock:
             return f"found {text.upper()}"
+
+
+def test_gaps_between_open_files_leave_room_for_more():
+    def body(program, question):
+        with ExitStack() as stack:
+            file, *_ = [stack.enter_context(open(__file__, encoding="utf-8")) for _ in range(20)]
+            return program.second(hint=program.first(question=question).hint + file.readline())
+
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(200)]
+    for _ in range(10):
+        os.close(held.pop(0))
+    try:
+        graph = replayed(body, question="why?")
+    finally:
+        for number in held:
+            os.close(number)
+    assert not graph.warnings
+    assert known(graph, "first[0].hint", "second[0].hint") == "replay"
 
 
 class Wired(Library):

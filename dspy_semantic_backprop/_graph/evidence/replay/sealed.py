@@ -133,6 +133,10 @@ def _reads(path: Any, mode: Any, flags: Any) -> bool:
     return stat.S_ISREG(kind) or stat.S_ISDIR(kind) or str(path) in _SILENT_FILES
 
 
+def _descriptors() -> str:
+    return "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+
+
 def _cut_off(kept: set[int]) -> None:
     """Let every descriptor that was open lead nowhere, and keep its number, which objects of Python's still hold."""
     library, is_open = ctypes.PyDLL(None), 1
@@ -140,8 +144,7 @@ def _cut_off(kept: set[int]) -> None:
     for number in {*range(_FIRST)} - kept:
         if library.fcntl(number, is_open) >= 0:
             library.dup2(nowhere, number)
-    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
-    for name in os.listdir(folder):
+    for name in os.listdir(_descriptors()):
         if int(name) not in kept:
             library.dup2(nowhere, int(name))
 
@@ -193,9 +196,9 @@ def _limit_files() -> None:
     """Let nothing be opened any more, and no memory be dumped to a file when the process dies."""
     global _ceiling
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    free = os.dup(0)
-    os.close(free)
-    _ceiling = free + _MORE_FILES if hard == resource.RLIM_INFINITY else min(hard, free + _MORE_FILES)
+    # Numbers are given from the lowest hole on: above the highest one there is room whatever is open below.
+    most = 1 + max(map(int, os.listdir(_descriptors()))) + _MORE_FILES
+    _ceiling = most if hard == resource.RLIM_INFINITY else min(hard, most)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, _ceiling))
