@@ -184,7 +184,7 @@ _SHOWN = 0.005
 def _head(diagnosis: Diagnosis) -> list[str]:
     run = diagnosis.examples - diagnosis.missing
     line = f"{diagnosis.failures} of {run} examples failed, mean score {diagnosis.score:.3g}"
-    line += f"; {diagnosis.missing} more are missing" if diagnosis.missing else ""
+    line = first(line + f"; {diagnosis.missing} more are missing" if diagnosis.missing else line, COLUMNS)
     if not diagnosis.failures:
         return [line, "There is nothing to blame."] if run else ["No example could be run."]
     untraced = diagnosis.failures - diagnosis.traced
