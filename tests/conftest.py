@@ -10,8 +10,8 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more of what else the machine does than of the code. The same examples are tried each time, so
-# that a failure is owed to the change; HYPOTHESIS_PROFILE=random looks for new ones.
+# How long an example takes says more of what else the machine does than of the code. The same examples are tried each
+# time, so that a failure is owed to the change; HYPOTHESIS_PROFILE=random looks for new ones.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", untimed, derandomize=True)
 settings.register_profile("random", untimed)
