@@ -73,6 +73,11 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
     return found
 
 
+def files_of_tests(root: Path = ROOT) -> dict[str, Path]:
+    """Every file of the tests by its path below the root."""
+    return {str(path.relative_to(root)): path for path in sorted((root / "tests").rglob("*.py"))}
+
+
 def imports(package: Path = PACKAGE) -> list[tuple[str, str]]:
     """Which file imports which, lazy and type-checking imports counted."""
     files = modules(package)
@@ -246,6 +251,7 @@ def figures() -> Iterator[Figure]:
         ("imports against the order of the rooms", [" -> ".join(one) for one in upward()]),
         ("class names that stand twice", twice()),
         ("files over 400 lines", [name for name, path in modules().items() if lines(path) > 400]),
+        ("test files over 400 lines", [name for name, path in files_of_tests().items() if lines(path) > 400]),
     ):
         yield Figure(name, len(found), 0, tuple(found))
     deep = {file: names for file, names in deep_imports().items() if file not in _excepted()}

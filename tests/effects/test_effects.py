@@ -11,7 +11,17 @@ import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent, atrace, trace
 from dspy_semantic_backprop.testing import Prompt
-from tests.effects import files, loops, network, processes, state, threads  # noqa: F401 - they register their kinds
+from tests.effects import (  # noqa: F401 - they register their kinds
+    files,
+    loops,
+    network,
+    processes,
+    settings,
+    state,
+    stores,
+    threads,
+    watchers,
+)
 from tests.effects.world import KINDS, Acts, AwaitingActs, World
 from tests.scripted import careful, questions, right, served
 
