@@ -35,7 +35,7 @@ from .._session.lm import never_cached
 from .._session.projection import Measured
 from .._session.session import Session, logger
 from .._settings import Optimizer, Settings
-from .._terminal import COLUMNS, LINES, clean, first, fitted, printable, wrapped
+from .._terminal import COLUMNS, LINES, clean, displayed, first, fitted, printable, wrapped
 
 _NAME, _GAIN = 12, 21
 SURE = 0.05
@@ -71,6 +71,7 @@ class Arm:
         return math.fsum(self.scores) / len(self.scores)
 
 
+@displayed
 @dataclass(frozen=True)
 class Placebo:
     """A method and its placebos.
