@@ -25,6 +25,7 @@ from ._session.limits import Limits
 from ._session.projection import Auto
 from ._session.session import logger
 from ._settings import Settings
+from ._spelling import spelled
 
 Examples = list[dspy.Example]
 Program = TypeVar("Program", bound=dspy.Module)
@@ -67,6 +68,7 @@ class SemanticGradientDescent(Teleprompter):
         SetupError: If an argument cannot work.
     """
 
+    @spelled()
     def __init__(  # noqa: PLR0913 - keyword-only settings of one object, as in every DSPy optimizer
         self,
         metric: Any,
@@ -111,6 +113,7 @@ class SemanticGradientDescent(Teleprompter):
             raise AttributeError(f"{name} cannot be changed; make another SemanticGradientDescent(..., {name}=...)")
         super().__setattr__(name, value)
 
+    @spelled(Settings.__dataclass_fields__, "SemanticGradientDescent")
     def compile(
         self, student: Program, *, trainset: Examples, teacher: Any = None, valset: Examples | None = None
     ) -> Program:
@@ -122,6 +125,7 @@ class SemanticGradientDescent(Teleprompter):
         running = self._compiled(student, trainset, teacher, valset, interrupt)
         return run_sync(running, lambda: interrupt("the run was interrupted (Ctrl-C)"))
 
+    @spelled(Settings.__dataclass_fields__, "SemanticGradientDescent")
     async def acompile(
         self, student: Program, *, trainset: Examples, teacher: Any = None, valset: Examples | None = None
     ) -> Program:

@@ -69,6 +69,9 @@ class Settings:
         checks.check_choice("probe", self.probe, get_args(Probe))
         if self.group is not None and not isinstance(self.group, str) and not callable(self.group):
             raise SetupError(f"group must name a field, or be a function of an example, not {self.group!r}")
+        checks.check_number("seed", self.seed, -math.inf)
+        checks.check_method(self.method)
+        checks.check_subscribers(() if self.subscribers is None else self.subscribers)
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
         checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))

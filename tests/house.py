@@ -35,9 +35,10 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *("_terminal", "_errors", "_concurrency", "_values", "_secrets", "_json", "_session", "integrations.progress"),
-    *("_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run"),
-    *("_loop", "_result", "_compile", "_reports", "_optimizer", "integrations", "__init__"),
+    *("_terminal", "_errors", "_spelling", "_concurrency", "_values", "_secrets", "_json", "_session"),
+    *("integrations.progress", "_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets"),
+    *("_checks", "_settings", "_run", "_loop", "_result", "_compile", "_reports", "_optimizer"),
+    *("integrations", "__init__"),
 )
 """Rooms from the ground up; a file imports from its own room and from those before it."""
 APART = {

@@ -256,13 +256,17 @@ def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
 
 
 def runner(program: dspy.Module) -> Any:
-    """The function that a call of a program ends in, `self` included: its `forward`, else `aforward`, else None."""
+    """The function that a call of a program ends in, `self` included; None where there is none.
+
+    Its `forward`, else `aforward`, else a `__call__` of its own.
+    """
     # Reading the attribute of an instance makes DSPy warn of a direct call.
     for name in ("forward", "aforward"):
         function = vars(program).get(name) or getattr(type(program), name, None)
         if function is not None:
             return function
-    return None
+    called = type(program).__call__
+    return None if called is dspy.Module.__call__ else called
 
 
 def asynchronous_only(program: dspy.Module) -> bool:
