@@ -121,9 +121,11 @@ class Settings:
         shown = self.subscribers if self.subscribers is not None else default_subscribers(opened.ledger)
         return replace(opened, subscribers=tuple(shown))
 
-    def student(self, program: dspy.Module, session: Session) -> Student:
-        """A program as a run with these settings works on it."""
-        return Student.of(program, session, self.metric, failure_score=self.failure_score, probe=self.probe)
+    def student(self, program: dspy.Module, session: Session, **sets: Sequence[dspy.Example] | None) -> Student:
+        """A program as a run with these settings works on it; errors name an example by its place in these sets."""
+        given = {name: examples for name, examples in sets.items() if examples is not None}
+        how = {"failure_score": self.failure_score, "probe": self.probe}
+        return Student.of(program, session, self.metric, sets=given, **how)
 
     def plan(
         self, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None

@@ -91,6 +91,8 @@ class Metric:
             advice = "a metric must grade every prediction, also one with missing fields"
             if others[0] is None:
                 advice = "the program returned nothing there: its forward must return the prediction"
+            elif isinstance(others[0], dspy.Prediction):
+                advice += f"; this one has {', '.join(others[0].keys()) or 'none'}"
             raise MetricError(
                 f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
             ) from error

@@ -214,7 +214,7 @@ async def _compared(
 ) -> Placebo:
     """Run every method with every seed, and compare what they return."""
     session, start = settings.session(budget=Budget()), read(program)
-    student = settings.student(program, session)
+    student = settings.student(program, session, testset=testset)
     on = evaluation(student, testset, what="heldout", purpose=Purpose.HELDOUT, start_purpose=Purpose.HELDOUT)
     held = _HeldOut(Pool(start, on), range(len(testset)), session)
     for name, examples in zip(("trainset", "valset"), sets, strict=True):

@@ -147,7 +147,8 @@ class _Trial:
         perfect: float | None,
     ) -> _Trial:
         (trainset, valset), start = sets, read(program)
-        examples, student = trainset if valset is None else valset, settings.student(program, settings.session())
+        examples = trainset if valset is None else valset
+        student = settings.student(program, settings.session(), trainset=trainset, valset=valset)
         split, planned = settings.plan(program, trainset, valset)
         ids, told = split.decide[-sample:], {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)
