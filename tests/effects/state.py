@@ -255,7 +255,7 @@ def thread_local_of_a_worker(world: World) -> Effect:
 
     def act() -> None:
         wanted.release()
-        done.acquire(timeout=1)
+        done.acquire(timeout=60)
 
     return act, lambda: counts[-1]
 
