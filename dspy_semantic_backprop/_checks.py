@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from ._method import Method
 from ._session.budget import Budget
 from ._session.lm.usage import longest_answer, price_of
 from ._spelling import close
+from ._values.same import digest
 
 T = TypeVar("T")
 
@@ -104,6 +106,23 @@ def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
         # Some callables of C have no signature.
         pass
     return ""
+
+
+def apart(trainset: Any, valset: Any) -> tuple[Any, list[str]]:
+    """The examples to decide on, None where they are none of their own; and in words what speaks against that."""
+    if isinstance(valset, (list, tuple)) and not valset:
+        # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
+        return None, ["valset is empty: proposals are decided on the trainset, where scores flatter"]
+    if valset is None or (valset is not trainset and _contents(valset) != _contents(trainset)):
+        return valset, []
+    said = "the valset is the trainset again: scores on what was learned from flatter; pass other examples"
+    return None, [said]
+
+
+def _contents(examples: Any) -> Counter[str] | None:
+    if not isinstance(examples, Sequence) or not all(isinstance(one, dspy.Example) for one in examples):
+        return None
+    return Counter(digest([sorted(example.inputs().keys()), dict(example)]) for example in examples)
 
 
 def check_models(student: dspy.Module, gradient_lm: Any) -> None:

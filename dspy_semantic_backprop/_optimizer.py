@@ -153,17 +153,14 @@ class SemanticGradientDescent(Teleprompter):
         return await self._compiled(student, trainset, teacher, valset, Interrupt())
 
     async def _compiled(self, student: Any, trainset: Any, teacher: Any, valset: Any, interrupt: Interrupt) -> Any:
-        if isinstance(valset, (list, tuple)) and not valset:
-            # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
-            logger.warning("valset is empty: proposals are decided on the trainset, where scores flatter")
-            valset = None
+        valset, said = checks.apart(trainset, valset)
         self.settings.check(student, trainset=trainset, valset=valset)
         for path in checks.frozen(student):
             freed = "set `_compiled = False` on it to optimise them too"
             logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
-        said = [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
+        said += [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
         advice = advised(self, student, trainset, valset) if self.advice else ""
         said += [advice] if advice else []
         return await compiled(self.settings, student, trainset, valset, interrupt, said)

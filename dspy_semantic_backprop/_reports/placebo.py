@@ -196,6 +196,7 @@ async def aplacebo(
     """
     settings = optimizer.settings
     settings.check(program, trainset=trainset, valset=valset, testset=testset)
+    valset, _ = checks.apart(trainset, valset)
     checks.check_number("steps, where placebos are compared,", settings.most_steps, 1)
     methods = _methods(settings.method, arms)
     for seed in checks.check_list("seeds", seeds):

@@ -78,6 +78,19 @@ def test_an_empty_valset_is_named_and_the_trainset_decides(caplog):
     assert better.detailed_results.score_after == 1.0
 
 
+@pytest.mark.parametrize("again", [lambda given: given, lambda given: list(reversed(questions(len(given))))])
+def test_a_trainset_that_is_given_as_valset_too_is_paid_for_once(again):
+    spent = []
+    for same in (False, True):
+        given = questions(4)
+        with served(careful) as server:
+            optimizer = SemanticGradientDescent(right, steps=1, subscribers=())
+            better = optimizer.compile(Chain(), trainset=given, valset=again(given) if same else None)
+        spent.append(server.requests)
+    assert spent[0] == spent[1]
+    assert [one for one in better.detailed_results.warnings if "the valset is the trainset again" in one]
+
+
 def test_without_a_language_model_the_way_out_is_named():
     with pytest.raises(SetupError, match=r"no language model.*dspy\.configure"):
         SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(1))
