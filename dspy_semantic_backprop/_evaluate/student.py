@@ -95,7 +95,7 @@ class Student:
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
-        return write(candidate, clone(self.program))
+        return write(candidate, clone(self.program, self.session.warn))
 
     async def evaluate(  # noqa: PLR0913 - keyword-only parts of one question
         self,
