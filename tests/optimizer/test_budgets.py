@@ -181,12 +181,12 @@ def test_a_budget_that_will_not_last_is_said_aloud(caplog):
     assert "the budget of 25 calls may not last for 3 steps" in caplog.text
 
 
-def test_the_bar_shows_score_spending_and_what_is_left(capsys):
+def test_the_lines_of_a_run_show_score_and_spending(capsys):
     with served(careful):
         compiled(subscribers=None, steps=1)
-    shown = capsys.readouterr()
-    assert "projected for 1 steps" in shown.out
-    assert re.search(r"best \d.*calls, [\d,]+ tokens", shown.err)
+    shown = capsys.readouterr().out
+    assert "projected for 1 steps" in shown
+    assert re.search(r"best \d.*\d calls, [\d.,]+k? tokens", shown)
 
 
 def test_what_was_spent_is_told_by_purpose_and_predictor():

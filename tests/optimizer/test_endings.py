@@ -32,7 +32,7 @@ from dspy_semantic_backprop.integrations import (
     RunStarted,
     StepDone,
 )
-from dspy_semantic_backprop.testing import Faults
+from dspy_semantic_backprop.testing import Faults, Prompt
 from tests.optimizer.test_resume import Fan, Gathering, greedy, slowly_careful
 from tests.scripted import careful, questions, right, served
 
@@ -44,45 +44,66 @@ def compiled(program: Any = None, metric: Any = right, subscribers: Any = (), **
 
 def settled(server: Any) -> int:
     """The requests that arrived, once no more do."""
-    before = -1
-    while before != len(server.log):
-        before = len(server.log)
-        time.sleep(0.1 + 2 * server.latency)
-    return before
+    seen = [server.requests]
+    # Not one long pause: on a busy machine each of these lets the threads that send and serve have their turn.
+    while len(seen) < 20 or len(set(seen[-20:])) > 1:
+        time.sleep(0.01)
+        seen.append(server.requests)
+    return seen[-1]
+
+
+class Stalling:
+    """Answers until it stalls; from then on nobody is answered while the test goes on."""
+
+    def __init__(self) -> None:
+        self.stalls, self.over = threading.Event(), threading.Event()
+        self.waited_for = 0
+
+    def __call__(self, prompt: Prompt) -> dict[str, Any]:
+        if self.stalls.is_set() and not self.over.wait(60):
+            self.waited_for += 1
+        return slowly_careful(prompt)
+
+
+def assert_nothing_is_asked_for(server: Any, rule: Stalling) -> None:
+    """A run that returned has waited for no answer under way, and asks nothing more, answered or not."""
+    assert not rule.waited_for
+    before = settled(server)
+    rule.over.set()
+    assert settled(server) == before
 
 
 @pytest.mark.parametrize("program", [Fan, Gathering])
 def test_time_that_is_up_ends_the_run_at_once(program):
-    with served(slowly_careful, latency=0.3) as server:
-        started = time.monotonic()
-        better = compiled(program(), budget=Budget(seconds=1.5))
-        assert time.monotonic() - started < 2.5
-        before = settled(server)
-        time.sleep(0.5)
-        assert len(server.log) == before
+    rule = Stalling()
+
+    def stall(event: Event) -> None:
+        if isinstance(event, EvaluationDone):
+            rule.stalls.set()
+
+    with served(rule) as server:
+        better = compiled(program(), subscribers=(stall,), budget=Budget(seconds=1.5))
+        assert_nothing_is_asked_for(server, rule)
     result = better.detailed_results
     assert result.ending.name == "BUDGET"
     assert result.reason in ("the budget of 1.5 seconds is spent", "the budget of 1.5 seconds is nearly spent")
 
 
 @pytest.mark.parametrize("kind", [RunStarted, EvaluationStarted, ExampleDone, EvaluationDone, GradientsReady, StepDone])
-def test_ctrl_c_returns_the_best_so_far_within_two_seconds(kind):
-    pressed: list[float] = []
+def test_ctrl_c_returns_the_best_so_far_at_once(kind):
+    rule = Stalling()
     seen: list[Event] = []
 
     def press(event: Event) -> None:
         seen.append(event)
-        if isinstance(event, kind) and not pressed:
-            pressed.append(time.monotonic())
+        if isinstance(event, kind) and not rule.stalls.is_set():
+            rule.stalls.set()
             os.kill(os.getpid(), signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
-    with served(slowly_careful, latency=0.2) as server:
+    with served(rule) as server:
         better = compiled(subscribers=(press,))
-        assert time.monotonic() - pressed[0] < 2.0
-        before = settled(server)
-        time.sleep(0.5)
-        assert len(server.log) == before
+        assert_nothing_is_asked_for(server, rule)
     result = better.detailed_results
     assert result.ending.name == "INTERRUPTED"
     assert "Ctrl-C" in result.reason
@@ -99,7 +120,7 @@ def test_in_a_notebook_ctrl_c_does_the_same():
     async def cell() -> Any:
         return compiled(subscribers=(press,))
 
-    with served(slowly_careful, latency=0.2):
+    with served(slowly_careful):
         result = asyncio.run(cell()).detailed_results
     assert result.ending.name == "INTERRUPTED"
 
@@ -116,11 +137,14 @@ def test_a_second_ctrl_c_raises():
 
 
 def test_a_task_that_is_cancelled_is_cancelled():
+    rule = Stalling()
+
     async def cancelled() -> None:
         begun = asyncio.Event()
 
         def watch(event: Event) -> None:
             if isinstance(event, ExampleDone):
+                rule.stalls.set()
                 begun.set()
 
         optimizer = SemanticGradientDescent(right, subscribers=(watch,))
@@ -130,52 +154,59 @@ def test_a_task_that_is_cancelled_is_cancelled():
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with served(careful, latency=0.3) as server:
+    with served(rule) as server:
         asyncio.run(cancelled())
-        before = settled(server)
-        time.sleep(0.4)
-        assert len(server.log) == before
+        assert_nothing_is_asked_for(server, rule)
 
 
 @pytest.mark.parametrize("program", [Fan, Gathering])
 def test_a_request_that_hangs_is_cut_and_asked_again(program):
     with served(slowly_careful, faults=Faults(hang=0.05, hang_seconds=60.0)) as server:
-        started = time.monotonic()
-        result = compiled(program(), limits=Limits(request=0.5)).detailed_results
-        assert time.monotonic() - started < 45
-        assert any(record.status != 200 for record in server.log) or result.total.calls > 60
+        result = compiled(program(), limits=Limits(request=1.0)).detailed_results
+        hanging = server.requests - len(server.log)
+    assert hanging > 0
     assert result.score_after == 1.0
     assert all(not step.missing for step in result.steps)
 
 
-class Slow(dspy.Module):
-    """Answers at once, but of one question."""
+OVER = threading.Event()
+"""Set when a test that has slow programs is over."""
+WAITED_FOR: list[str] = []
 
-    def __init__(self):
+
+@pytest.fixture
+def slow():
+    OVER.clear()
+    WAITED_FOR.clear()
+    yield
+    OVER.set()
+
+
+class Slow(dspy.Module):
+    """Answers at once, but one question not before the test is over."""
+
+    def __init__(self) -> None:
         super().__init__()
         self.answer = dspy.Predict("question -> answer")
-        self.ran: list[str] = []
 
-    def forward(self, question):
-        self.ran.append(question)
-        if "number 1" in question:
-            time.sleep(30)
+    def forward(self, question: str) -> dspy.Prediction:
+        if "number 1" in question and not OVER.wait(60):
+            WAITED_FOR.append(question)
         return self.answer(question=question)
 
 
-class SlowAsynchronous(dspy.Module):
-    def __init__(self):
-        super().__init__()
-        self.answer = dspy.Predict("question -> answer")
-
-    async def aforward(self, question):
+class SlowAsynchronous(Slow):
+    async def aforward(self, question: str) -> dspy.Prediction:
         if "number 1" in question:
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
+            WAITED_FOR.append(question)
         return await self.answer.acall(question=question)
+
+    forward = None  # pyright: ignore[reportAssignmentType]
 
 
 @pytest.mark.parametrize("program", [Slow, SlowAsynchronous])
-def test_an_example_that_takes_too_long_is_missing_and_not_run_again(program):
+def test_an_example_that_takes_too_long_is_missing_and_not_run_again(program, slow):
     missing: list[Any] = []
 
     def watch(event: Event) -> None:
@@ -183,23 +214,22 @@ def test_an_example_that_takes_too_long_is_missing_and_not_run_again(program):
             missing.append(event.example_id)
 
     with served(careful):
-        started = time.monotonic()
         optimizer = SemanticGradientDescent(
             right,
             steps=1,
-            limits=Limits(example=1.0, missing=0.3),
+            limits=Limits(example=1.5, missing=0.3),
             method=presets.proven(),
             subscribers=(watch,),
             num_threads=8,
         )
         result = optimizer.compile(program(), trainset=questions(6)).detailed_results
-        assert time.monotonic() - started < 15
+    assert not WAITED_FOR
     assert result.score_after == 1.0
     assert missing == [1, 1]
     assert result.steps[0].missing == 1
 
 
-def test_too_many_slow_examples_say_so():
+def test_too_many_slow_examples_say_so(slow):
     with served(careful), pytest.raises(TooManyFailures, match=r"took longer than 0.5 seconds \(Limits.example\)"):
         SemanticGradientDescent(right, limits=Limits(example=0.5), subscribers=()).compile(
             Slow(), trainset=questions(2)
