@@ -11,11 +11,16 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import OUTPUT, ComputationGraph, trace
-from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM
+from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, Case, ScriptedLM
 
 KINDS = ("data", "output", "control")
-SETS = {"developed with": CASES, "written unseen, then developed with": UNSEEN, "written unseen, looked at last": FINAL}
-ALL = CASES + UNSEEN + FINAL
+SETS = {
+    "developed with": CASES,
+    "written unseen, then developed with": UNSEEN,
+    "written unseen, looked at last": FINAL,
+    "of kinds that others write": OTHERS,
+}
+ALL = CASES + UNSEEN + FINAL + OTHERS
 
 
 def traced(case: Case, probe: str) -> tuple[dspy.Module, ComputationGraph]:
