@@ -140,6 +140,15 @@ def test_edges_of_programs_written_without_sight_of_the_tracer(probe, kind, leas
     assert recall(count) >= least_recall
 
 
+@pytest.mark.parametrize(
+    ("kind", "least_precision", "least_recall"), [("data", 0.99, 0.98), ("output", 0.99, 0.98), ("control", 0.95, 0.90)]
+)
+def test_edges_of_the_kinds_of_programs_that_others_write(kind, least_precision, least_recall):
+    count = counts("auto", OTHERS)[kind]
+    assert precision(count) >= least_precision
+    assert recall(count) >= least_recall
+
+
 def test_replays_leave_the_users_program_as_it_was():
     for case in CASES[::9]:
         program = case.build()

@@ -125,10 +125,8 @@ def asked_lm(prompt: Any, messages: Any) -> str:
 
 
 def asked_tool(arguments: Mapping[str, Any]) -> str:
-    """A key of a tool's arguments, by which its answer is found again."""
-    # DSPy turns 2 into 2.0 for a tool that declares a float.
-    plain = {name: float(value) if type(value) is int else value for name, value in arguments.items()}
-    return digest(plain)
+    """A key of a tool's arguments as they were given, by which its answer is found again."""
+    return digest(dict(arguments))
 
 
 def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:

@@ -42,6 +42,10 @@ def step(thought: str, tool: str, **arguments: Any) -> dict[str, Any]:
     return {"next_thought": thought, "next_tool_name": tool, "next_tool_args": arguments}
 
 
+def whole(index: int) -> str:
+    return ", ".join(f"react[{index}].{name}" for name in ("next_thought", "next_tool_name", "next_tool_args"))
+
+
 class Here:
     """An interpreter of the user's own, in this very process, that DSPy's callbacks know nothing of."""
 
@@ -64,7 +68,7 @@ class Here:
         self.held |= {**self.tools, **(variables or {}), "SUBMIT": submit}
         try:
             with redirect_stdout(out):
-                exec(code, self.held)  # noqa: S102
+                exec(code, self.held)
         except Submitted as done:
             return FinalOutput(done.args[0])
         except Exception as error:
@@ -184,17 +188,12 @@ CASES: tuple[Case, ...] = (
             ],
             "extract.predict": {"reasoning": "The second look said so.", "answer": "Three lamps."},
         },
-        data="""react[0].next_thought, react[0].next_tool_name, react[0].next_tool_args -> react[1].trajectory
-                react[0].next_thought, react[0].next_tool_name, react[0].next_tool_args -> react[2].trajectory
-                react[1].next_thought, react[1].next_tool_name, react[1].next_tool_args -> react[2].trajectory
-                react[0].next_thought, react[0].next_tool_name, react[0].next_tool_args -> extract.predict[0].trajectory
-                react[1].next_thought, react[1].next_tool_name, react[1].next_tool_args -> extract.predict[0].trajectory
-                react[2].next_thought, react[2].next_tool_name, react[2].next_tool_args -> extract.predict[0].trajectory""",
-        output="""extract.predict[0].answer -> answer
-                  extract.predict[0].reasoning -> reasoning
-                  react[0].next_thought, react[0].next_tool_name, react[0].next_tool_args -> trajectory
-                  react[1].next_thought, react[1].next_tool_name, react[1].next_tool_args -> trajectory
-                  react[2].next_thought, react[2].next_tool_name, react[2].next_tool_args -> trajectory""",
+        data=f"""{whole(0)} -> react[1].trajectory, react[2].trajectory, extract.predict[0].trajectory
+                 {whole(1)} -> react[2].trajectory, extract.predict[0].trajectory
+                 {whole(2)} -> extract.predict[0].trajectory""",
+        output=f"""extract.predict[0].answer -> answer
+                   extract.predict[0].reasoning -> reasoning
+                   {whole(0)}, {whole(1)}, {whole(2)} -> trajectory""",
         control="""react[0].next_tool_name -> react[1]
                    react[1].next_tool_name -> react[2]""",
         allowed="react[0].next_tool_name -> react[2]",

@@ -12,6 +12,8 @@ import pydantic
 
 from .base import Case, case
 
+TOPIC_TO_PART: Any = dspy.Signature("topic -> part")  # pyright: ignore[reportCallIssue]
+
 
 class Item(pydantic.BaseModel):
     name: str
@@ -61,7 +63,7 @@ class MadeOnTheWay(dspy.Module):
         self.close = dspy.Predict("parts: list[str] -> text")
 
     def forward(self, topic: str, kinds: list[str]) -> dspy.Prediction:
-        made = {kind: dspy.Predict(dspy.Signature("topic -> part", f"Write a {kind}.")) for kind in kinds}
+        made = {kind: dspy.Predict(TOPIC_TO_PART.with_instructions(f"Write a {kind}.")) for kind in kinds}
         return self.close(parts=[predictor(topic=topic).part for predictor in made.values()])
 
 
