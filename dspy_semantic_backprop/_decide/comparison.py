@@ -122,6 +122,23 @@ class Comparison:
         sizes = [abs(one) for one, _ in self._units if abs(one) > _SAME]
         return bool(sizes) and (max(sizes) - min(sizes) > _SAME or len(self._units) < len(self))
 
+    @property
+    def tested(self) -> str:
+        """What the p-value is of, and by which test, in words."""
+        return "the mean gain, by bets on it" if self.graded else "fixes against regressions, by McNemar's exact test"
+
+    def worst(self, most: int = 3) -> tuple[tuple[int, float, float], ...]:
+        """The examples that lost most, where differences are of more than one size: id, old and new score.
+
+        Args:
+            most: How many at most.
+        """
+        sizes = [abs(one) for one in self.differences if abs(one) > _SAME]
+        if not sizes or max(sizes) - min(sizes) <= _SAME:
+            return ()
+        lost = sorted((pair for pair in self.pairs if pair.old - pair.new > _SAME), key=lambda one: one.new - one.old)
+        return tuple((pair.example_id, pair.old, pair.new) for pair in lost[:most])
+
     @functools.cached_property
     def _units(self) -> tuple[tuple[float, int], ...]:
         """What is independent of each other: the sum of differences and the number of examples of each group."""

@@ -132,6 +132,8 @@ class LastDecision:
             p_value=evidence.p_value,
             error=self.commit.error,
             candidate=self.pool[incumbent].number,
+            worst=(fresh or evidence.loop).worst(),
+            tested=evidence.loop.tested,
         )
         if fresh is not None and len(fresh):
             final = replace(
@@ -144,7 +146,7 @@ class LastDecision:
                 fixes=len(fresh.fixes),
                 regressions=len(fresh.regressions),
             )
-        return replace(final, reason=_reason(final))
+        return replace(final, reason=_reason(final, evidence.loop))
 
     def _evidence(self, incumbent: Candidate, fresh: Comparison | None) -> Evidence:
         pool, ids = self.pool, self.ids
@@ -157,8 +159,8 @@ class LastDecision:
         return Evidence(loop, rivals, looks, fresh)
 
 
-def _reason(final: Final) -> str:
-    sure = f"p = {final.p_value:.2g}, up to {final.error:g} is accepted"
+def _reason(final: Final, loop: Comparison) -> str:
+    sure = f"p = {final.p_value:.2g}, up to {final.error:g} is accepted; tested: {final.tested}"
     found = ""
     if final.interval is not None and final.gain is not None:
         low, high = final.interval
@@ -167,7 +169,10 @@ def _reason(final: Final) -> str:
             f"gain {final.gain:+.3g} (90 % sure: {low:+.3g} to {high:+.3g}); "
         )
     if final.returned:
-        return f"{found}the gain is more than luck ({sure})"
+        return f"{found}the gain is more than luck ({sure}){final.losses}"
     if final.gain is not None and final.gain < 0:
-        return f"{found}the fresh examples show a loss, which counts; the program is returned as it was given"
+        return (
+            f"{found}the fresh examples show a loss, the {len(loop)} of the loop, which were decided on, "
+            f"{loop.gain:+.3g}: the fresh ones count; the program is returned as it was given"
+        )
     return f"{found}what was found may be luck ({sure}); the program is returned as it was given"

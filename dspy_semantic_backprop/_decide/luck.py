@@ -4,8 +4,9 @@ A search runs what looks best on more examples, and stops when it looks sure. No
 knows of that: exchanging the programs' scores within examples said "more than luck" in 0 to 16 % of simulated runs
 without any effect, at 5 %. So the whole search is played again, with as many proposals in each step and as many
 executions in all; but every program's scores on an example are drawn from all that was scored on it, whichever program
-it was (graded scores: by any edited program, or by the start, and brought to the same mean). How often that ends with
-as sure a gain as was found is the p-value; all candidates count, however they depend on each other.
+it was (graded scores: by any edited program, or by the start, and brought to the same mean). Where an edit leaves most
+predictors alone, a program often scores as the one that it was made from did: by luck that is handed on. How often that
+ends with as sure a gain as was found is the p-value; all candidates count, however they depend on each other.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ SETTLED = 0.01
 """A rival that is better with less than this probability is compared no further."""
 ENOUGH = 20
 """After so many games that end with as sure a gain the p-value is known well enough (Besag and Clifford 1991)."""
-FEW = 24
-"""What an example is like is itself only estimated: the share of such games is multiplied by 1 and this over the
-number of examples, which is 1.5 with 48."""
 TIMES = 149
 """How often a search is played again at most."""
 KEPT = 32
@@ -65,6 +63,11 @@ class Design:
         """How many there are."""
         return len(self.groups)
 
+    @property
+    def kept(self) -> list[float]:
+        """For each proposal, the share of the predictors that it leaves alone."""
+        return [1 - size / self.predictors for step in self.steps for size in step]
+
 
 Block = Mapping[int, float]
 """What one program scored on the examples of one group: the example's place -> a share of the range."""
@@ -87,12 +90,12 @@ def luck(design: Design, scores: Sequence[Block], sureness: float, times: int = 
         above = _mean(edited) - _mean([first])
         known = _known(design, [{at: score - above for at, score in some.items()} for some in edited], known.others)
         start = _known(design, [first], known.others)
-    as_sure, margin = 0, 1 + FEW / len(set(design.groups))
+    as_sure = 0
     for game in range(times):
         as_sure += _Game(design, start, known, game).played() >= sureness - _SAME
         if as_sure >= ENOUGH:
-            return min(1.0, margin * as_sure / (game + 1))
-    return min(1.0, margin * (1 + as_sure) / (1 + times))
+            return as_sure / (game + 1)
+    return (1 + as_sure) / (1 + times)
 
 
 @dataclass(frozen=True)
@@ -113,15 +116,18 @@ def _known(design: Design, scores: Sequence[Block], others: float | None = None)
         for group, block in own.items():
             blocks[group].append(block)
     every = [block for some in blocks for block in some]
-    return _Known(blocks, every, others if others is not None else _others(blocks))
+    return _Known(blocks, every, others if others is not None else _others(blocks, fmean(design.kept)))
 
 
 def _mean(scores: Sequence[Block]) -> float:
     return fmean(score for some in scores for score in some.values())
 
 
-def _others(blocks: Sequence[Sequence[Block]]) -> float:
-    """As much as so many of a group's own blocks count those of all groups: by how alike its own are."""
+def _others(blocks: Sequence[Sequence[Block]], kept: float) -> float:
+    """As much as so many of a group's own blocks count those of all groups: by how alike its own are.
+
+    As alike as programs are that keep most of one another's predictors is no property of the group.
+    """
     import numpy as np
 
     means = [[fmean(block.values()) for block in some] for some in blocks]
@@ -130,7 +136,7 @@ def _others(blocks: Sequence[Sequence[Block]]) -> float:
     if not total:
         return 1.0
     within = sum(float(np.var(some) * len(some)) for some in several) / sum(len(some) - 1 for some in several)
-    alike = min(0.99, max(0.01, 1 - within / total))
+    alike = min(0.99, max(0.01, 1 - within / total / (1 - kept)))
     return (1 - alike) / alike
 
 
@@ -140,12 +146,19 @@ class _Over(Exception):
 
 @dataclass
 class _Program:
-    """A program in a game: its edits, the groups that they were made from, its scores, and where it draws them."""
+    """A program in a game: its edits, the groups that they were made from, its scores, and where it draws them.
+
+    `kept` is the share of its parent's predictors that it leaves alone. `together` has the scores of each group,
+    `decide` those of the examples that are decided on.
+    """
 
     row: Any
+    parent: _Program | None = None
+    kept: float = 0.0
     sources: frozenset[int] = frozenset()
     scores: dict[int, float] = field(default_factory=dict)
     together: dict[int, list[float]] = field(default_factory=dict)
+    decide: dict[int, list[float]] = field(default_factory=dict)
     drawn: dict[int, Block] = field(default_factory=dict)
 
 
@@ -155,6 +168,7 @@ class _Game:
     def __init__(self, design: Design, start: _Known, edited: _Known, seed: int) -> None:
         self.design, self.start, self.edited = design, start, edited
         self.rng = random.Random(seed)
+        self.kept = design.kept
         self.model = Model([size for step in design.steps for size in step], design.predictors)
         self.programs = [_Program(self.model.row(()))]
         self.known = [0]
@@ -174,9 +188,8 @@ class _Game:
                 pass
         except _Over:
             pass
-        mean, covariance = self._fit()
-        self._rank(mean)
-        return self._sureness(0, mean, covariance) if self.best else -1.0
+        self._rank(self._fit()[0])
+        return self._sureness(0, *self._fit(decide=True)) if self.best else -1.0
 
     def _run(self, number: int, examples: Iterable[int]) -> None:
         program = self.programs[number]
@@ -185,19 +198,26 @@ class _Game:
                 if not self.left:
                     raise _Over
                 self.left -= 1
-                program.scores[at] = self._drawn(program, at)
-                program.together.setdefault(self.design.groups[at], []).append(program.scores[at])
+                program.scores[at] = score = self._drawn(program, at)
+                for sums in (program.together, program.decide) if at in self.design.decide else (program.together,):
+                    sums.setdefault(self.design.groups[at], []).append(score)
 
     def _drawn(self, program: _Program, at: int) -> float:
         """A score: what belongs together is drawn together, as it may err together."""
-        group = self.design.groups[at]
-        if group not in program.drawn:
-            known = self.start if program is self.programs[0] else self.edited
-            own = known.own[group]
-            mine = self.rng.random() * (len(own) + known.others) < len(own)
-            program.drawn[group] = self.rng.choice(own if mine else known.every)
-        block = program.drawn[group]
+        block = self._block(program, self.design.groups[at])
         return block[at] if at in block else self.rng.choice(list(block.values()))
+
+    def _block(self, program: _Program, group: int) -> Block:
+        """What a program scores on a group: as its parent did, where predictors that it leaves alone decide."""
+        if group not in program.drawn:
+            if program.parent is not None and self.rng.random() < program.kept:
+                program.drawn[group] = self._block(program.parent, group)
+            else:
+                known = self.start if program.parent is None else self.edited
+                own = known.own[group]
+                mine = self.rng.random() * (len(own) + known.others) < len(own)
+                program.drawn[group] = self.rng.choice(own if mine else known.every)
+        return program.drawn[group]
 
     def _step(self, step: Sequence[int], block: Sequence[int]) -> None:
         parent, first = self.best, len(self.programs)
@@ -206,7 +226,7 @@ class _Game:
             row = self.programs[parent].row + self.model.row((number - 1,))
             row[0] = 1
             sources = self.programs[parent].sources | self._failures(parent)
-            self.programs.append(_Program(row, sources))
+            self.programs.append(_Program(row, self.programs[parent], self.kept[number - 1], sources))
         self.known += new
         for number in (parent, *new):
             self._run(number, block)
@@ -217,16 +237,17 @@ class _Game:
         wrong = [at for at, score in scores.items() if at in self.design.learn and score < 1 - _SAME]
         return frozenset(self.design.groups[at] for at in self.rng.sample(wrong, min(2, len(wrong))))
 
-    def _fit(self) -> tuple[Any, Any]:
+    def _fit(self, decide: bool = False) -> tuple[Any, Any]:
         import numpy as np
 
         programs = [self.programs[number] for number in self.known]
-        counts = [len(one.together) for one in programs]
-        rows = np.repeat([one.row for one in programs], counts, axis=0)
-        rows[:, 2] = [group in one.sources for one in programs for group in one.together]
-        groups = np.array([group for one in programs for group in one.together])
-        scores = [sum(some) / len(some) for one in programs for some in one.together.values()]
-        return self.model.fit(rows, groups, np.array(scores))
+        seen = [one.decide if decide else one.together for one in programs]
+        rows = np.repeat([one.row for one in programs], list(map(len, seen)), axis=0)
+        if not decide:
+            rows[:, 2] = [group in one.sources for one in programs for group in one.together]
+        groups = np.array([group for some in seen for group in some], int)
+        scores = np.array([sum(one) / len(one) for some in seen for one in some.values()])
+        return self.model.fit(rows, groups, scores)
 
     def _sureness(self, rival: int, mean: Any, covariance: Any) -> float:
         row = self.programs[self.best].row - self.programs[rival].row

@@ -161,6 +161,8 @@ class Final:
         after: The candidate's, likewise.
         fixes: How many of these examples the candidate does better.
         regressions: How many worse.
+        worst: Of graded scores the examples that lose most: id, the start's score, the candidate's, in metric points.
+        tested: What the p-value is of, and by which test; "" where nothing was tested.
         reason: The decision in words.
     """
 
@@ -177,11 +179,19 @@ class Final:
     after: float | None = None
     fixes: int = 0
     regressions: int = 0
+    worst: tuple[tuple[int, float, float], ...] = ()
+    tested: str = ""
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as JSON values."""
-        return _listed(asdict(self))
+        return _listed(asdict(self) | {"worst": [list(one) for one in self.worst]})
+
+    @property
+    def losses(self) -> str:
+        """What is returned and scores less on some examples, in words; "" where none is listed."""
+        shown = ", ".join(f"example {number} ({old:.3g} -> {new:.3g})" for number, old, new in self.worst)
+        return f"; lost most: {shown}" if shown and self.returned else ""
 
 
 def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, classes: Mapping[int, str]) -> StepRecord:

@@ -170,6 +170,38 @@ def test_a_perfect_edit_of_a_tiny_set_is_returned():
     assert final.returned and "good" in found.best.instructions["a"]
 
 
+def test_what_mends_its_own_examples_only_is_no_proof():
+    def score(instructions: dict[str, str], at: int) -> float:
+        return float(at % 3 == 0 or f"<{at}>" in instructions["a"])
+
+    found = World(score, size=30).pooled()
+
+    async def go() -> Any:
+        await found.start()
+        for step in range(8):
+            parent, batches = await found.batches(step)
+            told = [parent.instructions["a"] + "".join(f" <{one.example_id}>" for one in batch) for batch in batches]
+            proposals = [({"a": text}, batch) for text, batch in zip(told, batches, strict=True)]
+            await found.consider(step, proposals, parent)
+        return await found.end()
+
+    final = asyncio.run(go())
+    assert final.candidate and not final.proven and final.p_value == 1
+
+
+def test_the_worst_losses_of_graded_scores_are_listed_and_what_was_tested_is_said():
+    def score(instructions: dict[str, str], at: int) -> float:
+        return (0.9, 0.5, 0.2)[at % 3] if at < 3 else 0.1 if instructions["a"] == "plain" else 0.8
+
+    def edited(instructions: dict[str, str], at: int) -> float:
+        return score(instructions, at) if instructions["a"] == "plain" or at > 2 else 0.1 * at
+
+    _, final = searched(World(edited), lambda: {"a": "good"}, steps=2)
+    assert final.returned and final.worst == ((0, 0.9, 0), (1, 0.5, 0.1))
+    assert "lost most: example 0 (0.9 -> 0), example 1 (0.5 -> 0.1)" in final.reason
+    assert "tested: the mean gain" in final.reason
+
+
 def good() -> dict[str, str]:
     return {name: f"good {name}" for name in ("a", "b")}
 
@@ -182,13 +214,13 @@ def test_documents_that_err_as_a_whole_are_no_proof_if_told_that_they_belong_tog
         drawn: dict[Any, float] = {}
 
         def score(instructions: dict[str, str], at: int, rng: random.Random = rng, drawn: Any = drawn) -> float:
-            return drawn.setdefault((at // 8, *instructions.values()), float(rng.random() < 0.5))
+            return drawn.setdefault((at // 12, *instructions.values()), float(rng.random() < 0.5))
 
         def draw(rng: random.Random = rng) -> dict[str, str]:
             return {name: f"edit {rng.randrange(10**6)}" for name in ("a", "b")}
 
         world = World(score, size=48)
-        world.pool.groups = {at: at // 8 for at in world.ids} if together else {}
+        world.pool.groups = {at: at // 12 for at in world.ids} if together else {}
         _, final = searched(world, draw, steps=4)
         runs += 1
         proven += bool(final is not None and final.proven)

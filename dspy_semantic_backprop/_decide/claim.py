@@ -1,0 +1,23 @@
+"""What the ending of a pooled search says: what gain is expected, and whether it is more than luck."""
+
+from __future__ import annotations
+
+from .records import Final
+
+TESTED = "the mean gain, by searches on scores without any effect"
+"""What the p-value is of, in words."""
+PROVEN = 0.05
+"""The p-value up to which a gain is said to be more than luck."""
+
+
+def reason(final: Final) -> str:
+    """The decision in words."""
+    low, high = final.interval or (0.0, 0.0)
+    found = f"expected gain {final.gain:+.3g} (90 % sure: {low:+.3g} to {high:+.3g})"
+    if not final.returned:
+        risk = f"it would be worse than the start with a probability of {final.worse:.0%}"
+        return f"{found}, but {risk}; the program is returned as it was given"
+    sure = f"p = {final.p_value:.2g}; tested: {final.tested}"
+    if final.proven:
+        return f"{found}; more than luck ({sure}){final.losses}"
+    return f"{found}; probably better, not proven ({sure}; probability of a loss: {final.worse:.0%}){final.losses}"
