@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import dspy
 
+from . import presets
 from ._errors import SetupError
 from ._evaluate.outcome import brief
 from ._graph.record.recorder import runner
+from ._method import Method
 from ._session.budget import Budget
 from ._session.lm.usage import longest_answer, price_of
+from ._spelling import close
+from ._values.same import digest
 
 T = TypeVar("T")
 
@@ -30,9 +36,10 @@ def check_program(student: Any) -> None:
         )
     run = runner(student)
     if run is None:
-        raise SetupError(f"{type(student).__name__} has neither forward nor aforward and cannot be run")
-    if run.__name__ == "forward" and inspect.iscoroutinefunction(run):
-        raise SetupError(f"{type(student).__name__}.forward is a coroutine; DSPy awaits aforward: name it `aforward`")
+        raise SetupError(f"{type(student).__name__} has no forward, aforward or __call__ and cannot be run")
+    if run.__name__ != "aforward" and inspect.iscoroutinefunction(run):
+        title = f"{type(student).__name__}.{run.__name__}"
+        raise SetupError(f"{title} is a coroutine; DSPy awaits aforward: name it `aforward`")
     if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
         raise SetupError(f"{type(student).__name__}.{run.__name__} yields; a program must return its prediction")
 
@@ -101,6 +108,23 @@ def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
     return ""
 
 
+def apart(trainset: Any, valset: Any) -> tuple[Any, list[str]]:
+    """The examples to decide on, None where they are none of their own; and in words what speaks against that."""
+    if isinstance(valset, (list, tuple)) and not valset:
+        # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
+        return None, ["valset is empty: proposals are decided on the trainset, where scores flatter"]
+    if valset is None or (valset is not trainset and _contents(valset) != _contents(trainset)):
+        return valset, []
+    said = "the valset is the trainset again: scores on what was learned from flatter; pass other examples"
+    return None, [said]
+
+
+def _contents(examples: Any) -> Counter[str] | None:
+    if not isinstance(examples, Sequence) or not all(isinstance(one, dspy.Example) for one in examples):
+        return None
+    return Counter(digest([sorted(example.inputs().keys()), dict(example)]) for example in examples)
+
+
 def check_models(student: dspy.Module, gradient_lm: Any) -> None:
     """Check that the program and the optimizer each have a language model."""
     default = dspy.settings.lm
@@ -122,7 +146,12 @@ def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) 
     if budget is None or (budget.tokens is None and budget.usd is None):
         return
     named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
-    named |= {f"the lm of predictor {name!r}": predictor.lm for name, predictor in student.named_predictors()}
+    named |= {
+        f"{path}.{attribute}": value
+        for path, module in student.named_sub_modules()
+        for attribute, value in vars(module).items()
+        if isinstance(value, dspy.BaseLM)
+    }
     for where, lm in named.items():
         if lm is None:
             continue
@@ -149,12 +178,33 @@ def check_kind(name: str, value: Any, kind: Any) -> None:
         raise SetupError(f"{name} must be of type {names}, not {value!r}")
 
 
+def check_method(method: Any) -> None:
+    """Check that a method is one, and no preset's name or function."""
+    if isinstance(method, Method):
+        return
+    known = presets.__dir__()
+    name = method if isinstance(method, str) else getattr(method, "__name__", "")
+    name = name.rpartition(".")[2].removesuffix("()")
+    meant = f"did you mean method=presets.{name}()?" if name in known else close(name, known)
+    raise SetupError(f"method must be a Method, as presets.semantic() is one, not {method!r}; {meant}")
+
+
+def check_subscribers(subscribers: Any) -> None:
+    """Check that subscribers are a list of functions of an event."""
+    if isinstance(subscribers, (str, bytes)) or not isinstance(subscribers, Sequence):
+        raise SetupError(f"subscribers must be a list of functions of an event, not {subscribers!r}; put it into [...]")
+    for one in subscribers:
+        if not callable(one) or isinstance(one, type) or inspect.iscoroutinefunction(one):
+            raise SetupError(f"subscribers[{subscribers.index(one)}] must be a function of an event, not {one!r}")
+
+
 def check_number(name: str, value: Any, least: float, whole: bool = True) -> None:
     """Check a numeric argument."""
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
         kind = "a whole number" if whole else "a number"
-        raise SetupError(f"{name} must be {kind} of at least {least}, not {value!r}")
+        above = f" of at least {least}" if math.isfinite(least) else ""
+        raise SetupError(f"{name} must be {kind}{above}, not {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

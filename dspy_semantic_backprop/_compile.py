@@ -9,7 +9,7 @@ import dspy
 
 from ._concurrency import Interrupt
 from ._decide.records import candidate_records
-from ._errors import BudgetSpent, Ending, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError
+from ._errors import BudgetSpent, Ending, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError, shortened
 from ._evaluate.candidate import Candidate
 from ._evaluate.outcome import mean
 from ._loop import optimise
@@ -73,10 +73,10 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
     except ModelUnavailable as stop:
         error = ModelError(f"{type(stop.error).__name__}: {stop.error}")
         error.best = _best(run, error)
-        raise error from stop.error
+        raise shortened(error) from stop.error
     except SemanticBackpropError as error:
         error.best = _best(run, error)
-        raise
+        raise shortened(error)  # noqa: B904 - it is the same one
     finally:
         ledger.close()
         await ledger.settled(GRACE)

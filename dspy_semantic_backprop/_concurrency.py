@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+from ._errors import SemanticBackpropError, shortened
+
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,9 +132,12 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
         on_interrupt: Called at the first Ctrl-C, instead of raising KeyboardInterrupt; the second one raises.
     """
     with _caught(on_interrupt):
-        if on_event_loop():
-            return start_thread(lambda: asyncio.run(coroutine)).result()
-        return asyncio.run(coroutine)
+        try:
+            if on_event_loop():
+                return start_thread(lambda: asyncio.run(coroutine)).result()
+            return asyncio.run(coroutine)
+        except SemanticBackpropError as error:
+            raise shortened(error)  # noqa: B904 - it is the same one
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:

@@ -22,11 +22,16 @@ no `Exception` while it travels through the program.
 """
 
 import enum
+import os
+import sysconfig
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ._terminal import printable
+
+_LIBRARIES = (os.path.dirname(__file__), sysconfig.get_paths()["stdlib"], "<frozen")
 
 
 class Ending(enum.Enum):
@@ -120,6 +125,29 @@ class JournalFailed(Stop):
 
 class Abandoned(Stop):
     """The work that a thread still does is not waited for: its example took too long, or the run is over."""
+
+
+def shortened(error: SemanticBackpropError) -> SemanticBackpropError:
+    """An error without the frames of libraries and of this package on its way here, a hundred lines otherwise.
+
+    Of its causes the user's own frames stay, and the one that raised.
+    """
+    error.__traceback__ = None
+    cause, seen = error.__cause__, set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.__traceback__ = _own_frames(cause.__traceback__)
+        cause = cause.__cause__ if cause.__cause__ or cause.__suppress_context__ else cause.__context__
+    return error
+
+
+def _own_frames(frames: types.TracebackType | None) -> types.TracebackType | None:
+    if frames is None:
+        return None
+    rest, name = _own_frames(frames.tb_next), frames.tb_frame.f_code.co_filename
+    if frames.tb_next is not None and (name.startswith(_LIBRARIES) or "site-packages" in name):
+        return rest
+    return types.TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
 @contextmanager

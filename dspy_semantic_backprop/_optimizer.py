@@ -25,6 +25,7 @@ from ._session.limits import Limits
 from ._session.projection import Auto
 from ._session.session import logger
 from ._settings import Settings
+from ._spelling import spelled
 
 Examples = list[dspy.Example]
 Program = TypeVar("Program", bound=dspy.Module)
@@ -67,6 +68,7 @@ class SemanticGradientDescent(Teleprompter):
         SetupError: If an argument cannot work.
     """
 
+    @spelled()
     def __init__(  # noqa: PLR0913 - keyword-only settings of one object, as in every DSPy optimizer
         self,
         metric: Any,
@@ -111,6 +113,7 @@ class SemanticGradientDescent(Teleprompter):
             raise AttributeError(f"{name} cannot be changed; make another SemanticGradientDescent(..., {name}=...)")
         super().__setattr__(name, value)
 
+    @spelled(Settings.__dataclass_fields__, "SemanticGradientDescent")
     def compile(
         self, student: Program, *, trainset: Examples, teacher: Any = None, valset: Examples | None = None
     ) -> Program:
@@ -122,6 +125,7 @@ class SemanticGradientDescent(Teleprompter):
         running = self._compiled(student, trainset, teacher, valset, interrupt)
         return run_sync(running, lambda: interrupt("the run was interrupted (Ctrl-C)"))
 
+    @spelled(Settings.__dataclass_fields__, "SemanticGradientDescent")
     async def acompile(
         self, student: Program, *, trainset: Examples, teacher: Any = None, valset: Examples | None = None
     ) -> Program:
@@ -149,17 +153,14 @@ class SemanticGradientDescent(Teleprompter):
         return await self._compiled(student, trainset, teacher, valset, Interrupt())
 
     async def _compiled(self, student: Any, trainset: Any, teacher: Any, valset: Any, interrupt: Interrupt) -> Any:
-        if isinstance(valset, (list, tuple)) and not valset:
-            # DSPy's own optimizers are given an empty one by BetterTogether where the trainset is small.
-            logger.warning("valset is empty: proposals are decided on the trainset, where scores flatter")
-            valset = None
+        valset, said = checks.apart(trainset, valset)
         self.settings.check(student, trainset=trainset, valset=valset)
         for path in checks.frozen(student):
             freed = "set `_compiled = False` on it to optimise them too"
             logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
         if teacher:
             logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
-        said = [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
+        said += [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
         advice = advised(self, student, trainset, valset) if self.advice else ""
         said += [advice] if advice else []
         return await compiled(self.settings, student, trainset, valset, interrupt, said)

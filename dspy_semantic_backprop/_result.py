@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ._decide.records import CandidateRecord, Final, StepRecord
 from ._errors import Ending
+from ._json import from_json
 from ._session.budget import Spent
-from ._terminal import printable
+from ._terminal import clean, displayed, printable, spelled, wrapped
+
+_EDIT, _REASON, _WARNINGS, _WARNING = 8, 6, 4, 3
+"""On a screen: lines of one edit, lines of the decision, how many warnings, lines of each."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Result:
     """The result of a run, attached to the compiled program as `detailed_results`.
@@ -95,15 +102,91 @@ class Result:
             "warnings": list(self.warnings),
         }
 
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Result:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError: If a part is missing.
+            ValueError: If a part is of another kind.
+        """
+        rest = dict(state)
+        del rest["usd_per_point"]
+        score, instructions = rest.pop("score"), rest.pop("instructions")
+        for when in ("before", "after"):
+            rest[f"score_{when}"] = math.nan if score[when] is None else score[when]
+            rest[f"instructions_{when}"] = instructions[when]
+        rest["by_predictor"] = rest.pop("spent_by_predictor")
+        rest["steps"] = [
+            {**step, "gradients": [(one["example"], one["calls"]) for one in step["gradients"]]}
+            for step in rest["steps"]
+        ]
+        return from_json(cls, rest)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The predictors whose instruction the run changed."""
+        before, after = self.instructions_before, self.instructions_after
+        return tuple(name for name in after if after[name] != before.get(name))
+
+    @printable
+    def diff(self) -> str:
+        """What the run changed: every edited instruction whole, `[-taken out-]` and `{+put in+}` word by word."""
+        return "\n\n".join(f"{clean(name)}\n{self._edit(name)}" for name in self.changed)
+
+    def table(self) -> list[dict[str, Any]]:
+        """The candidates of the run as rows, for `pandas.DataFrame` and the like.
+
+        Returns:
+            One row for each: its number, parent and step; the predictors that it changes; on how many examples it was
+            evaluated; its mean score there, the start's mean score on the same examples and the difference, in metric
+            points (None where it was evaluated on none); whether it is what the run returned.
+        """
+        return [self._row(candidate) for candidate in self.candidates]
+
+    def _row(self, candidate: CandidateRecord) -> dict[str, Any]:
+        start = self.candidates[0].scores
+        both = [number for number in candidate.scores if number in start]
+        before = sum(start[number] for number in both) / len(both) if both else None
+        after = sum(candidate.scores[number] for number in both) / len(both) if both else None
+        return {
+            "candidate": candidate.number,
+            "parent": candidate.parent,
+            "step": candidate.step,
+            "changed": tuple(candidate.instructions),
+            "examples": len(candidate.scores),
+            "score": candidate.score,
+            "start_score": before,
+            "gain": after - before if after is not None and before is not None else None,
+            "returned": {**self.instructions_before, **candidate.instructions} == dict(self.instructions_after),
+        }
+
+    def _edit(self, name: str) -> str:
+        return word_diff(self.instructions_before.get(name, ""), self.instructions_after[name])
+
     @printable
     def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        decided = self.final.reason if self.final is not None else "the run ended before it could decide"
+        yield from wrapped(f"Decision: {clean(decided)}", "", _REASON, indent=0)
+        tried = self.candidates[0].scores if self.candidates else ()
+        yield f"Score {_shown(self.score_before)} -> {_shown(self.score_after)} on {len(tried)} examples to decide on"
         accepted = sum(step.verdict == "accepted" for step in self.steps)
-        return (
-            f"score {_shown(self.score_before)} -> {_shown(self.score_after)}, "
-            f"{accepted} of {len(self.steps)} proposals accepted, "
-            f"{self.total.calls} calls, {self.total.tokens} tokens, {self.seconds:.1f} s; "
-            f"{self.reason or self.ending.value}" + (f"; {self.final.reason}" if self.final is not None else "")
+        yield f"Changed {len(self.changed)} of {len(self.instructions_after)} instructions" + (
+            f"; {accepted} of {len(self.steps)} proposals accepted" if self.steps else ""
         )
+        for name in self.changed:
+            yield from wrapped(clean(name), "", 2, indent=2)
+            yield from wrapped(spelled(self._edit(name)), "", _EDIT)
+        total = self.total
+        yield f"Spent {total.calls:,} calls, {total.tokens:,} tokens{_dollars(total)}, {self.seconds:.1f} s"
+        yield from wrapped(f"Ended: {clean(self.reason or self.ending.value)}", "", _REASON, indent=0)
+        for warning in self.warnings[:_WARNINGS]:
+            yield from wrapped(f"Warning: {clean(warning)}", "", _WARNING, indent=0)
+        if len(self.warnings) > _WARNINGS:
+            yield f"{len(self.warnings) - _WARNINGS} more in `warnings`"
 
 
 @runtime_checkable
@@ -115,6 +198,20 @@ class Compiled(Protocol):
     """
 
     detailed_results: Result
+
+
+def word_diff(before: str, after: str) -> str:
+    """A text with what became of it: `[-taken out-]` and `{+put in+}`, in whole words, as git writes it."""
+    old, new = (re.findall(r"\s+|\S+", text) for text in (before, after))
+    parts = []
+    for same, start, end, new_start, new_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        gone, come = "".join(old[start:end]), "".join(new[new_start:new_end])
+        parts += [come] if same == "equal" else [f"[-{gone}-]" if gone else "", f"{{+{come}+}}" if come else ""]
+    return "".join(parts)
+
+
+def _dollars(spent: Spent) -> str:
+    return f", ${spent.usd:.4g}" if spent.usd else ""
 
 
 def _number(value: float) -> float | None:

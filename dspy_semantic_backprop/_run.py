@@ -96,7 +96,7 @@ class Run:
         """
         (trainset, valset), (split, planned), method = sets, plan, settings.method
         examples, rng = trainset if valset is None else valset, random.Random(settings.seed)
-        start, student = read(program), settings.student(program, session)
+        start, student = read(program), settings.student(program, session, trainset=trainset, valset=valset)
         how = {"downstream": method.downstream, "planned": len(split.decide)}
         gate = evaluation(student, examples, what="gate", purpose=Purpose.GATE, **how)
         how |= {"planned": len(split.learn)}

@@ -69,6 +69,9 @@ class Settings:
         checks.check_choice("probe", self.probe, get_args(Probe))
         if self.group is not None and not isinstance(self.group, str) and not callable(self.group):
             raise SetupError(f"group must name a field, or be a function of an example, not {self.group!r}")
+        checks.check_number("seed", self.seed, -math.inf)
+        checks.check_method(self.method)
+        checks.check_subscribers(() if self.subscribers is None else self.subscribers)
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
         checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))
@@ -118,9 +121,11 @@ class Settings:
         shown = self.subscribers if self.subscribers is not None else default_subscribers(opened.ledger)
         return replace(opened, subscribers=tuple(shown))
 
-    def student(self, program: dspy.Module, session: Session) -> Student:
-        """A program as a run with these settings works on it."""
-        return Student.of(program, session, self.metric, failure_score=self.failure_score, probe=self.probe)
+    def student(self, program: dspy.Module, session: Session, **sets: Sequence[dspy.Example] | None) -> Student:
+        """A program as a run with these settings works on it; errors name an example by its place in these sets."""
+        given = {name: examples for name, examples in sets.items() if examples is not None}
+        how = {"failure_score": self.failure_score, "probe": self.probe}
+        return Student.of(program, session, self.metric, sets=given, **how)
 
     def plan(
         self, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None

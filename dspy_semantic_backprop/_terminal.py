@@ -98,6 +98,12 @@ def shown(kind: type[T]) -> type[T]:
     return kind
 
 
+def displayed(kind: type[T]) -> type[T]:
+    """A class that IPython and notebooks show as its `str`, not as the long `repr` of its fields."""
+    setattr(kind, "_repr_pretty_", lambda self, printer, cycle: printer.text(str(self)))  # noqa: B010 - as above
+    return kind
+
+
 class Printable(logging.Filter):
     """Makes what a logger says such that a terminal can be given it, tracebacks included."""
 

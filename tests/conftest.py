@@ -1,4 +1,5 @@
-"""What every test gets: prices from the client's own table, no answers from an earlier run's cache, no clock."""
+"""What every test gets: prices from the client's own table, no answers from an earlier run's cache, the same
+faults, no clock."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.scripted import number_from_the_start
+
 # How long an example takes says more of what else the machine does than of the code. The same examples are tried each
 # time, so that a failure is owed to the change; HYPOTHESIS_PROFILE=random looks for new ones.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 @pytest.fixture(autouse=True)
 def fresh_dspy():
+    number_from_the_start()
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     dspy.configure(lm=None, callbacks=[], adapter=None)
     yield

@@ -35,9 +35,10 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *("_terminal", "_errors", "_concurrency", "_values", "_secrets", "_json", "_session", "integrations.progress"),
-    *("_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets", "_checks", "_settings", "_run"),
-    *("_loop", "_result", "_compile", "_reports", "_optimizer", "integrations", "__init__"),
+    *("_terminal", "_errors", "_spelling", "_concurrency", "_values", "_secrets", "_json", "_session"),
+    *("integrations.progress", "_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets"),
+    *("_checks", "_settings", "_run", "_loop", "_result", "_compile", "_reports", "_optimizer"),
+    *("integrations", "__init__"),
 )
 """Rooms from the ground up; a file imports from its own room and from those before it."""
 APART = {
@@ -71,6 +72,11 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
         parts = path.relative_to(package).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" and parts[1:] else parts)] = path
     return found
+
+
+def files_of_tests(root: Path = ROOT) -> dict[str, Path]:
+    """Every file of the tests by its path below the root."""
+    return {str(path.relative_to(root)): path for path in sorted((root / "tests").rglob("*.py"))}
 
 
 def imports(package: Path = PACKAGE) -> list[tuple[str, str]]:
@@ -246,6 +252,7 @@ def figures() -> Iterator[Figure]:
         ("imports against the order of the rooms", [" -> ".join(one) for one in upward()]),
         ("class names that stand twice", twice()),
         ("files over 400 lines", [name for name, path in modules().items() if lines(path) > 400]),
+        ("test files over 400 lines", [name for name, path in files_of_tests().items() if lines(path) > 400]),
     ):
         yield Figure(name, len(found), 0, tuple(found))
     deep = {file: names for file, names in deep_imports().items() if file not in _excepted()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import dspy
@@ -13,12 +14,23 @@ from dspy_semantic_backprop.testing import Faults, Prompt, SimulatedServer
 Rule = Callable[[Prompt], dict[str, Any] | str]
 
 
+_numbers = count()
+
+
+def number_from_the_start() -> None:
+    """Let the servers of a test have the names that they had the last time."""
+    global _numbers
+    _numbers = count()
+
+
 @contextmanager
 def served(rule: Rule, *, faults: Faults | None = None, latency: float = 0.0, **lm: Any) -> Iterator[SimulatedServer]:
     """Serve a rule and make it DSPy's language model; the server counts what really arrived."""
     settings = {"cache": False, "num_retries": 8, **lm}
+    # Which requests a fault strikes depends on all that they say, the model's name too.
+    name = f"simulated-{next(_numbers)}"
     with (
-        SimulatedServer(rule, faults=faults or Faults(), latency=latency) as server,
+        SimulatedServer(rule, faults=faults or Faults(), latency=latency, model=name) as server,
         dspy.context(lm=server.lm(**settings)),
     ):
         yield server

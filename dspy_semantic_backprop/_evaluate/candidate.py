@@ -6,11 +6,17 @@ The only file that touches a predictor's signature.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
+
+_UNCOPIED = re.compile(r"Failed to deep copy attribute '(.*?)' of (\w+)")
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,34 @@ def changed(old: Candidate, new: Candidate) -> tuple[str, ...]:
     return tuple(name for name in old.instructions if old.instructions[name] != new.instructions[name])
 
 
-def clone(program: dspy.Module) -> Any:
+@contextmanager
+def _copies_told(tell: Callable[[str], Any]) -> Iterator[None]:
+    thread = threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        found = _UNCOPIED.match(record.getMessage()) if record.thread == thread else None
+        if found:
+            tell(f"the attribute {found[1]} of {found[2]} cannot be copied whole: the copies of the program share it")
+        return not found
+
+    logging.root.addFilter(others)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(others)
+
+
+def clone(program: dspy.Module, tell: Callable[[str], Any] = lambda warning: None) -> Any:
     """A deep copy of a program that keeps what DSPy's own copy loses or doubles.
 
     Callbacks set on a module are lost by `deepcopy`, and language models are copied by it, so that the
     user's own handle would no longer see their calls.
+
+    Args:
+        tell: Told what DSPy logs of every copy: the attributes that cannot be copied.
     """
-    copy = program.deepcopy()
+    with _copies_told(tell):
+        copy = program.deepcopy()
     originals: dict[str, Any] = dict(program.named_sub_modules())
     module: Any
     for path, module in copy.named_sub_modules():

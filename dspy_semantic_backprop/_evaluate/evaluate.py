@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,6 +43,7 @@ class Evaluator:
     Args:
         limiter: Bounds how many programs run at once.
         failure_score: The score of an execution in which the program itself failed, in metric points.
+        sets: Name -> examples, by which errors name an example.
         slices: What the code of the program says; all programs that are evaluated are copies of one.
         kinds: What the metric returned, by kind, how often; see `Grade`.
     """
@@ -50,6 +51,7 @@ class Evaluator:
     metric: Metric
     ledger: Ledger
     limiter: anyio.CapacityLimiter
+    sets: Mapping[str, Sequence[dspy.Example]] = field(default_factory=dict, repr=False)
     failure_score: float = 0.0
     limits: Limits = field(default_factory=Limits)
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
@@ -83,6 +85,15 @@ class Evaluator:
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
         return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
 
+    @functools.cached_property
+    def _places(self) -> dict[int, str]:
+        numbered = [(name, *one) for name, examples in self.sets.items() for one in enumerate(examples)]
+        return {id(example): f"example {at} of the {name}" for name, at, example in reversed(numbered)}
+
+    def title(self, example_id: int, example: dspy.Example) -> str:
+        """An example for messages: its place in its set, and what it holds, in short."""
+        return f"{self._places.get(id(example), f'example {example_id}')} ({brief(example)})"
+
     def check_missing(self, outcomes: Sequence[Outcome], planned: int) -> None:
         """Refuse a program's outcomes so far if too many are missing: means and comparisons would say nothing.
 
@@ -94,7 +105,8 @@ class Evaluator:
         if nothing or len(missing) > self.limits.missing * planned:
             raise TooManyFailures(
                 f"{len(missing)} of {len(outcomes)} examples could not be run because the provider failed or they took "
-                f"too long (at most {self.limits.missing:.0%} may); the first: example {missing[0].example_id}: "
+                f"too long (at most {self.limits.missing:.0%} may); the first: "
+                f"{self.title(missing[0].example_id, missing[0].example)}: "
                 f"{missing[0].error}"
             )
 
@@ -113,7 +125,7 @@ class Evaluator:
             MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
             NoGrade: If a language model that it asks does not answer, or not readably.
         """
-        title = _title(example_id, example)
+        title = self.title(example_id, example)
         grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
         self.kinds[grade.kind] += 1
         return grade
@@ -127,7 +139,7 @@ class Evaluator:
         entries = _dspy_trace(program, outcome.graph.calls)
         if not self.metric.explains or outcome.raised is not None or writer.id not in entries:
             return None
-        example, title = outcome.example, _title(outcome.example_id, outcome.example)
+        example, title = outcome.example, self.title(outcome.example_id, outcome.example)
         traces = list(entries.values()), [entries[writer.id]]
         ask = functools.partial(self.metric.explain, example, outcome.returned, traces, writer.predictor, title)
         where = f"words for {writer.id}, example {outcome.example_id}"
@@ -251,10 +263,6 @@ def _check_answered(here: LMContext) -> None:
         raise here.stops[0]
     if here.failures:
         raise NoGrade(describe(here.failures[0])) from here.failures[0]
-
-
-def _title(example_id: int, example: dspy.Example) -> str:
-    return f"example {example_id} ({brief(example)})"
 
 
 def _dspy_trace(program: dspy.Module, calls: Sequence[Call]) -> dict[str, tuple[Any, dict[str, Any], dspy.Prediction]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import math
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import dspy
 
 from .._errors import MetricError, SetupError
+from .._graph.record.recorder import runner
 from .._secrets import hide
 from .._values.copies import snapshot
 from .._values.text import printed, said
 
 _ACCEPTED = (2, 3, 5, 6)
+_NO_WORK = ("RESUME", "PUSH_NULL", "COPY_FREE_VARS", "NOP", "CACHE", "PRECALL", "KW_NAMES")
 
 
 class NoGrade(MetricError):
@@ -52,7 +56,10 @@ class Metric:
     @property
     def name(self) -> str:
         """The metric's name for messages."""
-        return getattr(self.function, "__name__", type(self.function).__name__)
+        function = self.function
+        while isinstance(function, functools.partial):
+            function = function.func
+        return getattr(function, "__name__", type(function).__name__)
 
     def score(self, example: dspy.Example, prediction: Any, where: str) -> Grade:
         """Grade a prediction; messages name the example by `where`.
@@ -84,6 +91,8 @@ class Metric:
             advice = "a metric must grade every prediction, also one with missing fields"
             if others[0] is None:
                 advice = "the program returned nothing there: its forward must return the prediction"
+            elif isinstance(others[0], dspy.Prediction):
+                advice += f"; this one has {', '.join(others[0].keys()) or 'none'}"
             raise MetricError(
                 f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
             ) from error
@@ -102,12 +111,11 @@ class Metric:
         except Exception:  # noqa: BLE001 - an array or a tensor that is no single number says so in its own way
             number = math.nan
         if not math.isfinite(number):
+            wanted = "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
             if inspect.iscoroutine(returned):
                 returned.close()
-            raise MetricError(
-                f"metric {self.name!r} returned {said(returned)} for {where}; "
-                "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
-            )
+                wanted = "it is asynchronous: wrap it in a function that returns a score"
+            raise MetricError(f"metric {self.name!r} returned {said(returned)} for {where}; {wanted}")
         kind = _kind(score) if score is returned else type(returned).__name__
         return Grade(number, (printed(feedback) or None) if feedback is not None else None, kind)
 
@@ -125,12 +133,17 @@ def adapt(function: Any) -> Metric:
     """
     if not callable(function):
         raise SetupError(f"metric must be a function, not of type {type(function).__name__}; pass metric=my_metric")
-    if inspect.iscoroutinefunction(function):
-        raise SetupError(f"metric {function.__name__!r} is asynchronous; wrap it in a function that returns a score")
+    metric, run = Metric(function, 2, False), _run(function)
+    if isinstance(function, type):
+        raise SetupError(f"metric {metric.name!r} is a class; pass an instance of it, metric={metric.name}(...)")
+    if inspect.iscoroutinefunction(run) or _returns_coroutine(run):
+        raise SetupError(f"metric {metric.name!r} is asynchronous; wrap it in a function that returns a score")
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        raise SetupError(f"metric {metric.name!r} yields; it must return a score")
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(run if isinstance(function, dspy.Module) else function)
     except (TypeError, ValueError):
-        return Metric(function, required=2, explains=False)
+        return metric
     parameters = list(signature.parameters.values())
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     required = sum(one.default is one.empty for one in positional)
@@ -138,7 +151,7 @@ def adapt(function: Any) -> Metric:
     stray = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
     if stray or takes < 2 or required not in (0, 1, *_ACCEPTED):
         raise SetupError(
-            f"metric {Metric(function, 2, False).name!r} has the arguments ({', '.join(signature.parameters)}); "
+            f"metric {metric.name!r} has the arguments ({', '.join(signature.parameters)}); "
             "it must accept (example, prediction), (example, prediction, trace) or "
             "(gold, pred, trace, pred_name, pred_trace[, program_trace])"
         )
@@ -146,6 +159,36 @@ def adapt(function: Any) -> Metric:
     told = [one for one in positional[3:5] if one.default is one.empty or one.default is None]
     explains = takes >= 5 and len(told) == len(positional[3:5]) and _looks_at(function, [one.name for one in told])
     return Metric(function, max(required, 2), explains)
+
+
+def _run(function: Any) -> Any:
+    """What a call of a metric ends in: under `functools.partial`, and of an object with `__call__` or a program."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, dspy.Module):
+        run = runner(function)
+        return types.MethodType(run, function) if run is not None else function
+    called = inspect.getattr_static(type(function), "__call__", None)
+    return called if isinstance(called, types.FunctionType) else function
+
+
+def _returns_coroutine(function: Any) -> bool:
+    """Whether all that a function does is to call an asynchronous one, as `lambda e, p: judge(e, p)` may."""
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, types.FunctionType):
+        return False
+    code = [one for one in dis.get_instructions(function) if one.opname not in _NO_WORK]
+    calls = [at for at, one in enumerate(code) if one.opname.startswith("CALL")]
+    if calls != [len(code) - 2] or code[-1].opname != "RETURN_VALUE":
+        return False
+    named = inspect.getclosurevars(function)
+    known = {**named.builtins, **named.globals, **named.nonlocals}
+    called = known.get(code[0].argval) if code[0].opname.startswith("LOAD_") else None
+    for one in code[1:]:
+        if one.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
+            break
+        called = getattr(called, one.argval, None)
+    return called is not None and inspect.iscoroutinefunction(_run(called))
 
 
 def _looks_at(function: Any, names: list[str]) -> bool:

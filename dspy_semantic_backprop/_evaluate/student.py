@@ -65,17 +65,26 @@ class Student:
 
     @classmethod
     def of(
-        cls, program: dspy.Module, session: Session, metric: Any, *, failure_score: float = 0.0, probe: Probe = "auto"
+        cls,
+        program: dspy.Module,
+        session: Session,
+        metric: Any,
+        *,
+        sets: Mapping[str, Sequence[dspy.Example]],
+        failure_score: float = 0.0,
+        probe: Probe = "auto",
     ) -> Student:
         """A program with the evaluator that grades it.
 
         Args:
+            sets: Name -> examples, by which errors name an example.
             failure_score: The score of an execution in which the program itself failed, in metric points.
         """
         evaluator = Evaluator(
             metric=adapt(metric),
             ledger=session.ledger,
             limiter=session.limiter,
+            sets=sets,
             failure_score=failure_score,
             limits=session.limits,
             on_outcome=lambda outcome: session.publish(
@@ -86,7 +95,7 @@ class Student:
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
-        return write(candidate, clone(self.program))
+        return write(candidate, clone(self.program, self.session.warn))
 
     async def evaluate(  # noqa: PLR0913 - keyword-only parts of one question
         self,

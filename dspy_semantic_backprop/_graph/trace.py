@@ -175,8 +175,11 @@ class Trace:
             yield call.id, call.inputs, ended
         yield OUTPUT, self.output, ending[::-1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Live objects stay here: the graph is made of them before. A replay raises a call's exception again.
+    def carried(self) -> dict[str, Any]:
+        """What another process needs of it: its fields without live objects, but a failed call's exception."""
+        # The graph is made of the live objects before. A replay raises a call's exception again.
         raised = {key: error for key, error in self.live.items() if key[0] == "outputs" and not key[2]}
-        state = {**vars(self), "live": raised, "constants": ()}
-        return {name: portable(value) for name, value in state.items()}
+        return {**vars(self), "live": raised, "constants": ()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: portable(value) for name, value in self.carried().items()}

@@ -14,10 +14,11 @@ from .._errors import told_to_callers
 from .._evaluate.candidate import read
 from .._evaluate.outcome import Scored, scored
 from .._settings import Optimizer
-from .._terminal import printable, shown
+from .._terminal import displayed, printable, shown
 from .._values.text import printed
 
 
+@displayed
 @shown
 @dataclass(frozen=True)
 class Explanation:

@@ -35,7 +35,7 @@ from .._session.lm import never_cached
 from .._session.projection import Measured
 from .._session.session import Session, logger
 from .._settings import Optimizer, Settings
-from .._terminal import COLUMNS, LINES, clean, first, fitted, printable, wrapped
+from .._terminal import COLUMNS, LINES, clean, displayed, first, fitted, printable, wrapped
 
 _NAME, _GAIN = 12, 21
 SURE = 0.05
@@ -71,6 +71,7 @@ class Arm:
         return math.fsum(self.scores) / len(self.scores)
 
 
+@displayed
 @dataclass(frozen=True)
 class Placebo:
     """A method and its placebos.
@@ -195,6 +196,7 @@ async def aplacebo(
     """
     settings = optimizer.settings
     settings.check(program, trainset=trainset, valset=valset, testset=testset)
+    valset, _ = checks.apart(trainset, valset)
     checks.check_number("steps, where placebos are compared,", settings.most_steps, 1)
     methods = _methods(settings.method, arms)
     for seed in checks.check_list("seeds", seeds):
@@ -213,7 +215,7 @@ async def _compared(
 ) -> Placebo:
     """Run every method with every seed, and compare what they return."""
     session, start = settings.session(budget=Budget()), read(program)
-    student = settings.student(program, session)
+    student = settings.student(program, session, testset=testset)
     on = evaluation(student, testset, what="heldout", purpose=Purpose.HELDOUT, start_purpose=Purpose.HELDOUT)
     held = _HeldOut(Pool(start, on), range(len(testset)), session)
     for name, examples in zip(("trainset", "valset"), sets, strict=True):

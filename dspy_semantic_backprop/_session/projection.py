@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from .._terminal import printable
+from .._terminal import displayed, printable
 from .budget import Budget, Spent
 
 Auto = Literal["light", "medium", "heavy"]
@@ -73,6 +73,7 @@ class Measured(NamedTuple):
         return cls(calls, spent.tokens / spent.calls * calls, usd, seconds / executions)
 
 
+@displayed
 @dataclass(frozen=True)
 class Projection:
     """What a run takes at most if it makes all its steps, and its program calls its predictors as often as was seen.

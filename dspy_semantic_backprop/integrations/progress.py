@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
+import textwrap
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -20,11 +23,16 @@ from .._session.events import (
 from .._session.ledger import Ledger
 from .._terminal import spelled
 
+_NARROW = 72
+"""Columns of a terminal below which the bar leaves out the tokens, so that something is left for the bar itself."""
+_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}{postfix}"
+
 
 class ProgressBar:
-    """Shows one bar for the run, with score, spending and the time left, and one line for each decision.
+    """Shows one bar for the run, with score, spending and the time left, and one line for each decision and the end.
 
-    Outside of a run, as in `diagnose`, one bar for the evaluation.
+    Outside of a run, as in `diagnose`, one bar for the evaluation. Where the output is no terminal, as in a log, there
+    is no bar, and the lines are not broken.
 
     Args:
         ledger: The run's, from which the spending is read; None shows none.
@@ -48,10 +56,10 @@ class ProgressBar:
                 )
             case Projected():
                 self._say(str(event.projection))
-                self._bar = self._bar if self._bar is not None else tqdm(unit="run", leave=False)
+                self._bar = self._bar if self._bar is not None else self._opened()
                 self._bar.total = event.projection.executions
             case EvaluationStarted():
-                self._bar = self._bar if self._steps is not None else tqdm(total=event.examples, leave=False)
+                self._bar = self._bar if self._steps is not None else self._opened(event.examples)
                 if self._bar is not None:
                     self._bar.set_description(spelled(event.what))
             case ExampleDone() if self._bar is not None:
@@ -64,10 +72,16 @@ class ProgressBar:
             case RunDone():
                 if self._bar is not None:
                     self._bar.close()
+                self._say(f"ended: {event.reason}; {self._spending() or 'nothing was spent'}")
             case _:
                 pass
 
+    def _opened(self, total: int | None = None) -> Any:
+        return tqdm(total=total, leave=False, dynamic_ncols=True, bar_format=_FORMAT, disable=None)
+
     def _say(self, line: str) -> None:
+        if sys.stdout.isatty():
+            line = "\n".join(textwrap.wrap(spelled(line), _columns() - 1, subsequent_indent="  "))
         tqdm.write(spelled(line))
 
     def _evaluated(self, event: EvaluationDone) -> None:
@@ -92,4 +106,9 @@ class ProgressBar:
             return best.rstrip(", ")
         total = self.ledger.total
         usd = f", ${total.usd:.2f}" if total.usd else ""
-        return f"{best}{total.calls} calls, {total.tokens:,} tokens{usd}"
+        tokens = f", {tqdm.format_sizeof(total.tokens)} tokens" if _columns() >= _NARROW else ""
+        return f"{best}{total.calls} calls{tokens}{usd}"
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns

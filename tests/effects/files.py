@@ -1,37 +1,22 @@
-"""Files, directories and databases, opened before the program ran or by it."""
+"""Files and directories, opened before the program ran or by it."""
 
 from __future__ import annotations
 
 import csv
-import dbm.dumb
-import gzip
-import logging
-import logging.handlers
 import mmap
 import os
 import pickle
-import shelve
 import shutil
-import sqlite3
-import sys
 import tempfile
-import weakref
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pytest
 
 from tests.effects.world import Effect, World, kind
-
-
-def _appended(world: World, path: Path | None = None) -> tuple[IO[str], Callable[[], int]]:
-    """A file open for text that is written at once, and how long the file is."""
-    path = path or world.file()
-    return world.enter(path.open("a", buffering=1)), lambda: path.stat().st_size // 2
 
 
 @kind
@@ -47,14 +32,14 @@ def file_that_the_program_opens(world: World) -> Effect:
 
 @kind
 def file_in_an_object(world: World) -> Effect:
-    file, count = _appended(world)
+    file, count = world.appended()
     held = SimpleNamespace(file=file)
     return lambda: held.file.write("x\n"), count
 
 
 @kind
 def file_in_a_list(world: World) -> Effect:
-    file, count = _appended(world)
+    file, count = world.appended()
     held = [{"files": (file,)}]
     return lambda: held[0]["files"][0].write("x\n"), count
 
@@ -64,13 +49,13 @@ _OPEN: dict[str, IO[str]] = {}
 
 @kind
 def file_in_a_global(world: World) -> Effect:
-    _OPEN["file"], count = _appended(world)
+    _OPEN["file"], count = world.appended()
     return lambda: _OPEN["file"].write("x\n"), count
 
 
 @kind
 def file_in_a_default_argument(world: World) -> Effect:
-    file, count = _appended(world)
+    file, count = world.appended()
 
     def act(file: IO[str] = file) -> None:
         file.write("x\n")
@@ -92,7 +77,7 @@ def file_whose_buffer_is_written_when_it_is_closed(world: World) -> Effect:
 
 @kind
 def print_into_an_open_file(world: World) -> Effect:
-    file, count = _appended(world)
+    file, count = world.appended()
     return lambda: print("x", file=file), count
 
 
@@ -116,23 +101,17 @@ def pickle_into_an_open_file(world: World) -> Effect:
     return lambda: pickle.dump(1, file), lambda: path.stat().st_size // one
 
 
-def _descriptor(world: World, path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR)
-    world.at_end(os.close, descriptor)
-    return descriptor
-
-
 @kind
 def os_write(world: World) -> Effect:
     path = world.file()
-    descriptor = _descriptor(world, path)
+    descriptor = world.descriptor(path)
     return lambda: os.write(descriptor, b"x"), lambda: path.stat().st_size
 
 
 @kind
 def os_writev(world: World) -> Effect:
     path = world.file()
-    descriptor = _descriptor(world, path)
+    descriptor = world.descriptor(path)
     return lambda: os.writev(descriptor, [b"x"]), lambda: path.stat().st_size
 
 
@@ -141,7 +120,7 @@ def os_sendfile(world: World) -> Effect:
     source = world.file("source")
     source.write_bytes(b"x")
     path = world.file()
-    read, written = _descriptor(world, source), _descriptor(world, path)
+    read, written = world.descriptor(source), world.descriptor(path)
     return lambda: os.sendfile(written, read, 0, 1), lambda: path.stat().st_size
 
 
@@ -149,7 +128,7 @@ def os_sendfile(world: World) -> Effect:
 def os_ftruncate(world: World) -> Effect:
     path = world.file()
     path.write_bytes(b"x" * 500)
-    descriptor = _descriptor(world, path)
+    descriptor = world.descriptor(path)
     return lambda: os.ftruncate(descriptor, path.stat().st_size - 1), lambda: 500 - path.stat().st_size
 
 
@@ -164,7 +143,7 @@ def os_truncate(world: World) -> Effect:
 def a_line_read_from_an_open_file(world: World) -> Effect:
     path = world.file()
     path.write_bytes(b"x" * 500)
-    descriptor = _descriptor(world, path)
+    descriptor = world.descriptor(path)
     return lambda: os.read(descriptor, 1), lambda: os.lseek(descriptor, 0, os.SEEK_CUR)
 
 
@@ -178,31 +157,33 @@ def pipe(world: World) -> Effect:
     return lambda: os.write(writer, b"x"), lambda: len(os.read(reader, 9999)) - len(b"first")
 
 
-@kind
-def mapped_file(world: World) -> Effect:
+def _mapped(world: World) -> tuple[mmap.mmap, Callable[[], int]]:
+    """A file of eight bytes that is mapped into memory, and the first of them."""
     path = world.file()
     path.write_bytes(bytes(8))
     file = world.enter(path.open("r+b"))
-    mapped = world.enter(mmap.mmap(file.fileno(), 8))
+    return world.enter(mmap.mmap(file.fileno(), 8)), lambda: path.read_bytes()[0]
+
+
+@kind
+def mapped_file(world: World) -> Effect:
+    mapped, count = _mapped(world)
 
     def act() -> None:
         mapped[0] += 1
 
-    return act, lambda: path.read_bytes()[0]
+    return act, count
 
 
 @kind
 def mapped_file_flushed(world: World) -> Effect:
-    path = world.file()
-    path.write_bytes(bytes(8))
-    file = world.enter(path.open("r+b"))
-    mapped = world.enter(mmap.mmap(file.fileno(), 8))
+    mapped, count = _mapped(world)
 
     def act() -> None:
         mapped[0] += 1
         mapped.flush()
 
-    return act, lambda: path.read_bytes()[0]
+    return act, count
 
 
 @kind
@@ -321,160 +302,3 @@ def file_made_in_an_open_directory(world: World) -> Effect:
 @kind
 def temporary_file(world: World) -> Effect:
     return lambda: os.close(tempfile.mkstemp(dir=world.folder)[0]), world.files
-
-
-@kind
-def zip_file_that_is_open(world: World) -> Effect:
-    path = world.folder / "archive.zip"
-    archive = zipfile.ZipFile(path, "w")
-
-    def count() -> int:
-        archive.close()
-        with zipfile.ZipFile(path) as written:
-            return len(written.namelist())
-
-    return lambda: archive.writestr(f"new{len(archive.namelist())}", "x"), count
-
-
-@kind
-def gzip_file_that_is_open(world: World) -> Effect:
-    path = world.folder / "file.gz"
-    file = gzip.open(path, "wt")  # noqa: SIM115 - closed when it is counted
-
-    def count() -> int:
-        file.close()
-        with gzip.open(path, "rt") as written:
-            return len(written.read())
-
-    return lambda: file.write("x"), count
-
-
-def _database(world: World, path: str | Path) -> tuple[sqlite3.Connection, Callable[[], int]]:
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    world.at_end(connection.close)
-    connection.execute("create table orders(x)")
-    return connection, lambda: connection.execute("select count(*) from orders").fetchone()[0]
-
-
-@kind
-def sqlite_that_is_connected(world: World) -> Effect:
-    connection, count = _database(world, world.folder / "orders.db")
-    return lambda: connection.execute("insert into orders values (1)"), count
-
-
-@kind
-def sqlite_in_memory(world: World) -> Effect:
-    connection, count = _database(world, ":memory:")
-    return lambda: connection.execute("insert into orders values (1)"), count
-
-
-@kind
-def sqlite_that_connects(world: World) -> Effect:
-    path = world.folder / "orders.db"
-    _, count = _database(world, path)
-
-    def act() -> None:
-        with sqlite3.connect(path) as connection:
-            connection.execute("insert into orders values (1)")
-        connection.close()
-
-    return act, count
-
-
-@kind
-def shelf_that_is_open(world: World) -> Effect:
-    def opened() -> shelve.Shelf[int]:
-        file: Any = dbm.dumb.open(str(world.folder / "shelf"))  # noqa: SIM115 - the shelf closes it
-        return shelve.Shelf(file)
-
-    shelf = opened()
-
-    def act() -> None:
-        shelf["orders"] = shelf.get("orders", 0) + 1
-        shelf.sync()
-
-    def count() -> int:
-        shelf.close()
-        with opened() as written:
-            return written["orders"]
-
-    return act, count
-
-
-def _logger(world: World, handler: logging.Handler) -> logging.Logger:
-    logger = logging.getLogger(f"tests.effects.{id(world)}")
-    logger.propagate = False
-    logger.addHandler(handler)
-    world.at_end(logger.removeHandler, handler)
-    world.at_end(handler.close)
-    return logger
-
-
-@kind
-def log_file(world: World) -> Effect:
-    path = world.file()
-    logger = _logger(world, logging.FileHandler(path))
-    return lambda: logger.error("x"), lambda: path.stat().st_size // 2
-
-
-@kind
-def log_handler_of_the_application(world: World) -> Effect:
-    class Counts(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            seen.append(record)
-
-    seen: list[Any] = []
-    logger = _logger(world, Counts())
-    return lambda: logger.error("x"), lambda: len(seen)
-
-
-@kind
-def log_kept_in_memory_until_it_is_flushed(world: World) -> Effect:
-    path = world.file()
-    memory = logging.handlers.MemoryHandler(1000, target=logging.FileHandler(path), flushLevel=logging.CRITICAL + 1)
-    logger = _logger(world, memory)
-
-    def count() -> int:
-        memory.flush()
-        return path.stat().st_size // 2
-
-    return lambda: logger.error("x"), count
-
-
-@kind
-def standard_output_as_a_descriptor(world: World) -> Effect:
-    path = world.file()
-    kept = os.dup(1)
-    descriptor = _descriptor(world, path)
-    os.dup2(descriptor, 1)
-    world.at_end(os.close, kept)
-    world.at_end(os.dup2, kept, 1)
-    return lambda: os.write(1, b"x"), lambda: path.stat().st_size
-
-
-@kind
-def standard_error_replaced_by_a_file(world: World) -> Effect:
-    file, count = _appended(world)
-    kept, sys.stderr = sys.stderr, file
-    world.at_end(setattr, sys, "stderr", kept)
-    return lambda: print("x", file=sys.stderr), count
-
-
-@kind
-def finalizer_of_an_object_that_the_program_drops(world: World) -> Effect:
-    file, count = _appended(world)
-
-    class Dropped: ...
-
-    return lambda: weakref.finalize(Dropped(), file.write, "x\n"), count
-
-
-@kind
-def file_written_by_a_destructor(world: World) -> Effect:
-    file, count = _appended(world)
-
-    class Dropped:
-        def __del__(self) -> None:
-            file.write("x\n")
-
-    return Dropped, count

@@ -117,7 +117,7 @@ def _message() -> EmailMessage:
 @kind
 def smtp_that_is_connected(world: World) -> Effect:
     port, mails = _mail(world)
-    client = smtplib.SMTP("127.0.0.1", port, timeout=5)
+    client = smtplib.SMTP("127.0.0.1", port, timeout=60)
     world.at_end(client.close)
     client.helo("here")
     return lambda: client.send_message(_message()), lambda: len(mails)
@@ -128,7 +128,7 @@ def smtp_that_connects(world: World) -> Effect:
     port, mails = _mail(world)
 
     def act() -> None:
-        client = smtplib.SMTP("127.0.0.1", port, timeout=5)
+        client = smtplib.SMTP("127.0.0.1", port, timeout=60)
         client.send_message(_message())
         client.close()
 

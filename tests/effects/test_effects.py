@@ -11,7 +11,17 @@ import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent, atrace, trace
 from dspy_semantic_backprop.testing import Prompt
-from tests.effects import files, loops, network, processes, state, threads  # noqa: F401 - they register their kinds
+from tests.effects import (  # noqa: F401 - they register their kinds
+    files,
+    loops,
+    network,
+    processes,
+    settings,
+    state,
+    stores,
+    threads,
+    watchers,
+)
 from tests.effects.world import KINDS, Acts, AwaitingActs, World
 from tests.scripted import careful, questions, right, served
 
@@ -49,6 +59,20 @@ def test_a_compile_does_it_once_for_each_execution(name, world, executions):
     optimizer = SemanticGradientDescent(right, steps=1, num_threads=1, subscribers=())
     optimizer.compile(Acts(act), trainset=questions(2))
     assert count() == len(executions) > 2
+
+
+@pytest.mark.parametrize("name", ["event_that_a_worker_waits_for", "thread_local_of_a_worker", "barrier_with_a_worker"])
+def test_a_wait_for_a_thread_that_a_replay_does_not_have_is_over_at_once(name, world):
+    act, _ = KINDS[name](world)
+    # A minute would be long enough for the process to be taken for one that waits for ever.
+    assert not trace(Acts(act), questions(1)[0]).warnings
+
+
+@pytest.mark.parametrize("name", ["executor_of_processes_made_before", "coroutine_in_an_event_loop_of_another_thread"])
+def test_a_wait_without_an_end_for_such_a_thread_is_said(name, world):
+    act, _ = KINDS[name](world)
+    (warning,) = trace(Acts(act), questions(1)[0]).warnings
+    assert "it waits for another thread" in warning
 
 
 @pytest.mark.parametrize("name", loops.KINDS)

@@ -128,7 +128,7 @@ def event_that_a_worker_waits_for(world: World) -> Effect:
     def act() -> None:
         done.clear()
         wanted.set()
-        done.wait(1)
+        done.wait(60)
 
     def count() -> int:
         over.set()
@@ -215,7 +215,7 @@ def barrier_with_a_worker(world: World) -> Effect:
         thread.join()
         return len(passed)
 
-    return lambda: barrier.wait(1), count
+    return lambda: barrier.wait(60), count
 
 
 def _loop(world: World) -> asyncio.AbstractEventLoop:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import dspy
 
@@ -61,6 +61,17 @@ class World:
         path = self.folder / name
         path.write_bytes(b"")
         return path
+
+    def appended(self) -> tuple[IO[str], Callable[[], int]]:
+        """A file open for text that is written at once, and how many lines of one letter it has."""
+        path = self.file()
+        return self.enter(path.open("a", buffering=1)), lambda: path.stat().st_size // 2
+
+    def descriptor(self, path: Path) -> int:
+        """A file that is open to be read and written, below Python's buffers."""
+        descriptor = os.open(path, os.O_RDWR)
+        self.at_end(os.close, descriptor)
+        return descriptor
 
     def files(self) -> int:
         """How many entries the folder has."""
@@ -127,6 +138,12 @@ def served_web() -> Iterator[Web]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def grown(held: Any) -> Any:
+    """How much longer something is than now."""
+    before = len(held)
+    return lambda: len(held) - before
 
 
 class _Program(dspy.Module):

@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 from dspy_semantic_backprop import JournalError, MetricError, SemanticGradientDescent, presets, trace
-from tests.scripted import careful, right, served
+from tests.scripted import careful, questions, right, served
 
 
 class Row:
@@ -211,3 +211,28 @@ def test_what_cannot_be_copied_is_said_once_and_the_rest_is_copied():
     told = [one for one in better.detailed_results.warnings if "all executions share it" in one]
     assert told == ["the input source cannot be copied whole (it holds a generator): all executions share it"]
     assert source["seen"] == []
+
+
+class Client:
+    """Something that a program holds and nobody can copy."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+def test_what_a_program_holds_that_cannot_be_copied_is_named_once(caplog):
+    class Holder(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.final = dspy.Predict("question -> answer")
+            self.client = Client()
+
+        def forward(self, question):
+            return self.final(question=question)
+
+    with served(careful):
+        found = SemanticGradientDescent(right, method=presets.published(), steps=2, subscribers=())
+        result = found.compile(Holder(), trainset=questions(3)).detailed_results
+    told = [record.getMessage() for record in caplog.records if "cop" in record.getMessage()]
+    assert told == ["the attribute client of Holder cannot be copied whole: the copies of the program share it"]
+    assert told[0] in result.warnings and result.score_after == 1.0

@@ -11,11 +11,16 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import OUTPUT, ComputationGraph, trace
-from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM
+from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, Case, ScriptedLM
 
 KINDS = ("data", "output", "control")
-SETS = {"developed with": CASES, "written unseen, then developed with": UNSEEN, "written unseen, looked at last": FINAL}
-ALL = CASES + UNSEEN + FINAL
+SETS = {
+    "developed with": CASES,
+    "written unseen, then developed with": UNSEEN,
+    "written unseen, looked at last": FINAL,
+    "of kinds that others write": OTHERS,
+}
+ALL = CASES + UNSEEN + FINAL + OTHERS
 
 
 def traced(case: Case, probe: str) -> tuple[dspy.Module, ComputationGraph]:
@@ -131,6 +136,15 @@ def test_edges_are_the_true_ones(probe, kind, least_precision, least_recall):
 )
 def test_edges_of_programs_written_without_sight_of_the_tracer(probe, kind, least_precision, least_recall):
     count = counts(probe, UNSEEN + FINAL)[kind]
+    assert precision(count) >= least_precision
+    assert recall(count) >= least_recall
+
+
+@pytest.mark.parametrize(
+    ("kind", "least_precision", "least_recall"), [("data", 0.99, 0.98), ("output", 0.99, 0.98), ("control", 0.95, 0.90)]
+)
+def test_edges_of_the_kinds_of_programs_that_others_write(kind, least_precision, least_recall):
+    count = counts("auto", OTHERS)[kind]
     assert precision(count) >= least_precision
     assert recall(count) >= least_recall
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,7 +133,6 @@ def test_a_predictor_named_output_is_not_the_returned_prediction():
 
 
 def test_arrays_do_not_break_the_comparison_with_the_inputs():
-    numpy = pytest.importorskip("numpy")
     one = call("a")
     graph = ComputationGraph(
         (Call("a[0]", "a", 0, "do", {"x": numpy.array([1, 2])}, one.outputs),), (), {"x": numpy.array([1, 2])}

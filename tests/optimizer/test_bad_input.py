@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from dspy_semantic_backprop import (
     SemanticGradientDescent,
     SetupError,
     TooManyFailures,
+    presets,
 )
 from dspy_semantic_backprop.testing import Faults
 from tests.optimizer.test_compile import Chain, Fan
@@ -75,6 +78,19 @@ def test_an_empty_valset_is_named_and_the_trainset_decides(caplog):
     assert better.detailed_results.score_after == 1.0
 
 
+@pytest.mark.parametrize("again", [lambda given: given, lambda given: list(reversed(questions(len(given))))])
+def test_a_trainset_that_is_given_as_valset_too_is_paid_for_once(again):
+    spent = []
+    for same in (False, True):
+        given = questions(4)
+        with served(careful) as server:
+            optimizer = SemanticGradientDescent(right, steps=1, subscribers=())
+            better = optimizer.compile(Chain(), trainset=given, valset=again(given) if same else None)
+        spent.append(server.requests)
+    assert spent[0] == spent[1]
+    assert [one for one in better.detailed_results.warnings if "the valset is the trainset again" in one]
+
+
 def test_without_a_language_model_the_way_out_is_named():
     with pytest.raises(SetupError, match=r"no language model.*dspy\.configure"):
         SemanticGradientDescent(right, subscribers=()).compile(Chain(), trainset=questions(1))
@@ -97,7 +113,7 @@ def test_arguments_out_of_range_are_refused(settings, message):
 
 @pytest.mark.parametrize("returned", [None, math.nan, "good"])
 def test_a_metric_that_returns_no_score_stops_the_run(returned):
-    with served(careful), pytest.raises(MetricError, match=r"for example \d \(question="):
+    with served(careful), pytest.raises(MetricError, match=r"for example \d of the trainset \(question="):
         SemanticGradientDescent(lambda e, p: returned, subscribers=(), num_threads=1).compile(
             Chain(), trainset=questions(2)
         )
@@ -174,3 +190,29 @@ def test_a_program_that_raises_on_every_example_is_an_error_with_its_cause():
     with served(careful), pytest.raises(ProgramError, match="KeyError") as caught:
         SemanticGradientDescent(right, subscribers=()).compile(Broken(), trainset=questions(3))
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_an_error_of_a_metric_is_told_in_the_users_own_lines(awaited):
+    def typo(example, prediction, trace=None):
+        return prediction.anwser == example.answer
+
+    async def run():
+        return await SemanticGradientDescent(typo, subscribers=()).acompile(Chain(), trainset=questions(3))
+
+    with served(careful), pytest.raises(MetricError, match="this one has answer") as caught:
+        if awaited:
+            asyncio.run(run())
+        SemanticGradientDescent(typo, subscribers=()).compile(Chain(), trainset=questions(3))
+    cause: Any = caught.value.__cause__
+    assert traceback.extract_tb(cause.__traceback__)[0].name == "typo"
+    told = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert len(told) < 60 and any("anwser" in line for line in told[:9])
+
+
+def test_an_example_that_could_not_be_run_is_named_by_its_set():
+    valset = questions(4)
+    with served(careful, faults=Faults(server_error=1.0), num_retries=0):
+        optimizer = SemanticGradientDescent(right, method=presets.proven(), subscribers=(), num_threads=1)
+        with pytest.raises(TooManyFailures, match=r"the first: example \d of the valset \(question="):
+            optimizer.compile(Chain(), trainset=questions(3), valset=valset)

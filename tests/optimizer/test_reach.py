@@ -102,7 +102,18 @@ def test_a_run_that_reaches_no_prompt_ends_after_one_execution_of_each_proposal(
     assert started <= plain and result.spent["gate"].calls <= 2 * 2 * METHODS[method].search.proposals
 
 
-@pytest.mark.parametrize("adapter", [dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter()])
+class Formal(dspy.ChatAdapter):
+    """An adapter that tells every task in words of its own."""
+
+    def format_task_description(self, signature: Any) -> str:
+        words = signature.instructions.replace("careful", "careful and exact").replace("Given", "You hold")
+        return super().format_task_description(signature.with_instructions(words))
+
+
+ADAPTERS = [dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter(), Formal()]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_what_is_told_is_not_said_to_be_out_of_reach(adapter):
     class Several(Chain):
         """Copies its predictors while it runs, hands them on, and adds to an instruction."""

@@ -15,8 +15,9 @@ from dspy_semantic_backprop._propose.leaks import LeakGuard
 from dspy_semantic_backprop._propose.sentences import sentences
 from dspy_semantic_backprop._propose.shingles import located_words, shingles, words
 from tests.propose.leak_cases import HONEST, LEAKS, RULE
-from tests.propose.leak_cases_held_out import HELD_OUT_DATA, HELD_OUT_HONEST, HELD_OUT_LEAKS
+from tests.propose.leak_cases_held_out import HELD_OUT_HONEST, HELD_OUT_LEAKS
 from tests.propose.leak_data import DATA, SHOP
+from tests.propose.leak_data_held_out import HELD_OUT_DATA
 
 START = "Do the task."
 ALL_DATA = {**DATA, **{f"held out: {name}": examples for name, examples in HELD_OUT_DATA.items()}}

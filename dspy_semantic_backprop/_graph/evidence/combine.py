@@ -109,7 +109,10 @@ def _proved(graph: ComputationGraph, replayed: FoundEdges) -> ComputationGraph:
     """A graph whose edges are those that replays showed, and those of its own that no replay spoke about."""
     known = {_ends(edge): edge for edge in graph.edges}
     possible = [
-        Edge(source, target, "data", "replay", 1.0) for source, target in replayed.possible if (source, target) in known
+        Edge(*ends, "data", "replay", 1.0)
+        for ends in replayed.possible
+        # A guess is no other evidence.
+        if ends in known and known[ends].kind != "inferred"
     ]
     shown = {_ends(edge): edge for edge in (*replayed.edges, *possible)}
     # That the very object arrived says more than that the value moved.

@@ -125,10 +125,8 @@ def asked_lm(prompt: Any, messages: Any) -> str:
 
 
 def asked_tool(arguments: Mapping[str, Any]) -> str:
-    """A key of a tool's arguments, by which its answer is found again."""
-    # DSPy turns 2 into 2.0 for a tool that declares a float.
-    plain = {name: float(value) if type(value) is int else value for name, value in arguments.items()}
-    return digest(plain)
+    """A key of a tool's arguments as they were given, by which its answer is found again."""
+    return digest(dict(arguments))
 
 
 def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:
@@ -256,13 +254,17 @@ def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
 
 
 def runner(program: dspy.Module) -> Any:
-    """The function that a call of a program ends in, `self` included: its `forward`, else `aforward`, else None."""
+    """The function that a call of a program ends in, `self` included; None where there is none.
+
+    Its `forward`, else `aforward`, else a `__call__` of its own.
+    """
     # Reading the attribute of an instance makes DSPy warn of a direct call.
     for name in ("forward", "aforward"):
         function = vars(program).get(name) or getattr(type(program), name, None)
         if function is not None:
             return function
-    return None
+    called = type(program).__call__
+    return None if called is dspy.Module.__call__ else called
 
 
 def asynchronous_only(program: dspy.Module) -> bool:

@@ -11,7 +11,7 @@ import functools
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
 from ..._values.copies import snapshot
+from ..._values.same import digest
 from ..trace import OUTPUT, Aside, Call, Trace
 from .names import UNNAMED, Names, name_calls
 from .program_code import Frame, chain, frames
@@ -106,6 +107,7 @@ class Recording:
     clock: int = 0
     since: dict[str, float] = field(default_factory=dict)
     usage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reworded: dict[str, Callable[[], bool]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recording:
@@ -118,7 +120,7 @@ class Recording:
         signature: Any = dspy.ensure_signature(kwargs.get("signature") or predictor.signature)
         declared_inputs = {one.name for one in declaration(signature)["input_fields"]}
         inputs = {name: value for name, value in kwargs.items() if name in declared_inputs - _PRIVILEGED}
-        name_of = self.names.of(predictor)
+        name_of, demos = self.names.of(predictor), kwargs.get("demos", predictor.demos)
         self.undeclared |= {(name_of, name): None for name in kwargs.keys() - declared_inputs - _PRIVILEGED}
         call = {
             **declaration(signature),
@@ -130,8 +132,9 @@ class Recording:
             "own": self.names.owns(predictor),
             "resigned": kwargs.get("signature") is not None,
             "concurrent": self.home is not None and strand() != self.home,
-            "demos": demonstrations(signature, kwargs.get("demos", predictor.demos)),
+            "demos": demonstrations(signature, demos),
         }
+        self.reworded[key] = functools.partial(reworded, signature, demos, inputs)
         with self.lock:
             self.clock += 1
             call["started"] = self.clock
@@ -148,7 +151,8 @@ class Recording:
         if call is not None:
             call["models"] = call.get("models", frozenset()) | {str(getattr(lm, "model", ""))}
             if asked and not call.get("told"):
-                call["told"] = tells(asked, call["instruction"])
+                told = tells(asked, call["instruction"])
+                call["told"] = self.reworded[call["id"]]() if told is False else told
 
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
         """Record how a call ended."""
@@ -275,6 +279,20 @@ def tells(asked: Any, instruction: str) -> bool | None:
     contents = [asked] if isinstance(asked, str) else [_content(message) for message in asked]
     prompt = _bare("\n".join(contents))
     return all(_bare(line) in prompt for line in instruction.splitlines() if line.isascii()) if prompt else None
+
+
+def reworded(signature: Any, demos: Iterable[Any], inputs: Mapping[str, Any]) -> bool:
+    """Whether the adapter in use makes another prompt of another instruction: it has a wording of its own."""
+    adapter: Any = dspy.settings.adapter or dspy.ChatAdapter()
+    longer = {"__doc__": f"{signature.instructions}\nMind this as well."}
+    other = type(signature)(signature.__name__, (signature,), longer)
+    try:
+        # What an adapter asks a language model for is not paid for here.
+        with dspy.context(callbacks=[], lm=None):
+            prompts = [adapter.format(one, list(demos), dict(inputs)) for one in (signature, other)]
+    except Exception:  # noqa: BLE001 - an adapter may be the user's
+        return True
+    return digest(prompts[0]) != digest(prompts[1])
 
 
 def _content(message: Any) -> str:

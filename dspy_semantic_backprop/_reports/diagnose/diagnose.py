@@ -76,7 +76,7 @@ async def _diagnosed(
     """The diagnosis; `caps`: how many checks at most, and how many calls of language models for them."""
     checks, max_calls = caps
     session, start = settings.session(caps={Purpose.CHECK: max_calls}), read(program)
-    student = settings.student(program, session)
+    student = settings.student(program, session, devset=devset)
     outcomes = await student.evaluate("diagnose", devset, start)
     check_runs(outcomes)
     failing = [outcome for outcome in scored(outcomes) if outcome.score < perfect]

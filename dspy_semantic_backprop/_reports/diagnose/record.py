@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import COLUMNS, LINES, clean, columns, first, fitted, printable, wrapped
+from ..._terminal import COLUMNS, LINES, clean, columns, displayed, first, fitted, printable, wrapped
 
 Verdict = Literal["confirmed", "not confirmed", "unchecked"]
 """Whether changing the blamed outputs as asked made failing examples better, in at least half of the checks."""
@@ -92,6 +92,7 @@ class PredictorBlame:
         return "confirmed" if 2 * self.confirmed >= self.checked else "not confirmed"
 
 
+@displayed
 @dataclass(frozen=True)
 class Diagnosis:
     """Who is to blame for a program's failures on a set of examples.

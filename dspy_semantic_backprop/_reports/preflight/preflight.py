@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import dspy
 
-from ..._checks import check_choice, check_number
+from ..._checks import apart, check_choice, check_number
 from ..._decide.comparison import Comparison
 from ..._decide.health import of_scores, of_sizes
 from ..._decide.pool import Pool, evaluation
@@ -87,12 +87,15 @@ async def apreflight(  # noqa: PLR0913 - keyword-only parts of one question
     """
     settings = optimizer.settings
     settings.check(program, trainset=trainset, valset=valset)
+    valset, said = apart(trainset, valset)
     check_number("repeats", repeats, 2)
     check_choice("candidates", candidates, range(4))
     check_number("sample", sample, 1)
     check_number("perfect", 0 if perfect is None else perfect, -math.inf, whole=False)
     with told_to_callers():
         trial = _Trial.of(settings, program, (trainset, valset), sample, perfect)
+        for warning in said:
+            trial.session.warn(warning)
         found = await _forecast(trial, repeats, CANDIDATES[:candidates])
     if found.recommendation != "go":
         advice = f"the pre-flight advised against this run, {found.recommendation}: {found.reason}"
@@ -147,7 +150,8 @@ class _Trial:
         perfect: float | None,
     ) -> _Trial:
         (trainset, valset), start = sets, read(program)
-        examples, student = trainset if valset is None else valset, settings.student(program, settings.session())
+        examples = trainset if valset is None else valset
+        student = settings.student(program, settings.session(), trainset=trainset, valset=valset)
         split, planned = settings.plan(program, trainset, valset)
         ids, told = split.decide[-sample:], {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), settings.method.restraint, told, start)

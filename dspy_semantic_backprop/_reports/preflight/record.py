@@ -10,7 +10,7 @@ from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._session.projection import Projection
-from ..._terminal import LINES, clean, fitted, printable, wrapped
+from ..._terminal import LINES, clean, displayed, fitted, printable, wrapped
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Detectable:
     ten: int | None = None
 
 
+@displayed
 @dataclass(frozen=True)
 class Preflight:
     """Whether optimising is worth it.

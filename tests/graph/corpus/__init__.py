@@ -1,8 +1,9 @@
 """Small DSPy programs with hand-written true edges, on which a tracer is judged.
 
-``CASES``, ``UNSEEN`` and ``FINAL`` hold them. The latter two were written without sight of the tracer; it was then
-developed with ``UNSEEN`` too, and judged on ``FINAL`` when all was done. ``run(case)`` runs one
-with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
+``CASES``, ``UNSEEN``, ``FINAL`` and ``OTHERS`` hold them. The second and third were written without sight of the
+tracer; it was then developed with ``UNSEEN`` too, and judged on ``FINAL`` when all was done. ``OTHERS`` holds kinds of
+programs that were thin until then; its edges were written before the tracer was mended for them. ``run(case)`` runs
+one with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
 """
 
 from . import (
@@ -15,6 +16,10 @@ from . import (
     loops,
     modules,
     networks,
+    others_agents,
+    others_guards,
+    others_loops,
+    others_shapes,
     retrieval,
     state,
     structured,
@@ -44,10 +49,12 @@ _THEMES = (
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
 _UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
+_OTHERS = (others_agents, others_guards, others_loops, others_shapes)
 _FINAL = (final_business, final_research, final_games)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 FINAL: tuple[Case, ...] = tuple(one for theme in _FINAL for one in theme.CASES)
-if len({one.name for one in CASES + UNSEEN + FINAL}) != len(CASES + UNSEEN + FINAL):
+OTHERS: tuple[Case, ...] = tuple(one for theme in _OTHERS for one in theme.CASES)
+if len({one.name for one in CASES + UNSEEN + FINAL + OTHERS}) != len(CASES + UNSEEN + FINAL + OTHERS):
     raise ValueError("two cases have one name")
 
-__all__ = ["CASES", "FINAL", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
+__all__ = ["CASES", "FINAL", "OTHERS", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]

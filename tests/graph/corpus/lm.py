@@ -3,9 +3,11 @@
 import asyncio
 import json
 import re
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import dspy
 import pydantic
@@ -121,7 +123,9 @@ def record(case: Case, program: dspy.Module | None = None) -> tuple[dspy.Predict
     """Run a case, with a program of its own or the one given (or a copy of it), and tell what was asked."""
     program = program or case.build()
     lm = ScriptedLM(program, case.answer)
-    with dspy.context(lm=lm, adapter=dspy.ChatAdapter()):
+    # Threads without DSPy's context ask the language model of the whole process.
+    everywhere: dict[str, Any] = sys.modules["dspy.dsp.utils.settings"].main_thread_config
+    with patch.dict(everywhere, lm=lm), dspy.context(lm=lm, adapter=dspy.ChatAdapter()):
         prediction = call(program, case)
     return prediction, lm.log
 

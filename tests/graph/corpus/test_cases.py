@@ -7,10 +7,10 @@ from collections import Counter
 import dspy
 import pytest
 
-from . import CASES, FINAL, UNSEEN, Case, record, run
+from . import CASES, FINAL, OTHERS, UNSEEN, Case, record, run
 from .lm import Asked
 
-EVERY = CASES + UNSEEN + FINAL
+EVERY = CASES + UNSEEN + FINAL + OTHERS
 _CALL = re.compile(r"(?P<name>.+)\[(?P<index>\d+)\]\Z")
 
 

@@ -1,7 +1,8 @@
 """Other values for a value: what a call might have answered instead, of the same type.
 
 Several kinds, because each is blind to something: a marker leaves a test for a word true, a destroyed text
-breaks a parser, only another number shows where a number went, only another option takes another branch.
+breaks a parser, only another number shows where a number went, only another option takes another branch, and only
+nothing at all shows a guard against it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, get_args, get_origin
 
@@ -23,22 +25,48 @@ _WORD = re.compile(r"\w+")
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _SHORT = 60
 _ITEMS, _PER_ITEM = 5, 4
-_SWAPS = 4
+_SWAPS, _TWINS, _LIMITS = 4, 2, 2
+_LONGEST_LIMIT, _MOST_ITEMS = 500, 50
 MOST = 32
 """The most other values tried for one value."""
 
 
-def alternatives(
-    value: Any, annotation: Any = None, words: Sequence[str] = (), siblings: Sequence[tuple[str, ...]] = ()
-) -> list[Any]:
+@dataclass(frozen=True)
+class Hints:
+    """What a program may be waiting for.
+
+    `tests` are the texts and numbers that its code compares with, `words` other texts that it knows or was answered,
+    `siblings` groups of texts of which it may look for one inside of a text; `twins` are what other calls answered in
+    the same place.
+    """
+
+    tests: Sequence[Any] = ()
+    words: Sequence[str] = ()
+    siblings: Sequence[tuple[str, ...]] = ()
+    twins: Sequence[Any] = ()
+
+    @property
+    def limits(self) -> list[int]:
+        """Numbers that may be the least or the greatest length of something."""
+        numbers = (one for one in self.tests if type(one) is int and 1 < one <= _LONGEST_LIMIT)
+        return list(itertools.islice(numbers, _LIMITS))
+
+
+NO_HINTS = Hints()
+
+
+def alternatives(value: Any, annotation: Any = None, hints: Hints = NO_HINTS) -> list[Any]:
     """Other values of the same type, the most telling first, each once; at most `MOST`, none equal to `value`.
 
-    The annotation may list the legal values; `words` are texts that the program may be waiting for, for short texts;
-    `siblings` are groups of texts of which the program may look for one inside of a text.
+    The annotation may list the legal values.
     """
+    swapped = itertools.islice(_swapped(value, hints.siblings), _SWAPS) if isinstance(value, str) else ()
+    candidates = itertools.chain(swapped, _candidates(value, annotation, replace(hints, twins=())))
+    nothing = [None] if value is not None and type(None) in get_args(annotation) else []
+    # The first one changes a value and no way through the program, if any does: what large executions are told by.
+    first = list(itertools.islice(candidates, 1))
     distinct = {_key(value): value}
-    swapped = itertools.islice(_swapped(value, siblings), _SWAPS) if isinstance(value, str) else ()
-    for other in (*swapped, *_candidates(value, annotation, words)):
+    for other in itertools.chain(first, nothing, hints.twins[:_TWINS], candidates):
         distinct.setdefault(_key(other), other)
         if len(distinct) > MOST:
             break
@@ -59,54 +87,78 @@ def _key(value: Any) -> str:
     return f"{type(value).__name__}:{value!r}"
 
 
-def _candidates(value: Any, annotation: Any, words: Sequence[str]) -> Iterator[Any]:
+def _candidates(value: Any, annotation: Any, hints: Hints) -> Iterator[Any]:
     yield from options(annotation)
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, Enum):
         yield from type(value)
     elif isinstance(value, (int, float)):
-        yield from _numbers(value)
+        yield from _numbers(value, hints)
     elif isinstance(value, str):
-        yield from _texts(value, words)
+        yield from _texts(value, hints)
     elif isinstance(value, (list, tuple)):
-        yield from (type(value)(other) for other in _lists(list(value), words))
+        yield from (type(value)(other) for other in _lists(list(value), annotation, hints))
     elif isinstance(value, dict):
-        yield from _dicts(value, words)
+        yield from _dicts(value, hints)
     elif isinstance(value, pydantic.BaseModel):
-        yield from _models(value, words)
+        yield from _models(value, hints)
     elif value is None:
-        yield from ("zqx", 7) if annotation is None else ()
+        yield from _something(annotation)
 
 
-def _numbers(value: float) -> Iterator[Any]:
+def _something(annotation: Any) -> Iterator[Any]:
+    """Values in place of none at all."""
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind not in (None, type(None))]
+    for kind in kinds:
+        try:
+            yield made_up(kind, "value")
+        except TypeError:
+            continue
+    yield from () if kinds else (_MARK, 7)
+
+
+def _numbers(value: float, hints: Hints) -> Iterator[Any]:
     # The first few are what an item of a list or dictionary gets: a step, a share, nothing, and twice as much.
     yield value + 1
     yield from (value * 1.1,) if isinstance(value, float) else ()
-    yield from (type(value)(0), value * 2, value - 1, -value, value + type(value)(10))
+    yield from (type(value)(0), value * 2)
+    for limit in (one for one in hints.tests if isinstance(one, (int, float)) and not isinstance(one, bool)):
+        step = 1 if isinstance(value, int) else 0.01
+        yield from (type(value)(limit + change) for change in (0, step, -step))
+    yield from (value - 1, -value, value + type(value)(10))
     if isinstance(value, float):
         yield from (value / 2, 1.0, 0.99, 0.01)
     else:
         yield from (1, 2, 3, 5, 100)
 
 
-def _texts(text: str, words: Sequence[str]) -> Iterator[str]:
+def _texts(text: str, hints: Hints) -> Iterator[str]:
     stripped = text.strip()
     if stripped.lower() in _OPPOSITES:
         yield _like(stripped, _OPPOSITES[stripped.lower()])
-    yield from _json_texts(text)
+    parsed = _json_texts(text)
+    yield from itertools.islice(parsed, _PER_ITEM)
     yield _woven(text)
+    yield ""
+    short = len(stripped) <= _SHORT
+    yield from (one for one in hints.tests if isinstance(one, str) and (short or len(one) > _SHORT))
+    yield from parsed
     yield _NUMBER.sub(lambda match: str(float(match[0]) + 1 if "." in match[0] else int(match[0]) + 1), text)
     yield f"{text} {_MARK}"
     yield f"{_MARK} {text}"
     yield from _one_number_large(text)
+    yield from (" ".join(_repeated(text.split() or [_MARK], limit + 1)) for limit in hints.limits)
     yield from _lines(text)
-    yield from (one for one in words if len(stripped) <= _SHORT or len(one) > _SHORT)
+    yield from (one for one in hints.words if short or len(one) > _SHORT)
     yield f"{_MARK} 7 words {_MARK}ly other"
     yield text.swapcase()
     yield from _without(text)
     yield "7"
-    yield ""
+
+
+def _repeated(items: Sequence[Any], length: int) -> list[Any]:
+    return list(itertools.islice(itertools.cycle(items), length))
 
 
 def _like(pattern: str, word: str) -> str:
@@ -161,40 +213,47 @@ def _json_texts(text: str) -> Iterator[str]:
         yield json.dumps(other)
 
 
-def _lists(items: list[Any], words: Sequence[str]) -> Iterator[list[Any]]:
+def _lists(items: list[Any], annotation: Any, hints: Hints) -> Iterator[list[Any]]:
+    if not items:
+        some = list(_something(next(iter(get_args(annotation)), None)))[:1]
+        yield from (_repeated(some, length) for length in (2, 1))
     yield [next(iter(alternatives(item)), item) for item in items]
+    yield []
     yield items[:-1]
     yield items[1:]
     for rank in range(_PER_ITEM):
         # One kind of change for every item before the next kind: the most telling ones come first.
         for at, item in enumerate(items[:_ITEMS]):
-            others = alternatives(item, None, words)
+            others = alternatives(item, None, hints)
             if rank < len(others):
                 yield [*items[:at], others[rank], *items[at + 1 :]]
     yield items[::-1]
     if items:
         yield [*items, next(iter(alternatives(items[-1])), items[-1])]
-    yield []
+        yield from (_repeated(items, limit + 1) for limit in hints.limits if limit <= _MOST_ITEMS)
 
 
-def _dicts(values: dict[Any, Any], words: Sequence[str]) -> Iterator[dict[Any, Any]]:
+def _dicts(values: dict[Any, Any], hints: Hints) -> Iterator[dict[Any, Any]]:
     for rank in range(_PER_ITEM):
         for name, value in list(values.items())[:_ITEMS]:
-            others = alternatives(value, None, words)
+            others = alternatives(value, None, hints)
             if rank < len(others):
                 yield {**values, name: others[rank]}
     for name in list(values)[:_PER_ITEM]:
         yield {key: value for key, value in values.items() if key != name}
     yield {**values, _MARK: _MARK}
+    yield {}
 
 
-def _models(model: pydantic.BaseModel, words: Sequence[str]) -> Iterator[pydantic.BaseModel]:
+def _models(model: pydantic.BaseModel, hints: Hints) -> Iterator[pydantic.BaseModel]:
     held = {name: getattr(model, name) for name in type(model).model_fields}
     strict = _validated(model, held) is not None
-    for name, info in type(model).model_fields.items():
-        for other in alternatives(held[name], info.annotation, words)[:4]:
+    others = {name: alternatives(held[name], info.annotation, hints) for name, info in type(model).model_fields.items()}
+    for rank in range(MOST):
+        for name in [name for name in held if rank < len(others[name])]:
             # A model that does not even take its own values, such as one with aliases, cannot be asked.
-            twin = _validated(model, {**held, name: other}) if strict else model.model_copy(update={name: other})
+            changed = {name: others[name][rank]}
+            twin = _validated(model, held | changed) if strict else model.model_copy(update=changed)
             if twin is not None:
                 yield twin
 

@@ -1,8 +1,10 @@
-"""Texts that a program's code and its globals hold side by side. The code is read, never run."""
+"""Texts and numbers that a program's code and its globals hold. The code is read, never run."""
 
 from __future__ import annotations
 
+import dis
 import functools
+import itertools
 import sys
 import types
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 from ...record.program_code import codes, constants, filled
 
+_OURS = f"{__name__.split('.')[0]}._"
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, staticmethod, classmethod, property, type)
 
 
@@ -20,6 +23,29 @@ def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
         tuple(text for text in list(value) if isinstance(text, str)) for value in held if not isinstance(value, str)
     )
     return [group for group in dict.fromkeys(groups) if 1 < len(group) <= most][:most]
+
+
+def tested(program: Any, most: int = 8) -> list[Any]:
+    """Texts and numbers with which a program's own code compares, in the order of the code."""
+    functions = [one for one in _named(program) if isinstance(one, types.FunctionType) and _is_own(one.__module__)]
+    found = (value for one in functions for code in codes(one.__code__) for value in _compared(code))
+    return list(itertools.islice(dict.fromkeys(found), most))
+
+
+def _compared(code: types.CodeType) -> Iterator[Any]:
+    held: list[Any] = []
+    for instruction in dis.get_instructions(code):
+        is_test = instruction.opname in _TESTS
+        for value in held[-_OPERANDS:] if is_test else ():
+            inner = value if isinstance(value, (tuple, frozenset)) else (value,)
+            yield from (one for one in sorted(inner, key=str) if isinstance(one, (str, int, float)))
+        held = [] if is_test else [*held, instruction.argval if instruction.opname.startswith(_CONSTANT) else None]
+
+
+_TESTS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
+_CONSTANT = ("LOAD_CONST", "LOAD_SMALL_INT")
+_OPERANDS = 6
+"""Of how many instructions before a comparison the constants are taken to be compared."""
 
 
 def _named(program: Any) -> Iterator[Any]:
@@ -68,6 +94,8 @@ def _of_function(function: Any) -> Iterator[Any]:
 def _is_own(module: str | None) -> bool:
     """Whether a module, by name, is the user's: neither the interpreter's nor an installed package's."""
     top = (module or "builtins").split(".")[0]
+    if (module or "").startswith(_OURS):
+        return False
     if top in sys.stdlib_module_names and top != "__main__":
         return False
     path = getattr(sys.modules.get(module or ""), "__file__", None) or ""

@@ -21,10 +21,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+from dspy.primitives.code_interpreter import FinalOutput
 
 from ...._errors import Stop
 from ...._values.copies import snapshot
 from ...._values.same import alike
+from ...._values.text import printed
 from ...record.names import Names, clusters
 from ...trace import Aside, Call, Trace
 from .alternatives import alternatives, made_up
@@ -73,6 +75,7 @@ def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Pla
 
 
 def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call | None]:
+    """Which calls that followed each other are which: those that were given the same, then the others in order."""
     matched: list[Call | None] = []
     left = list(recorded)
     for inputs in calls:
@@ -80,15 +83,48 @@ def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call |
         matched.append(same)
         if same is not None:
             left.remove(same)
-    extra = len(calls) - len(recorded)
-    for at, call in enumerate(matched):
-        if call is None and left and extra <= 0:
-            matched[at] = left.pop(0)
-        elif call is None:
-            extra -= 1
+    rest = [at for at, call in enumerate(matched) if call is None]
+    for at, call in zip(rest, _in_order(left, [calls[at] for at in rest]), strict=True):
+        matched[at] = call
     return matched
 
 
+def _in_order(left: list[Call], calls: list[Mapping[str, Any]]) -> list[Call | None]:
+    """As many pairs as there can be, both in their order, such that the most of what was read is the same."""
+    common = [[0] * (len(left) + 1) for _ in range(len(calls) + 1)]
+    many = len(left) * len(calls) > _MOST_PAIRS
+
+    def pairs(at: int, place: int) -> int:
+        return common[at + 1][place + 1] + (0 if many else _read_again(left[place], calls[at]))
+
+    def is_skipped(at: int, place: int) -> bool:
+        # Of two ways that are as good a call too many is the first one, and a missing one the last.
+        more = len(calls) - at - (len(left) - place)
+        return common[at + 1][place] >= pairs(at, place) if more > 0 else False
+
+    for at in reversed(range(len(calls))):
+        for place in reversed(range(len(left))):
+            more = len(calls) - at - (len(left) - place)
+            other = common[at + 1][place] if more > 0 else common[at][place + 1] if more < 0 else 0
+            common[at][place] = max(pairs(at, place), other)
+    found: list[Call | None] = []
+    place = 0
+    for at in range(len(calls)):
+        while place < len(left) and len(left) - place > len(calls) - at and common[at][place + 1] > pairs(at, place):
+            place += 1
+        found.append(None if place == len(left) or is_skipped(at, place) else left[place])
+        place += found[-1] is not None
+    return found
+
+
+def _read_again(call: Call, inputs: Mapping[str, Any]) -> int:
+    """How much of what a recorded call read is read again, in characters: a long text tells more than a word."""
+    same = (value for name, value in call.inputs.items() if alike(value, inputs.get(name)))
+    return sum(1 + min(len(printed(value)), _TELLING) for value in same)
+
+
+_MOST_PAIRS = 2_500
+_TELLING = 400
 MOST_UNRECORDED = 2
 """After so many calls that the record does not have, a replay has left what is known."""
 
@@ -152,6 +188,11 @@ class Replay:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         return self
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether every answer is the recorded one."""
+        return not self._changed
 
     def answers(
         self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
@@ -229,24 +270,26 @@ class Replay:
         if not answers:
             text = f"an answer of {name} to {asked}"
             return [text] if name == "lm" else text
-        return _other_answer(answers[-1], asked)
+        return other_answer(answers[zlib.crc32(asked.encode()) % len(answers)], asked)
 
 
 def _told(demos: Any) -> list[Any]:
     return [dict(one) if isinstance(one, (dict, dspy.Example)) else one for one in demos or ()]
 
 
-def _other_answer(answer: Any, asked: str) -> Any:
+def other_answer(answer: Any, asked: str) -> Any:
     """Another answer of the same shape, the same for the same question in every process."""
     if isinstance(answer, str):
         return f"{alternatives(answer)[0]} {asked}"
     if isinstance(answer, dspy.Prediction):
-        return dspy.Prediction(**{name: _other_answer(value, asked) for name, value in answer.items()})
+        return dspy.Prediction(**{name: other_answer(value, asked) for name, value in answer.items()})
     if isinstance(answer, (list, tuple)) and answer:
         # Of the same length: programs take the first of a language model's answers without a look.
-        return type(answer)(_other_answer(item, asked) for item in answer)
+        return type(answer)(other_answer(item, asked) for item in answer)
     if isinstance(answer, dict) and answer:
-        return {key: _other_answer(value, asked) for key, value in answer.items()}
+        return {key: other_answer(value, asked) for key, value in answer.items()}
+    if isinstance(answer, FinalOutput):
+        return FinalOutput(other_answer(answer.output, asked))
     others = alternatives(answer)
     return others[zlib.crc32(asked.encode()) % len(others)] if others else answer
 

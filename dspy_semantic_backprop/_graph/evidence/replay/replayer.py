@@ -25,7 +25,6 @@ from ...._values.copies import own_copies, snapshot
 from ...record.names import Names
 from ...record.reads import ReadStore, watch_reads
 from ...record.recorder import (
-    asked_interpreter,
     asked_lm,
     asked_retriever,
     asked_tool,
@@ -35,6 +34,7 @@ from ...record.recorder import (
 from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
+from .interpreters import ReplayInterpreter, answering, comparing, comparing_factory
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
 
 PROCESSOR_SECONDS = 5.0
@@ -70,25 +70,6 @@ class _ReplayRM:
         asked = asked_retriever(None, {"args": (query,), "kwargs": {"k": k, **kwargs}})
         answer = current_replay().aside(retriever(dspy.Retrieve), asked)
         return [dspy.Prediction(long_text=text) for text in getattr(answer, "passages", [str(answer)])]
-
-
-def _run_code(self: Any, code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Any:
-    return current_replay().aside("interpreter", asked_interpreter(code, variables))
-
-
-class _ReplayInterpreter:
-    """Answers requests to run code from the record, and runs none."""
-
-    def __init__(self) -> None:
-        self.tools: dict[str, Any] = {}
-
-    def start(self) -> None:
-        pass
-
-    execute = _run_code
-
-    def shutdown(self) -> None:
-        pass
 
 
 class _Answers(list[Any]):
@@ -143,6 +124,7 @@ class Replayer:
         self.inputs = inputs
         self.trace = trace
         self._names = Names(program)
+        self._ran: dict[str, Any] = {}
         recorded = {aside.name for aside in trace.asides}
         self._settings: dict[str, Any] = {
             "semantic_recording": None,
@@ -150,7 +132,7 @@ class Replayer:
             "lm": dspy.settings.lm or dspy.BaseLM("replay", temperature=0.0, max_tokens=1000, cache=False),
             "send_stream": None,
             "usage_tracker": None,
-            "interpreter_factory": _ReplayInterpreter,
+            "interpreter_factory": self._interpreters(dspy.settings.get("interpreter_factory")),
         }
         if retriever(dspy.Retrieve) in recorded:
             self._settings["rm"] = _ReplayRM()
@@ -158,6 +140,21 @@ class Replayer:
         _answer_for_tools(_run_by_interpreters(program), {aside.name for aside in trace.asides if aside.calls})
         for _, module in program.named_sub_modules():
             _answer_for_parts(module, recorded)
+            self._answer_for_interpreters(module)
+
+    def _interpreters(self, factory: Any) -> Any:
+        """What makes interpreters in place of a factory; None and DSPy's own stand for the one that is configured."""
+        if any(aside.name == "interpreter" for aside in self.trace.asides):
+            return ReplayInterpreter
+        return factory if factory in (None, dspy.PythonInterpreter) else comparing_factory(factory, self._ran)
+
+    def _answer_for_interpreters(self, module: Any) -> None:
+        if hasattr(module, "_interpreter_factory"):
+            vars(module)["_interpreter_factory"] = self._interpreters(module._interpreter_factory)
+        for value in _parts(vars(module).values()):
+            if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, type):
+                recorded = self._interpreters(None) is ReplayInterpreter
+                answering(value) if recorded else comparing(value, self._ran)
 
     def replay(self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
         """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
@@ -230,34 +227,30 @@ def _answer_for_tools(kept: set[int], calling: set[str]) -> None:
     """Let tools answer from the record, but for those that interpreters read and those that call predictors."""
     call, acall = dspy.Tool.__call__, dspy.Tool.acall
 
-    def prepared(tool: Any) -> Any:
-        if id(tool) not in kept and tool.name not in calling:
-            tool.func = functools.partial(_tool_answer, str(tool.name))
-        return tool
+    def prepared(tool: Any, arguments: Mapping[str, Any]) -> Any:
+        if id(tool) in kept or tool.name in calling:
+            return tool
+        # Not the tool itself: a program may hand its tools to a predictor, as inputs that must not move.
+        asked = asked_tool(arguments)
+        return tool.model_copy(update={"func": lambda **_: current_replay().aside(str(tool.name), asked)})
 
     @functools.wraps(call)
     def answer(self: Any, **arguments: Any) -> Any:
-        return call(prepared(self), **arguments)
+        return call(prepared(self, arguments), **arguments)
 
     @functools.wraps(acall)
     async def aanswer(self: Any, **arguments: Any) -> Any:
-        return await acall(prepared(self), **arguments)
+        return await acall(prepared(self, arguments), **arguments)
 
     dspy.Tool.__call__, dspy.Tool.acall = answer, aanswer
 
 
 def _answer_for_parts(module: Any, recorded: set[str]) -> None:
-    """Let the retrievers and interpreters of a module answer from the record, and no callback hear of it."""
+    """Let the retrievers of a module answer from the record, and no callback hear of it."""
     if isinstance(module, dspy.Retrieve) and retriever(type(module)) in recorded - {retriever(dspy.Retrieve)}:
         module.forward = functools.partial(_retriever_answer, module)
-    if hasattr(module, "_interpreter_factory"):
-        vars(module)["_interpreter_factory"] = _ReplayInterpreter
     if getattr(module, "callbacks", None):
         module.callbacks = []
-    for value in _parts(vars(module).values()):
-        if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, (type, _ReplayInterpreter)):
-            for name in ("start", "execute", "shutdown"):
-                setattr(type(value), name, vars(_ReplayInterpreter)[name])
 
 
 def _parts(values: Iterable[Any]) -> Iterator[Any]:
@@ -271,10 +264,6 @@ def _run_by_interpreters(program: Any) -> set[int]:
     """The tools that only an interpreter calls, which reads their source: they stay what they are."""
     modules = [module for _, module in program.named_sub_modules() if hasattr(module, "_interpreter_factory")]
     return {id(tool) for module in modules for value in vars(module).values() for tool in tools_in(value)}
-
-
-def _tool_answer(name: str, **arguments: Any) -> Any:
-    return current_replay().aside(name, asked_tool(arguments))
 
 
 def _retriever_answer(instance: Any, *args: Any, **kwargs: Any) -> Any:

@@ -19,6 +19,7 @@ import io
 import logging
 import mmap
 import os
+import queue
 import signal
 import stat
 import sys
@@ -91,6 +92,7 @@ def seal(kept: Iterable[int]) -> None:
     _limit_files()
     _silence()
     _wake_nobody()
+    _wait_for_nobody()
     restrict()
     gc.freeze()
     _own.here = False
@@ -289,6 +291,26 @@ def _wake_nobody() -> None:
     time.sleep = lambda seconds, /: pause(min(float(seconds), _LONGEST_PAUSE))
 
 
+def _wait_for_nobody() -> None:
+    """Where there is no other thread to wait for, put the clock forward, and refuse to wait for ever."""
+    wait, clock = threading.Condition.wait, time.monotonic
+    ahead = 0.0
+
+    def waited(self: threading.Condition, timeout: float | None = None) -> bool:
+        nonlocal ahead
+        if threading.active_count() > 1:
+            return wait(self, timeout)
+        if timeout is None:
+            raise EffectRefused("it waits for another thread, and a replay has none of the application's")
+        ahead += max(timeout, 0.0)
+        return False
+
+    threading.Condition.wait = waited
+    # What waits in a loop looks at the clock; the library's own modules hold it by names of theirs.
+    for module, name in ((time, "monotonic"), (threading, "_time"), (queue, "time")):
+        setattr(module, name, lambda: clock() + ahead)
+
+
 class _Queue(SimpleQueue[Any]):
     """What `multiprocessing.pool.ThreadPool` tells its own threads by: there it is a pipe."""
 
@@ -303,14 +325,9 @@ class _Selector:
 
     def __init__(self) -> None:
         self.woken = threading.Event()
-        self.ahead = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout and threading.active_count() == 1:
-            # Nobody is there who could wake it: the clock is put forward.
-            self.ahead += timeout
-        else:
-            self.woken.wait(timeout)
+        self.woken.wait(timeout)
         self.woken.clear()
         return []
 
@@ -326,9 +343,6 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(_Selector())  # pyright: ignore[reportArgumentType]
-
-    def time(self) -> float:
-        return super().time() + self._selector.ahead  # pyright: ignore[reportAttributeAccessIssue]
 
     def _make_self_pipe(self) -> None:
         pass

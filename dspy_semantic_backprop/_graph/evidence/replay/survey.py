@@ -18,16 +18,16 @@ from __future__ import annotations
 import marshal
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...._values.same import alike
 from ...edges import Edge, End, FoundEdges
 from ...record.program_code import constants
 from ...trace import OUTPUT, Call, Trace
-from .alternatives import alternatives
+from .alternatives import Hints, alternatives
 from .compare import ReplayComparison, Shown, Target
-from .named import siblings
+from .named import siblings, tested
 from .replay import Change, Observed
 
 PATIENCE = 14
@@ -79,6 +79,8 @@ def _survey(comparison: ReplayComparison, outputs: Sequence[_Output]) -> tuple[d
                 _alone(comparison, output, PATIENCE * 3)
         if len(outputs) > FEW:
             _together(comparison, calm, alone)
+        for output in outputs:
+            output.shown.settled = True
     except _Enough:
         rest = [f"{output.call.id}.{output.name}" for output in outputs if not output.tried]
         some = ", ".join(rest[:3]) + (", ..." if len(rest) > 3 else "")
@@ -103,6 +105,7 @@ def _alone(comparison: ReplayComparison, output: _Output, most: int) -> None:
         comparison.note(output.call, observed, output.shown)
         output.calm = output.calm and _is_calm(comparison, observed)
         output.tried += 1
+        output.shown.settled = output.tried >= min(len(output.others), PATIENCE)
         news = output.tried if output.shown.news > before else news
 
 
@@ -152,11 +155,13 @@ NOT_PROVED = "edges are not proved by replay:"
 class Surveyed:
     """What all replays of an execution showed: of each output, and which targets say nothing; and warnings.
 
-    `problem` says why they showed nothing, `unstable` whether each must start where the first one did.
+    `noisy` are targets that prove nothing where they did not move; `problem` says why they showed nothing, `unstable`
+    whether each must start where the first one did.
     """
 
     shown: dict[End, Shown] = field(default_factory=dict)
     left_out: set[Target] = field(default_factory=set)
+    noisy: set[Target] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
     problem: str = ""
     unstable: bool = False
@@ -164,7 +169,7 @@ class Surveyed:
     def plain(self) -> bytes:
         """All of it as a message of texts."""
         shown = {(end.call, end.field): vars(one) for end, one in self.shown.items()}
-        return marshal.dumps((shown, self.left_out, self.warnings, self.problem, self.unstable))
+        return marshal.dumps((shown, self.left_out, self.noisy, self.warnings, self.problem, self.unstable))
 
     @classmethod
     def of_plain(cls, message: bytes) -> Surveyed:
@@ -179,19 +184,20 @@ def survey(comparison: ReplayComparison, program: Any) -> Surveyed:
     if problem:
         return Surveyed(problem=problem, unstable=comparison.unstable)
     trace, read = comparison.trace, comparison.baseline.read
-    known, groups = _words(trace, program), siblings(program)
+    hints = Hints(tested(program), _words(trace, program), siblings(program))
     # What nobody looked at has no edge: whatever resembles it came from elsewhere.
     everyone = {OUTPUT, *comparison.calls}
     shown, outputs = {}, []
     for call in trace.calls:
         for name in call.outputs:
             if (call.id, name) in read:
-                outputs.append(_Output(call, name, _others(call, name, trace, known, groups)))
+                outputs.append(_Output(call, name, _others(call, name, trace, hints)))
             else:
-                shown[End(call.id, name)] = Shown(everyone, everyone)
+                shown[End(call.id, name)] = Shown(everyone, everyone, settled=True)
     surveyed, late = _survey(comparison, outputs)
     unstable = comparison.unstable or not comparison.repeats()
-    return Surveyed(shown | surveyed, comparison.left_out, (*warnings, *late), unstable=unstable)
+    left_out, noisy = comparison.left_out, comparison.noisy
+    return Surveyed(shown | surveyed, left_out, noisy, (*warnings, *late), unstable=unstable)
 
 
 def _words(trace: Trace, program: Any) -> list[str]:
@@ -200,17 +206,22 @@ def _words(trace: Trace, program: Any) -> list[str]:
     short = [text for text in answers if len(text) <= _LONGEST_WORD]
     held = (text for value in constants(program) for text in ([value] if isinstance(value, str) else value))
     own = dict.fromkeys(text for text in held if isinstance(text, str) and 0 < len(text) <= _LONGEST_WORD)
-    return list(dict.fromkeys([*short, *list(own)[:_MOST_CONSTANTS]]))[:_MOST_WORDS]
+    return list(dict.fromkeys([*list(own)[:_MOST_CONSTANTS], *short]))[:_MOST_WORDS]
 
 
-def _others(call: Call, name: str, trace: Trace, known: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Any]:
+def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
     """What a call might have answered instead."""
-    others = alternatives(call.outputs[name], call.annotations.get(name), known, groups)
-    if call.concurrent:
-        # Concurrent calls are told apart by their inputs: another one's answer would swap the two.
-        taken = [one.outputs.get(name) for one in trace.calls if one.predictor == call.predictor]
-        others = [other for other in others if not any(alike(other, one) for one in taken)] or others
-    return others
+    value, annotation = call.outputs[name], call.annotations.get(name)
+    # The last answer is often the one that ends a loop. Another predictor that writes such a field knows its form.
+    alike_calls = [one for one in trace.calls if name in one.outputs]
+    alike_calls = sorted(reversed(alike_calls), key=lambda one: one.predictor != call.predictor)
+    twins = [one.outputs[name] for one in alike_calls if not alike(one.outputs[name], value)]
+    if not call.concurrent:
+        return alternatives(value, annotation, replace(hints, twins=twins))
+    others = alternatives(value, annotation, hints)
+    # Concurrent calls are told apart by their inputs: another one's answer would swap the two.
+    taken = [one.outputs[name] for one in alike_calls if one.predictor == call.predictor]
+    return [other for other in others if not any(alike(other, one) for one in taken)] or others
 
 
 class ReplayEvidence:
@@ -218,7 +229,8 @@ class ReplayEvidence:
 
     def __init__(self, trace: Trace, surveyed: Surveyed) -> None:
         self.calls = {call.id: call for call in trace.calls}
-        self.left_out, self.shown, self.warnings = surveyed.left_out, surveyed.shown, surveyed.warnings
+        self.shown, self.warnings = surveyed.shown, surveyed.warnings
+        self.mute = surveyed.left_out | surveyed.noisy
         self.direct = {(end.call, target) for end, one in self.shown.items() for target in one.moved}
 
     def found(self) -> FoundEdges:
@@ -243,7 +255,10 @@ class ReplayEvidence:
     def _excludes(self, edge: Edge) -> bool:
         """Whether replays reached the reader of a suggested edge, and it did not move."""
         shown, reader = self.shown.get(edge.source), edge.target.call
-        if shown is None or (reader, edge.target.field) in self.left_out:
+        if shown is None or (reader, edge.target.field) in self.mute:
+            return False
+        if edge.known_by == "code" and not shown.settled:
+            # What was not tried cannot speak against what the code says.
             return False
         if edge.kind == "control":
             return reader in shown.met or reader in shown.gone

@@ -6,6 +6,7 @@ holds, functions, locks and clients need no pickling: the address tells which it
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import gc
 import importlib
@@ -15,6 +16,7 @@ import types
 from typing import Any
 
 from ...portable import raised_again
+from ...trace import Trace
 
 _HEAP = 1 << 9
 
@@ -31,6 +33,9 @@ class _Absent:
 
 class _Sender(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Trace):
+            # Its own state for pickle has texts in place of functions, which a forked process has too.
+            return copyreg.__newobj__, (Trace,), value.carried()  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(value, BaseException):
             return raised_again, (type(value), value.args, vars(value))
         if isinstance(value, (type, types.FunctionType)):
@@ -65,7 +70,13 @@ _OURS = (_there, raised_again)
 
 @functools.cache
 def _objects() -> dict[int, Any]:
-    return {id(value): value for value in gc.get_objects()}
+    # What is frozen, as all is in a sealed process, is not listed.
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    found = {id(value): value for value in gc.get_objects()}
+    if frozen:
+        gc.freeze()
+    return found
 
 
 @functools.cache

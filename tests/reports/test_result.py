@@ -1,0 +1,93 @@
+"""What a run's result prints, what it keeps as JSON, and what a table of its candidates holds."""
+
+import json
+import math
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from IPython.lib.pretty import pretty
+
+from dspy_semantic_backprop import Compiled, Result, SemanticGradientDescent
+from tests.optimizer.test_compile import Chain
+from tests.scripted import careful, questions, right, served
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    with served(careful):
+        optimizer = SemanticGradientDescent(right, steps=2, subscribers=())
+        better = optimizer.compile(Chain(), trainset=questions(24))
+    assert isinstance(better, Compiled)
+    return better.detailed_results
+
+
+def of(result: Result, **fields) -> Result:
+    state = result.to_dict()
+    return Result.from_dict({**state, **{name: value for name, value in fields.items()}})
+
+
+def columns(line: str) -> int:
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in line)
+    return len(line) + wide - sum(unicodedata.category(one) in ("Mn", "Me") for one in line)
+
+
+def test_it_leads_with_the_decision_and_says_what_changed_word_by_word(result):
+    said = str(result)
+    assert said.startswith("Decision: expected gain")
+    assert "{+" in said
+    assert "Ended: " in said
+
+
+def test_it_round_trips_through_json(result):
+    again = Result.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert again == result
+    assert again.to_dict() == result.to_dict()
+
+
+def test_an_unknown_score_round_trips(result):
+    unknown = of(result, score={"before": None, "after": None})
+    assert math.isnan(unknown.score_before)
+    assert unknown.to_dict()["score"] == {"before": None, "after": None}
+
+
+def test_a_part_that_is_missing_is_named(result):
+    state = result.to_dict()
+    del state["ending"]
+    with pytest.raises(ValueError, match="ending"):
+        Result.from_dict(state)
+
+
+def test_the_table_has_a_row_for_each_candidate_and_marks_what_was_returned(result):
+    rows = result.table()
+    assert [row["candidate"] for row in rows] == [one.number for one in result.candidates]
+    (returned,) = [row for row in rows if row["returned"]]
+    assert returned["gain"] == 1.0
+    assert returned["changed"] == result.changed
+    assert rows[0]["gain"] == 0.0
+
+
+def test_a_notebook_shows_the_text(result):
+    assert pretty(result) == str(result)
+
+
+texts = st.text(st.characters(blacklist_characters="[]{}+-"), max_size=200)
+
+
+@settings(max_examples=30)
+@given(texts, texts, st.lists(st.text(max_size=200), max_size=6))
+def test_any_text_prints_within_80_columns_and_the_diff_holds_both(result, before, after, warnings):
+    one = of(
+        result,
+        instructions={"before": {"answer": before}, "after": {"answer": after}},
+        warnings=warnings,
+        reason=before or "x",
+    )
+    assert max(columns(line) for line in str(one).split("\n")) <= 80
+    assert len(str(one).split("\n")) <= 60
+    if before.isprintable() and after.isprintable() and before != after:
+        shown = one.diff().split("\n", 1)[1]
+        assert re.sub(r"\{\+.*?\+\}|\[-|-\]", "", shown) == before
+        assert re.sub(r"\[-.*?-\]|\{\+|\+\}", "", shown) == after
