@@ -21,7 +21,6 @@ from ._propose.lessons import Learned
 from ._propose.propose import PROPOSALS
 from ._run import Run
 from ._session.events import GradientsReady, Projected, RunStarted
-from ._session.session import logger
 
 
 async def optimise(run: Run) -> tuple[Ending, str]:
@@ -33,7 +32,6 @@ async def optimise(run: Run) -> tuple[Ending, str]:
     predictors, decide = tuple(run.start.instructions), len(run.split.decide)
     run.session.publish(RunStarted(predictors, len(run.trainset), decide, run.projection.steps))
     run.session.publish(Projected(run.projection))
-    logger.info("%s", run.projection)
     run.warn_of_sizes()
     try:
         ending = await descend(run)

@@ -115,7 +115,7 @@ class Run:
             trainset=trainset,
             split=split,
             planned=planned,
-            projection=planned.projection(),
+            projection=planned.projection().within(session.ledger.budget),
             pool=pool,
             train=on_train,
             search=method.search.begin(material),
@@ -199,11 +199,14 @@ class Run:
         ledger, executions = self.session.ledger, len(outcomes)
         spent = ledger.by_purpose.get(Purpose.FORWARD, Spent()) + ledger.by_purpose.get(Purpose.METRIC, Spent())
         measured = self._measured(Measured.of(executions, spent, seconds))
-        self.projection = self.planned.projection(measured, shape_of(outcomes))
+        projection = self.planned.projection(measured, shape_of(outcomes))
+        self.projection = projection.within(ledger.budget)
         # What depends on the clock would not be told again alike by a run that is resumed.
         self.session.show(Projected(self.projection))
         logger.info("%s", self.projection)
-        asked, likely = self.settings.steps is not None, self.projection.probable
+        if self.planned.executions.elastic and measured is not None:
+            ledger.hold(self.projection.calls, self.projection.executions, measured.calls)
+        asked, likely = self.settings.steps is not None, projection.probable
         for name, needed in (("calls", likely.calls), ("tokens", likely.tokens)) if asked else ():
             bound = getattr(ledger.budget, name)
             if bound is not None and needed is not None and needed > bound:

@@ -146,7 +146,8 @@ class Settings:
         method, search = self.method, self.method.search
         learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
         runs, fresh = search.executions(learn, decide, steps), 2 * len(found.fresh) if steps else 0
-        runs = Executions(*(count + fresh for count in runs))
+        elastic = runs.elastic and self.budget is None
+        runs = Executions(runs.most + fresh, runs.likely + fresh, runs.whole + fresh, elastic)
         chosen = how_many(method.choose_predictors, predictors)
         if chosen[0] == predictors or not method.downstream:
             # An edit of the first predictors reaches all.

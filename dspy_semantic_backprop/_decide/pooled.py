@@ -38,10 +38,10 @@ SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
 STUCK = 5
 """After so many steps in a row without a new candidate the search ends."""
-LIKELY_AT_END, MOST_AT_END = 2.75, 3.75
-"""How often the decision at the end goes through all examples, in scripted runs: in the mean, and at most."""
-WHOLE = 1.7
-"""As often as that the calls that an edit cannot reach are made as well, in the same runs, in the mean."""
+AT_END, LONGER_AT_END, MOST_AT_END = 1.3, 0.35, 3.75
+"""How often the decision at the end goes through all examples: after one step, more with each doubling, at most."""
+WHOLE = 1.6
+"""As often as that what is unseen at first is then run in full, not only what an edit can reach."""
 OPEN = 0.3
 """What may be worse with more than this probability is not tested for luck."""
 
@@ -90,15 +90,17 @@ class Pooled:
         return PooledSearch(self, material)
 
     def executions(self, learn: int, decide: int, steps: int) -> Executions:
-        """How often the program is going to be run.
-
-        At the end the best one and its rivals are run while that can decide: all in turn where none stands out.
-        """
+        """How often the program is going to be run; by what runs on scripted models took."""
         size, programs = learn + decide, 1 + steps * self.proposals
-        looked = min(self.first, size) + steps * min(self.block, size) * (1 + self.proposals)
-        least, most = (min(times, programs) * size if steps else 0 for times in (LIKELY_AT_END, MOST_AT_END))
-        likely = looked + round(least if programs > 3 else min(least, 2 * size))
-        return Executions(looked + 2 * steps + round(most), likely, round(WHOLE * size) if steps else likely)
+        first, block = min(self.first, size), min(self.block, size)
+        if not steps:
+            return Executions(first, first, first)
+        # What a step improves is known on the first block, and on few of the later ones.
+        parents, looked = (steps - 1) * block, steps * self.proposals * block
+        end = size * min(programs, AT_END + LONGER_AT_END * math.log2(steps))
+        unseen = (size - first) * (WHOLE if steps > 1 else 1)
+        most = first + steps * (block * (1 + self.proposals) + 2) + round(size * min(programs, MOST_AT_END))
+        return Executions(most, first + parents + looked + round(end), first + parents + round(unseen), elastic=True)
 
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
@@ -309,7 +311,7 @@ class PooledSearch:
 
     async def end(self) -> Final | None:
         """Run the best program and the one most like to be better on what they have not seen, while that can decide."""
-        start = self.pool.start
+        start, session = self.pool.start, self.material.student.session
         try:
             while True:
                 estimate = self._estimate()
@@ -327,11 +329,15 @@ class PooledSearch:
                 ]
                 if not left:
                     break
+                room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
+                if not room:
+                    return self.decided()
                 for one, keys in left:
-                    await self._run(one, keys)
+                    await self._run(one, keys[:room])
+                    room = max(0, room - len(keys))
             self._ended = True
         except BudgetSpent as stop:
-            self.material.student.session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
+            session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
         return self.decided()
 
     def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:

@@ -181,6 +181,7 @@ class Student:
                 "the program is not deterministic: its predictors were given other inputs than before although nothing "
                 "upstream of them had changed; from now on proposals are evaluated in full, which takes more calls"
             )
+            self.session.ledger.hold()
 
     async def prove(self, outcomes: Sequence[Scored], candidate: Candidate) -> list[Scored]:
         """The outcomes ready to be learned from.

@@ -20,6 +20,8 @@ from .._errors import Abandoned, BudgetSpent, CapReached
 from .budget import Account, Bound, Budget, Purpose, Spent
 
 _POLL = 0.01
+UNBOUNDED = 1_000_000_000
+"""More executions than any run makes."""
 
 
 class Ledger:
@@ -63,6 +65,7 @@ class Ledger:
         self._tickets = 0
         self.metric_calls = metric_calls
         self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
+        self.hold()
         self._closed = False
         self._changed = threading.Condition()
         self._started = time.monotonic() - seconds
@@ -110,6 +113,18 @@ class Ledger:
         """Keep a part of the budget for one purpose; all others have so much less. None and nothing give it back."""
         with self._changed:
             self._reserved = (purpose, bound, metric_calls)
+
+    def hold(self, calls: int = UNBOUNDED, executions: int = UNBOUNDED, each: float = 1.0) -> None:
+        """Remember what the run was projected to take at most: calls, executions, and so many calls for each of these.
+
+        Nothing is refused for it; who can do with less asks for `room`. A call without arguments gives it up.
+        """
+        self._held = (calls, executions, each)
+
+    def room(self, executions: int) -> int:
+        """How many executions more fit beside those made into what was projected; `UNBOUNDED` where nothing was."""
+        calls, most, each = self._held
+        return max(0, min(int((calls - self._whole.calls) / each), most - executions))
 
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""

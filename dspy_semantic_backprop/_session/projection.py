@@ -7,7 +7,7 @@ and how long the decision at the end takes depend on the answers. So there are t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from .._terminal import displayed, printable
@@ -22,6 +22,10 @@ OWN, LONGER = 600, 2
 """The tokens of a question of ours, and how many times those of a program's own call are shown in it besides."""
 ASKED_AGAIN = 1.5
 """How often a question of a sweep is asked at most, in the mean: unusable answers are asked for once more."""
+OTHERS = 0.6
+"""Of the failures that the proposals of a step learn from, so many are probably not those of another one."""
+HELD = 1.15
+"""So many times what is likely is the most, where a search keeps to that by itself."""
 
 
 class Executions(NamedTuple):
@@ -31,11 +35,13 @@ class Executions(NamedTuple):
         most: At most.
         likely: Probably.
         whole: So many of the likely ones in full; in the others what an edit cannot reach is answered as before.
+        elastic: Whether the search can end early, and does before a run without a budget takes more than was told.
     """
 
     most: int
     likely: int
     whole: int
+    elastic: bool = False
 
 
 class Shape(NamedTuple):
@@ -78,6 +84,8 @@ class Measured(NamedTuple):
 class Projection:
     """What a run takes at most if it makes all its steps, and its program calls its predictors as often as was seen.
 
+    The default search keeps a run without a budget to the calls by ending its last decision early.
+
     Args:
         executions: How often the program is run, and graded.
         calls: Language-model calls of the program, of the metric and of the optimizer together.
@@ -102,13 +110,22 @@ class Projection:
         """What the run probably takes."""
         return self.likely if self.likely is not None else self
 
+    def within(self, budget: Budget) -> Projection:
+        """The same in a run that has a budget: no more than that."""
+        bounds = {"executions": budget.metric_calls, "calls": budget.calls, "tokens": budget.tokens}
+        bounds |= {"usd": budget.usd, "seconds": budget.seconds}
+        known = {name: most for name, most in bounds.items() if most is not None and getattr(self, name) is not None}
+        least = {name: min(most, getattr(self, name)) for name, most in known.items()}
+        likely = None if self.likely is None else self.likely.within(budget)
+        return replace(self, **least, likely=likely)
+
     @printable
     def __str__(self) -> str:
         one = self.probable
         parts = [f"{one.calls:,} language-model calls (at most {self.calls:,})"]
-        parts += [f"{one.executions:,} metric calls (at most {self.executions:,})"]
-        parts += [f"{one.tokens:,} tokens (at most {self.tokens:,})"] if one.tokens is not None else []
-        parts += [f"{one.usd:,.2f} US dollars (at most {self.usd:,.2f})"] if one.usd is not None else []
+        parts += [f"{one.executions:,} executions (at most {self.executions:,})"]
+        parts += [f"{one.tokens:,} tokens"] if one.tokens is not None else []
+        parts += [f"{one.usd:,.2f} US dollars"] if one.usd is not None else []
         parts += [f"{one.seconds / 60:,.1f} minutes"] if one.seconds is not None else []
         return f"projected for {self.steps} steps: probably about {', '.join(parts)}"
 
@@ -134,15 +151,14 @@ class Planned:
         size = self.predictors
         shape = shape if shape is not None else Shape(size, size, size, size)
         each = measured.calls if measured is not None else shape.calls
-        runs, own = self.executions, self.sweeps * shape.readers * ASKED_AGAIN + self.rewrites[0]
+        runs = self.executions
         part = min(1.0, shape.after / shape.calls) if shape.calls else 1.0
         whole = min(runs.whole, runs.likely)
-        likely = self._costs(
-            runs.likely,
-            each * (whole + part * (runs.likely - whole)),
-            self.sweeps * shape.told + self.rewrites[1],
-            measured,
-        )
+        calls, own = each * (whole + part * (runs.likely - whole)), OTHERS * self.sweeps * shape.told + self.rewrites[1]
+        likely = self._costs(runs.likely, calls, own, measured)
+        if runs.elastic:
+            return self._costs(math.ceil(HELD * runs.likely), HELD * calls, HELD * own, measured, likely)
+        own = self.sweeps * shape.readers * ASKED_AGAIN + self.rewrites[0]
         return self._costs(runs.most, each * runs.most, own, measured, likely)
 
     def _costs(

@@ -21,7 +21,7 @@ from .._secrets import hide
 from .._terminal import logger, spelled
 from .budget import Budget, Purpose
 from .events import Event, Subscriber
-from .journal import Journal
+from .journal import Journal, digest_of
 from .ledger import Ledger
 from .limits import Limits
 from .lm import LMContext, for_predictor, for_purpose, limit
@@ -53,6 +53,10 @@ class Asked:
         )
 
 
+HELD = (
+    "the decision at the end keeps to the calls that the run was projected to take, and rests on what was evaluated by "
+    "then; with steps and a larger budget it looks further"
+)
 FEW = 10
 """So many questions stand behind a share of failures at least: one of three says little."""
 
@@ -159,6 +163,17 @@ class Session:
                     f"{one.failed} of {one.times} {kind} were not answered by the gradient model (at most "
                     f"{self.limits.missing:.0%} may be without an answer); the first: {one.first}"
                 )
+
+    def room(self, executions: int) -> int:
+        """How many executions more, beside those made, keep to what was projected; a resumed run goes on alike."""
+        key = digest_of(["room", executions]) if self.journal else ""
+        known = self.journal.take(key, int) if self.journal else None
+        if known is None:
+            known = self.ledger.room(executions)
+            self.journal.keep("room", key, known)
+        if not known:
+            self.warn(HELD)
+        return known
 
     @property
     def unanswered(self) -> list[str]:

@@ -21,6 +21,7 @@ from .._session.events import (
     StepDone,
 )
 from .._session.ledger import Ledger
+from .._session.projection import Projection
 from .._terminal import spelled
 
 _NARROW = 72
@@ -55,9 +56,7 @@ class ProgressBar:
                     f"{event.gate} to decide on, {event.steps} step{'s' if event.steps != 1 else ''} planned"
                 )
             case Projected():
-                self._say(str(event.projection))
-                self._bar = self._bar if self._bar is not None else self._opened()
-                self._bar.total = event.projection.executions
+                self._projected(event.projection)
             case EvaluationStarted():
                 self._bar = self._bar if self._steps is not None else self._opened(event.examples)
                 if self._bar is not None:
@@ -83,6 +82,14 @@ class ProgressBar:
         if sys.stdout.isatty():
             line = "\n".join(textwrap.wrap(spelled(line), _columns() - 1, subsequent_indent="  "))
         tqdm.write(spelled(line))
+
+    def _projected(self, projection: Projection) -> None:
+        # Said once, when it is known what an execution takes.
+        if self._bar is None:
+            self._bar = self._opened()
+        else:
+            self._say(str(projection))
+        self._bar.total = projection.executions
 
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:

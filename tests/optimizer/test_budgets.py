@@ -148,11 +148,11 @@ def test_the_size_of_a_run_by_its_name_sets_steps_and_budget_and_the_cost_is_tol
     kinds = [type(event) for event in events]
     assert kinds.index(Projected) < kinds.index(EvaluationStarted)
     first, second = (event.projection for event in events if isinstance(event, Projected))
-    assert (first.executions, first.calls, first.tokens) == (63, 285, None)
+    assert (first.executions, first.calls, first.tokens) == (52, 217, None)
     assert first.probable.calls <= first.calls and second.probable.calls <= second.calls
     assert second.tokens is not None and second.tokens > 0
     assert len(server.log) < first.calls
-    assert "(at most 285)" in str(first) and "(at most 63)" in str(first)
+    assert "(at most 217)" in str(first) and "(at most 52)" in str(first)
 
 
 def test_a_resumed_run_is_told_the_same_bill(tmp_path):

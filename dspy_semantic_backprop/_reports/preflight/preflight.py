@@ -24,7 +24,7 @@ from ..._evaluate.student import Student, check_runs
 from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
 from ..._secrets import sampling
-from ..._session.budget import Purpose, Spent
+from ..._session.budget import Budget, Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of, sealed
 from ..._session.projection import Measured, Planned, Projection
@@ -241,7 +241,7 @@ class _Trial:
     def _projected(self, runs: Sequence[Sequence[Outcome]], again: Spent, seconds: float) -> Projection:
         spent = again + self.session.ledger.by_purpose.get(Purpose.METRIC, Spent())
         measured = Measured.of((len(runs) - 1) * len(runs[0]), spent, seconds)
-        return self.planned.projection(measured, shape_of(runs[0]))
+        return self.planned.projection(measured, shape_of(runs[0])).within(self.settings.budget or Budget())
 
     @property
     def _tries(self) -> int:

@@ -1,0 +1,77 @@
+"""What a run takes, beside what it was told to take: at most, probably, and within a budget."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import Budget, SemanticGradientDescent
+from dspy_semantic_backprop.integrations import Projected
+from dspy_semantic_backprop.testing import Prompt
+from tests.scripted import served
+
+WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge")
+
+
+def lucky(prompt: Prompt) -> dict[str, Any]:
+    """Answers, gradients and instructions by the request's hash: half of all answers are right."""
+    dice = random.Random(hashlib.sha256(prompt.text.encode()).digest())
+    said = {name: " ".join(dice.choices(WORDS, k=4)) for name in prompt.names}
+    said |= {name: "" for name in said if name.startswith(("severity_", "quote_"))}
+    return {**said, **({"answer": dice.choice(["yes", "no"])} if "answer" in said else {})}
+
+
+class Hints(dspy.Module):
+    def __init__(self, count: int, chained: bool) -> None:
+        super().__init__()
+        self.hints = [dspy.Predict("text -> hint") for _ in range(count - 1)]
+        self.last = dspy.Predict("question, hints: list[str] -> answer")
+        self.chained = chained
+
+    def forward(self, question: str) -> Any:
+        told: list[str] = []
+        for number, hint in enumerate(self.hints):
+            told.append(hint(text=told[-1] if self.chained and told else f"{number} {question}").hint)
+        return self.last(question=question, hints=told[-1:] if self.chained else told)
+
+
+def ran(program: dspy.Module, examples: int, **settings: Any) -> tuple[list[Any], Any]:
+    train = [dspy.Example(question=f"Is {at} so?", answer="yes").with_inputs("question") for at in range(examples)]
+    told: list[Any] = []
+
+    def heard(event: Any) -> None:
+        told.extend([event.projection] if isinstance(event, Projected) else [])
+
+    optimizer = SemanticGradientDescent(
+        lambda example, prediction, trace=None: prediction.answer == example.answer, subscribers=[heard], **settings
+    )
+    with served(lucky):
+        return told, optimizer.compile(program, trainset=train).detailed_results
+
+
+@pytest.mark.parametrize(
+    ("predictors", "chained", "examples", "steps"), [(2, True, 12, 3), (10, False, 10, 1), (30, True, 4, 1)]
+)
+def test_a_run_takes_no_more_than_it_was_told_to_and_about_what_is_likely(predictors, chained, examples, steps):
+    told, result = ran(Hints(predictors, chained), examples, steps=steps)
+    assert len(result.steps) == steps
+    assert result.total.calls <= told[-1].calls <= 1.2 * told[-1].probable.calls
+    # How long the decision at the end takes is a matter of luck, more so with few examples.
+    assert 0.8 <= told[-1].probable.calls / result.total.calls <= 1.8
+
+
+def test_a_decision_that_keeps_to_the_bill_says_so_and_a_larger_budget_lets_it_look_further():
+    told, kept = ran(Hints(6, chained=False), 12, steps=1)
+    _, free = ran(Hints(6, chained=False), 12, steps=1, budget=Budget(calls=2 * told[-1].calls))
+    assert any("keeps to the calls" in warning for warning in kept.warnings)
+    assert not any("keeps to the calls" in warning for warning in free.warnings)
+    assert free.total.calls > told[-1].calls >= kept.total.calls
+
+
+def test_what_a_budget_does_not_allow_is_not_projected():
+    told, _ = ran(Hints(2, chained=True), 8, steps=2, budget=Budget(calls=30, metric_calls=20))
+    assert [(one.calls, one.executions, one.probable.calls) for one in told] == [(30, 20, 30)] * 2
