@@ -17,7 +17,7 @@ from .._concurrency import gather, in_thread
 from .._errors import MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.evidence.combine import suggest
-from .._graph.record.names import UNNAMED, Names
+from .._graph.record.names import Names, is_unnamed
 from .._graph.record.recorder import capture
 from .._graph.record.snapshots import describe
 from .._graph.trace import Call, Trace
@@ -227,8 +227,8 @@ class _Execution:
         return self._done(replace(graded, strayed=memory.strayed))
 
     def _name_of(self, module: Any) -> str:
-        name = self.names.of(module) if isinstance(module, dspy.Predict) else UNNAMED
-        return "" if name == UNNAMED else name
+        name = self.names.of(module) if isinstance(module, dspy.Predict) else ""
+        return "" if is_unnamed(name) else name
 
     def _done(self, outcome: Outcome) -> Outcome:
         self.evaluator.on_outcome(outcome)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .._graph.record.names import UNNAMED
+from .._graph.record.names import is_unnamed
 from .._graph.trace import Call, Trace
 from .candidate import Candidate, canonical
 
@@ -58,7 +58,7 @@ class Reach:
                 continue
             calls = [call for call in trace.calls if call.predictor == name]
             reasons = [_missed(call, candidate.instructions[name]) for call in calls]
-            unnamed = [call for call in trace.calls if call.predictor == UNNAMED]
+            unnamed = [call for call in trace.calls if is_unnamed(call.predictor)]
             made = any(not _missed(call, candidate.instructions[name]) for call in unnamed)
             if "" in reasons or made:
                 self.reached.add(name)

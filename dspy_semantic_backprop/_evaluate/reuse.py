@@ -17,7 +17,7 @@ from typing import Any
 
 import dspy
 
-from .._graph.record.names import UNNAMED
+from .._graph.record.names import is_unnamed
 from .._graph.record.recording import CURRENT
 from .._session.journal import Answered
 from .outcome import Scored
@@ -74,7 +74,8 @@ class ReusedAnswers:
             self._expected[question] -= 1
             if self._expected[question] < 0:
                 asking = recording.calls[call]["predictor"]
-                self.strayed |= asking not in (*self._edited, UNNAMED) and not self._touched(recording)
+                edited = asking in self._edited or is_unnamed(asking)
+                self.strayed |= not edited and not self._touched(recording)
             left = self._left.get(question)
             found = left.popleft() if left and not self.strayed else None
         return found if found is None else replace(found, outputs=copy.deepcopy(found.outputs))
@@ -94,7 +95,7 @@ class ReusedAnswers:
     def _touched(self, recording: Any) -> bool:
         """Whether anything in this execution may be due to the edit; a predictor without a name may be edited."""
         ended = [call["predictor"] for call in list(recording.calls.values()) if "ended" in call]
-        return any(name == UNNAMED or name in self._edited for name in ended)
+        return any(is_unnamed(name) or name in self._edited for name in ended)
 
 
 def _under_way() -> tuple[Any, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from graphlib import TopologicalSorter
@@ -172,18 +173,29 @@ class ComputationGraph(Drawn):
         return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
 
     def given(self) -> Iterator[tuple[str, str, str]]:
-        """Which inputs of the program reached a call as they are.
+        """Which inputs of the program reached a call: as they are, an item of them, or woven into a text.
 
-        An input that an edge accounts for came from another call, however equal it is to an input of the program.
+        An input that an edge accounts for came from another call, however equal it is to an input of the program; a
+        text that stands in it beside what came from there is the program's.
 
         Yields:
             The program's input, the call's id, the call's input field; by call, each pair of fields once.
         """
         for call in self.calls:
-            for name, value in self.own_inputs(call.id).items():
+            own = self.own_inputs(call.id)
+            for name, value in call.inputs.items():
                 for known, original in self.inputs.items():
-                    if original is not None and _same(value, original):
+                    reached = _reached(value, original) if name in own else self._beside(call.id, name, original)
+                    if original is not None and reached:
                         yield known, call.id, name
+
+    def _beside(self, reader: str, name: str, original: Any) -> bool:
+        """Whether a text stands in an input that has edges, and in none of the outputs that they come from."""
+        value = self[reader].inputs[name]
+        if not isinstance(original, str) or len(original) < _LEAST or value == original or not _woven(original, value):
+            return False
+        sources = [edge.source for edge in self._into[reader] if edge.target.field == name]
+        return not any(original in str(self[end.call].outputs.get(end.field or "")) for end in sources)
 
     def picture(self) -> Picture:
         """The boxes and arrows of a drawing; of more than `MOST_CALLS` calls, the first ones, with a note on it."""
@@ -259,6 +271,28 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, str) or isinstance(other, str):
         return isinstance(one, str) and isinstance(other, str) and one == other
     return alike(one, other)
+
+
+def _reached(value: Any, original: Any) -> bool:
+    """Whether a value is another one, an item of it, or a text in which it stands."""
+    if original is None:
+        return False
+    items = original.values() if isinstance(original, Mapping) else original
+    inside = list(items)[:_MOST_ITEMS] if isinstance(original, (list, tuple, Mapping)) else []
+    return any(_same(value, one) or _woven(one, value) for one in (original, *inside))
+
+
+def _woven(part: Any, text: Any) -> bool:
+    """Whether a text or a number stands in a text as a word or as words."""
+    if not isinstance(text, str) or not isinstance(part, (str, int, float)) or isinstance(part, bool):
+        return False
+    words = str(part).strip()
+    return bool(words) and words in text and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
+
+
+_LEAST = 4
+"""A text of fewer characters may stand beside what an edge brought by accident."""
+_MOST_ITEMS = 200
 
 
 def _box(call: Call, repeated: bool) -> Box:

@@ -39,7 +39,8 @@ class Call:
 
     Args:
         id: Unique in its trace: predictor and index, "hint_1[0]".
-        predictor: The predictor's name in `named_predictors()`; "?" for one that has no name.
+        predictor: The predictor's name in `named_predictors()`; "?" and its fields for one that
+            has no name.
         index: The how-manieth call of that predictor, from 0, by start.
         instruction: The instruction that the call was made with.
         inputs: Input field -> value, as it was when the call started.

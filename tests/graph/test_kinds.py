@@ -228,9 +228,12 @@ def test_predictors_in_a_closure_and_in_a_global():
 
     with served(echo):
         graph = trace(Closes(), {"question": "why?"})
-    assert [call.predictor for call in graph] == ["?", "?"]
+    assert [call.predictor for call in graph] == ["?(question -> hint)", "?(hint -> answer)"]
     assert sum("named_predictors() does not list" in warning for warning in graph.warnings) == 2
-    assert ends(graph) == {("?[0].hint", "?[1].hint"), ("?[1].answer", "output.answer")}
+    assert ends(graph) == {
+        ("?(question -> hint)[0].hint", "?(hint -> answer)[0].hint"),
+        ("?(hint -> answer)[0].answer", "output.answer"),
+    }
 
 
 def test_a_thread_that_nothing_can_follow_is_reported_beside_calls_that_are_seen():

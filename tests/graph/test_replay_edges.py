@@ -127,7 +127,7 @@ def test_demonstrations_and_instructions_made_of_outputs_are_edges():
         return dspy.Predict(signature)(hint="why?")
 
     assert ("first[0].hint", "second[0].demos") in ends(replayed(shown))
-    assert ("first[0].hint", "?[0].instructions") in ends(replayed(told))
+    assert ("first[0].hint", "?(hint -> answer)[0].instructions") in ends(replayed(told))
 
 
 def test_an_argument_that_the_signature_does_not_declare_is_no_edge():

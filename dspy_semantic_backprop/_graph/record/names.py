@@ -16,7 +16,12 @@ from ..._values.text import printed
 from ..trace import Call
 from .program_code import constants
 
-UNNAMED = "?"
+_UNNAMED = "?"
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a name is made up for a predictor that its program does not list."""
+    return name.startswith(_UNNAMED)
 
 
 class Names:
@@ -35,9 +40,9 @@ class Names:
         self._by_stage = {stage: names[0] for stage, names in by_stage.items() if len(names) == 1}
 
     def of(self, predictor: Any) -> str:
-        """The predictor's name; "?" for one that the program does not list."""
-        known = self._by_id.get(id(predictor))
-        return known or self._by_stage.get(getattr(predictor, "stage", ""), UNNAMED)
+        """The predictor's name; "?" and its fields for one that the program does not list."""
+        known = self._by_id.get(id(predictor)) or self._by_stage.get(getattr(predictor, "stage", ""))
+        return known or _made_up(getattr(predictor, "signature", None))
 
     def owns(self, predictor: Any) -> bool:
         """Whether the program holds this very predictor."""
@@ -49,6 +54,12 @@ class Names:
         vars(twin).update(vars(self))
         twin._by_id = {id(parts.get(key)): name for key, name in self._by_id.items() if key in parts}
         return twin
+
+
+def _made_up(signature: Any) -> str:
+    # Not by its instruction: that may be made of what other predictors wrote.
+    sides = (getattr(signature, side, {}) for side in ("input_fields", "output_fields"))
+    return f"{_UNNAMED}({' -> '.join(', '.join(fields) for fields in sides)})"
 
 
 def _all_named(program: dspy.Module) -> dict[str, Any]:

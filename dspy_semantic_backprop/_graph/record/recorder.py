@@ -25,7 +25,7 @@ from ..._values.copies import own_copies, snapshot
 from ..._values.same import digest
 from ..trace import Aside, Trace
 from .effects import pause, resume, watched
-from .names import UNNAMED, Names
+from .names import Names, is_unnamed
 from .recording import CURRENT, TOOL, CallUsage, Hook, Recording, strand, within_predictor
 from .threads import threads_followed
 
@@ -245,7 +245,8 @@ async def capture(
 
 def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
     # A thread without a copied context leaves its calls in the trace that DSPy keeps for the whole process.
-    unseen = sorted({names.of(entry[0]) for entry in list(outside or ())[before:]} - {UNNAMED})
+    called = {names.of(entry[0]) for entry in list(outside or ())[before:]}
+    unseen = sorted(name for name in called if not is_unnamed(name))
     return tuple(
         f"{name} was called in a thread without DSPy's context, which nothing can follow: the call is missing here; "
         "use dspy.Parallel, or submit contextvars.copy_context().run"

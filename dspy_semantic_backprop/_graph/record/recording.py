@@ -22,7 +22,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from ..._values.copies import snapshot
 from ..._values.same import digest
 from ..trace import OUTPUT, Aside, Call, Trace
-from .names import UNNAMED, Names, name_calls
+from .names import Names, is_unnamed, name_calls
 from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
 from .snapshots import declaration, demonstrations, describe, output_fields
@@ -242,7 +242,7 @@ def strand() -> str:
 
 
 def _unnamed_warning(calls: tuple[Call, ...]) -> tuple[str, ...]:
-    unnamed = sorted({call.instruction for call in calls if call.predictor == UNNAMED})
+    unnamed = sorted({call.instruction for call in calls if is_unnamed(call.predictor)})
     return tuple(
         f"a predictor that named_predictors() does not list was called (instruction: {text[:60]!r}); "
         "it is in the graph but cannot be optimised: make it an attribute of the program"

@@ -16,7 +16,7 @@ from typing import Any
 import dspy
 
 from ...edges import Edge, End, FoundEdges
-from ...record.names import UNNAMED, Names
+from ...record.names import Names, is_unnamed
 from ...record.snapshots import options
 from ...trace import OUTPUT, Call, Position, Trace
 from ..from_values import SHORT, shows, telling, text_of
@@ -204,7 +204,7 @@ class FromCode:
     def _names_of(self, objects: Iterable[Any]) -> frozenset[str]:
         modules = [one for one in objects if isinstance(one, dspy.Module)]
         inner = [predictor for one in modules for _, predictor in one.named_sub_modules(dspy.Predict)]
-        return frozenset({*map(self._names.of, inner)} - {UNNAMED})
+        return frozenset(name for name in map(self._names.of, inner) if not is_unnamed(name))
 
 
 class _Reading:
