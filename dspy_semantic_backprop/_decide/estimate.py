@@ -112,7 +112,9 @@ class Estimate:
 
         self._model = Model([1] * count, predictors)
         numbers = {example: number for number, example in enumerate(dict.fromkeys(one.example for one in seen))}
-        rows = np.array([self._row(one.edits, one.learned) for one in seen]).reshape(len(seen), _COLUMNS + count)
+        # Hundreds of scores are those of a few candidates.
+        row = {kind: self._row(*kind) for kind in {(one.edits, one.learned) for one in seen}}
+        rows = np.array([row[one.edits, one.learned] for one in seen]).reshape(len(seen), _COLUMNS + count)
         examples = np.array([numbers[one.example] for one in seen], int)
         self._mean, self._covariance = self._model.fit(rows, examples, np.array([one.score for one in seen]))
 

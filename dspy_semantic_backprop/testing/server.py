@@ -32,6 +32,8 @@ from .faults import UNPARSABLE, Faults, Sent, error, is_answer, reply
 from .prompt import Prompt
 
 _PATH = "/v1/chat/completions"
+_LOOK = 0.01
+"""The longest that a stop waits for, in seconds: a suite of tests stops a server thousands of times."""
 
 
 class AnswerFunction(Protocol):
@@ -110,7 +112,7 @@ class SimulatedServer:
         self._stopping.clear()
         self._started = time.monotonic()
         self._listener = _Listener(self)
-        threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._listener.serve_forever, args=(_LOOK,), daemon=True).start()
         return self
 
     def stop(self) -> None:
