@@ -180,13 +180,17 @@ class Comparison:
             return -math.inf, math.inf
         if not fixes + regressions:
             return 0.0, 0.0
-        if self.graded:
+        alike = abs(self.gain) > _SAME and len({round(total / count, 9) for total, count in self._units}) == 1
+        if self.graded and not alike:
             return _bootstrap(self._units, level)
         from scipy import stats
 
-        size = max(map(abs, self.differences))
+        scale = max(map(abs, self.differences)) * (fixes + regressions) / len(self.pairs)
+        if alike:
+            # Units that all gain the same leave the bootstrap nothing to vary: each is a fix, or each a regression.
+            fixes, regressions = len(self._units) * (self.gain > 0), len(self._units) * (self.gain < 0)
+            scale = abs(self.gain)
         share = stats.binomtest(fixes, fixes + regressions).proportion_ci(level)
-        scale = size * (fixes + regressions) / len(self.pairs)
         return float(scale * (2 * share.low - 1)), float(scale * (2 * share.high - 1))
 
     def by_class(self, classes: Mapping[int, str]) -> dict[str, Comparison]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
+from typing import Any
 
+import dspy
 import numpy as np
 import pytest
 from scipy import stats
 
-from dspy_semantic_backprop import SetupError
+from dspy_semantic_backprop import SemanticGradientDescent, SetupError, presets
 from dspy_semantic_backprop._decide.commit import Commit, Evidence
 from dspy_semantic_backprop._decide.consider import Fate
+from dspy_semantic_backprop._decide.split import split
 from dspy_semantic_backprop._propose.choose import Standing, incumbent, pareto
 from tests.decide.test_comparison import differing
 from tests.decide.world import START, World
+from tests.scripted import careful, questions, served
 
 
 def test_a_gain_is_paid_for_with_every_candidate_that_was_tried():
@@ -41,6 +46,25 @@ def test_fresh_examples_that_show_a_loss_have_the_last_word():
     outvoted = Evidence(differing(14, 2, 24), fresh=differing(4, 5, 30))
     assert outvoted.p_value < 0.2
     assert not Commit()(outvoted)
+
+
+def test_a_run_whose_fresh_examples_disagree_with_the_loop_says_so_and_gives_the_start_back():
+    train, val = questions(4), questions(44)[4:]
+    fresh = {val[at].question for at in split(train, val, Commit().kept, 0, math.inf).fresh}
+
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
+        return ("careful" in prediction.answer) != (example.question in fresh)
+
+    with served(careful):
+        optimizer = SemanticGradientDescent(metric, steps=1, method=presets.proven(), subscribers=())
+        found: Any = optimizer.compile(dspy.Predict("question -> answer"), trainset=train, valset=val)
+    final = found.detailed_results.final
+    assert found.detailed_results.steps[0].verdict == "accepted" and not final.returned
+    assert (final.examples, final.gain) == (len(fresh), -1)
+    assert (
+        "16 fresh examples 1 -> 0" in final.reason and "the 24 of the loop, which were decided on, +1" in final.reason
+    )
+    assert "be careful" not in found.signature.instructions.lower()
 
 
 def test_small_sets_still_accept_what_is_plain():

@@ -105,6 +105,11 @@ def test_the_interval_of_grouped_examples_is_as_wide_as_the_groups_are_few():
     assert together[1] - together[0] > alone[1] - alone[0]
 
 
+def test_groups_that_all_gain_the_same_are_as_sure_as_they_are_many():
+    few, many = grouped([(0, 1)] * 40, 8).interval(), grouped([(0, 1)] * 40, 2).interval()
+    assert 0 < few[0] < many[0] < 1 == few[1] == many[1]
+
+
 @given(RIGHT_WRONG, st.floats(0.1, 1000))
 def test_neither_order_nor_the_metrics_scale_matters(scores, scale):
     one = compared(scores)

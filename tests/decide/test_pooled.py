@@ -170,17 +170,22 @@ def test_a_perfect_edit_of_a_tiny_set_is_returned():
     assert final.returned and "good" in found.best.instructions["a"]
 
 
-def test_what_mends_its_own_examples_only_is_no_proof():
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_mends_its_own_documents_only_is_no_proof(size):
     def score(instructions: dict[str, str], at: int) -> float:
-        return float(at % 3 == 0 or f"<{at}>" in instructions["a"])
+        return float(at % 3 == 0 or f"<{at // size}>" in instructions["a"])
 
-    found = World(score, size=30).pooled()
+    world = World(score, size=30)
+    world.pool.groups = {at: at // size for at in world.ids}
+    found = world.pooled()
 
     async def go() -> Any:
         await found.start()
         for step in range(8):
             parent, batches = await found.batches(step)
-            told = [parent.instructions["a"] + "".join(f" <{one.example_id}>" for one in batch) for batch in batches]
+            told = [
+                parent.instructions["a"] + "".join(f" <{one.example_id // size}>" for one in batch) for batch in batches
+            ]
             proposals = [({"a": text}, batch) for text, batch in zip(told, batches, strict=True)]
             await found.consider(step, proposals, parent)
         return await found.end()
