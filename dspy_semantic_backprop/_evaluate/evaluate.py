@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from .._concurrency import gather, in_thread
+from .._concurrency import cancel, gather, in_thread
 from .._errors import MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.evidence.combine import suggest
@@ -34,6 +35,9 @@ from .reuse import Reuse, ReusedAnswers
 _REGRADED = 8
 """How many predictions are graded again."""
 _SAME = 1e-9
+NOTICED = 0.5
+"""Seconds after which work is ended whose thread met what ends the run; twice as many at most."""
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ class Evaluator:
     async def _in_time(self, ask: Callable[[], Grade], here: LMContext, title: str) -> Grade:
         try:
             with anyio.fail_after(self.limits.metric):
-                return await in_thread(ask, self.limiter)
+                return await _unless_stopped(here, in_thread(ask, self.limiter))
         except MetricError as error:
             if isinstance(error.__cause__, AdapterParseError) or is_provider_failure(error.__cause__ or error):
                 raise NoGrade(describe(error.__cause__ or error)) from error
@@ -201,13 +205,14 @@ class _Execution:
         with for_purpose(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
             try:
                 with anyio.fail_after(evaluator.limits.example):
-                    returned, error, trace = await capture(
+                    captured = capture(
                         self.program,
                         dict(example.inputs()),
                         names=self.names,
                         limiter=evaluator.limiter,
                         hook=OutsideCalls(),
                     )
+                    returned, error, trace = await _unless_stopped(here, captured)
             except TimeoutError:
                 here.over = True
                 late = f"the program took longer than {evaluator.limits.example:g} seconds (Limits.example)"
@@ -250,6 +255,26 @@ class _Execution:
             purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
             grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
         return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
+
+
+async def _unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
+    """Await work of others; where one of its threads met what ends the run, no longer than it takes to notice.
+
+    A thread that ends so hands nothing on to whoever waits for it, in a queue or at a barrier, perhaps for ever.
+
+    Raises:
+        Stop: What the thread met.
+    """
+    task, stopped = asyncio.ensure_future(work), False
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=NOTICED)
+            if stopped and not task.done():
+                raise here.stops[0]
+            stopped = bool(here.stops)
+    finally:
+        await cancel([task])
+    return task.result()
 
 
 def _check_answered(here: LMContext) -> None:

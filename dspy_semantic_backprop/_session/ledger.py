@@ -134,10 +134,7 @@ class Ledger:
 
     def _enter(self, account: Account, need: Bound) -> int | None:
         """A ticket; None where the request must wait for those under way."""
-        if self._closed:
-            raise Abandoned("the run is over; no more requests are sent")
-        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
-            raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
+        self.check_open()
         self._check_cap(account[0], need)
         refusal, wait = self._refusal(account, need)
         if refusal and not wait:
@@ -147,6 +144,18 @@ class Ledger:
         self._tickets += 1
         self._under_way[self._tickets] = (account, need)
         return self._tickets
+
+    def check_open(self) -> None:
+        """Refuse a request that comes too late, wherever it has got to.
+
+        Raises:
+            BudgetSpent: If the time is up.
+            Abandoned: If the run is over.
+        """
+        if self._closed:
+            raise Abandoned("the run is over; no more requests are sent")
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
 
     def _check_cap(self, purpose: Purpose, need: Bound) -> None:
         cap = self.caps.get(purpose)

@@ -8,7 +8,6 @@ would count it. Why a retry loop and a subclass of our own: see docs/design/deci
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import functools
 import threading
 from collections import deque
@@ -18,10 +17,9 @@ from typing import Any
 
 import dspy
 from dspy.clients import base_lm
-from dspy.utils.exceptions import LMError, LMTimeoutError, LMUnexpectedError
+from dspy.utils.exceptions import LMError, LMUnexpectedError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from ..._concurrency import start_thread
 from ..._errors import Abandoned, ModelUnavailable, Stop
 from ..._secrets import harmless, hide, learn_secrets, sampling
 from ..._terminal import logger
@@ -32,6 +30,7 @@ from ..limits import LONGEST_REQUEST
 from .context import lm_context
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
 from .replies import no_answer
+from .sending import awaited_within, called_in_thread, forward_in_thread, within
 from .usage import RequestUsage, bound_of, most_of, stated_price
 
 _CONTENT = ("messages", "prompt", "tools")
@@ -86,7 +85,7 @@ def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
 @functools.cache
 def _metered_class(cls: Any) -> Any:
     # One that overrides `__call__` alone, as simple doubles do, is synchronous only.
-    call = functools.partial(asyncio.to_thread, cls.__call__) if _overrides_call_alone(cls) else cls.acall
+    call = functools.partial(called_in_thread, cls.__call__) if _overrides_call_alone(cls) else cls.acall
 
     class MeteredLM(cls):
         semantic_metered = True
@@ -118,7 +117,7 @@ def _metered_class(cls: Any) -> Any:
 
     if cls.aforward is dspy.BaseLM.aforward:
         # A language model of the user's own may be synchronous only; our own questions are asynchronous.
-        MeteredLM.aforward = _in_a_thread
+        MeteredLM.aforward = forward_in_thread
 
     MeteredLM.__module__, MeteredLM.__qualname__, MeteredLM.__name__ = cls.__module__, cls.__qualname__, cls.__name__
     return MeteredLM
@@ -129,10 +128,6 @@ def _overrides_call_alone(cls: Any) -> bool:
         next(at for at, kind in enumerate(cls.__mro__) if name in vars(kind)) for name in ("__call__", "acall")
     )
     return sync < asynchronous
-
-
-async def _in_a_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
-    return await asyncio.to_thread(lm.forward, *args, **kwargs)
 
 
 def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
@@ -287,7 +282,7 @@ class _Request:
         ticket = self.ledger.enter_now(self.account, bound)
         try:
             with self._attempt(bound, ticket) as attempt:
-                attempt.outputs = _within(self._seconds, functools.partial(call, **self._settings()))
+                attempt.outputs = within(self._seconds, functools.partial(self._sent, attempt, call))
             return self._read(attempt)
         finally:
             self.ledger.leave(ticket)
@@ -298,10 +293,23 @@ class _Request:
         ticket = await self.ledger.enter(self.account, bound)
         try:
             with self._attempt(bound, ticket) as attempt:
-                attempt.outputs = await _awaited_within(self._seconds, call(**self._settings()))
+                attempt.outputs = await awaited_within(self._seconds, self._asent(attempt, call))
             return self._read(attempt)
         finally:
             self.ledger.leave(ticket)
+
+    def _sent(self, attempt: RequestUsage, call: Callable[..., Any]) -> Any:
+        self._begin(attempt)
+        return call(**self._settings())
+
+    async def _asent(self, attempt: RequestUsage, call: Callable[..., Awaitable[Any]]) -> Any:
+        self._begin(attempt)
+        return await call(**self._settings())
+
+    def _begin(self, attempt: RequestUsage) -> None:
+        # The last moment at which it costs nothing: on a busy machine a thread may start long after it was let through.
+        self.ledger.check_open()
+        attempt.begun = True
 
     def _read(self, attempt: RequestUsage) -> Any:
         if attempt.problem is not None:
@@ -354,8 +362,8 @@ class _Request:
             spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
-            # A request that is cancelled may have been worked on: it counts at its bound.
-            spent = Spent() if self.passed_on else spent
+            # A request that is cancelled may have been worked on: it counts at its bound, once it was begun.
+            spent = Spent() if self.passed_on or not attempt.begun else spent
             self.ledger.book(self.account, spent)
             if self.journal:
                 self.journal.ended(ticket, self.account, spent, self.key, answered)
@@ -368,27 +376,3 @@ def _revived(outputs: Any) -> Any:
     except ImportError:
         return outputs
     return attributes(outputs)
-
-
-def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
-    """Call, and wait no longer than so many seconds for the answer."""
-    # A stream is sent on by the thread that DSPy made for it.
-    if seconds is None or dspy.settings.send_stream is not None:
-        return call()
-    answer = start_thread(call)
-    if not concurrent.futures.wait([answer], seconds).done:
-        raise LMTimeoutError(message=_too_long(seconds))
-    return answer.result()
-
-
-async def _awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:
-    try:
-        return await asyncio.wait_for(call, seconds)
-    except (asyncio.TimeoutError, TimeoutError) as error:
-        if seconds is None:
-            raise
-        raise LMTimeoutError(message=_too_long(seconds)) from error
-
-
-def _too_long(seconds: float) -> str:
-    return f"no answer within {seconds:g} seconds (Limits.request)"

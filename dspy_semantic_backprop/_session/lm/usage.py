@@ -190,6 +190,7 @@ class RequestUsage(UsageTracker):
         self.outputs: Any = None
         self.problem: Exception | None = None
         self.recalled = False
+        self.begun = False
         self.passed_on: Callable[[], None] | None = None
         self.usage: list[dict[str, Any]] = []
 

@@ -1,0 +1,53 @@
+"""How a request is waited for: in a thread or on the event loop, and no longer than a limit.
+
+Every thread is a daemon of its own. A pool would let requests wait in it that count as sent, and a model that never
+returns would keep its pool, and with it the end of the run, waiting for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import LMTimeoutError
+
+from ..._concurrency import start_thread
+
+
+async def forward_in_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
+    """The asynchronous `forward` of a language model that has only a synchronous one."""
+    return await called_in_thread(lm.forward, *args, **kwargs)
+
+
+async def called_in_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a blocking function in a thread of its own, which nobody waits for once the caller is cancelled."""
+    return await asyncio.wrap_future(start_thread(functools.partial(function, *args, **kwargs)))
+
+
+def within(seconds: float | None, call: Callable[[], Any]) -> Any:
+    """Call, and wait no longer than so many seconds for the answer."""
+    # A stream is sent on by the thread that DSPy made for it.
+    if seconds is None or dspy.settings.send_stream is not None:
+        return call()
+    answer = start_thread(call)
+    if not concurrent.futures.wait([answer], seconds).done:
+        raise LMTimeoutError(message=_too_long(seconds))
+    return answer.result()
+
+
+async def awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:
+    """Await, no longer than so many seconds."""
+    try:
+        return await asyncio.wait_for(call, seconds)
+    except (asyncio.TimeoutError, TimeoutError) as error:
+        if seconds is None:
+            raise
+        raise LMTimeoutError(message=_too_long(seconds)) from error
+
+
+def _too_long(seconds: float) -> str:
+    return f"no answer within {seconds:g} seconds (Limits.request)"
