@@ -10,6 +10,8 @@ from typing import Any
 
 import dspy
 import pydantic
+import pytest
+from dspy.primitives.code_interpreter import FinalOutput
 
 from dspy_semantic_backprop import ComputationGraph, trace
 from tests.graph.graphs import STRAIGHT, Pair, echo, ends, proved, untyped
@@ -214,6 +216,41 @@ def test_asyncify_and_syncify():
             graph = trace(program, {"question": "why?"})
             assert ends(graph) == STRAIGHT
             assert proved(graph), graph.warnings
+
+
+class Sandbox:
+    """An interpreter that gives what it was prepared to give, as DSPy's own tests have one."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, Any] = {}
+        self.given = ["42", FinalOutput({"answer": "It is 42."})]
+
+    def start(self) -> None: ...
+
+    def shutdown(self) -> None: ...
+
+    def execute(self, code: str, variables: dict[str, Any] | None = None) -> Any:
+        return self.given.pop(0) if "(" in code.splitlines()[0] else ""
+
+
+class Brings(dspy.Module):
+    def __init__(self, factory: Any) -> None:
+        super().__init__()
+        self.solve = untyped.RLM("question -> answer")
+        self.factory = factory
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return self.solve(question=question, interpreter_factory=self.factory)
+
+
+@pytest.mark.skipif(not hasattr(dspy, "ReActV2"), reason="this DSPy takes no interpreter with a call")
+def test_an_interpreter_that_is_brought_along():
+    codes = iter(["print(6 * 7)", "SUBMIT(answer='It is 42.')"])
+    with served(lambda prompt: {"reasoning": "so be it", "code": next(codes)}):
+        graph = trace(Brings(Sandbox), {"question": "why?"})
+    assert not graph.error, graph.error
+    assert ("solve.generate_action[1].code", "output.answer") in ends(graph)
+    assert proved(graph), graph.warnings
 
 
 GLOBAL = dspy.Predict("hint -> answer")

@@ -74,9 +74,9 @@ class ReplayComparison:
         """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings."""
         read, first = self._once((), watch=True), self._once(())
         follow = "the replay could not follow"
-        if not (first.finished or self.trace.error):
-            return f"{follow}: it ended with {' '.join(first.problem.split())[:200]}", []
-        if first.unrecorded or len(first.inputs) < len(self.trace.calls):
+        if not (read.finished or self.trace.error):
+            return f"{follow}: it ended with {' '.join(read.problem.split())[:200]}", []
+        if read.unrecorded or len(read.inputs) < len(self.trace.calls):
             return f"{follow}: it made other calls than the run", []
         self.unstable = not _same_calls(first, read)
         if self.unstable:

@@ -7,6 +7,7 @@ where it needs the world it fails, and the replay says that it could not follow.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -43,9 +44,10 @@ def answering(interpreter: Any) -> Any:
 
 
 def comparing(interpreter: Any, ran: dict[str, Any]) -> Any:
-    """An interpreter whose class runs code and notes in `ran` what came of it in unchanged replays.
+    """An interpreter whose class runs code, and notes what came of it in unchanged replays.
 
-    Other code gives something else, as for tools: what only seems to run code answers the same to everything.
+    `ran` holds what they noted. Other code gives something else, as for tools: what only seems to run code answers the
+    same to everything.
     """
     kind, run = type(interpreter), type(interpreter).execute
     if hasattr(run, "__wrapped__"):
@@ -55,13 +57,22 @@ def comparing(interpreter: Any, ran: dict[str, Any]) -> Any:
     def execute(self: Any, code: str, *args: Any, **kwargs: Any) -> Any:
         answer = run(self, code, *args, **kwargs)
         if current_replay().is_unchanged:
-            ran[code] = snapshot(answer)
+            current_replay().observed.ran[code] = snapshot(answer)
         elif code not in ran and any(alike(answer, one) for one in ran.values()):
             return other_answer(answer, asked_interpreter(code))
         return answer
 
     kind.execute = execute
     return interpreter
+
+
+def compare_where_checked(ran: dict[str, Any]) -> None:
+    """Have the interpreters `comparing` that programs bring along as late as they call one of DSPy's modules."""
+    for name in ("dspy.predict.rlm", "dspy.predict.program_of_thought"):
+        module = sys.modules.get(name)
+        check = getattr(module, "_validate_interpreter", None)
+        if check is not None:
+            setattr(module, "_validate_interpreter", lambda one, check=check: (check(one), comparing(one, ran))[0])  # noqa: B010 - a type checker's rule
 
 
 def comparing_factory(factory: Callable[[], Any], ran: dict[str, Any]) -> Callable[[], Any]:

@@ -152,7 +152,8 @@ class Observed:
 
     `unrecorded` counts the calls that the record does not have, `strangers` are their predictors; `calls` holds the
     inputs of every call of a predictor, by arrival; `read` the outputs (call, field) that the program looked at; `told`
-    the instructions and demonstrations of each call; `problem` says why the program did not return.
+    the instructions and demonstrations of each call; `ran` what came of code that was run; `problem` says why the
+    program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -164,6 +165,7 @@ class Observed:
     read: set[tuple[str, str]] = field(default_factory=set)
     strangers: set[str] = field(default_factory=set)
     told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ran: dict[str, Any] = field(default_factory=dict)
 
 
 class Replay:

@@ -34,7 +34,7 @@ from ...record.recorder import (
 from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
-from .interpreters import ReplayInterpreter, answering, comparing, comparing_factory
+from .interpreters import ReplayInterpreter, answering, compare_where_checked, comparing, comparing_factory
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
 
 PROCESSOR_SECONDS = 5.0
@@ -115,7 +115,7 @@ class _Guards(list[BaseCallback]):
 class Replayer:
     """A program, ready to be replayed in this process, which is sealed; the program is changed for good.
 
-    `copied` says whether each replay has a copy of it.
+    `copied` says whether each replay has a copy of it; `ran` holds what came of code in unchanged replays.
     """
 
     def __init__(self, program: Any, inputs: Mapping[str, Any], trace: Trace, *, copied: bool = False) -> None:
@@ -124,7 +124,7 @@ class Replayer:
         self.inputs = inputs
         self.trace = trace
         self._names = Names(program)
-        self._ran: dict[str, Any] = {}
+        self.ran: dict[str, Any] = {}
         recorded = {aside.name for aside in trace.asides}
         self._settings: dict[str, Any] = {
             "semantic_recording": None,
@@ -141,12 +141,14 @@ class Replayer:
         for _, module in program.named_sub_modules():
             _answer_for_parts(module, recorded)
             self._answer_for_interpreters(module)
+        if "interpreter" not in recorded:
+            compare_where_checked(self.ran)
 
     def _interpreters(self, factory: Any) -> Any:
         """What makes interpreters in place of a factory; None and DSPy's own stand for the one that is configured."""
         if any(aside.name == "interpreter" for aside in self.trace.asides):
             return ReplayInterpreter
-        return factory if factory in (None, dspy.PythonInterpreter) else comparing_factory(factory, self._ran)
+        return factory if factory in (None, dspy.PythonInterpreter) else comparing_factory(factory, self.ran)
 
     def _answer_for_interpreters(self, module: Any) -> None:
         if hasattr(module, "_interpreter_factory"):
@@ -154,7 +156,7 @@ class Replayer:
         for value in _parts(vars(module).values()):
             if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, type):
                 recorded = self._interpreters(None) is ReplayInterpreter
-                answering(value) if recorded else comparing(value, self._ran)
+                answering(value) if recorded else comparing(value, self.ran)
 
     def replay(self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
         """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
@@ -176,6 +178,7 @@ class Replayer:
             one.observed.finished = True
         except (Exception, Stop, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
             one.observed.problem = f"{type(error).__name__}: {error}"
+        self.ran.update(one.observed.ran)
         return one.observed
 
 

@@ -134,9 +134,11 @@ def _surveyed(program: Any, inputs: Mapping[str, Any], trace: Trace, every: bool
         def replay(changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
             child = fork(lambda us: us.send(sent(vars(replayer.replay(changes, plan=plan, watch=watch)))))
             try:
-                return Observed(**received(child.receive()))
+                observed = Observed(**received(child.receive()))
             finally:
                 child.close()
+            replayer.ran.update(observed.ran)
+            return observed
 
         return survey(ReplayComparison(trace, replay, most), program)
 

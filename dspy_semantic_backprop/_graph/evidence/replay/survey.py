@@ -262,10 +262,8 @@ class ReplayEvidence:
             return False
         if edge.kind == "control":
             return reader in shown.met or reader in shown.gone
-        if edge.known_by == "code":
-            # What may be is weaker than what was seen: one replay that reached the reader is enough.
-            return reader in shown.met
-        return reader in shown.reached or edge.kind == "inferred"
+        # What may be, or is a guess, is weaker than what was seen: one replay that reached the reader is enough.
+        return reader in (shown.met if edge.known_by in ("code", "order") else shown.reached)
 
     def _at_first_hand(self, target: Target, replays: Sequence[frozenset[str]]) -> bool:
         """Whether a target moved in a replay in which no other call can have moved it."""
