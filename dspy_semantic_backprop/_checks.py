@@ -17,7 +17,7 @@ from ._graph.record.recorder import runner
 from ._method import Method
 from ._session.budget import Budget
 from ._session.lm.usage import longest_answer, price_of
-from ._spelling import close
+from ._spelling import close, own_names
 from ._values.same import digest
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ def check_method(method: Any) -> None:
     """Check that a method is one, and no preset's name or function."""
     if isinstance(method, Method):
         return
-    known = presets.__dir__()
+    known = own_names(presets)
     name = method if isinstance(method, str) else getattr(method, "__name__", "")
     name = name.rpartition(".")[2].removesuffix("()")
     meant = f"did you mean method=presets.{name}()?" if name in known else close(name, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
@@ -70,6 +71,20 @@ def close(name: str, known: Iterable[str]) -> str:
     names = list(known)
     found = difflib.get_close_matches(name.lower(), names, 1, 0.7)
     return f"did you mean {found[0]}?" if found else f"it takes {', '.join(names)}"
+
+
+def own_names(module: types.ModuleType) -> list[str]:
+    """The public functions that a module defines itself."""
+    found = (name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+    return [name for name in found if not name.startswith("_")]
+
+
+class NamingModule(types.ModuleType):
+    """A module that names what was meant by a name that it does not have."""
+
+    def __getattr__(self, name: str) -> Any:
+        title = self.__name__.rpartition(".")[2]
+        raise AttributeError(f"{title} has no {name!r}; {close(name, own_names(self))}")
 
 
 def spelled(beside: Iterable[str] = (), by: str = "") -> Callable[[F], F]:

@@ -29,9 +29,9 @@ examples), `--bbh_cat`, `--category`, `--exp_num`, `--results_dir`, `--use_wandb
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ._backward.collect import drop, join, the_answers_only, to_another
 from ._backward.semantic import Semantic
@@ -43,7 +43,7 @@ from ._propose.choose import blamed as blamed_predictors
 from ._propose.choose import coin_flips, every, wrong
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
-from ._spelling import close
+from ._spelling import NamingModule
 
 
 def semantic() -> Method:
@@ -130,13 +130,4 @@ PLACEBOS: dict[str, Callable[[], Method]] = {
 }
 """What a method must be better than if its graph and its gradients are worth anything."""
 
-
-def __dir__() -> list[str]:
-    own = (name for name, value in globals().items() if getattr(value, "__module__", "") == __name__)
-    return [name for name in own if not name.startswith("_")]
-
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        raise AttributeError(f"there is no preset {name!r}; {close(name, __dir__())}")
+sys.modules[__name__].__class__ = NamingModule
