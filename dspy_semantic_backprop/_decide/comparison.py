@@ -159,7 +159,8 @@ class Comparison:
         if not self.graded:
             return float(stats.binomtest(fixes, fixes + regressions, alternative="greater").pvalue)
         # No group can lose more than this: what the range allows, as far as it was seen.
-        most = score_range(score for pair in self.pairs for score in (pair.old, pair.new)).width
+        scale = score_range(score for pair in self.pairs for score in (pair.old, pair.new))
+        most = scale.width if scale.known else scale.unit
         sizes = most * max(count for _, count in self._units)
         bets = (np.arange(BETS) + 0.5) / BETS
         won = np.log1p(np.outer(bets, [total / sizes for total, _ in self._units])).sum(axis=1)

@@ -249,7 +249,7 @@ class PooledSearch:
         """What one predictor's new text is expected to gain, in metric points."""
         one, other = ({name: which.instructions[name]} for which in (candidate, parent))
         gain, _ = estimate.gain(self.lineage.edits(one), self.lineage.edits(other))
-        return gain * self._range().width
+        return gain * self._range().unit
 
     def _edits(self, candidate: Candidate) -> tuple[int, ...]:
         return self.lineage.edits(candidate.instructions)
@@ -294,7 +294,7 @@ class PooledSearch:
 
     def _ranked(self, estimate: Estimate) -> list[Candidate]:
         """The candidates that were evaluated, the best by expectation first; less what they lose for having grown."""
-        screen, start, width = self.material.screen, self.pool.start, self._range().width
+        screen, start, width = self.material.screen, self.pool.start, self._range().unit
 
         def expected(one: Candidate) -> float:
             penalty = screen.penalty(start, one, changed(start, one)) / width
@@ -355,7 +355,7 @@ class PooledSearch:
         self.best = self._ranked(estimate)[0]
         if self.best == start:
             return None
-        edits, width = self._edits(self.best), self._range().width
+        edits, width = self._edits(self.best), self._range().unit
         compared = self.pool.compare(start, self.best, self.split.decide)
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)

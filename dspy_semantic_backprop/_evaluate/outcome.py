@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
@@ -17,6 +17,9 @@ from .._graph.graph import ComputationGraph
 from .._graph.portable import portable
 from .._graph.trace import Trace
 from .._values.text import printed
+
+_NARROW = 0.05
+"""Scores within so small a share of their range are measured by each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,23 +100,32 @@ class ScoreRange:
     """The best possible one."""
     known: bool
     """Whether `best` is known: stated, or 1 where nothing lies outside 0 to 1; else it is the best one seen."""
+    seen: tuple[float, float] | None = None
+    """The worst and the best score seen, where they lie much closer together than the ends of the range."""
 
     @property
     def width(self) -> float:
         """The whole range, in metric points; 1 where all that was seen is one score."""
         return self.best - self.low if self.best > self.low else 1.0
 
+    @property
+    def unit(self) -> float:
+        """What gains are measured by, in metric points: the whole range, or what was seen of it where that is narrow.
+
+        A metric of 1000 to 1001, or of 0 to 0.01, would not tell programs apart by shares of its whole range.
+        """
+        return self.seen[1] - self.seen[0] if self.seen is not None else self.width
+
     def share(self, score: float) -> float:
-        """A score as a share of the range: 0 for the worst, 1 for the best possible one."""
-        return (score - self.low) / self.width
+        """A score by that unit: 0 for the worst, 1 for the best one."""
+        return (score - (self.seen[0] if self.seen is not None else self.low)) / self.unit
 
 
 def score_range(scores: Iterable[float], perfect: float | None = None) -> ScoreRange:
     """The range of a metric that returned these scores; `perfect` is the best possible one, where it is known."""
     seen = list(scores)
     low, high = min(seen, default=0.0), max(seen, default=1.0)
-    if perfect is not None:
-        return ScoreRange(min(0.0, low), perfect, True)
-    if low >= 0 and high <= 1:
-        return ScoreRange(0.0, 1.0, True)
-    return ScoreRange(min(0.0, low), high, False)
+    unit = perfect is None and low >= 0 and high <= 1
+    best = perfect if perfect is not None else 1.0 if unit else high
+    found = ScoreRange(min(0.0, low), best, unit or perfect is not None)
+    return replace(found, seen=(low, high)) if 0 < high - low < _NARROW * found.width else found

@@ -77,12 +77,21 @@ def test_a_mere_wording_breaks_what_it_mends():
         ([3, 87], None, 0, 87, False),
         ([-4, -1], None, -4, -1, False),
         ([3, 87], 100, 0, 100, True),
+        ([1e6, 1e6 + 1], None, 0, 1e6 + 1, False),
         ([], None, 0, 1, True),
     ],
 )
 def test_the_best_score_is_one_or_stated_or_the_best_seen(seen, perfect, low, best, known):
     scale = score_range(seen, perfect)
     assert (scale.low, scale.best, scale.known) == (low, best, known) and scale.width > 0
+
+
+@pytest.mark.parametrize("seen", [[0, 1e-4], [0.2, 0.201], [1e6, 1e6 + 1], [-1000, -999]])
+def test_scores_that_lie_close_together_are_measured_by_each_other(seen):
+    scale = score_range(seen)
+    assert (scale.share(seen[0]), scale.share(seen[1])) == (0, pytest.approx(1))
+    assert scale.unit == pytest.approx(seen[1] - seen[0])
+    assert score_range([seen[0]] * 2).unit == score_range([seen[0]] * 2).width
 
 
 @pytest.mark.parametrize(("examples", "differing"), [(20, 0.0), (40, 0.1), (100, 0.2)])

@@ -16,7 +16,7 @@ from ..._backward.sweep import sweep
 from ..._checks import check_number
 from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
-from ..._evaluate.outcome import Failed, mean, scored
+from ..._evaluate.outcome import Failed, mean, score_range, scored
 from ..._evaluate.student import check_runs
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
@@ -37,7 +37,7 @@ async def adiagnose(
     *,
     checks: int = 8,
     max_calls: int | None = None,
-    perfect: float = 1.0,
+    perfect: float | None = None,
 ) -> Diagnosis:
     """Evaluate a program, go back through its failures, and say which predictors are to blame.
 
@@ -50,7 +50,8 @@ async def adiagnose(
         devset: Examples with inputs and labels.
         checks: How many checks to make at most; 0 makes none.
         max_calls: The most language-model calls that all checks may make together; None: four for each.
-        perfect: An example below this score has failed, in metric points.
+        perfect: An example below this score has failed, in metric points; None: 1, or the best score seen where some
+            lie outside 0 to 1.
 
     Returns:
         A record that prints within one screen.
@@ -65,13 +66,17 @@ async def adiagnose(
     check_number("checks", checks, 0)
     most = 4 * checks if max_calls is None else max_calls
     check_number("max_calls", most, 0)
-    check_number("perfect", perfect, -math.inf, whole=False)
+    check_number("perfect", 0 if perfect is None else perfect, -math.inf, whole=False)
     with told_to_callers():
         return await _diagnosed(settings, program, devset, (checks, most), perfect)
 
 
 async def _diagnosed(
-    settings: Settings, program: dspy.Module, devset: Sequence[dspy.Example], caps: tuple[int, int], perfect: float
+    settings: Settings,
+    program: dspy.Module,
+    devset: Sequence[dspy.Example],
+    caps: tuple[int, int],
+    perfect: float | None,
 ) -> Diagnosis:
     """The diagnosis; `caps`: how many checks at most, and how many calls of language models for them."""
     checks, max_calls = caps
@@ -79,7 +84,12 @@ async def _diagnosed(
     student = settings.student(program, session, devset=devset)
     outcomes = await student.evaluate("diagnose", devset, start)
     check_runs(outcomes)
-    failing = [outcome for outcome in scored(outcomes) if outcome.score < perfect]
+    scale = score_range([outcome.score for outcome in scored(outcomes)], perfect)
+    if not scale.known:
+        session.warn(
+            f"scores lie outside 0 to 1: what scores less than the best one seen, {scale.best:.12g}, has failed"
+        )
+    failing = [outcome for outcome in scored(outcomes) if outcome.score < scale.best]
     proved = await student.prove(failing, start)
     swept, sweeps = await sweep(session, proved, settings.method, seed=settings.seed, where="diagnose")
     traced = [(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
