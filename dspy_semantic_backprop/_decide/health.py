@@ -79,8 +79,8 @@ def _of_scale(scores: Sequence[float], scale: ScoreRange) -> list[str]:
         return []
     low, high = min(scores) + 0.0, max(scores) + 0.0  # a loss of 0 is no -0
     return [
-        f"the metric returned scores from {low:.12g} to {high:.12g}, outside 0 to 1; whatever scores less than the best "
-        "one seen is learned from as wrong, unless choose_examples=wrong(perfect=...) says more"
+        f"the metric returned scores from {low:.12g} to {high:.12g}, outside 0 to 1; whatever scores less than the "
+        "best one seen is learned from as wrong, unless choose_examples=wrong(perfect=...) says more"
     ]
 
 
