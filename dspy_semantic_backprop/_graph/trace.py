@@ -11,6 +11,9 @@ from .portable import portable
 
 Position = tuple[str, int, int, int, int]
 """File, first line, first column, last line, last column; -1 where the interpreter keeps no columns."""
+Place = tuple[tuple[float, int], ...]
+"""Where in the order of the program's own code something happened, whichever thread was first: a number that grows in
+each thread and task and the number of a task, below the place where that thread or task was started."""
 OUTPUT = "output"
 """The id under which the returned prediction stands where a call's id is expected."""
 REASONING = frozenset({"reasoning", "rationale"})
@@ -53,6 +56,7 @@ class Call:
         demos: The demonstrations in its prompt, in their order there, each as field -> value.
         concurrent: Whether a thread or task other than the program's own made the call: such calls have no
             order that another execution would repeat.
+        place: Where in the order of the program's own code it was made; not part of the record's JSON form.
         annotations: Output field -> its declared type; not part of the record's JSON form.
         further: The outputs of the completions after the first, where several were asked for; not part of it.
         seconds: How long it took, wall time in seconds, retries of the language model's client included;
@@ -83,16 +87,22 @@ class Call:
     seconds: float | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     models: frozenset[str] = field(default=frozenset(), repr=False)
+    place: Place = field(default=(), repr=False)
     own: bool = field(default=True, repr=False)
     resigned: bool = field(default=False, repr=False)
     told: bool | None = field(default=None, repr=False)
 
-    def named(self, call_id: str, index: int) -> Call:
-        """This call under another id and index."""
+    def named(self, call_id: str, index: int, place: Place) -> Call:
+        """This call under another id, index and place."""
         # `dataclasses.replace` takes longer than everything else that is done to a call after it ended.
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self), id=call_id, index=index)
+        vars(twin).update(vars(self), id=call_id, index=index, place=place)
         return twin
+
+    @property
+    def strand(self) -> Place:
+        """The thread or task that made it, by its place."""
+        return self.place[:-1]
 
     def before(self, other: Call) -> bool:
         """Whether this call had ended when the other one started."""

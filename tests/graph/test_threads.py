@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 from typing import Any
@@ -12,6 +14,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets, trace
+from tests.graph.graphs import untyped
 from tests.scripted import careful, questions, right, served
 
 SHARED = ThreadPoolExecutor(2)
@@ -49,6 +52,17 @@ class Awaiting(dspy.Module):
 def in_a_pool(function: Any, items: list[str]) -> list[str]:
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(function, items))
+
+
+def in_a_pool_of_three(function: Any, items: list[str]) -> list[str]:
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(function, items))
+
+
+def in_brought_contexts(function: Any, items: list[str]) -> list[str]:
+    with ThreadPoolExecutor(3) as pool:
+        tasks = [pool.submit(contextvars.copy_context().run, function, item) for item in items]
+        return [task.result() for task in tasks]
 
 
 def in_a_shared_pool(function: Any, items: list[str]) -> list[str]:
@@ -91,6 +105,72 @@ def test_calls_in_threads_are_seen_proved_booked_and_optimised(make):
         better: Any = optimizer.compile(make(), trainset=questions(5))
         assert better.detailed_results.score_after == 1
         assert better.detailed_results.total.calls == server.requests - 4
+
+
+class Graded(dspy.Module):
+    """Two calls for each essay, side by side; what passes between them is a small number, alike for two of them."""
+
+    def __init__(self, ask: Any) -> None:
+        super().__init__()
+        self.ask = ask
+        self.grade = dspy.Predict("essay -> grade: int")
+        self.praise = dspy.Predict("grade: int -> praise")
+        self.final = dspy.Predict("best: int -> summary")
+
+    def one(self, essay: str) -> tuple[int, str]:
+        grade = self.grade(essay=essay.strip()).grade
+        return grade, self.praise(grade=grade + 1).praise
+
+    def forward(self, essays: list[str]) -> Any:
+        graded = self.ask(self.one, [f" {essay}" for essay in essays])
+        best = self.final(best=max(grade for grade, _ in graded)).summary
+        return dspy.Prediction(summary=best, remarks=[praise for _, praise in graded])
+
+
+def in_dspys_pool(function: Any, items: list[str]) -> list[Any]:
+    return dspy.Parallel(num_threads=3, disable_progress_bar=True)([(function, {"essay": item}) for item in items])
+
+
+def in_tasks(send: Any) -> Any:
+    async def together(function: Any, items: list[str]) -> list[Any]:
+        return await asyncio.gather(*(send(function, item) for item in items))
+
+    return lambda function, items: asyncio.run(together(function, items))
+
+
+SIDE_BY_SIDE = {
+    "dspy.Parallel": in_dspys_pool,
+    "pool": in_a_pool_of_three,
+    "contexts": in_brought_contexts,
+    "threads": in_bare_threads,
+    "asyncify": in_tasks(lambda function, item: untyped.asyncify(function)(item)),
+    "to_thread": in_tasks(asyncio.to_thread),
+}
+
+
+@pytest.mark.parametrize("way", SIDE_BY_SIDE)
+def test_a_graph_does_not_depend_on_which_thread_is_first(way):
+    grades = {"rain": 5, "snow": 9, "hail": 5}
+
+    def graph(late: str) -> Any:
+        def answer(prompt: Any) -> dict[str, Any]:
+            if late in prompt.inputs.values():
+                time.sleep(0.05)
+            if "essay" in prompt.inputs:
+                return {"grade": grades[prompt.inputs["essay"]]}
+            return {name: f"{name} for {prompt.inputs}" for name in prompt.names}
+
+        with served(answer):
+            return trace(Graded(SIDE_BY_SIDE[way]), {"essays": list(grades)})
+
+    graphs = [graph(late) for late in ("rain", "hail")]
+    assert not graphs[0].warnings
+    assert graphs[0].edges == graphs[1].edges
+    assert [call.id for call in graphs[0]] == [call.id for call in graphs[1]]
+    assert {(edge.source.call, edge.target.call) for edge in graphs[0].edges if edge.target.call != "output"} == {
+        *((f"grade[{at}]", f"praise[{at}]") for at in range(3)),
+        *((f"grade[{at}]", "final[0]") for at in range(3)),
+    }
 
 
 def test_threads_do_not_spend_past_the_budget():

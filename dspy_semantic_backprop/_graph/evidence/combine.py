@@ -45,9 +45,13 @@ def _suggested(trace: Trace, code: EdgeEvidence | None) -> ComputationGraph:
     edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
     edges = _by_reader(trace, [*edges, *_from_order(trace, edges)])
     graph = ComputationGraph(trace.calls, tuple(edges), trace.inputs, trace.output, trace.error, trace.warnings)
+    return _arranged(graph, trace)
+
+
+def _arranged(graph: ComputationGraph, trace: Trace) -> ComputationGraph:
     wave = {name: depth for depth, names in enumerate(graph.waves) for name in names}
     rank = {name: position for position, name in enumerate(trace.predictors)}
-    return replace(graph, calls=tuple(arrange(trace.calls, wave, rank)))
+    return replace(graph, calls=tuple(arrange(graph.calls, wave, rank)))
 
 
 async def prove(graph: ComputationGraph, trace: Trace, replays: Replays, probe: Probe) -> ComputationGraph:
@@ -57,7 +61,7 @@ async def prove(graph: ComputationGraph, trace: Trace, replays: Replays, probe: 
     """
     if probe == "never" or not trace.calls:
         return graph
-    return _proved(graph, await replays(trace, probe))
+    return _proved(graph, await replays(trace, probe), trace)
 
 
 def _agreed(by_values: Iterable[Edge], by_code: FoundEdges) -> list[Edge]:
@@ -105,7 +109,7 @@ def _by_reader(trace: Trace, edges: list[Edge]) -> list[Edge]:
     )
 
 
-def _proved(graph: ComputationGraph, replayed: FoundEdges) -> ComputationGraph:
+def _proved(graph: ComputationGraph, replayed: FoundEdges, trace: Trace) -> ComputationGraph:
     """A graph whose edges are those that replays showed, and those of its own that no replay spoke about."""
     known = {_ends(edge): edge for edge in graph.edges}
     possible = [
@@ -121,6 +125,8 @@ def _proved(graph: ComputationGraph, replayed: FoundEdges) -> ComputationGraph:
         for ends, edge in shown.items()
     ]
     kept = [edge for ends, edge in known.items() if ends not in shown and not replayed.excludes(edge)]
+    # Only with the proved edges it is known how deep each of several concurrent calls is.
+    graph = _arranged(replace(graph, edges=(*proved, *kept)), trace)
     by_source: dict[End, list[Edge]] = {End(call.id, name): [] for call in graph.calls for name in call.outputs}
     proved.sort(key=_target)
     control = [edge for edge in proved if edge.kind == "control"]

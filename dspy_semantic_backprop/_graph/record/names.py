@@ -1,20 +1,22 @@
 """The names of predictors, also of copies of them, and of calls, also of those that ran at the same time.
 
-Threads start when the operating system lets them, so the order of starts is chance wherever calls
-overlap. Calls of one predictor that overlap are named by where their inputs come from: by position in
-the list, or in the text, that they were taken from. Sequential calls keep the order of their starts.
+Threads start when the operating system lets them, so the order of starts is chance wherever calls are
+concurrent. Those of one predictor are named by where their inputs come from: by position in the list, or in
+the text, that they were taken from; else by where in the program their threads or tasks were started.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dspy
 
 from ..._values.text import printed
-from ..trace import Call
+from ..trace import Call, Place
 from .program_code import constants
+from .threads import Tasks, ranked
 
 _UNNAMED = "?"
 
@@ -72,19 +74,11 @@ def _all_named(program: dspy.Module) -> dict[str, Any]:
     return named
 
 
-def clusters(calls: Sequence[Call]) -> Iterator[list[Call]]:
-    """Split calls, sorted by start, into runs without an order of their own: they overlap or are concurrent.
-
-    A call that follows all of a run begins a new one, unless both are concurrent.
-    """
-    run: list[Call] = []
-    for call in calls:
-        if run and not (call.concurrent and run[-1].concurrent) and all(other.before(call) for other in run):
-            yield run
-            run = []
-        run.append(call)
-    if run:
-        yield run
+def _runs(calls: Iterable[Call]) -> Iterator[list[Call]]:
+    """Calls in the order of the program's code, one after the other; those of other threads and tasks together."""
+    placed = sorted(calls, key=lambda call: (call.place, call.started))
+    for _, run in itertools.groupby(placed, key=lambda call: call.concurrent or call.id):
+        yield list(run)
 
 
 def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
@@ -95,38 +89,47 @@ def name_calls(calls: Sequence[Call], known: Sequence[Any]) -> dict[str, Call]:
     counts: dict[str, int] = {}
     final: dict[str, Call] = {}
     pool: list[Any] = list(known)
-    for run in clusters(calls):
+    tasks: Tasks = {}
+    for run in _runs(calls):
+        places = {call.id: _counted(call.place, tasks) for call in run}
         for predictor in dict.fromkeys(call.predictor for call in run):
             twins = [call for call in run if call.predictor == predictor]
             for call in by_origin(twins, pool) if len(twins) > 1 else twins:
                 index = counts.get(predictor, 0)
                 counts[predictor] = index + 1
-                final[call.id] = call.named(f"{predictor}[{index}]", index)
+                final[call.id] = call.named(f"{predictor}[{index}]", index, places[call.id])
+        run.sort(key=lambda call: (call.predictor, final[call.id].index))
         pool += [value for call in run for value in call.outputs.values()]
     return {call.id: final[call.id] for call in calls}
 
 
+def _counted(place: Place, tasks: Tasks) -> Place:
+    found: Place = ()
+    for one in place:
+        found = ranked((*found, one), tasks)
+    return found
+
+
 def arrange(calls: Sequence[Call], wave: Mapping[str, int], rank: Mapping[str, int]) -> list[Call]:
-    """Calls by start; those that overlapped, by depth, predictor and index, whichever thread was first."""
+    """Calls in the order of the program's code; those of several threads by depth, predictor and index."""
 
     def key(call: Call) -> tuple[int, int, str, int]:
         return wave[call.id], rank.get(call.predictor, len(rank)), call.predictor, call.index
 
-    return [call for run in clusters(calls) for call in sorted(run, key=key)]
+    return [call for run in _runs(calls) for call in sorted(run, key=key)]
 
 
 def by_origin(calls: Sequence[Call], pool: Sequence[Any]) -> list[Call]:
-    """Sort calls of one predictor without an order of their own by where their inputs come from.
+    """Sort calls of one predictor in several threads or tasks by where their inputs come from.
 
     That is a place in a list or text of the pool: the program's inputs and constants and the outputs of earlier calls.
-    Where none is found, calls that overlapped are sorted by the text of their inputs, the others keep their order.
+    Where none is found they are sorted by where in the program their threads were started, then by the text of their
+    inputs.
     """
     places = [_positions(call.inputs, pool) for call in calls]
     if all(places) and len({tuple(place) for place in places}) == len(calls):
         return [call for _, _, call in sorted(zip(places, range(len(calls)), calls, strict=True), key=lambda x: x[:2])]
-    if any(one.before(other) for one in calls for other in calls):
-        return list(calls)
-    return sorted(calls, key=lambda call: (_text(call.inputs), call.started))
+    return sorted(calls, key=lambda call: (call.place, _text(call.inputs), call.started))
 
 
 def _positions(inputs: Mapping[str, Any], pool: Sequence[Any]) -> list[tuple[int, int]]:

@@ -26,6 +26,7 @@ from .names import Names, is_unnamed, name_calls
 from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
 from .snapshots import declaration, demonstrations, describe, output_fields
+from .threads import next_place
 
 
 class Hook(Protocol):
@@ -131,6 +132,7 @@ class Recording:
             "outputs": {},
             "own": self.names.owns(predictor),
             "resigned": kwargs.get("signature") is not None,
+            "place": next_place(),
             "concurrent": self.home is not None and strand() != self.home,
             "demos": demonstrations(signature, demos),
         }

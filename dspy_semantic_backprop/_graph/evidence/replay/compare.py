@@ -112,7 +112,7 @@ class ReplayComparison:
     def replay(self, changed: Sequence[Change]) -> Observed:
         """Replay with answers changed, a second time where that tells better which call is which."""
         observed = self._once(changed)
-        plan = realigned(self.trace, observed.calls)
+        plan = realigned(self.trace, observed)
         return observed if plan is None else self._once(changed, plan)
 
     def repeats(self) -> bool:

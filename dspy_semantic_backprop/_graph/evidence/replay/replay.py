@@ -4,9 +4,10 @@ DSPy asks its adapter for the fields of every call, in threads, tasks, copies an
 way alike; the replaying adapter answers with recorded values. No language model is called, no tool is run
 twice, and no class or instance of the user's is patched.
 
-A replayed call is matched with the recorded call of the same predictor that stands at the same place. A
-change can make calls disappear, and later ones move up: then the replay is repeated with calls matched by
-their inputs first (`realigned`).
+A replayed call is matched with the recorded call of the same predictor that stands at the same place: of one
+thread or task by the order there, of several by where in the program these were started, which no clock decides.
+A change can make calls disappear, and later ones move up: then the replay is repeated with calls matched by their
+inputs first (`realigned`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import copy
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,21 +29,26 @@ from ...._errors import Stop
 from ...._values.copies import snapshot
 from ...._values.same import alike
 from ...._values.text import printed
-from ...record.names import Names, clusters
-from ...trace import Aside, Call, Trace
+from ...record.names import Names
+from ...record.threads import next_place
+from ...trace import Aside, Call, Place, Trace
 from .alternatives import alternatives, made_up
+
+Arrival = tuple[Place, int]
+"""The thread or task that a call of a predictor came from, and the how-manieth from there it is, from 0."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Which call of a replay is which recorded one.
 
-    `places` holds for each predictor the recorded calls that its calls are, by arrival, None for a call that is not
-    recorded; `reserved` are recorded calls that a call with the very same inputs will come for.
+    `places` holds for each predictor the recorded call that each of its calls is, by arrival, None for a call that is
+    not recorded. `reserved` are recorded calls of several threads that a call with the very same inputs will come for,
+    from the given thread where others come with these inputs too.
     """
 
-    places: Mapping[str, list[Call | None]] = field(default_factory=dict)
-    reserved: frozenset[str] = frozenset()
+    places: Mapping[str, Mapping[Arrival, Call | None]] = field(default_factory=dict)
+    reserved: Mapping[str, Place | None] = field(default_factory=dict)
 
 
 def _likeness(recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
@@ -55,23 +62,51 @@ def _same_inputs(call: Call, inputs: Mapping[str, Any]) -> bool:
     return all(alike(value, inputs.get(name)) for name, value in call.inputs.items())
 
 
-def realigned(trace: Trace, given: Mapping[str, list[Mapping[str, Any]]]) -> Plan | None:
-    """A better guess at which call is which, once all calls of a replay are known; None where there is none.
-
-    Equal inputs make calls the same, wherever they stand; those that are left are matched in order. `given` holds the
-    inputs of each call of a predictor, by arrival.
-    """
-    places: dict[str, list[Call | None]] = {}
-    reserved: set[str] = set()
-    for name, calls in given.items():
-        recorded = [call for call in trace.calls if call.predictor == name]
+def realigned(trace: Trace, observed: Observed) -> Plan | None:
+    """A better guess at which call is which, once all calls of a replay are known; None where there is none."""
+    places: dict[str, Mapping[Arrival, Call | None]] = {}
+    reserved: dict[str, Place | None] = {}
+    for name, calls in observed.calls.items():
+        recorded = of_predictor(trace, name)
         if any(call.concurrent for call in recorded):
-            exact = [next((call for call in recorded if _same_inputs(call, inputs)), None) for inputs in calls]
-            known = {call.id for call in exact if call is not None}
-            reserved |= known if len(known) < len(calls) else set()
+            found = _assigned(recorded, dict(sorted(calls.items())))
+            if any((call and call.id) != observed.chosen.get((name, arrival)) for arrival, call in found.items()):
+                reserved |= _reserved(recorded, calls, found)
         elif recorded and len(recorded) != len(calls):
-            places[name] = _placed(recorded, calls)
-    return Plan(places, frozenset(reserved)) if places or reserved else None
+            places[name] = dict(zip(calls, _placed(recorded, list(calls.values())), strict=True))
+    return Plan(places, reserved) if places or reserved else None
+
+
+def of_predictor(trace: Trace, name: str) -> list[Call]:
+    """The recorded calls of a predictor, by index."""
+    return sorted((call for call in trace.calls if call.predictor == name), key=lambda call: call.index)
+
+
+def _assigned(recorded: list[Call], calls: Mapping[Arrival, Mapping[str, Any]]) -> dict[Arrival, Call | None]:
+    """Which calls of several threads are which: first those that were given the same, then those of the same thread."""
+    found: dict[Arrival, Call | None] = dict.fromkeys(calls)
+    left = list(recorded)
+    for same, mine in ((True, True), (True, False), (False, True), (False, False)):
+        for arrival, inputs in calls.items():
+            fitting = [one for one in left if not mine or one.strand == arrival[0]]
+            fitting = [one for one in fitting if _same_inputs(one, inputs)] if same else fitting
+            if found[arrival] is None and fitting:
+                found[arrival] = call = max(fitting, key=lambda one: _likeness(one.inputs, inputs))
+                left.remove(call)
+    return found
+
+
+def _reserved(
+    recorded: list[Call], calls: Mapping[Arrival, Mapping[str, Any]], found: Mapping[Arrival, Call | None]
+) -> dict[str, Place | None]:
+    """The calls that one with the same inputs comes for, and from which thread where more of these come than were."""
+    reserved = {}
+    for arrival, call in found.items():
+        if call is not None and _same_inputs(call, calls[arrival]):
+            come = sum(_same_inputs(call, inputs) for inputs in calls.values())
+            were = sum(_same_inputs(one, call.inputs) for one in recorded)
+            reserved[call.id] = arrival[0] if come > were else None
+    return reserved
 
 
 def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call | None]:
@@ -151,9 +186,9 @@ class Observed:
     """What a replay showed, by recorded call: only of calls that happened.
 
     `unrecorded` counts the calls that the record does not have, `strangers` are their predictors; `calls` holds the
-    inputs of every call of a predictor, by arrival; `read` the outputs (call, field) that the program looked at; `told`
-    the instructions and demonstrations of each call; `ran` what came of code that was run; `problem` says why the
-    program did not return.
+    inputs of every call of a predictor, and `chosen` which recorded one it was taken for; `read` the outputs (call,
+    field) that the program looked at; `told` the instructions and demonstrations of each call; `ran` what came of code
+    that was run; `problem` says why the program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -161,7 +196,8 @@ class Observed:
     finished: bool = False
     problem: str = ""
     unrecorded: int = 0
-    calls: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    calls: dict[str, dict[Arrival, Mapping[str, Any]]] = field(default_factory=dict)
+    chosen: dict[tuple[str, Arrival], str] = field(default_factory=dict)
     read: set[tuple[str, str]] = field(default_factory=set)
     strangers: set[str] = field(default_factory=set)
     told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -182,9 +218,8 @@ class Replay:
         self._changed: dict[str, dict[str, Any]] = {}
         for one in changes:
             self._changed.setdefault(one.call, {})[one.field] = one.value
-        self._left: dict[str, list[Call]] = {}
-        for call in trace.calls:
-            self._left.setdefault(call.predictor, []).append(call)
+        self._left = {name: of_predictor(trace, name) for name in {call.predictor for call in trace.calls}}
+        self._arrived: Counter[tuple[str, Place]] = Counter()
         self._lock = threading.Lock()
         self._asides = list(trace.asides)
 
@@ -200,13 +235,13 @@ class Replay:
         self, predictor: Any, signature: Any, inputs: Mapping[str, Any], demos: Any = ()
     ) -> list[dict[str, Any]]:
         """What a call answers, in each of its completions."""
-        name = self.names.of(predictor)
+        name, given = self.names.of(predictor), {key: snapshot(value) for key, value in inputs.items()}
         with self._lock:
-            call = self._match(name, inputs)
+            call = self._match(name, given)
             if call is None:
                 return [self._made_up(name, signature)]
             ANSWERED.set(call.id)
-            self.observed.inputs[call.id] = self.observed.calls[name][-1]
+            self.observed.inputs[call.id] = given
             self.observed.told[call.id] = {"instructions": signature.instructions, "demos": _told(demos)}
         return self.completions(call, self._changed.get(call.id, {}))
 
@@ -228,17 +263,27 @@ class Replay:
         }
 
     def _match(self, name: str, inputs: Mapping[str, Any]) -> Call | None:
-        arrived = self.observed.calls.setdefault(name, [])
-        arrived.append({key: snapshot(value) for key, value in inputs.items()})
-        if name in self.plan.places:
-            planned = self.plan.places[name]
-            return planned[len(arrived) - 1] if len(arrived) <= len(planned) else None
-        left = self._left.get(name, [])
-        # Calls that followed each other are told by their order, those that overlapped by what they were given.
-        twins = next(clusters(left), [])
-        free = [one for one in twins if one.id not in self.plan.reserved or _same_inputs(one, inputs)]
-        free = free or twins
-        call = free[0] if len(free) == 1 else max(free, key=lambda one: _likeness(one.inputs, inputs), default=None)
+        strand = next_place()[:-1]
+        arrived = self.observed.calls.setdefault(name, {})
+        arrival = strand, self._arrived[name, strand]
+        self._arrived[name, strand] += 1
+        arrived[arrival] = inputs
+        planned = self.plan.places.get(name)
+        call = self._likely(name, strand, inputs) if planned is None else planned.get(arrival)
+        if call is not None:
+            self.observed.chosen[name, arrival] = call.id
+        return call
+
+    def _likely(self, name: str, strand: Place, inputs: Mapping[str, Any]) -> Call | None:
+        left, reserved = self._left.get(name, []), self.plan.reserved
+        if any(call.concurrent for call in left):
+            # Those that followed each other are told by their order, the others by what they were given.
+            mine = [call for call in left if reserved.get(call.id) in (None, strand) and _same_inputs(call, inputs)]
+            others = mine or [call for call in left if call.id not in reserved]
+            mine = [call for call in others if call.strand == strand] or others
+            call = max(mine, key=lambda one: _likeness(one.inputs, inputs), default=None)
+        else:
+            call = next(iter(left), None)
         if call is not None:
             left.remove(call)
         return call

@@ -172,7 +172,7 @@ class Replayer:
         # Threads that the program starts without DSPy's context find the settings of the whole process.
         sys.modules["dspy.dsp.utils.settings"].main_thread_config.update(settings)
         try:
-            with dspy.context(**settings), threads_followed(), _interrupted():
+            with dspy.context(**settings), threads_followed({}), _interrupted():
                 returned = _called(program, own_copies(self.inputs)[0])
             one.observed.output = {name: snapshot(value) for name, value in output_fields(returned).items()}
             one.observed.finished = True
@@ -183,7 +183,12 @@ class Replayer:
 
 
 def _called(program: Any, inputs: Mapping[str, Any]) -> Any:
-    return asyncio.run(program.acall(**inputs)) if asynchronous_only(program) else program(**inputs)
+    return asyncio.run(_awaited(program, inputs)) if asynchronous_only(program) else program(**inputs)
+
+
+async def _awaited(program: Any, inputs: Mapping[str, Any]) -> Any:
+    with threads_followed({}):
+        return await program.acall(**inputs)
 
 
 @contextmanager

@@ -207,8 +207,9 @@ def _limit_files() -> None:
     for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "listdir"), (os, "scandir")):
         setattr(module, name, _with_files(getattr(module, name)))
     setattr(tokenize, "_builtin_open", builtins.open)  # noqa: B010 - a type checker's rule
-    builtins.__import__ = _importing(builtins.__import__)
-    importlib.import_module = _importing(importlib.import_module)
+    # Only what is not loaded yet comes here, whoever imports it.
+    loading: Any = importlib._bootstrap  # pyright: ignore[reportAttributeAccessIssue]
+    loading._find_and_load = _with_files(loading._find_and_load)
 
 
 @contextmanager
@@ -237,18 +238,6 @@ def _with_files(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
 
     return opened
-
-
-def _importing(function: Callable[..., Any]) -> Callable[..., Any]:
-    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(name, *args, **kwargs)
-        except (OSError, ImportError):
-            # Only what is not loaded yet needs files.
-            with _files():
-                return function(name, *args, **kwargs)
-
-    return imported
 
 
 def _silence() -> None:
