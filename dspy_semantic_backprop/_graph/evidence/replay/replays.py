@@ -30,6 +30,7 @@ from .replay import Change, Observed, Plan
 from .replayer import Replayer, copies
 from .sealed import seal
 from .survey import ANSWERS, ReplayEvidence, Surveyed, survey
+from .syscalls import is_restricted
 from .transfer import received, sent
 
 Probe = Literal["auto", "never", "always"]
@@ -75,6 +76,7 @@ class Replays:
         if not hasattr(os, "fork"):
             self._problem = "this system has no fork, and nothing else keeps a replay from the world"
             return
+        is_restricted()  # what the kernel is told is made here, once
         try:
             self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every))
         except (OSError, RuntimeError) as error:

@@ -20,6 +20,7 @@ import logging
 import mmap
 import os
 import queue
+import re
 import signal
 import stat
 import sys
@@ -53,6 +54,8 @@ _HARMLESS = frozenset(
         *("ctypes.string_at", "ctypes.wstring_at", "socket.gethostname", "sqlite3.connect/handle"),
     }
 )
+_SHARED = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
+"""A line of the process's memory that is shared and can be written: from where, to where, and whose it is."""
 _SILENT_FILES = (os.devnull, "/dev/urandom", "/dev/random", "/dev/zero")
 _LARGEST_COPY = 64 * 2**20
 _LONGEST_PAUSE = 0.001
@@ -171,11 +174,9 @@ def _unshare() -> None:
     library = ctypes.PyDLL(None)
     library.mmap.restype = ctypes.c_void_p
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-        maps = [line.split(maxsplit=5) for line in file]
-    for place, rights, *_, path in (line if len(line) == 6 else [*line, ""] for line in maps):
-        if rights[1] != "w" or rights[3] != "s":
-            continue
-        start, end = (int(one, 16) for one in place.split("-"))
+        maps = file.read()
+    for place in _SHARED.finditer(maps):
+        start, end, path = int(place[1], 16), int(place[2], 16), place[3]
         if path.startswith("/dev/") and not path.startswith(("/dev/shm/", "/dev/zero")):
             library.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 0)
         elif end - start > _LARGEST_COPY:

@@ -7,12 +7,12 @@ answered as a kernel would that does not know it (ENOSYS), which libraries are p
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import struct
 import sys
 from collections.abc import Iterator
-from itertools import chain
 
 _X86 = (
     "0 1 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 19 20 21 22 23 24 25 27 28 32 33 35 36 38 39 56 57 60 61 63 72 78 "
@@ -34,6 +34,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _ALLOWED, _UNKNOWN = 0x7FFF0000, 0x00050000 | 38
 _LOAD, _IS, _HAS, _RETURN = 0x20, 0x15, 0x45, 0x06
 
+_STEP = struct.Struct("=HBBI")
 Step = tuple[int, int, int, int]
 """An instruction of the filter: the operation, how far to jump where it holds and where not, and its constant."""
 
@@ -52,19 +53,28 @@ def _filter(machine: str) -> Iterator[Step]:
     yield (_RETURN, 0, 0, _UNKNOWN)
 
 
+@functools.cache
+def _code(machine: str) -> bytes:
+    return b"".join(_STEP.pack(*step) for step in _filter(machine))
+
+
+def is_restricted() -> bool:
+    """Whether the kernel of this system can be told what to let through; what it will be told is ready then."""
+    known = sys.platform == "linux" and platform.machine() in _MACHINES and sys.maxsize > 2**32
+    return known and bool(_code(platform.machine()))
+
+
 def restrict() -> bool:
     """Let all threads of this process, and its children, do nothing any more that changes what is outside of it.
 
     Returns:
         Whether the system does that; elsewhere than on Linux it does not.
     """
-    machine = platform.machine()
-    if sys.platform != "linux" or machine not in _MACHINES or sys.maxsize < 2**32:
+    if not is_restricted():
         return False
-    steps = list(_filter(machine))
-    code = ctypes.create_string_buffer(struct.pack("=" + "HBBI" * len(steps), *chain.from_iterable(steps)))
-    program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+    code = ctypes.create_string_buffer(_code(platform.machine()))
+    program = ctypes.create_string_buffer(struct.pack("@HP", len(code) // _STEP.size, ctypes.addressof(code)))
     library = ctypes.PyDLL(None)
     no_new_privileges, set_filter, all_threads = 38, 1, 1
     library.prctl(no_new_privileges, 1, 0, 0, 0)
-    return library.syscall(_MACHINES[machine][4], set_filter, all_threads, program) == 0
+    return library.syscall(_MACHINES[platform.machine()][4], set_filter, all_threads, program) == 0

@@ -13,6 +13,7 @@ import importlib
 import io
 import pickle
 import types
+from contextlib import suppress
 from typing import Any
 
 from ...portable import raised_again
@@ -56,13 +57,16 @@ def _told(value: Any) -> tuple[int, str, str, str]:
 
 
 def _there(address: int, kind: str, module: str, name: str) -> Any:
+    told, named = (address, kind, module, name), None
+    with suppress(Exception):
+        named = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    if named is not None and _told(named) == told:
+        return named
+    # A look at all objects copies the pages of all of them.
     value = _objects().get(address)
-    if value is not None and _told(value) == (address, kind, module, name):
+    if value is not None and _told(value) == told:
         return value
-    try:
-        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
-    except Exception:  # noqa: BLE001 - made or loaded since the fork, and not to be found by its name
-        return _absent(name or kind) if kind == "type" or name else _Absent()
+    return named or (_absent(name or kind) if kind == "type" or name else _Absent())
 
 
 _OURS = (_there, raised_again)
