@@ -20,6 +20,7 @@ INSIDE = {
     "tests/decide/world.py": "the world of those worlds: candidates that have scores and no program",
     "tests/evaluate/reusing.py": "one candidate evaluated beside another's record: `compile` chooses both by itself",
     "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",
+    "tests/graph/test_sealed.py": "what a kernel is told on a machine that the tests do not run on",
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
     "tests/propose/test_injection.py": "what nobody asked for, in hundreds of texts: a run each would take minutes",
     "tests/propose/test_leaks.py": "the leak guard, in hundreds of texts",

@@ -1,14 +1,15 @@
 """A process forked from this one, which answers with texts of its own and can do nothing else.
 
 How long it may take is not counted in seconds, which pass faster for a process on a busy machine: it is given up where
-it has ended, or where it has used no processor time for a while and sent nothing, as one does that waits for a lock
-which another thread held at the fork.
+it has ended, and where each of its threads waits for a lock without a limit, as one does that another thread held at
+the fork. Where the kernel does not tell that, it is given up when it has used no processor time for a while.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import select
 import signal
@@ -78,7 +79,10 @@ class Peer:
             before, used = used, self._processor_time()
             if used != before:
                 since = time.monotonic()
-            elif self.pid and time.monotonic() - since > (STILL if used is not None else _LONGEST):
+            elif self.pid and (
+                time.monotonic() - since > (STILL if used is not None else _LONGEST)
+                or (_waits_for_ever(self.pid) and self._processor_time() == used)
+            ):
                 self.lost = is_sealed()
                 raise Lost("its process waits for what never comes, such as a lock that another thread held")
             elif not self.pid and os.getppid() != self._parent:
@@ -142,7 +146,28 @@ def fork(work: Callable[[Peer], None]) -> Peer:
         os._exit(0)
 
 
+def _waits_for_ever(pid: int) -> bool:
+    """Whether each thread of a process waits for a lock, without a limit: what only another one of them could give.
+
+    Whoever could run and is not given a processor does not wait. Of use only where no processor time passes meanwhile.
+    """
+    call = _FUTEX.get(platform.machine())
+    try:
+        with by_ourselves():
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/syscall", encoding="ascii") as file:
+                    number, *arguments = file.read().split()
+                if number != call or int(arguments[_LIMIT], 16):
+                    return False
+    except OSError:
+        return False
+    return call is not None
+
+
+_FUTEX, _LIMIT = {"x86_64": "202", "aarch64": "98"}, 3
+"""The kernel's call that waits for a lock, on each machine, and which of its arguments is a limit in time."""
+
+
 def _unwarn() -> None:
     """Keep Python from warning of forks beside other threads: what that may lead to is what `Lost` is for."""
-    if sys.version_info >= (3, 12):
-        warnings.filterwarnings("ignore", _WARNING, DeprecationWarning, module=re.escape(__name__))
+    warnings.filterwarnings("ignore", _WARNING, DeprecationWarning, module=re.escape(__name__))

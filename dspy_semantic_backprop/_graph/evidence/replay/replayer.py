@@ -250,7 +250,7 @@ def _ask_at_once() -> None:
 def _asked(predictor: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a predictor asks the adapter that answers from the record; None where DSPy itself must say so."""
     settings: Any = dspy.settings
-    signature = dspy.ensure_signature(given.get("signature", predictor.signature))
+    signature: Any = dspy.ensure_signature(given.get("signature", predictor.signature))
     lm = given.get("lm", predictor.lm) or settings.lm
     decides = getattr(predictor, "fields", None) or getattr(lm, "supports_decision_requests", False) is True
     if decides or not isinstance(settings.adapter, ReplayAdapter) or "prediction" in given or settings.send_stream:

@@ -14,6 +14,8 @@ each replay gets a process of its own.
 from __future__ import annotations
 
 import os
+import platform
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -76,7 +78,9 @@ class Replays:
         if not hasattr(os, "fork"):
             self._problem = "this system has no fork, and nothing else keeps a replay from the world"
             return
-        is_restricted()  # what the kernel is told is made here, once
+        if not is_restricted() and sys.platform == "linux":
+            self._problem = f"the kernel cannot be told what a replay may do on this machine ({platform.machine()})"
+            return
         try:
             self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every))
         except (OSError, RuntimeError) as error:
@@ -109,8 +113,10 @@ def _too_large(trace: Trace) -> str:
 
 def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool) -> None:
     """What the first process does: wait for the record, have it replayed, and tell what moved."""
-    seal((parent.reads, parent.writes))
+    restricted = seal((parent.reads, parent.writes))
     try:
+        if sys.platform == "linux" and not restricted:
+            raise Lost("the kernel does not restrict its process (seccomp)")
         record, every = (trace, every) if trace is not None else received(parent.receive())
         surveyed = _surveyed(program, inputs, record, every)
     except Lost as error:

@@ -80,8 +80,12 @@ def by_ourselves() -> Iterator[None]:
         _own.here = False
 
 
-def seal(kept: Iterable[int]) -> None:
-    """Seal this process, whose one thread this is; of its descriptors only `kept` lead somewhere from now on."""
+def seal(kept: Iterable[int]) -> bool:
+    """Seal this process, whose one thread this is; of its descriptors only `kept` lead somewhere from now on.
+
+    Returns:
+        Whether the kernel sees to it too.
+    """
     # The hook comes first, and nothing up to the loss of the descriptors lets another thread run: what handlers of
     # forks have started (exporters of telemetry do) must not get to send anything.
     switching = sys.getswitchinterval()
@@ -96,9 +100,10 @@ def seal(kept: Iterable[int]) -> None:
     _silence()
     _wake_nobody()
     _wait_for_nobody()
-    restrict()
+    restricted = restrict()
     gc.freeze()
     _own.here = False
+    return restricted
 
 
 def die_with_parent() -> None:

@@ -1,0 +1,112 @@
+"""Where a replay cannot run, the run's graph is there and says why; what a fork may do wrong stays inside."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import warnings
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import trace
+from dspy_semantic_backprop._graph.evidence.replay import syscalls
+from tests.graph.graphs import STRAIGHT, Pair, echo, ends, proved
+from tests.scripted import served
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="what only Linux tells or does")
+
+
+@linux
+def test_a_lock_that_another_thread_holds_at_the_fork_is_said():
+    lock, held, over = threading.Lock(), threading.Event(), threading.Event()
+
+    class Locked(Pair):
+        def forward(self, question):
+            hint = self.first(question=question).hint
+            over.set()
+            with lock:
+                return self.second(hint=hint)
+
+    def hold():
+        with lock:
+            held.set()
+            over.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    with served(echo):
+        graph = trace(Locked(), {"question": "why?"})
+    other.join()
+    assert ends(graph) >= STRAIGHT
+    assert "waits for what never comes, such as a lock" in " ".join(graph.warnings)
+
+
+def test_a_fork_that_the_system_refuses_is_said(monkeypatch):
+    def refused():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    with served(echo):
+        graph = trace(Pair(), {"question": "why?"})
+    assert ends(graph) >= STRAIGHT
+    assert "no process could be forked (BlockingIOError" in " ".join(graph.warnings)
+
+
+@linux
+def test_a_machine_whose_kernel_calls_are_not_known_replays_nothing_and_says_so(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with served(echo):
+        graph = trace(Pair(), {"question": "why?"})
+    assert ends(graph) >= STRAIGHT
+    assert "what a replay may do on this machine (riscv64)" in " ".join(graph.warnings)
+
+
+def test_pythons_warning_of_a_fork_beside_other_threads_is_no_error_and_reaches_nobody(monkeypatch, recwarn):
+    fork = os.fork
+    text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+
+    def warned():
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", warned)
+    warnings.simplefilter("error", DeprecationWarning)
+    with served(echo):
+        graph = trace(Pair(), {"question": "why?"})
+    assert proved(graph)
+    assert not [one for one in recwarn if "multi-threaded" in str(one.message)]
+
+
+@pytest.mark.parametrize(
+    ("machine", "computes", "acts"),
+    [
+        ("x86_64", (0, 9, 11, 202, 231), (41, 42, 44, 49, 59, 62, 82, 83, 84, 87, 90, 92, 101, 257, 322, 2)),
+        ("aarch64", (63, 222, 215, 98, 94), (198, 203, 206, 200, 221, 129, 38, 34, 35, 52, 54, 117, 276, 281, 56)),
+    ],
+)
+def test_the_kernels_list_of_each_machine_lets_compute_and_not_act(machine, computes, acts):
+    # Sockets, programs, signals, names of files, rights and other processes; files are opened by a rule of their own.
+    allowed = {int(call) for call in syscalls._MACHINES[machine][1].split()}
+    assert allowed.issuperset(computes)
+    assert allowed.isdisjoint(acts)
+    assert len(syscalls._code(machine)) % 8 == 0
+
+
+def test_callbacks_hear_of_the_run_and_of_no_replay():
+    heard = []
+
+    class Listener(dspy.utils.callback.BaseCallback):
+        def on_module_start(self, call_id, instance, inputs):
+            heard.append(type(instance).__name__)
+
+        def on_lm_start(self, call_id, instance, inputs):
+            heard.append("lm")
+
+    program = Pair()
+    with served(echo), dspy.context(callbacks=[Listener()]):
+        assert proved(trace(program, {"question": "why?"}))
+    assert heard == ["Pair", "Predict", "lm", "Predict", "lm"]
