@@ -35,7 +35,7 @@ from .reuse import Reuse, ReusedAnswers
 _REGRADED = 8
 """How many predictions are graded again."""
 _SAME = 1e-9
-NOTICED = 0.5
+NOTICED = 0.2
 """Seconds after which work is ended whose thread met what ends the run; twice as many at most."""
 R = TypeVar("R")
 

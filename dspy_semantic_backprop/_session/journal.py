@@ -33,7 +33,7 @@ from .budget import Account, Bound, Spent
 from .entries import KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
 from .files import content, opened, refused
 from .ledger import Ledger
-from .lines import BEGIN, FIRST, SCHEMA, line_of
+from .lines import BEGIN, FIRST, SCHEMA, damaged, is_whole, line_of
 
 FILE, LOCK = "journal.jsonl", "journal.lock"
 _SYNC_SECONDS = 0.2
@@ -289,6 +289,8 @@ class Journal:
         end = data.rfind(b"\n") + 1
         if not ours or (not end and not FIRST.startswith(begin)):
             raise JournalError(f"{self._path} is no log of this package; it is left as it is: choose another log_dir")
+        if is_whole(data[end:-1]):
+            raise JournalError(damaged(self._path, data.count(b"\n") + 1, "its end was changed"))
         if data[end:]:
             logger.warning("the last line of %s is torn and is left out", self._path)
         if end:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +38,7 @@ class Ledger:
         shown: The run's newest entries in DSPy's history of calls.
         metric_calls: How often the metric was called.
         outside: Language models that no copy of the program holds, by identity, and their metered copies.
+        unmetered: Host -> how many requests were seen that pass the meter by; see `lm/unmetered.py`.
         answering: Language models that have answered before, by what tells them apart.
     """
 
@@ -58,6 +59,7 @@ class Ledger:
         self.journal = journal
         self.shown: deque[Any] = deque()
         self.answering: set[str] = set()
+        self.unmetered: Counter[str] = Counter()
         self.outside: dict[int, tuple[Any, Any]] = {}
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())

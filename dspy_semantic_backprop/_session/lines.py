@@ -69,9 +69,14 @@ def damaged(path: Path, at: int, why: str) -> str:
     return f"line {at} of {path} cannot be read ({why}); {_WAYS_OUT}{before if at > 1 else ''}"
 
 
-def _read(path: Path, at: int, text: bytes) -> dict[str, Any]:
+def is_whole(text: bytes) -> bool:
+    """Whether a line, without its end, is as it was written."""
     parts = _SUM.fullmatch(text)
-    if parts is None or _checksum(parts[1]) != parts[2]:
+    return parts is not None and _checksum(parts[1]) == parts[2]
+
+
+def _read(path: Path, at: int, text: bytes) -> dict[str, Any]:
+    if not is_whole(text):
         raise JournalError(damaged(path, at, "it was changed: its checksum is another"))
     try:
         line = _parsed(text)

@@ -24,7 +24,7 @@ from .events import Event, Subscriber
 from .journal import Journal, digest_of
 from .ledger import Ledger
 from .limits import Limits
-from .lm import LMContext, for_predictor, for_purpose, limit
+from .lm import LMContext, for_predictor, for_purpose, limit, unmetered
 
 
 @dataclass
@@ -177,8 +177,8 @@ class Session:
 
     @property
     def unanswered(self) -> list[str]:
-        """What was not answered, with counts, in warnings."""
-        return [
+        """What was not answered, or not counted, with counts, in warnings."""
+        return [unmetered(host, times) for host, times in self.ledger.unmetered.items()] + [
             f"{one.failed} of {one.times} {kind} were not answered; the first: {one.first}"
             for kind, one in self.asked.items()
             if one.failed

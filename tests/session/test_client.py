@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import queue
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import dspy
+import httpx
 import pytest
 from dspy.clients import base_lm
 
-from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
 from dspy_semantic_backprop.testing import Faults, Prompt
 from tests.optimizer.test_resume import Fan, compiled
 from tests.scripted import careful, questions, right, served
@@ -88,3 +91,58 @@ def test_a_language_model_that_is_synchronous_only_can_be_asked_for_gradients_to
     with dspy.context(lm=Own()):
         better: Any = SemanticGradientDescent(right, subscribers=()).compile(Fan(), trainset=questions(4))
     assert better.detailed_results.score_after == 1.0
+
+
+class Saying(dspy.BaseLM):
+    """Says no."""
+
+    def __init__(self) -> None:
+        super().__init__(model="saying", cache=False)
+
+    def copy(self, **kwargs: Any) -> Any:
+        return copy.copy(self)
+
+    def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
+        said = SimpleNamespace(content="[[ ## answer ## ]]\nno\n\n[[ ## completed ## ]]", tool_calls=None)
+        choice = SimpleNamespace(message=said, finish_reason="stop", index=0)
+        return SimpleNamespace(choices=[choice], usage={"prompt_tokens": 1, "completion_tokens": 1}, model="saying")
+
+
+class Queued(dspy.Module):
+    """Its own thread asks, and hands the answer on in a queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask = dspy.Predict("question -> answer")
+
+    def forward(self, question: str) -> Any:
+        answers: queue.Queue[Any] = queue.Queue()
+        threading.Thread(target=lambda: answers.put(self.ask(question=question)), daemon=True).start()
+        return answers.get()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_with_the_budget_leaves_nobody_waiting_for_its_answer():
+    with dspy.context(lm=Saying()):
+        optimizer = SemanticGradientDescent(right, steps=1, budget=Budget(calls=2), subscribers=())
+        result = optimizer.compile(Queued(), trainset=questions(4)).detailed_results
+    assert (result.ending.name, result.total.calls) == ("BUDGET", 2)
+
+
+class PastTheMeter(dspy.Module):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.ask, self.url = dspy.Predict("question -> answer"), url
+
+    def forward(self, question: str) -> Any:
+        httpx.post(f"{self.url}/chat/completions", json={"messages": [{"role": "user", "content": question}]})
+        httpx.get(f"{self.url}/models")
+        return self.ask(question=question)
+
+
+def test_a_request_past_the_meter_is_told_with_its_host():
+    with served(careful) as server:
+        optimizer = SemanticGradientDescent(right, steps=0, subscribers=())
+        result = optimizer.compile(PastTheMeter(server.url), trainset=questions(3)).detailed_results
+    (said,) = [warning for warning in result.warnings if "past the meter" in warning]
+    assert said.startswith(f"the program or its metric sent {server.requests - result.total.calls} requests")

@@ -6,6 +6,7 @@ from .context import LMContext, for_predictor, lm_context
 from .doors import own
 from .failures import is_fatal, is_provider_failure, is_transient
 from .purpose import OutsideCalls, for_purpose, never_cached, uncached
+from .unmetered import unmetered
 from .usage import takes
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "own",
     "takes",
     "uncached",
+    "unmetered",
 ]

@@ -22,12 +22,11 @@ import dspy
 from ..ledger import Ledger
 from .client import is_metered, metered
 from .context import lm_context
+from .patched import Patched, Replacement
 
 _DOORS = ("__call__", "acall")
-_LOCK = threading.Lock()
-_OPENED: dict[tuple[type, str], Callable[..., Any]] = {}
+_PATCHED = Patched()
 _OWNERS: weakref.WeakKeyDictionary[Any, Ledger] = weakref.WeakKeyDictionary()
-_users = 0
 
 
 def own(program: dspy.Module, ledger: Ledger) -> None:
@@ -39,24 +38,16 @@ def own(program: dspy.Module, ledger: Ledger) -> None:
 @contextmanager
 def watched_doors() -> Iterator[None]:
     """Inside, calls of language models that belong to a run are metered."""
-    global _users
-    with _LOCK:
-        _users += 1
-        _follow_threads()
-        for kind in _kinds(dspy.BaseLM):
-            for name in _DOORS:
-                if name in vars(kind) and (kind, name) not in _OPENED:
-                    _OPENED[kind, name] = vars(kind)[name]
-                    setattr(kind, name, _door(name, vars(kind)[name]))
-    try:
+    _follow_threads()
+    with _PATCHED.inside(_doors):
         yield
-    finally:
-        with _LOCK:
-            _users -= 1
-            if not _users:
-                for (kind, name), original in _OPENED.items():
-                    setattr(kind, name, original)
-                _OPENED.clear()
+
+
+def _doors() -> Iterator[Replacement]:
+    for kind in _kinds(dspy.BaseLM):
+        for name in _DOORS:
+            if name in vars(kind):
+                yield kind, name, functools.partial(_door, name)
 
 
 def _kinds(kind: type) -> Iterator[type]:
@@ -97,7 +88,7 @@ def _twin(lm: Any, ledger: Ledger) -> Any:
     return ledger.outside[id(lm)][1]
 
 
-_following = False
+_following, _LOCK = False, threading.Lock()
 
 
 def _follow_threads() -> None:
@@ -106,9 +97,10 @@ def _follow_threads() -> None:
     Why for its life: a thread that outlives the run would else be taken for nobody's by whoever else follows threads.
     """
     global _following
-    if _following:
-        return
-    _following = True
+    with _LOCK:
+        if _following:
+            return
+        _following = True
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
     @functools.wraps(start)

@@ -16,6 +16,7 @@ from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
 from .doors import watched_doors
 from .replies import readable_usage
+from .unmetered import unmetered_seen
 from .usage import Outside, RequestUsage, bound_of
 
 
@@ -30,7 +31,8 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
     here = LMContext(purpose, ledger, **details)
     with (
         watched_doors(),
-        readable_usage(lambda: isinstance(dspy.settings.usage_tracker, RequestUsage)),
+        readable_usage(_under_way),
+        unmetered_seen(_under_way),
         dspy.context(
             semantic_lm_context=here,
             usage_tracker=Outside(ledger, purpose, dspy.settings.usage_tracker),
@@ -41,6 +43,11 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
         ),
     ):
         yield here
+
+
+def _under_way() -> bool:
+    """Whether a metered request is."""
+    return isinstance(dspy.settings.usage_tracker, RequestUsage)
 
 
 class OutsideCalls:

@@ -8,12 +8,12 @@ which it is then booked at the request's bound.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from .failures import NoAnswer, Withheld
+from .patched import Patched
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MOST_TOKENS = 10_000_000
@@ -107,9 +107,7 @@ def _field(thing: Any, name: str) -> Any:
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
 
 
-_LOCK = threading.Lock()
-_READERS: dict[tuple[type, str], Callable[..., Any]] = {}
-_users = 0
+_PATCHED = Patched()
 
 
 @contextmanager
@@ -119,22 +117,8 @@ def readable_usage(under_way: Callable[[], bool]) -> Iterator[None]:
     The two places where DSPy's clients turn a reply's bytes into values: its native client's, and that of `httpx`,
     through which LiteLLM and the providers' own libraries go.
     """
-    global _users
-    with _LOCK:
-        _users += 1
-        if _users == 1:
-            for kind in _reading():
-                _READERS[kind, "json"] = kind.json
-                kind.json = _reader(kind.json, under_way)
-    try:
+    with _PATCHED.inside(lambda: [(kind, "json", lambda read: _reader(read, under_way)) for kind in _reading()]):
         yield
-    finally:
-        with _LOCK:
-            _users -= 1
-            if not _users:
-                for (kind, name), original in _READERS.items():
-                    setattr(kind, name, original)
-                _READERS.clear()
 
 
 def _reading() -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from ..budget import Bound, Budget, Purpose, Spent
 from ..ledger import Ledger
 from .failures import was_never_sent, was_refused
+from .patched import Patched
 from .replies import count, countable
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -116,9 +116,7 @@ def _bytes(asked: Any) -> int:
     return len(text.encode("utf-8", "surrogatepass")) + messages * _MESSAGE_TOKENS + media * _IMAGE_TOKENS
 
 
-_LOCK = threading.Lock()
-_RUNS: set[object] = set()
-"""The runs under way for which DSPy's price look-up is replaced."""
+_PATCHED = Patched()
 
 
 @contextmanager
@@ -133,18 +131,8 @@ def remembered_prices() -> Iterator[None]:
     except ImportError:
         yield
         return
-    run = object()
-    with _LOCK:
-        if not _RUNS and hasattr(costs, "model_info"):
-            costs.model_info = _remembering(costs.model_info)
-        _RUNS.add(run)
-    try:
+    with _PATCHED.inside(lambda: [(costs, "model_info", _remembering)] if hasattr(costs, "model_info") else []):
         yield
-    finally:
-        with _LOCK:
-            _RUNS.remove(run)
-            if not _RUNS and hasattr(costs, "model_info"):
-                costs.model_info = costs.model_info.__wrapped__
 
 
 def _remembering(look_up: Any) -> Any:
