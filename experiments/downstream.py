@@ -189,9 +189,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=20, help="the most examples of each task")
     parser.add_argument("--seed", type=int, default=0, help="of the splits and the simulated model")
     parser.add_argument("--results_dir", default="./results")
-    parser.add_argument("--smoke", action="store_true", help="three examples of each task")
+    parser.add_argument("--smoke", action="store_true", help="one example of each task")
     config = parser.parse_args()
-    config.examples = 3 if config.smoke else config.examples
+    config.examples = 1 if config.smoke else config.examples
     logging.disable(logging.WARNING)
     rows: list[Row] = []
     print("simulated model: language-model calls of an evaluation")

@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a few runs")
     config = parser.parse_args()
     if config.smoke:
-        config.sizes, config.runs, config.compile_sizes, config.compiles = [20], 20, [12], 2
+        config.sizes, config.runs, config.compile_sizes, config.compiles = [20], 20, [12], 1
     started, rows = time.monotonic(), []
     for scenario, gain in (("decision, no effect", 0.0), ("decision, gain of 10 points", 0.1)):
         for size in config.sizes:

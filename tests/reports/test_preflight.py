@@ -29,6 +29,7 @@ from tests.scripted import careful, questions, right, served
 
 signature: Any = dspy.Signature
 TRAIN, VAL = questions(20), questions(60)[20:]
+FEW = VAL[:8]
 
 
 def told_to_be_careful() -> dspy.Module:
@@ -127,7 +128,7 @@ def test_four_examples_that_all_can_be_put_right_are_enough():
 def test_the_cache_does_not_hide_the_noise(temperature, cold):
     program = told_to_be_careful()
     lm = {"cache": True, "temperature": temperature}
-    found, server = flown(slipping(0.2), program, lm=lm, how={"candidates": 0})
+    found, server = flown(slipping(0.2), program, lm=lm, how={"candidates": 0}, num_threads=1)
     assert found.noise.cold is cold
     assert found.noise.rate > 0.1
     assert found.spent["noise"].calls == 2 * 2 * len(VAL) and not found.spent["noise"].cached
@@ -138,8 +139,8 @@ def test_a_language_model_of_a_predictor_is_asked_afresh_too_and_stays_as_it_is(
     program: Any = told_to_be_careful()
     with served(slipping(0.2), cache=True) as server:
         program.judge.lm = own = server.lm(cache=True)
-        found = SemanticGradientDescent(right, subscribers=()).preflight(program, TRAIN, VAL, candidates=0)
-    assert found.spent["noise"].calls == 2 * 2 * len(VAL)
+        found = SemanticGradientDescent(right, subscribers=()).preflight(program, TRAIN, FEW, candidates=0)
+    assert found.spent["noise"].calls == 2 * 2 * len(FEW)
     assert program.judge.lm is own and own.cache
 
 
@@ -152,7 +153,7 @@ def test_a_program_that_keeps_its_language_model_out_of_reach_is_said_to():
                 with dspy.context(lm=hidden):
                     return super().forward(question)
 
-        found = SemanticGradientDescent(right, subscribers=()).preflight(Hiding(), TRAIN, VAL, candidates=0)
+        found = SemanticGradientDescent(right, subscribers=()).preflight(Hiding(), TRAIN, FEW, candidates=0)
     assert any("came from a cache" in warning for warning in found.warnings)
 
 
@@ -188,7 +189,7 @@ def test_cheap_candidates_respect_what_every_edit_must():
         asked.append(prompt.instruction)
         return quoting(prompt)
 
-    found, _ = flown(rule)
+    found, _ = flown(rule, val=FEW)
     assert found.recommendation == "go"
     assert not any(VAL[3].question in instruction for instruction in asked)
 
@@ -196,14 +197,14 @@ def test_cheap_candidates_respect_what_every_edit_must():
 def test_the_program_is_not_changed():
     program = Chain()
     before = program.dump_state()
-    flown(careful, program)
+    flown(careful, program, val=FEW)
     assert program.dump_state() == before
 
 
 def test_it_works_where_an_event_loop_runs():
     async def both():
         optimizer = SemanticGradientDescent(right, subscribers=())
-        return optimizer.preflight(Chain(), TRAIN, VAL[:8]), await optimizer.apreflight(Chain(), TRAIN, VAL[:8])
+        return optimizer.preflight(Chain(), TRAIN, FEW), await optimizer.apreflight(Chain(), TRAIN, FEW)
 
     with served(careful):
         one, other = asyncio.run(both())

@@ -69,7 +69,7 @@ def test_any_range_of_scores_works_and_is_said_aloud(low, high):
     assert said(result, f"from {low} to {high}, outside 0 to 1")
     assert result.score_before < result.score_after == high
     with served(careful):
-        found = SemanticGradientDescent(metric, subscribers=()).preflight(Chain(), questions(40))
+        found = SemanticGradientDescent(metric, subscribers=()).preflight(Chain(), questions(16))
     assert found.recommendation == "go" and found.best == high and said(found, "outside 0 to 1")
 
 
