@@ -273,11 +273,12 @@ def test_the_cost_is_that_of_the_program_as_it_is():
             super().forward(question)
             return super().forward(question)
 
-    once, _ = flown(careful, how={"candidates": 0})
-    twice, _ = flown(careful, Twice(), how={"candidates": 0})
+    once, _ = flown(careful, val=FEW, how={"candidates": 0})
+    twice, _ = flown(careful, Twice(), val=FEW, how={"candidates": 0})
     executions = once.projection.executions
     asked = [one.projection.calls - one.projection.own for one in (once, twice)]
-    assert asked[1] - asked[0] == 2 * executions
+    # Each of the three is rounded up on its own.
+    assert asked[1] - asked[0] == pytest.approx(2 * executions, abs=2)
     assert once.projection.tokens is not None and once.projection.seconds is not None
 
 
