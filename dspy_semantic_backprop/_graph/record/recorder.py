@@ -255,19 +255,15 @@ def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
 
 
 def runner(program: dspy.Module) -> Any:
-    """The function that a call of a program ends in, `self` included; None where there is none.
-
-    Its `forward`, else `aforward`, else a `__call__` of its own.
-    """
-    # Reading the attribute of an instance makes DSPy warn of a direct call.
-    for name in ("forward", "aforward"):
-        function = vars(program).get(name) or getattr(type(program), name, None)
-        if function is not None:
-            return function
-    called = type(program).__call__
-    return None if called is dspy.Module.__call__ else called
+    """The function that a call of a program ends in, `self` included: its `forward`, else `aforward`, else None."""
+    return _own(program, "forward") or _own(program, "aforward")
 
 
 def asynchronous_only(program: dspy.Module) -> bool:
     """Whether a program can be awaited and not called: it has an `aforward` and no `forward`."""
-    return getattr(runner(program), "__name__", "") == "aforward"
+    return _own(program, "forward") is None and _own(program, "aforward") is not None
+
+
+def _own(program: dspy.Module, name: str) -> Any:
+    # Reading the attribute of an instance makes DSPy warn of a direct call.
+    return vars(program).get(name) or getattr(type(program), name, None)

@@ -158,7 +158,9 @@ class ReplayComparison:
             shown.met.add(reader)
             # A call that is missing or made up may be why a later reader moved: the change alone is not.
             before = [call.id for call in missing if call.before(self.calls[reader])]
-            self._move(reader, self._moved(reader, observed), frozenset([*before, *known, *new]), shown)
+            # Of a predictor that was called too often nobody knows for sure which call is which.
+            doubt = [name for name in observed.strangers if self.calls[reader].predictor == name]
+            self._move(reader, self._moved(reader, observed), frozenset([*before, *known, *new, *doubt]), shown)
         if observed.finished and self.baseline.finished:
             shown.met.add(OUTPUT)
             why = frozenset([*(call.id for call in missing), *known, *new])

@@ -119,8 +119,10 @@ def _placed(recorded: list[Call], calls: list[Mapping[str, Any]]) -> list[Call |
         if same is not None:
             left.remove(same)
     rest = [at for at, call in enumerate(matched) if call is None]
+    # Where calls are known by what they read, one too many that reads nothing of it again is none of them.
+    is_known = len(rest) < len(calls) > len(recorded)
     for at, call in zip(rest, _in_order(left, [calls[at] for at in rest]), strict=True):
-        matched[at] = call
+        matched[at] = call if call is None or not is_known or _read_again(call, calls[at]) else None
     return matched
 
 
@@ -160,7 +162,7 @@ def _read_again(call: Call, inputs: Mapping[str, Any]) -> int:
 
 _MOST_PAIRS = 2_500
 _TELLING = 400
-MOST_UNRECORDED = 2
+MOST_UNRECORDED = 6
 """After so many calls that the record does not have, a replay has left what is known."""
 
 
