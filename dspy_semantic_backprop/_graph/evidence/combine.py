@@ -118,7 +118,9 @@ def _proved(graph: ComputationGraph, replayed: FoundEdges, trace: Trace) -> Comp
         # A guess is no other evidence.
         if ends in known and known[ends].kind != "inferred"
     ]
-    shown = {_ends(edge): edge for edge in (*replayed.edges, *possible)}
+    feeding = {(edge.source, edge.target.call) for edge in (*graph.edges, *possible) if edge.kind == "data"}
+    found = (one for one in replayed.edges if one.confidence == 1 or (one.source, one.target.call) not in feeding)
+    shown = {_ends(edge): edge for edge in (*found, *possible)}
     # That the very object arrived says more than that the value moved.
     proved = [
         replace(edge, known_by="identity") if ends in known and known[ends].known_by == "identity" else edge

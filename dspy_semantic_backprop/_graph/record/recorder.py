@@ -125,8 +125,20 @@ def asked_lm(prompt: Any, messages: Any) -> str:
 
 
 def asked_tool(arguments: Mapping[str, Any]) -> str:
-    """A key of a tool's arguments as they were given, by which its answer is found again."""
-    return digest(dict(arguments))
+    """A key of a tool's arguments, by which its answer is found again."""
+    return digest(_in_floats(dict(arguments)))
+
+
+def _in_floats(value: Any) -> Any:
+    # DSPy turns 2 into 2.0 for a tool that declares a float, and for one that declares a list of them.
+    if isinstance(value, dict):
+        return {name: _in_floats(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_in_floats(item) for item in value]
+    return float(value) if type(value) is int and abs(value) < _EXACT else value
+
+
+_EXACT = 2**53
 
 
 def asked_interpreter(code: str, variables: Mapping[str, Any] | None = None, **options: Any) -> str:

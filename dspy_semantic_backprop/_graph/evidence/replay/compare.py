@@ -33,8 +33,9 @@ class Shown:
     """What the replays with one output changed showed together.
 
     `met` are the readers that were reached at all, `reached` those reached without made-up calls, `gone` the calls that
-    disappeared. `remote` holds what moved only together with other calls, with the calls that may be why in each such
-    replay. `settled` says whether as much was tried as ever is.
+    disappeared, `doubted` those that did where their predictor was called too often. `remote` holds what moved only
+    together with other calls, with the calls that may be why in each such replay. `settled` says whether as much was
+    tried as ever is.
     """
 
     met: set[str] = field(default_factory=set)
@@ -42,12 +43,13 @@ class Shown:
     moved: set[Target] = field(default_factory=set)
     remote: dict[Target, list[frozenset[str]]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    doubted: set[str] = field(default_factory=set)
     settled: bool = False
 
     @property
     def news(self) -> int:
         """How much is known by now."""
-        return len(self.moved) + len(self.remote) + len(self.gone)
+        return len(self.moved) + len(self.remote) + len(self.gone) + len(self.doubted)
 
 
 class ReplayComparison:
@@ -165,7 +167,9 @@ class ReplayComparison:
             shown.met.add(OUTPUT)
             why = frozenset([*(call.id for call in missing), *known, *new])
             self._move(OUTPUT, self._returned(observed), why, shown)
-            shown.gone |= {call.id for call in missing}
+            doubted = {call.id for call in missing if call.predictor in observed.strangers}
+            shown.gone |= {call.id for call in missing} - doubted
+            shown.doubted |= doubted
         if not observed.unrecorded:
             shown.reached |= shown.met & {OUTPUT, *observed.inputs}
 

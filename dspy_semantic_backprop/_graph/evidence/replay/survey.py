@@ -148,6 +148,8 @@ def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed:
 
 
 _LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
+DOUBTED = 0.8
+"""How sure it is that a call disappeared whose predictor was called too often."""
 NOT_PROVED = "edges are not proved by replay:"
 
 
@@ -240,6 +242,9 @@ class ReplayEvidence:
             sure = {one for one, why in shown.remote.items() if self._at_first_hand(one, why)} | shown.moved
             edges += [Edge(end, End(*target), "data", "replay", 1.0) for target in sure]
             edges += [Edge(end, End(call, None), "control", "replay", 1.0) for call in shown.gone]
+            # Whatever feeds a call may have made it look like another one.
+            doubted = shown.doubted - shown.gone - {call for call, _ in shown.moved}
+            edges += [Edge(end, End(call, None), "control", "replay", DOUBTED) for call in doubted]
             possible |= {(end, End(*target)) for target in shown.remote if target not in sure}
         return FoundEdges(
             tuple(edge for edge in edges if self._is_in_order(edge.source, edge.target)),
