@@ -134,6 +134,7 @@ def evaluation(
             planned=planned,
             reuse=Reuse({one.example_id: one for one in before}, frozenset(edits)) if downstream else None,
             stop=functools.partial(student.looks, entry.candidate, parent.candidate) if reach.is_open(edits) else None,
+            keep=lambda some: entry.outcomes.update({one.example_id: one for one in some}),
         )
 
     return evaluate

@@ -12,7 +12,6 @@ start back in spite of large gains, while one estimate from all scores found mor
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections.abc import Hashable, Sequence
@@ -31,9 +30,8 @@ from .estimate import Estimate, Lineage, Seen
 from .luck import RIVALS, SETTLED, Design, luck
 from .records import Final
 from .search import Material, Proposal
+from .split import Key, in_turn
 
-Key = tuple[str, int]
-"""An example: which set it is in, "decide" or "learn", and its position there."""
 SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
 STUCK = 5
@@ -123,21 +121,12 @@ class PooledSearch:
         self.material = material
         self.pool, self.split = material.pool, material.split
         self.best = self.pool.start
-        self.ids = self._in_turn(random.Random(f"{material.rng.random()}/blocks"))
+        self.ids = in_turn(material.split, random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
         self._steps: list[tuple[int, ...]] = []
         self._ended = False
         self._position = 0
         self._nothing_new = 0
-
-    def _in_turn(self, rng: random.Random) -> list[Key]:
-        """All examples, those to decide on and those to learn from in turn: what is run to learn from counts, too."""
-        decide = [("decide", number) for number in rng.sample(self.split.decide, len(self.split.decide))]
-        if not self.split.separate:
-            return decide
-        learn = [("learn", number) for number in rng.sample(self.split.learn, len(self.split.learn))]
-        pairs = itertools.zip_longest(learn, decide)
-        return [key for pair in pairs for key in pair if key is not None]
 
     async def start(self) -> Sequence[Outcome]:
         """The start on a few examples."""
@@ -149,6 +138,14 @@ class PooledSearch:
         self.material.known_in_train(candidate)
         for side, pool in (("learn", self.material.train), ("decide", self.pool)):
             await pool.outcomes(candidate, [number for name, number in keys if name == side])
+
+    async def _run_as_paid(self, candidate: Candidate, keys: Sequence[Key]) -> BudgetSpent | None:
+        """The same; what the budget does not last for is returned, so that it does not break off another candidate."""
+        try:
+            await self._run(candidate, keys)
+        except BudgetSpent as stop:
+            return stop
+        return None
 
     def _outcomes(self, candidate: Candidate) -> dict[Key, Outcome]:
         """What is known of a candidate, on all examples."""
@@ -216,7 +213,9 @@ class PooledSearch:
         self._steps.append(tuple(len(changed(parent, one)) for one in found.candidates))
         block = self._block()
         await self._run(parent, block)
-        await gather(lambda one: self._run(one, block), found.candidates)
+        stops = await gather(lambda one: self._run_as_paid(one, block), found.candidates)
+        for stop in filter(None, stops):
+            raise stop
         estimate = self._estimate()
         self.best = self._ranked(estimate)[0]
         tried = list(found.candidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import Counter
@@ -18,6 +19,8 @@ SHARE = 0.3
 LEAST = 10
 """On fewer fresh examples than these nothing can be seen, and none are kept."""
 _MARGIN = 1.25
+Key = tuple[str, int]
+"""An example: which set it is in, "decide" or "learn", and its position there."""
 Group = str | Callable[[Any], Hashable]
 """What an example belongs to: a field of it, or a function of it."""
 
@@ -120,6 +123,15 @@ def _whole(order: Sequence[int], groups: Mapping[int, Hashable], allowed: set[in
         if len(found) + len(together) <= most and allowed.issuperset(together):
             found += together
     return tuple(found)
+
+
+def in_turn(split: Split, rng: random.Random) -> list[Key]:
+    """All examples, those to decide on and those to learn from in turn: what is run to learn from counts, too."""
+    decide = [("decide", number) for number in rng.sample(split.decide, len(split.decide))]
+    if not split.separate:
+        return decide
+    learn = [("learn", number) for number in rng.sample(split.learn, len(split.learn))]
+    return [key for pair in itertools.zip_longest(learn, decide) for key in pair if key is not None]
 
 
 def affordable(budget: Budget | None, predictors: int) -> float:

@@ -15,7 +15,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from .._concurrency import cancel, gather, in_thread
-from .._errors import MetricError, TooManyFailures
+from .._errors import BudgetSpent, MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.evidence.combine import suggest
 from .._graph.record.names import Names, is_unnamed
@@ -38,6 +38,8 @@ _SAME = 1e-9
 NOTICED = 0.2
 """Seconds after which work is ended whose thread met what ends the run; twice as many at most."""
 R = TypeVar("R")
+Keep = Callable[[Sequence[Outcome]], None]
+"""Told outcomes that were paid for although others of the same evaluation could not be."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,17 @@ class Evaluator:
         purpose: Purpose = Purpose.FORWARD,
         where: str = "",
         reuse: Reuse | None = None,
+        keep: Keep = lambda outcomes: None,
     ) -> tuple[Outcome, ...]:
         """Run and grade a program, a copy that belongs to the run, on every example, concurrently and in order.
+
+        Where the budget does not last for one example, those under way are finished as far as it goes, and none begins.
 
         Args:
             ids: What each example is called in its outcome; None: its position.
             where: Which evaluation of the run it is, for its journal.
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
+            keep: Told the outcomes that were paid for where the budget does not last for all.
 
         Raises:
             MetricError: If the metric breaks its contract.
@@ -87,7 +93,21 @@ class Evaluator:
         one = _Execution(self, program, Names(program), purpose, where, reuse)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
-        return tuple(await gather(one, numbered, None if math.isinf(bound) else int(bound)))
+        stops: list[BudgetSpent] = []
+
+        async def paid(item: tuple[int, dspy.Example]) -> Outcome | None:
+            try:
+                return None if stops else await one(item)
+            except BudgetSpent as stop:
+                stops.append(stop)
+                return None
+
+        outcomes = await gather(paid, numbered, None if math.isinf(bound) else int(bound))
+        done = tuple(outcome for outcome in outcomes if outcome is not None)
+        if stops:
+            keep(done)
+            raise stops[0]
+        return done
 
     @functools.cached_property
     def _places(self) -> dict[int, str]:

@@ -27,7 +27,7 @@ from .._session.journal import digest_of
 from .._session.lm import install, own, uncached
 from .._session.session import Session
 from .candidate import Candidate, changed, clone, write
-from .evaluate import Evaluator
+from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
 from .outcome import Failed, Outcome, Scored, joined, mean, scored
 from .reach import Reach
@@ -110,6 +110,7 @@ class Student:
         reuse: Reuse | None = None,
         fresh: bool = False,
         stop: Callable[[Outcome], bool] | None = None,
+        keep: Keep = lambda outcomes: None,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
 
@@ -123,9 +124,11 @@ class Student:
                 everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
             fresh: Whether DSPy's cache must not answer.
             stop: Asked after the first example whether its outcome is to be the only one.
+            keep: Told the outcomes that were paid for where the budget does not last for all.
 
         Raises:
             TooManyFailures: If the provider left too many examples unanswered.
+            BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
         install(program, self.session.ledger)
@@ -135,9 +138,18 @@ class Student:
         with uncached(program, self.session.ledger) if fresh else nullcontext():
             reuse = reuse if self.strayed < MOST_STRAYED else None
             run = functools.partial(
-                self.evaluator, purpose=purpose, where=f"evaluation {self._evaluations}", reuse=reuse
+                self.evaluator,
+                purpose=purpose,
+                where=f"evaluation {self._evaluations}",
+                reuse=reuse,
             )
-            outcomes = await _until(stop, functools.partial(run, program), examples, ids)
+            outcomes = await _until(
+                stop,
+                functools.partial(run, program),
+                examples,
+                ids,
+                lambda some: keep(self._no_better_for_failing(some)),
+            )
         for outcome in outcomes:
             self.session.asked[EXECUTIONS].count(outcome.error if isinstance(outcome, Failed) else None)
         outcomes = self._no_better_for_failing(outcomes)
@@ -243,14 +255,20 @@ class Student:
 
 
 async def _until(
-    stop: Callable[[Outcome], bool] | None, run: Any, examples: Sequence[dspy.Example], ids: Sequence[int] | None
+    stop: Callable[[Outcome], bool] | None,
+    run: Any,
+    examples: Sequence[dspy.Example],
+    ids: Sequence[int] | None,
+    keep: Keep,
 ) -> tuple[Outcome, ...]:
     """The outcomes of all examples; where the first one's says to stop, that one's alone."""
     if stop is None or len(examples) < 1:
-        return await run(examples, ids=ids)
+        return await run(examples, ids=ids, keep=keep)
     ids = list(range(len(examples))) if ids is None else ids
     first = await run(examples[:1], ids=ids[:1])
-    return first if stop(first[0]) else (*first, *await run(examples[1:], ids=ids[1:]))
+    if stop(first[0]):
+        return first
+    return (*first, *await run(examples[1:], ids=ids[1:], keep=lambda some: keep((*first, *some))))
 
 
 def learns_nothing(outcomes: Sequence[Outcome]) -> bool:

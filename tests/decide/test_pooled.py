@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dspy_semantic_backprop import Pooled, SetupError
+from dspy_semantic_backprop import Budget, Ending, Pooled, SemanticGradientDescent, SetupError
 from dspy_semantic_backprop._decide.consider import Fate
 from dspy_semantic_backprop._decide.estimate import Estimate, Lineage, Seen
 from tests.decide.world import START, World
+from tests.optimizer.test_compile import Chain
+from tests.scripted import careful, questions, right, served
 
 
 def searched(world: World, draw: Any, steps: int = 8, search: Pooled | None = None) -> Any:
@@ -233,3 +235,12 @@ def test_documents_that_err_as_a_whole_are_no_proof_if_told_that_they_belong_tog
         assert stats.binomtest(proven, runs).proportion_ci(0.99).low <= 0.05
     else:
         assert stats.binomtest(proven, runs).proportion_ci(0.9).low > 0.05
+
+
+def test_what_was_paid_is_known_although_the_budget_ends_in_between():
+    with served(careful):
+        optimizer = SemanticGradientDescent(right, steps=1, budget=Budget(calls=9), num_threads=1, subscribers=())
+        found: Any = optimizer.compile(Chain(), trainset=questions(12))
+    result = found.detailed_results
+    assert result.ending is Ending.BUDGET and result.total.calls == 9
+    assert len(result.candidates[0].scores) == 4 and result.score_before == 0
