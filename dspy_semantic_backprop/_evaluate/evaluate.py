@@ -294,6 +294,8 @@ async def _unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
             stopped = bool(here.stops)
     finally:
         await cancel([task])
+        # Where it failed just when it was no longer waited for, asyncio would say that nobody looked at why.
+        _ = task.cancelled() or task.exception()
     return task.result()
 
 

@@ -57,6 +57,8 @@ _LINKS = tuple(
         r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})(?!\w)",
         r"(?<!\w)www\d?\.[\w-]+\.[\w.-]+[^\s\"'`<>]*",
         r"!\[[^\]\n]*\]\(\s*[^)\s]*[/?]\w[^)\s]*\)|\]\(\s*<?(?:\.{0,2}/|\?)\w[^)\s]*\)",
+        r"<\s*(?:a|img|script|iframe|object|embed|form|link|svg|audio|video)\b[^>\n]*\b(?:src|href|action|on[a-z]{4,})\s*="
+        r"\s*[^>\s]+",
         r"\b0x[0-9a-f]{40}\b|\bbc1[0-9a-z]{25,59}\b",
     )
 )
@@ -127,6 +129,8 @@ _COMMANDS = tuple(
         rf"{_WITHIN}{{0,40}}?\b(?:with|that|which|containing|carrying|including|holding){_WITHIN}{{0,40}}?{_DATA}",
         r"\b(?:image|picture|pixel|icon|link)s?\s+whose\s+(?:\w+\s+){0,2}(?P<verb>url|link|address|source|src|query)\b"
         rf"{_WITHIN}{{0,60}}?{_DATA}",
+        rf"\b(?P<verb>{_SENDING}|message)\b{_WITHIN}{{0,80}}?{_DATA}{_WITHIN}{{0,40}}?\b(?:to|in|on|at)"
+        r"(?: the| a| our)? (?:#[a-z][\w-]+|@[a-z][\w-]+)",
         r"\b(?P<verb>exfiltrate)\b",
     )
 )
