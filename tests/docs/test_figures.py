@@ -161,6 +161,17 @@ def test_tracing():
         assert shown[5] == (f"{row['peak_kb_per_call']} kB" if row["peak_kb_per_call"] else "")
 
 
+def test_proving():
+    table = {row[0]: row[1:] for row in rows(RESULTS / "tracing-overhead.md")}
+    titles = {
+        "never over bare": "traced without replays (never), to the program alone",
+        "auto over never": "traced with replays (auto), to without",
+        "auto over auto beside": "auto, to auto before",
+    }
+    for name, units in record("probing-simulated")["medians"].items():
+        assert table[titles[name]] == (f"{units['seconds']:.2f}", f"{units['cpu']:.2f}")
+
+
 def test_sweep_overhead():
     table = rows(RESULTS / "sweep-overhead.md")
     for row in record("sweep-overhead-simulated")["rows"]:

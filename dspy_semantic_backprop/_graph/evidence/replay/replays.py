@@ -25,6 +25,7 @@ from typing import Any, Literal
 from ...._concurrency import in_thread
 from ...edges import FoundEdges
 from ...record.snapshots import describe
+from ...record.threads import threads_followed
 from ...trace import Trace
 from .compare import ReplayComparison
 from .process import Lost, Peer, fork
@@ -118,7 +119,8 @@ def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace 
         if sys.platform == "linux" and not restricted:
             raise Lost("the kernel does not restrict its process (seccomp)")
         record, every = (trace, every) if trace is not None else received(parent.receive())
-        surveyed = _surveyed(program, inputs, record, every)
+        with threads_followed():
+            surveyed = _surveyed(program, inputs, record, every)
     except Lost as error:
         surveyed = Surveyed(problem=str(error))
     except Exception as error:  # noqa: BLE001 - values have code of their own

@@ -150,7 +150,6 @@ def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed:
 _LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
 DOUBTED = 0.8
 """How sure it is that a call disappeared whose predictor was called too often."""
-NOT_PROVED = "edges are not proved by replay:"
 
 
 @dataclass
