@@ -28,7 +28,9 @@ def test_the_quickstart_runs_and_shows_what_is_stored(tmp_path):
     (tmp_path / "experiments").symlink_to(NOTEBOOK.parents[1] / "experiments")
     (tmp_path / "notebooks").mkdir()
     where = {"path": str(tmp_path / "notebooks")}
-    nbclient.NotebookClient(fresh, timeout=120, resources={"metadata": where}).execute()
+    # For a hang, not for a busy machine.
+    limits: Any = {"timeout": 600, "startup_timeout": 600}
+    nbclient.NotebookClient(fresh, resources={"metadata": where}, **limits).execute()
     assert len(outputs(fresh)) == len(outputs(stored)) >= 6
     graph, explanation = outputs(fresh)[:2]
     assert graph == outputs(stored)[0]

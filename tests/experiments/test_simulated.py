@@ -75,10 +75,10 @@ def test_no_text_makes_it_fail(told: str, value: str, output: str) -> None:
 
 @pytest.mark.parametrize("piece", ["7", "(", "I have a ", "\x00\ud83d "])
 def test_a_megabyte_is_answered_soon(piece: str) -> None:
-    huge, started = piece * (1_000_000 // len(piece)), time.monotonic()
+    huge, started = piece * (1_000_000 // len(piece)), time.process_time()
     for output in ("answer", "change_a", "new_instruction"):
         answer(f"query, output_a, wanted_change -> {output}", query=huge, output_a=huge, wanted_change=huge)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 JSON = st.recursive(
