@@ -25,6 +25,7 @@ Frame = tuple[types.CodeType, int]
 """A code object and the instruction that it had reached."""
 
 _HERE = str(Path(__file__).resolve().parents[1])
+_PACKAGE = str(Path(__file__).resolve().parents[2])
 
 
 def _folder(package: str) -> str:
@@ -32,8 +33,9 @@ def _folder(package: str) -> str:
     return os.path.join(os.path.dirname(str(spec.origin if spec else package)), "")
 
 
-# The room of the graph alone: the package's reference programs are programs like anyone's.
-_LIBRARIES = (_folder("dspy"), _folder("anyio"), os.path.join(_HERE, ""))
+# All of this package but its reference programs, which are programs like anyone's.
+_ROOMS = tuple(os.path.join(_PACKAGE, room) for room in ("_", "integrations", "testing", "presets"))
+_LIBRARIES = (_folder("dspy"), _folder("anyio"), *_ROOMS)
 _STANDARD = os.path.join(sysconfig.get_paths()["stdlib"], "")
 _SITE = f"{os.sep}site-packages{os.sep}"
 _DEEPEST = 64

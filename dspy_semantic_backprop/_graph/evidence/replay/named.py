@@ -92,8 +92,10 @@ def _of_function(function: Any) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _is_own(module: str | None) -> bool:
-    """Whether a module, by name, is the user's: neither the interpreter's nor an installed package's."""
-    top = (module or "builtins").split(".")[0]
+    """Whether a module, by name, is the user's: neither the interpreter's nor any package's, this one's included."""
+    top, *rooms = (module or "builtins").split(".")
+    if top == __name__.split(".")[0] and rooms[:1] != ["programs"]:
+        return False
     if (module or "").startswith(_OURS):
         return False
     if top in sys.stdlib_module_names and top != "__main__":
