@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import select
 import signal
 import struct
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -128,8 +128,7 @@ def fork(work: Callable[[Peer], None]) -> Peer:
     """
     with by_ourselves():
         (inward, theirs), (mine, outward) = os.pipe(), os.pipe()
-        _unwarn()
-        pid = os.fork()
+        pid = _forked()
     if pid:
         os.close(theirs)
         os.close(mine)
@@ -168,6 +167,12 @@ _FUTEX, _LIMIT = {"x86_64": "202", "aarch64": "98"}, 3
 """The kernel's call that waits for a lock, on each machine, and which of its arguments is a limit in time."""
 
 
-def _unwarn() -> None:
-    """Keep Python from warning of forks beside other threads: what that may lead to is what `Lost` is for."""
-    warnings.filterwarnings("ignore", _WARNING, DeprecationWarning, module=re.escape(__name__))
+def _forked() -> int:
+    """Fork; Python's warning of forks beside other threads reaches nobody: what they may lead to `Lost` is for."""
+    with _FORKING, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _WARNING, DeprecationWarning)
+        return os.fork()
+
+
+_FORKING = threading.Lock()
+"""The filters of warnings are the whole process's: one fork at a time changes them, and puts them back."""
