@@ -290,6 +290,10 @@ if hasattr(dspy, "ReActV2"):
             allowed="react[0].tool_calls -> answer, termination_reason\nreact[1].tool_calls -> termination_reason",
             note="The returned answer is an argument of the tool that ends the run.",
         ),
+    )
+
+if hasattr(getattr(dspy, "ReActV2", None), "aforward"):
+    CASES += (
         case(
             "submit-after-a-tool-that-failed-async",
             AsyncDesk,
