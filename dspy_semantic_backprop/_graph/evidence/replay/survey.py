@@ -219,9 +219,9 @@ def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
     twins = [one.outputs[name] for one in alike_calls if not alike(one.outputs[name], value)]
     if not call.concurrent:
         return alternatives(value, annotation, replace(hints, twins=twins))
+    # Concurrent calls are told apart by their inputs too: another one's answer, if it is any, would swap the two.
+    taken = [one.outputs[name] for one in alike_calls if one.predictor == call.predictor and one.outputs[name]]
     others = alternatives(value, annotation, hints)
-    # Concurrent calls are told apart by their inputs: another one's answer would swap the two.
-    taken = [one.outputs[name] for one in alike_calls if one.predictor == call.predictor]
     return [other for other in others if not any(alike(other, one) for one in taken)] or others
 
 
