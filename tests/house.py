@@ -228,7 +228,8 @@ def entered(work: Callable[[], Any], package: Path = PACKAGE) -> set[tuple[str, 
     finally:
         sys.setprofile(None)
         threading.setprofile(None)  # pyright: ignore[reportArgumentType]
-    places = {(code.co_filename, f"{code.co_name}:{code.co_firstlineno}") for code in codes}
+    # A thread that has not ended yet still notes what it runs.
+    places = {(code.co_filename, f"{code.co_name}:{code.co_firstlineno}") for code in codes.copy()}
     mine = {str(path) for path in package.rglob("*.py")} - {str(path) for path in (package / "testing").rglob("*.py")}
     return {(file, function) for file, function in places if file in mine}
 
