@@ -267,8 +267,13 @@ def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
 
 
 def runner(program: dspy.Module) -> Any:
-    """The function that a call of a program ends in, `self` included: its `forward`, else `aforward`, else None."""
-    return _own(program, "forward") or _own(program, "aforward")
+    """The function that a call of a program ends in, `self` included; None where there is none.
+
+    Its `forward`, else `aforward`, else a `__call__` of its own.
+    """
+    called = type(program).__call__
+    own = None if called is dspy.Module.__call__ else called
+    return _own(program, "forward") or _own(program, "aforward") or own
 
 
 def asynchronous_only(program: dspy.Module) -> bool:
