@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 import dspy
+import numpy
 import pydantic
 import pytest
 from dspy.primitives.code_interpreter import FinalOutput
@@ -296,3 +297,24 @@ def test_a_thread_that_nothing_can_follow_is_reported_beside_calls_that_are_seen
         graph = trace(Lost(), {"question": "why?"})
     assert [call.id for call in graph] == ["second[0]"]
     assert any("first was called in a thread without" in warning for warning in graph.warnings)
+
+
+def test_a_retriever_whose_embeddings_dspy_keeps_on_the_disk(tmp_path):
+    class Looks(Pair):
+        def __init__(self):
+            super().__init__()
+            known = [dspy.Example(question="a" * number, answer="b").with_inputs("question") for number in range(1, 4)]
+            embedder = dspy.Embedder(
+                lambda texts: numpy.array([[len(text), 1.0] for text in texts], dtype=numpy.float32)
+            )
+            self.near = dspy.KNN(k=1, trainset=known, vectorizer=embedder)
+
+        def forward(self, question):
+            hint = self.first(question=question).hint
+            return self.second(hint=f"{hint.upper()}: {self.near(question=hint)[0].answer}")
+
+    dspy.configure_cache(enable_disk_cache=True, enable_memory_cache=True, disk_cache_dir=str(tmp_path))
+    with served(echo):
+        graph = trace(Looks(), {"question": "why?"})
+    assert proved(graph), graph.warnings
+    assert ends(graph) == STRAIGHT

@@ -34,6 +34,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
+import dspy
+
 from ...record.effects import EffectRefused
 from .syscalls import restrict
 
@@ -252,6 +254,8 @@ def _silence() -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     logging.disable(sys.maxsize)
+    # A cache on the disk is a database, which a replay cannot open; what it misses in memory is worked out again.
+    dspy.cache.enable_disk_cache = False
     warnings.showwarning = lambda *details, **more: None
     with suppress(Exception):
         telemetry = sys.modules["opentelemetry.context"]
