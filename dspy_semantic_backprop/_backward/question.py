@@ -2,6 +2,7 @@
 
 Why one text field per member, made for the call: small models fill it, lists of typed records they do not.
 Why identifiers that no text in the question holds: an output that knows its neighbour's field name could forge it.
+Why they and what never changes come first: see `identifiers`.
 """
 
 from __future__ import annotations
@@ -108,8 +109,10 @@ class Question:
         self.attached = attached(reading.graph, others, values, made, reader.outputs, list(reader.demos))
         # One text that is cut is counted once, however often the question is sent.
         count("left out", self._clipped)
-        self.ids = identifiers(len(part) + 1, [*self.shared.values(), *outputs, *filter(None, read_as)])
-        *keys, self.own_id = self.ids
+        texts = [*self.shared.values(), *outputs, *filter(None, read_as)]
+        # The reader's own name is drawn first, so that it is the same however many outputs an example has.
+        self.own_id, *keys = identifiers(len(part) + 1, texts, reader.predictor)
+        self.ids = [*keys, self.own_id]
         self.members = dict(zip(keys, part, strict=True))
         self.outputs = dict(zip(keys, outputs, strict=True))
         self.read_as = {key: text for key, text in zip(keys, read_as, strict=True) if text is not None}
@@ -227,19 +230,18 @@ def _cost(value: Any, form: QuestionForm) -> int:
     return len(text) if len(text) < 200 else estimate_tokens(text)
 
 
-def identifiers(number: int, texts: Sequence[str]) -> list[str]:
-    """Distinct names for the members of one question that stand in none of its texts; the same for the same texts.
+def identifiers(number: int, texts: Sequence[str], whose: str) -> list[str]:
+    """Distinct names for the members of one question that stand in none of its texts; the same for the same owner.
 
-    They are hashes of everything that is shown, so that no output can be written to contain its own or its
-    neighbour's name, and so that the same question is found again in a cache.
+    They depend on whose members they are and not on what is shown, so that the questions about one reader begin
+    alike on every example: providers bill a beginning that they have seen before at a fraction. A text that holds one
+    of them, by chance or to forge an answer, only changes the names of its own question.
     """
     keys: list[str] = []
     attempt = 0
-    everything = "\x00".join(texts)
-    material = hashlib.sha256(everything.encode("utf-8", "surrogatepass")).hexdigest()
-    folded = everything.casefold()
+    folded = "\x00".join(texts).casefold()
     while len(keys) < number:
-        key = hashlib.sha256(f"{material}{attempt}".encode()).hexdigest()[:6]
+        key = hashlib.sha256(f"{whose}\x00{attempt}".encode("utf-8", "surrogatepass")).hexdigest()[:6]
         attempt += 1
         if key not in keys and key not in folded:
             keys.append(key)

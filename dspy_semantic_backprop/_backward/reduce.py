@@ -135,7 +135,7 @@ async def _merged(batch: Sequence[_Entry], predictor: str) -> list[_Entry]:
     if len(batch) < 2:
         return list(batch)
     texts = [visible(clipped(entry.text, _LONGEST)[0]).replace("\n", " ") for entry in batch]
-    keys = identifiers(len(batch), [predictor, *texts])
+    keys = identifiers(len(batch), [predictor, *texts], predictor)
     lines = "\n".join(f"[{key}] {text}" for key, text in zip(keys, texts, strict=True))
     reply = await ask_question(Merge, {"step": predictor, "lessons": lines})
     left = _opposed(dict(zip(keys, batch, strict=True)), reply.fields.get("contradictions", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from dspy_semantic_backprop import (
@@ -82,8 +83,10 @@ def honest(prompt: Any) -> dict[str, Any]:
     answers = {name: "" for name in prompt.names}
     for name in prompt.names:
         if name.startswith("change_"):
-            asked_for = f"output_{key_of(name)}" in prompt.inputs
-            answers[name] = f"It lacks {key_of(name)[::-1]}x." if asked_for else "The instruction needs no change."
+            key = key_of(name)
+            shown = prompt.inputs.get(f"output_{key}")
+            lacks = sha256(f"{key} {shown}".encode("utf-8", "replace")).hexdigest()[:8]
+            answers[name] = "The instruction needs no change." if shown is None else f"It lacks {lacks}."
     return answers
 
 
