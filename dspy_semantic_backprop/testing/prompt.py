@@ -293,6 +293,9 @@ def fit(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None, 
         return schema["const"]
     if "enum" in schema:
         return _choice(value, schema["enum"])
+    if "type" not in schema and "properties" not in schema and value is not None:
+        # Such as the values of `dict[str, Any]`: whatever it is, it is accepted.
+        return json.loads(json.dumps(value, default=str))
     kind = schema.get("type", "string")
     if kind == "object":
         return _object(value, schema, root, depth)
@@ -311,7 +314,7 @@ def _object(value: Any, schema: dict[str, Any], root: dict[str, Any], depth: int
     given = value if isinstance(value, dict) else {}
     if "properties" not in schema:
         inner = schema.get("additionalProperties")
-        inner = inner if isinstance(inner, dict) else {"type": "string"}
+        inner = inner if isinstance(inner, dict) else {}
         return {str(key): fit(item, inner, root, depth + 1) for key, item in given.items()}
     required = schema.get("required", [])
     names = [name for name in schema["properties"] if depth < _DEEPEST or name in required]
@@ -325,7 +328,7 @@ def _object(value: Any, schema: dict[str, Any], root: dict[str, Any], depth: int
 
 def _array(value: Any, schema: dict[str, Any], root: dict[str, Any], depth: int) -> list[Any]:
     inner = schema.get("items")
-    inner = inner if isinstance(inner, dict) else {"type": "string"}
+    inner = inner if isinstance(inner, dict) else {}
     items = list(value) if isinstance(value, list | tuple) else [value]
     least = int(schema.get("minItems", 0))
     if depth >= _DEEPEST or (value is None and not least):

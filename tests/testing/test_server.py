@@ -50,6 +50,14 @@ class Typed(dspy.Signature):
     perhaps: int | None = dspy.OutputField()
 
 
+class Called(dspy.Signature):
+    """Call a tool."""
+
+    question: str = dspy.InputField()
+    arguments: dict[str, Any] = dspy.OutputField()
+    rows: list[dict[str, Any]] = dspy.OutputField()
+
+
 ADAPTERS: list[Callable[[], Any]] = [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter]
 
 
@@ -211,3 +219,13 @@ def test_it_listens_on_loopback_only_and_stops() -> None:
             client.get(url)
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.url
+
+
+@pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.JSONAdapter])
+def test_values_of_any_type_stay_what_they_are(adapter: Callable[[], Any]) -> None:
+    given = {"date": {"year": 2025, "hours": [1, 2]}, "sure": True, "none": None, "name": "Adam"}
+    with SimulatedServer(lambda prompt: {"arguments": given, "rows": [given]}) as server:
+        with dspy.context(lm=server.lm(cache=False), adapter=adapter()):
+            result = dspy.Predict(Called)(question="How?")
+    assert result.arguments == given | {"none": result.arguments["none"]}
+    assert result.rows[0]["date"] == given["date"]
