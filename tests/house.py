@@ -38,7 +38,7 @@ ORDER = (
     *("_terminal", "_errors", "_spelling", "_concurrency", "_values", "_secrets", "_json", "_session"),
     *("integrations.progress", "_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets"),
     *("_checks", "_settings", "_run", "_loop", "_result", "_compile", "_reports", "_optimizer"),
-    *("integrations", "__init__"),
+    *("integrations", "_cli", "__main__", "__init__"),
 )
 """Rooms from the ground up; a file imports from its own room and from those before it."""
 APART = {

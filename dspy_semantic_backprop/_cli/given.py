@@ -1,0 +1,204 @@
+"""What a command line names, as objects: program, metric, examples, language models, settings."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from .. import presets
+from .._checks import check_program
+from .._errors import SetupError
+from .._graph.record.snapshots import describe
+from .._optimizer import SemanticGradientDescent
+from .._session.budget import Budget
+from .._spelling import close, own_names
+from .._terminal import spelled
+
+MUST = "must_not_regress"
+"""The field of a line that marks an example for `check`; it is no field of the example."""
+
+
+@contextlib.contextmanager
+def importing_from_here() -> Iterator[None]:
+    """Inside, modules of the working directory can be imported, as with `python -m`, also by an installed script."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+def named(path: str, what: str) -> Any:
+    """What `module:attribute` names.
+
+    Raises:
+        SetupError: If there is no such thing, or its module cannot be imported.
+    """
+    module, colon, attribute = path.partition(":")
+    if not module or not colon or not attribute or module.endswith(".py"):
+        example = f"{Path(module).stem or 'app'}:{attribute or what}"
+        raise SetupError(f"{what} {path!r} must be given as module:attribute, such as {example}")
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        raise SetupError(f"{what} {path!r}: the module {module} cannot be imported: {describe(error)}") from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            known = own_names(found) if isinstance(found, types.ModuleType) else ()
+            raise SetupError(f"{what} {path!r}: {module} has no {attribute}; {close(name, known)}")
+        found = getattr(found, name)
+    return found
+
+
+def program_of(arguments: argparse.Namespace) -> dspy.Module:
+    """The program: an instance, or what a class or function gives without arguments; with what was saved loaded."""
+    found: Any = named(arguments.program, "program")
+    if not isinstance(found, dspy.Module) and callable(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise SetupError(
+                f"program {arguments.program!r} cannot be made without arguments: {describe(error)}"
+            ) from error
+    check_program(found)
+    if arguments.load is not None:
+        # What the module holds may be used by others.
+        found = found.deepcopy()
+        try:
+            found.load(arguments.load)
+        except Exception as error:
+            raise SetupError(
+                f"{arguments.load} cannot be loaded into {arguments.program}: {describe(error)}"
+            ) from error
+    return found
+
+
+def examples_of(path: str, inputs: str) -> tuple[list[dspy.Example], list[bool]]:
+    """The examples of a file of JSON lines, and of each whether it is marked as one that must not regress.
+
+    Args:
+        path: The file.
+        inputs: The names of the input fields, separated by commas.
+
+    Raises:
+        SetupError: If a line cannot be read; it is named.
+    """
+    names = [name.strip() for name in inputs.split(",") if name.strip()]
+    examples, marks = [], []
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
+        if line.strip():
+            fields = _fields(f"line {number} of {path}", line)
+            marks.append(bool(fields.pop(MUST, False)))
+            for name in names:
+                if name not in fields:
+                    raise SetupError(f"line {number} of {path} has no field {name!r} (--inputs); {close(name, fields)}")
+            examples.append(dspy.Example(fields).with_inputs(*names))
+    if not examples:
+        raise SetupError(f"{path} holds no examples; write one JSON object on each line")
+    return examples, marks
+
+
+def text_of(path: str) -> str:
+    """What a text file holds.
+
+    Raises:
+        SetupError: If it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _fields(where: str, line: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"{where} is no JSON: {error}; write one object on each line") from error
+    if not isinstance(fields, dict):
+        raise SetupError(f"{where} is no JSON object; write one object on each line")
+    return fields
+
+
+@contextlib.contextmanager
+def model_of(arguments: argparse.Namespace, program: dspy.Module) -> Iterator[None]:
+    """Inside, the language model that was named is DSPy's; without one, what the program's module configured stays.
+
+    Raises:
+        SetupError: If there is none.
+    """
+    with dspy.context(lm=_lm(arguments.model)) if arguments.model else contextlib.nullcontext():
+        if dspy.settings.lm is None and any(predictor.lm is None for predictor in program.predictors()):
+            raise SetupError("no language model; add --model NAME, or call dspy.configure in the module of the program")
+        yield
+
+
+def _lm(name: str | None) -> dspy.LM | None:
+    return dspy.LM(name) if name else None
+
+
+def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGradientDescent:
+    """The optimizer with the settings that were given."""
+    given = vars(arguments)
+    names = ("steps", "auto", "log_dir")
+    settings |= {name: given[name] for name in names if given.get(name) is not None}
+    if given.get("method") is not None:
+        known = own_names(presets)
+        if given["method"] not in known:
+            raise SetupError(f"--method {given['method']}: there is no such preset; {close(given['method'], known)}")
+        settings["method"] = getattr(presets, given["method"])()
+    return SemanticGradientDescent(
+        named(arguments.metric, "metric"),
+        gradient_lm=_lm(arguments.gradient_model),
+        num_threads=arguments.threads,
+        seed=arguments.seed,
+        budget=_budget(arguments),
+        **settings,
+    )
+
+
+def _budget(arguments: argparse.Namespace) -> Budget | None:
+    bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
+    prices = dict(map(_price, arguments.price or ()))
+    return Budget(**bounds, prices=prices) if any(bound is not None for bound in bounds.values()) else None
+
+
+def _price(text: str) -> tuple[str, tuple[float, float]]:
+    model, _, prices = text.rpartition("=")
+    try:
+        sent, received = map(float, prices.split(","))
+    except ValueError:
+        raise SetupError(f"--price {text!r} must be MODEL=SENT,RECEIVED in US dollars for a million tokens") from None
+    return model, (sent, received)
+
+
+def agree(projected: str, yes: bool) -> None:
+    """Tell what a command is going to cost, and ask whether to go on.
+
+    Raises:
+        SetupError: If the answer is no, or nobody can be asked.
+    """
+    print(spelled(projected), file=sys.stderr, flush=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SetupError("nobody can be asked whether to go on, and nothing was spent; add --yes to go on unasked")
+    try:
+        print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise SetupError("not agreed to; nothing was spent")

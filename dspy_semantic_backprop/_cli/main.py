@@ -1,0 +1,160 @@
+"""Reads the command line, runs a command, and turns whatever ends it into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, get_args
+
+from .._errors import SemanticBackpropError, Stop
+from .._session.projection import Auto
+from .._terminal import spelled
+from .commands import COMMANDS, INTERRUPTED
+from .given import importing_from_here
+
+NAME = "dspy-semantic-backprop"
+_ABOUT = """\
+Semantic backpropagation for DSPy programs: which predictor misled the program, and better instructions.
+
+A program and a metric are given as module:attribute, examples as a file with one JSON object on each line.
+Keys of language models are taken from the environment only."""
+_STATUSES = "Exit status: 0 done; 1 `check` found a regression; 2 not done, and why in one sentence; 130 after Ctrl-C."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments; None takes those of the process.
+
+    Returns:
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot write a character is no reason to lose what was paid for.
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    arguments = parser().parse_args(argv)
+    try:
+        with importing_from_here():
+            return COMMANDS[arguments.command](arguments)
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED)
+    except SemanticBackpropError as error:
+        return _failed(str(error))
+    except SystemExit as error:
+        # A program that exits with 0 has passed nothing.
+        return _failed(f"the program, its module or its metric ended the process (exit status {error.code})")
+    except (Exception, Stop):  # noqa: BLE001 - Python's own status, 1, would say that a check found a regression
+        print(spelled(traceback.format_exc()), file=sys.stderr)
+        return _failed("this is a fault of the package or of what it was given; the traceback stands above")
+
+
+def _failed(why: str, status: int = 2) -> int:
+    print(f"{NAME}: {spelled(why)}", file=sys.stderr)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    whole = argparse.ArgumentParser(NAME, description=_ABOUT, epilog=_STATUSES, formatter_class=_Plain)
+    whole.add_argument("--version", action="version", version=version(NAME))
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, add in _ARGUMENTS.items():
+        about = (COMMANDS[name].__doc__ or "").partition("\n")[0]
+        add(commands.add_parser(name, help=about, description=about, formatter_class=_Plain))
+    return whole
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
+def _program(command: Any, examples: str = "JSON lines, an example each") -> None:
+    command.add_argument("program", metavar="MODULE:PROGRAM", help="a dspy.Module, or what makes one without arguments")
+    command.add_argument("examples", metavar="EXAMPLES", help=examples)
+    command.add_argument("--inputs", required=True, metavar="NAMES", help="the fields that are inputs, by commas")
+    command.add_argument("--load", metavar="FILE", help="a saved program, loaded into this one")
+    command.add_argument("--model", metavar="NAME", help="as dspy.LM takes it; by default what the module configured")
+
+
+def _settings(command: Any) -> None:
+    command.add_argument("--metric", required=True, metavar="MODULE:METRIC", help="metric(example, prediction, ...)")
+    command.add_argument("--gradient-model", metavar="NAME", help="writes gradients and instructions")
+    command.add_argument("--threads", type=int, metavar="N", help="how many programs run at once")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
+    command.add_argument("--max-calls", type=int, metavar="N", help="the most requests to language models")
+    command.add_argument("--max-tokens", type=int, metavar="N", help="the most tokens, sent and received")
+    command.add_argument("--max-usd", type=float, metavar="X", help="the most US dollars")
+    command.add_argument("--max-seconds", type=float, metavar="X", help="the most wall time, in seconds")
+    command.add_argument(
+        "--price", action="append", metavar="MODEL=X,Y", help="US dollars for a million tokens sent, received"
+    )
+    command.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
+def _paid(command: Any) -> None:
+    command.add_argument("--yes", action="store_true", help="go on without asking; needed where there is no terminal")
+
+
+def _graph(command: Any) -> None:
+    _program(command)
+    command.add_argument("--example", type=int, default=0, metavar="N", help="which example, from 0")
+    command.add_argument("--first", type=int, metavar="N", help="the first N examples, as one graph of predictors")
+    command.add_argument("--format", choices=("text", "json", "mermaid", "dot"), default="text", help="of the graph")
+
+
+def _explain(command: Any) -> None:
+    _program(command)
+    _settings(command)
+    command.add_argument("--example", type=int, default=0, metavar="N", help="which example, from 0")
+
+
+def _diagnose(command: Any) -> None:
+    _program(command)
+    _settings(command)
+    _paid(command)
+    command.add_argument("--checks", type=int, default=8, metavar="N", help="how much of the blame is checked")
+
+
+def _preflight(command: Any) -> None:
+    _trained(command)
+    command.add_argument("--repeats", type=int, default=3, metavar="N", help="how often the program is run")
+    command.add_argument("--candidates", type=int, default=3, metavar="N", help="cheap candidates to try, 0 to 3")
+    command.add_argument("--sample", type=int, default=24, metavar="N", help="on how many examples each is tried")
+
+
+def _trained(command: Any) -> None:
+    _program(command, "examples to learn from, as JSON lines")
+    _settings(command)
+    _paid(command)
+    command.add_argument("--val", metavar="FILE", help="examples to decide on; by default those to learn from")
+    command.add_argument("--steps", type=int, metavar="N", help="how many steps to make")
+    command.add_argument("--auto", choices=get_args(Auto), help="4, 10 or 24 steps, and a budget for them")
+    command.add_argument("--method", metavar="PRESET", help="a preset by name, such as proven")
+
+
+def _compile(command: Any) -> None:
+    _trained(command)
+    command.add_argument("--output", required=True, metavar="FILE", help="where the program is saved, .json or .pkl")
+    command.add_argument("--log-dir", metavar="FOLDER", help="a log, from which the same command goes on")
+
+
+def _runs(command: Any) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="a log, or a folder with logs in it")
+    command.add_argument("--json", action="store_true", help="print the records as JSON")
+
+
+_ARGUMENTS = {
+    "graph": _graph,
+    "explain": _explain,
+    "diagnose": _diagnose,
+    "preflight": _preflight,
+    "compile": _compile,
+    "runs": _runs,
+}

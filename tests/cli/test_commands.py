@@ -1,0 +1,141 @@
+"""The commands, through `main`: what they print, write and return, and what they refuse before anything is spent."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import dspy
+import pytest
+
+from tests.cli.world import World
+from tests.scripted import careful, served
+
+ON = "app:Chain train.jsonl --inputs question"
+WITH = f"{ON} --metric app:metric"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    world, before = World(tmp_path_factory.mktemp("user")), os.getcwd()
+    os.chdir(world.folder)
+    yield world
+    os.chdir(before)
+    world.close()
+
+
+@pytest.fixture
+def world(place, capsys):
+    with served(careful) as server:
+        yield lambda command: place.run(capsys, command), server
+
+
+def test_a_graph_of_one_example_and_of_several(world):
+    run, _ = world
+    assert "judge[0]\n      <- draft[0].draft as draft (data, identity)" in run(f"graph {ON} --example 1").out
+    assert run(f"graph {ON} --first 2").out.startswith("ProgramGraph")
+    assert "flowchart" in run(f"graph {ON} --format mermaid").out
+    assert json.loads(run(f"graph {ON} --format json").out)["calls"]
+
+
+def test_what_every_call_was_told(world):
+    run, _ = world
+    assert "should be careful" in run(f"explain {WITH}").out
+    assert json.loads(run(f"explain {WITH} --json").out)["score"] == 0
+
+
+def test_who_is_to_blame_and_whether_it_is_worth_it(world):
+    run, _ = world
+    assert run(f"diagnose {WITH} --checks 1 --yes").out.startswith("8 of 8 examples failed")
+    told = run(f"preflight {WITH} --repeats 2 --candidates 1 --steps 1 --yes")
+    assert told.out.startswith("Is it worth optimising? GO") and told.err.startswith("projected: about ")
+
+
+def test_a_compiled_program_is_saved_runs_and_is_listed(world, place):
+    run, server = world
+    done = run(f"compile {WITH} --steps 1 --yes --output better.json --log-dir runs/first")
+    assert done.status == 0 and done.out.rstrip().endswith("saved to better.json")
+    assert "projected: 1 step: about" in done.err
+    paid = len(server.log)
+    assert run(f"compile {WITH} --steps 1 --yes --output again.json --log-dir runs/first").status == 0
+    assert len(server.log) == paid, "a second run pays for nothing"
+    assert json.loads(run(f"explain {WITH} --load better.json --json").out)["score"] == 1
+    (place.folder / "runs" / "other").mkdir()
+    (place.folder / "runs" / "other" / "journal.jsonl").write_text("no log\n", encoding="utf-8")
+    listed = json.loads(run("runs runs --json").out)
+    assert [(one["state"], one["resumable"]) for one in listed] == [("steps", True), ("unreadable", False)]
+    assert listed[0]["program"] == "Chain" and listed[0]["score"] == 1 and listed[0]["spent"]["calls"] > 0
+    assert "not resumable: " in run("runs runs").out
+
+
+REFUSED = {
+    "graph app.Chain train.jsonl --inputs question": "must be given as module:attribute",
+    "graph app:Chains train.jsonl --inputs question": "did you mean",
+    "graph nowhere:Chain train.jsonl --inputs question": "cannot be imported: ModuleNotFoundError",
+    "graph app:broken train.jsonl --inputs question": "cannot be made without arguments: ValueError: no such index",
+    "graph app:metric train.jsonl --inputs question": "cannot be made without arguments",
+    "graph app:Chain absent.jsonl --inputs question": "No such file or directory",
+    "graph app:Chain train.jsonl --inputs questoin": "line 1 of train.jsonl has no field 'questoin'",
+    "graph app:Chain train.jsonl --inputs question --example 8": "there are 8 examples, counted from 0",
+    "graph app:Chain damaged.jsonl --inputs question": "line 2 of damaged.jsonl is no JSON",
+    "graph app:Chain empty.jsonl --inputs question": "holds no examples",
+    f"diagnose {WITH}": "add --yes",
+    f"preflight {WITH}": "add --yes",
+    f"compile {WITH} --output better.json": "add --yes",
+    f"compile {WITH} --output better.txt --yes": "must end in .json or .pkl",
+    f"compile {WITH} --output absent/better.json --yes": "make it first",
+    f"compile {WITH} --output better.json --yes --method provn": "did you mean proven?",
+    f"compile {WITH} --output better.json --yes --max-calls 0": "budget.calls must be a whole number above 0",
+    f"compile {WITH} --output better.json --yes --steps 2 --auto light": "give one of them",
+    f"explain {WITH} --load train.jsonl": "cannot be loaded",
+    "runs absent": "is no folder",
+}
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_what_cannot_work_is_one_sentence_before_anything_is_spent(command, world, place):
+    run, server = world
+    (place.folder / "damaged.jsonl").write_text('{"question": "?"}\n{"question"', encoding="utf-8")
+    (place.folder / "empty.jsonl").write_text("\n", encoding="utf-8")
+    ended = run(command)
+    assert ended.status == 2 and not ended.out and not server.log
+    assert REFUSED[command] in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
+
+
+def test_without_a_model_it_is_said_how_to_name_one(place, capsys):
+    ended = place.run(capsys, f"explain {WITH}")
+    assert ended.status == 2 and "--model" in ended.err
+
+
+def test_a_metric_that_ends_the_process_ends_nothing_well(world):
+    run, _ = world
+    ended = run("explain app:Chain train.jsonl --inputs question --metric app:leaves")
+    assert ended.status == 2
+
+
+def test_the_answer_at_a_terminal_decides(world, monkeypatch):
+    run, server = world
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda: "n")
+    assert "not agreed to" in run(f"diagnose {WITH} --checks 0").err and not server.log
+    monkeypatch.setattr("builtins.input", lambda: "y")
+    assert run(f"diagnose {WITH} --checks 0").status == 0
+
+
+def test_hostile_text_reaches_no_terminal(world, place):
+    run, _ = world
+    place.write("hostile.jsonl", [{"question": "\x1b]0;owned\x07 \u202e", "answer": "\x1b[2J"}])
+    ended = run("explain app:Chain hostile.jsonl --inputs question --metric app:metric")
+    assert ended.status == 0 and "\x1b" not in ended.out + ended.err and "\u202e" not in ended.out
+    assert dspy.settings.lm is not None
+
+
+def test_help_names_every_command(world):
+    run, _ = world
+    help_ = run("--help")
+    assert help_.status == 0
+    assert all(
+        f"\n    {name}" in help_.out for name in ("graph", "explain", "diagnose", "preflight", "compile", "runs")
+    )
+    assert "the most US dollars" in run("compile --help").out
