@@ -53,6 +53,7 @@ from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
+from ._reports.report import report
 from ._result import Compiled, Result
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
@@ -134,6 +135,7 @@ __all__ = [
     "presets",
     "program_graph",
     "propagate",
+    "report",
     "silent",
     "strict",
     "strictly_better",

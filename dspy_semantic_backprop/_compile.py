@@ -8,7 +8,8 @@ from typing import Any
 import dspy
 
 from ._concurrency import Interrupt
-from ._decide.records import candidate_records
+from ._decide.examples import example_records, graph_of
+from ._decide.records import Final, candidate_records
 from ._errors import BudgetSpent, Ending, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError, shortened
 from ._evaluate.candidate import Candidate
 from ._evaluate.outcome import mean
@@ -83,7 +84,7 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
     if ending is not Ending.STEPS and ending is not Ending.PERFECT:
         logger.warning("%s; the best program so far is returned", reason)
     try:
-        run.session.publish(RunDone(ending.name.lower(), reason))
+        run.session.publish(RunDone(ending.name.lower(), reason, _result(run, ending, reason).to_dict()))
     except JournalFailed as stop:
         if ending is not Ending.JOURNAL:
             run.session.warn(f"the end of the run does not stand in its log: {stop}")
@@ -111,17 +112,27 @@ def _best(run: Run, error: BaseException) -> dspy.Module | None:
 
 
 def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
+    program: Any = run.student.copy_with(_returned(run)[0])
+    program._compiled = False
+    program.detailed_results = _result(run, ending, reason)
+    return program
+
+
+def _returned(run: Run) -> tuple[Candidate, Final | None]:
+    """What is returned, and by which decision."""
     # Where the end came before the decision at the end, it is made by what is known.
     final = run.final if run.final is not None else run.search.decided()
-    best = run.search.best if final is None or final.returned else run.start
+    return run.search.best if final is None or final.returned else run.start, final
+
+
+def _result(run: Run, ending: Ending, reason: str) -> Result:
+    best, final = _returned(run)
     ledger, folder = run.session.ledger, run.session.journal.folder
 
     def score(candidate: Candidate) -> float:
         return mean(list(run.pool[candidate].outcomes.values()))
 
-    program: Any = run.student.copy_with(best)
-    program._compiled = False
-    program.detailed_results = Result(
+    return Result(
         ending=ending,
         score_before=score(run.start),
         score_after=score(best),
@@ -140,5 +151,7 @@ def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
         final=final,
         candidates=candidate_records(run.pool),
         warnings=(*run.session.warnings, *run.session.unanswered),
+        program=type(run.student.program).__qualname__,
+        graph=graph_of(run.student, list(dict.fromkeys((run.pool, run.train)))),
+        examples=example_records(run.pool, run.train, run.records, best),
     )
-    return program

@@ -29,8 +29,8 @@ async def optimise(run: Run) -> tuple[Ending, str]:
     Returns:
         Why it ended, and the same in full, with its numbers.
     """
-    predictors, decide = tuple(run.start.instructions), len(run.split.decide)
-    run.session.publish(RunStarted(predictors, len(run.trainset), decide, run.projection.steps))
+    start, sizes = run.start.instructions, (len(run.trainset), len(run.split.decide))
+    run.session.publish(RunStarted(tuple(start), *sizes, run.projection.steps, dict(start)))
     run.session.publish(Projected(run.projection))
     run.warn_of_sizes()
     try:

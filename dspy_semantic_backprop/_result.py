@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from ._decide.examples import ExampleRecord
 from ._decide.records import CandidateRecord, Final, StepRecord
 from ._errors import Ending
+from ._graph.program_graph import ProgramGraph
 from ._json import from_json
+from ._page.run_page import save_run
 from ._session.budget import Spent
 from ._terminal import clean, displayed, printable, spelled, wrapped
+from ._values.text import jsonable
 
 _EDIT, _REASON, _WARNINGS, _WARNING = 8, 6, 4, 3
 """On a screen: lines of one edit, lines of the decision, how many warnings, lines of each."""
@@ -44,6 +50,9 @@ class Result:
         final: The decision at the end; None where the run ended before it could be made.
         candidates: Every candidate of the run.
         warnings: What could not be established, or is wrong with the data, in words.
+        program: The class of the program.
+        graph: The program's graph, by executions of the start; None where there were none.
+        examples: The examples, with what candidates answered where that differs in score.
     """
 
     ending: Ending
@@ -64,6 +73,9 @@ class Result:
     final: Final | None = None
     candidates: tuple[CandidateRecord, ...] = ()
     warnings: tuple[str, ...] = ()
+    program: str = ""
+    graph: ProgramGraph | None = field(default=None, repr=False)
+    examples: tuple[ExampleRecord, ...] = field(default=(), repr=False)
 
     @property
     def usd_per_point(self) -> float | None:
@@ -100,6 +112,9 @@ class Result:
             "final": None if self.final is None else self.final.to_dict(),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "warnings": list(self.warnings),
+            "program": self.program,
+            "graph": None if self.graph is None else self.graph.to_dict(),
+            "examples": [jsonable(asdict(example)) for example in self.examples],
         }
 
     @classmethod
@@ -143,6 +158,20 @@ class Result:
             points (None where it was evaluated on none); whether it is what the run returned.
         """
         return [self._row(candidate) for candidate in self.candidates]
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the run as one file of HTML that needs nothing else and reaches nothing.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            SetupError: If the file cannot be written.
+        """
+        return save_run(path, self.to_dict())
 
     def _row(self, candidate: CandidateRecord) -> dict[str, Any]:
         start = self.candidates[0].scores

@@ -36,7 +36,17 @@ ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
     *("_terminal", "_errors", "_spelling", "_concurrency", "_values", "_secrets", "_json", "_session"),
-    *("integrations.progress", "_graph", "_evaluate", "_backward", "_propose", "_decide", "_method", "presets"),
+    *(
+        "integrations.progress",
+        "_graph",
+        "_evaluate",
+        "_backward",
+        "_propose",
+        "_decide",
+        "_page",
+        "_method",
+        "presets",
+    ),
     *("_checks", "_settings", "_run", "_loop", "_result", "_compile", "_reports", "_optimizer"),
     *("integrations", "_cli", "__main__", "__init__"),
 )

@@ -85,6 +85,7 @@ class StepRecord:
             the search does not estimate it.
         parent: The number of the candidate that the proposal was made from.
         candidates: The numbers of all candidates that the step evaluated.
+        blame: Predictor -> its mean share of the blame for the failures that the step learned from, 0 to 1.
     """
 
     step: int
@@ -106,6 +107,7 @@ class StepRecord:
     gains: Mapping[str, float] = field(default_factory=dict)
     parent: int = 0
     candidates: tuple[int, ...] = ()
+    blame: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON values."""
@@ -229,6 +231,7 @@ def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, cla
         gains=dict(decision.gains),
         parent=pool[learned.parent].number,
         candidates=tuple(pool[one].number for one in decision.evaluated),
+        blame={name: round(share, 6) for name, share in learned.blame.items()},
     )
 
 

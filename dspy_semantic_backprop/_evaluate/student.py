@@ -209,6 +209,10 @@ class Student:
         proved = [replace(outcome, graph=await self._proved(outcome, program)) for outcome in outcomes]
         return [await self._with_words(outcome, program) for outcome in proved]
 
+    def known(self, outcome: Scored) -> ComputationGraph:
+        """The graph of an execution with the edges that were proved for its shape; where none were, as it is."""
+        return replace(outcome.graph, edges=self._shapes.get(_shape(outcome.graph), outcome.graph.edges))
+
     async def _with_words(self, outcome: Scored, program: dspy.Module) -> Scored:
         if outcome.trace not in self._words:
             writers = list({member.call.id: member.call for member in outcome.graph.group(OUTPUT)}.values())
@@ -235,7 +239,7 @@ class Student:
 
     async def _proved(self, outcome: Scored, program: dspy.Module) -> ComputationGraph:
         # Executions of one shape have the same edges: what one of them proved holds for all.
-        shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
+        shape = _shape(outcome.graph)
         if shape not in self._shapes:
             self._shapes[shape] = await self._proved_edges(outcome, program)
         return replace(outcome.graph, edges=self._shapes[shape])
@@ -252,6 +256,10 @@ class Student:
             self.session.warn(warning)
         journal.keep("edges", key, EDGES.dump_python(proved.edges, mode="json"))
         return proved.edges
+
+
+def _shape(graph: ComputationGraph) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    return tuple(call.id for call in graph), graph.edges
 
 
 async def _until(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .projection import Projection
@@ -18,12 +18,14 @@ class RunStarted:
         train: How many training examples there are.
         gate: How many examples proposals are decided on.
         steps: How many steps are planned.
+        instructions: Predictor's name -> the instruction that it starts with.
     """
 
     predictors: tuple[str, ...]
     train: int
     gate: int
     steps: int
+    instructions: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,12 @@ class RunDone:
     Args:
         ending: The name of its `Ending`, in small letters.
         reason: Why, in words.
+        result: What `Result.to_dict()` gives.
     """
 
     ending: str
     reason: str
+    result: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 Event = RunStarted | Projected | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone

@@ -1,0 +1,46 @@
+"""A run as a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import JournalError
+from .log import read_log
+from .page import save
+
+
+def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
+    """Write the page of a run.
+
+    Args:
+        path: The file; one that is there is replaced.
+        state: What `Result.to_dict()` gives. The cost curve is taken from its log, where there is one.
+
+    Raises:
+        SetupError: If the file cannot be written.
+    """
+    points: Sequence[Any] = []
+    if state["log_dir"]:
+        try:
+            points = read_log(state["log_dir"])[1]
+        except JournalError:
+            points = []
+    return _save(path, state, points)
+
+
+def save_log(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
+    """Write the page of a run of which there is a log.
+
+    Raises:
+        JournalError: If there is no log, or it cannot be read.
+        SetupError: If the file cannot be written.
+    """
+    return _save(path, *read_log(folder))
+
+
+def _save(path: str | os.PathLike[str], state: Mapping[str, Any], points: Sequence[Any]) -> Path:
+    shown = {name: value for name, value in state.items() if name != "log_dir"}
+    return save(path, f"{state['program'] or 'A program'}: a run", {"kind": "run", **shown, "curve": points})

@@ -1,0 +1,96 @@
+// What the run spent: the curve over time, and the ledger by purpose and by predictor.
+import { useEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { html } from "./html.js";
+import { Choice, Missing, Text } from "./text.js";
+import { compact, count, dollars, duration, tokens, total } from "./format.js";
+
+const UNITS = { usd: ["US dollars", dollars], tokens: ["Tokens", compact], calls: ["Calls", compact] };
+const PURPOSES = {
+  forward: "The program, to learn from",
+  gate: "The program, to decide on proposals",
+  metric: "The metric's own calls",
+  backward: "Gradients",
+  propose: "New instructions",
+  final: "The program, at the end",
+};
+
+export function Cost({ run }) {
+  return html`<${Curve} points=${run.curve} />
+    <div class="two">
+      <${Ledger} title="By purpose" spent=${run.spent} names=${PURPOSES} />
+      <${Ledger} title="By predictor" spent=${run.spent_by_predictor} names=${{ "": "For none" }} />
+    </div>
+    <p class="note">${count(run.metric_calls)} calls of the metric. ${run.usd_per_point ? `${dollars(run.usd_per_point)} for each metric point gained.` : ""}</p>`;
+}
+
+function Curve({ points }) {
+  const priced = points.some((one) => one.usd);
+  const [unit, setUnit] = useState(priced ? "usd" : "tokens");
+  const place = useRef(null);
+  const [colours, setColours] = useState(0);
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const again = () => setColours((now) => now + 1);
+    dark.addEventListener("change", again);
+    return () => dark.removeEventListener("change", again);
+  }, []);
+  useEffect(() => {
+    if (!place.current || points.length < 2) return undefined;
+    const plot = drawn(place.current, points, unit);
+    const watch = new ResizeObserver(([{ contentRect }]) => plot.setSize({ width: contentRect.width, height: 220 }));
+    watch.observe(place.current);
+    return () => (watch.disconnect(), plot.destroy());
+  }, [points, unit, colours]);
+  if (points.length < 2) return html`<${Missing}>the cost over time; it is kept where the optimizer has a <code>log_dir</code>.<//>`;
+  const units = Object.entries(UNITS).filter(([name]) => name !== "usd" || priced);
+  return html`<div class="curve"><${Choice} label="Unit" options=${units.map(([name, [title]]) => [name, title])} value=${unit} onChoose=${setUnit} />
+    <div class="plot" ref=${place} role="img" aria-label=${`${UNITS[unit][0]} spent over time, ${UNITS[unit][1](points.at(-1)[unit])} at the end`}></div>
+    <p class="note">Vertical lines: the ends of steps.</p></div>`;
+}
+
+function drawn(place, points, unit) {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+  const steps = points.filter((one) => one.step !== undefined);
+  const marks = (plot) => {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = colour("--mark");
+    ctx.setLineDash([2, 4]);
+    for (const { seconds } of steps) {
+      const x = Math.round(plot.valToPos(seconds, "x", true));
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  };
+  return new uPlot(
+    {
+      width: place.clientWidth,
+      height: 220,
+      legend: { show: false },
+      cursor: { show: false },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [0, high || 1] } },
+      axes: [
+        { ...axis, values: (_, ticks) => ticks.map(duration) },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map(UNITS[unit][1]) },
+      ],
+      series: [{}, { stroke: colour("--accent"), width: 2, fill: colour("--tint"), points: { show: false } }],
+      hooks: { drawAxes: [marks] },
+    },
+    [points.map((one) => one.seconds), points.map((one) => one[unit])],
+    place,
+  );
+}
+
+export function Ledger({ title, spent, names }) {
+  const rows = Object.entries(spent).sort(([, one], [, other]) => tokens(other) - tokens(one));
+  const row = (name, amount, kind = "") =>
+    html`<tr class=${kind}><td><${Text}>${names[name] ?? name}<//></td><td class="num">${count(amount.calls)}</td><td class="num">${compact(tokens(amount))}</td><td class="num">${amount.usd ? dollars(amount.usd) : ""}</td></tr>`;
+  return html`<div class="scroll"><table><thead><tr><th>${title}</th><th>Calls</th><th>Tokens</th><th>US dollars</th></tr></thead>
+    <tbody>${rows.map(([name, amount]) => row(name, amount))}${row("Total", total(spent), "sum")}</tbody></table></div>`;
+}

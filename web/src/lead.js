@@ -1,0 +1,69 @@
+// What the run changed, and what is claimed for it: the first screen.
+import { html } from "./html.js";
+import { Fold, Text } from "./text.js";
+import { Interval } from "./interval.js";
+import { compact, count, dollars, duration, gain, known, plural, score, tokens, total } from "./format.js";
+
+export const changedOf = ({ before, after }) => Object.keys(after).filter((name) => after[name] !== before[name]);
+
+function claim(run) {
+  const { final, ending } = run;
+  if (!ending) return ["open", "The run is not finished"];
+  if (!final) return ["open", "The run ended before it could decide"];
+  if (!final.returned) return ["same", "The program came back as it was given"];
+  if (!changedOf(run.instructions).length) return ["same", "Nothing was changed"];
+  return final.proven ? ["good", "Better, and more than luck"] : ["likely", "Probably better, not proven"];
+}
+
+const Fact = ({ name, children, note }) =>
+  html`<div class="fact"><dt>${name}</dt><dd>${children}</dd>${note && html`<dd class="note">${note}</dd>`}</div>`;
+
+const arrow = html`<span class="faint" aria-label="to"> → </span>`;
+
+export function Lead({ run }) {
+  const { final, score: scores, instructions } = run;
+  const [tone, headline] = claim(run);
+  const changed = changedOf(instructions);
+  const spent = total(run.spent);
+  const all = Object.keys(instructions.before).length;
+  const [low, high] = final?.interval ?? [];
+  const decided = Object.keys(run.candidates[0]?.scores ?? {}).length;
+  return html`<header class="lead">
+    <p class="eyebrow">Run report${run.method && html` · ${run.method}`} · seed ${run.seed}</p>
+    <h1><${Text}>${run.program || "A program"}<//></h1>
+    <p class="claim ${tone}">${headline}</p>
+    <p class="reason"><${Text}>${final ? final.reason : run.reason}<//></p>
+    <dl class="facts">
+      <${Fact} name="Instructions changed" note=${changed.join(", ") || "none"}>${changed.length}<span class="faint"> of ${all}</span><//>
+      ${known(final?.gain) &&
+      html`<${Fact} name="Expected gain" note=${known(low) ? `90 % sure: ${gain(low)} to ${gain(high)}` : "no interval"}>
+        ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
+      <//>`}
+      <${Fact} name="Score, where decided" note=${decided ? `${plural(decided, "example")}; the best of several tries, so it flatters` : "not evaluated"}>
+        ${score(scores.before)}${run.ending && html`${arrow}${score(scores.after)}`}
+      <//>
+      ${final?.examples > 0 &&
+      html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
+        ${score(final.before)}${arrow}${score(final.after)}
+      <//>`}
+      <${Fact} name="Spent" note=${`${count(spent.calls)} calls, ${compact(tokens(spent))} tokens`}>
+        ${spent.usd ? dollars(spent.usd) : `${compact(spent.calls)} calls`}
+      <//>
+      <${Fact} name="Time" note=${plural(run.steps.length, "step")}>${duration(run.seconds)}<//>
+    </dl>
+    ${run.ending && html`<p class="ended"><b>Ended:</b> <${Text}>${run.reason || run.ending}<//></p>`}
+    <${Warnings} warnings=${run.warnings} />
+  </header>`;
+}
+
+const SHOWN = 2;
+
+function Warnings({ warnings }) {
+  const list = (some) => html`<ul>${some.map((one) => html`<li><${Text}>${one}<//></li>`)}</ul>`;
+  if (!warnings.length) return null;
+  return html`<aside class="warnings" aria-label="Warnings">
+    <p class="title">${plural(warnings.length, "warning")}</p>
+    ${list(warnings.slice(0, SHOWN))}
+    ${warnings.length > SHOWN && html`<${Fold} summary=${`${warnings.length - SHOWN} more`}>${() => list(warnings.slice(SHOWN))}<//>`}
+  </aside>`;
+}

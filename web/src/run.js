@@ -1,0 +1,48 @@
+// The page of one run.
+import { html } from "./html.js";
+import { Lead, changedOf } from "./lead.js";
+import { Changes } from "./changes.js";
+import { ProgramGraph } from "./graph.js";
+import { Steps } from "./steps.js";
+import { Outcomes } from "./examples.js";
+import { Cost } from "./cost.js";
+import { Missing } from "./text.js";
+
+// The data with what several parts look up in it.
+export function prepared(run) {
+  const start = run.instructions.before;
+  const candidates = new Map(run.candidates.map((one) => [one.number, one]));
+  const scores = Object.fromEntries(run.candidates.map((one) => [one.number, one.scores]));
+  const decided = new Map(run.examples.filter((one) => !one.learned).map((one) => [one.example, one]));
+  const apart = run.examples.filter((one) => one.learned);
+  const learned = apart.length ? new Map(apart.map((one) => [one.example, one])) : decided;
+  const instructionsOf = (number) => (candidates.has(number) ? { ...start, ...candidates.get(number).instructions } : number === 0 ? start : undefined);
+  const same = (one) => Object.entries(run.instructions.after).every(([name, text]) => ({ ...start, ...one.instructions })[name] === text);
+  return { ...run, scores, decided, learned, instructionsOf, returned: run.ending ? run.candidates.find(same)?.number : undefined };
+}
+
+export const Section = ({ id, title, children }) => html`<section id=${id} aria-labelledby=${`${id}-title`}><h2 id=${`${id}-title`}>${title}</h2>${children}</section>`;
+export const Nav = ({ parts }) => html`<nav aria-label="Parts of the report">${parts.map(([id, title]) => html`<a href=${`#${id}`}>${title}</a>`)}</nav>`;
+
+const PARTS = [["changes", "Instructions"], ["graph", "Graph and blame"], ["steps", "Steps"], ["examples", "Before and after"], ["cost", "Cost"]];
+
+export function Run({ run }) {
+  return html`<${Nav} parts=${PARTS} />
+    <${Lead} run=${run} />
+    <${Section} id="changes" title="Instructions"><${Changes} instructions=${run.instructions} done=${Boolean(run.ending)} /><//>
+    <${Section} id="graph" title="Graph and blame"><${ProgramGraph} run=${run} /><//>
+    <${Section} id="steps" title="Steps"><${Steps} run=${run} /><//>
+    <${Section} id="examples" title="Before and after"><${BeforeAfter} run=${run} /><//>
+    <${Section} id="cost" title="Cost"><${Cost} run=${run} /><//>`;
+}
+
+function BeforeAfter({ run }) {
+  const [start, end] = [run.scores[0], run.scores[run.returned]];
+  if (!start || !end) return html`<${Missing}>the scores of single examples stand in a log once the run has ended.<//>`;
+  if (!changedOf(run.instructions).length) return html`<p class="quiet">The program came back as it was given: there is nothing to compare.</p>`;
+  const both = Object.keys(start).filter((id) => id in end).map(Number);
+  const fixes = both.filter((id) => end[id] > start[id] + 1e-9);
+  const regressions = both.filter((id) => end[id] < start[id] - 1e-9);
+  return html`<p class="quiet">The start against what was returned, on ${both.length} examples that both were run on: ${fixes.length} better, ${regressions.length} worse.</p>
+    <${Outcomes} run=${run} before=${0} after=${run.returned} fixes=${fixes} regressions=${regressions} />`;
+}

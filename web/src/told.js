@@ -1,0 +1,55 @@
+// The gradients that a predictor's calls received, beside the example that they are about.
+import { useState } from "preact/hooks";
+import { html } from "./html.js";
+import { Fold, Text } from "./text.js";
+import { Fields } from "./examples.js";
+import { plural } from "./format.js";
+
+const FIRST = 6;
+export const predictorOf = (call) => call.replace(/\[\d+\]$/, "");
+
+// What calls of one predictor were told, newest step first; of all predictors without a name.
+export function learnedFrom({ steps }, name) {
+  return steps
+    .flatMap((step) =>
+      step.gradients.flatMap(({ example, calls }) =>
+        Object.entries(calls)
+          .filter(([call]) => name === undefined || predictorOf(call) === name)
+          .map(([call, text]) => ({ step: step.step, parent: step.parent, example, call, text })),
+      ),
+    )
+    .reverse();
+}
+
+export function Told({ told, run }) {
+  const [most, setMost] = useState(FIRST);
+  const asked = told.filter((one) => one.text);
+  if (!told.length) return html`<p class="quiet">No gradient was sent to it in this run.</p>`;
+  if (!asked.length) return html`<p class="quiet">In ${plural(told.length, "call")} looked at, nothing was asked to change.</p>`;
+  return html`<p class="note">Asked to change in ${asked.length} of ${plural(told.length, "call")} looked at.</p>
+    <ol class="told">
+      ${asked.slice(0, most).map(
+        (one) => html`<li>
+          <p class="gradient" dir="auto"><${Text}>${one.text}<//></p>
+          <${Fold} kind="small" summary=${html`<span class="note">step ${one.step + 1} · example ${one.example} · <${Text}>${one.call}<//></span>`}>
+            ${() => html`<${Occasion} one=${one} run=${run} />`}
+          <//>
+        </li>`,
+      )}
+    </ol>
+    ${asked.length > most && html`<button type="button" class="plain" onClick=${() => setMost(most + 20)}>Show more (${asked.length - most})</button>`}`;
+}
+
+// The failure that a gradient is about.
+function Occasion({ one, run }) {
+  const found = run.learned.get(one.example);
+  if (!found) return html`<p class="missing">The example was not recorded.</p>`;
+  const answer = found.answers[one.parent];
+  return html`<${Fields} title="Inputs" values=${found.inputs} />
+    <${Fields} title="Expected" values=${found.expected} />
+    ${answer
+      ? html`${answer.calls[one.call] !== undefined && html`<${Fields} title="This call wrote" values=${{ "": answer.calls[one.call] }} />`}
+          <${Fields} title="Returned" values=${answer.returned} />
+          ${answer.feedback && html`<${Fields} title="The metric said" values=${{ "": answer.feedback }} />`}`
+      : html`<p class="missing">What it answered was not recorded.</p>`}`;
+}
