@@ -49,6 +49,7 @@ from ._propose.choose import (
 )
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
+from ._reports.compare import RunComparison, compare
 from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
@@ -100,6 +101,7 @@ __all__ = [
     "Reading",
     "Restraint",
     "Result",
+    "RunComparison",
     "Semantic",
     "SemanticBackpropError",
     "SemanticGradientDescent",
@@ -120,6 +122,7 @@ __all__ = [
     "blamed_of_many",
     "bounded",
     "coin_flips",
+    "compare",
     "confident",
     "drop",
     "estimate_blame",

@@ -15,7 +15,7 @@ await build({
   bundle: true,
   minify: true,
   format: "iife",
-  target: "es2022",
+  target: "es2023",
   charset: "ascii",
   legalComments: "none",
   outdir: target,

@@ -6,6 +6,22 @@ import { compact, count, dollars, duration, gain, known, plural, score, tokens, 
 
 export const changedOf = ({ before, after }) => Object.keys(after).filter((name) => after[name] !== before[name]);
 
+// The start and what was returned, on the examples that both were run on; null where that was not recorded.
+export function paired({ scores, returned }) {
+  const [start, end] = [scores[0], scores[returned]];
+  if (!start || !end) return null;
+  const ids = Object.keys(start).filter((id) => id in end).map(Number);
+  const mean = (one) => ids.reduce((sum, id) => sum + one[id], 0) / ids.length;
+  const better = (id) => end[id] - start[id];
+  return {
+    ids,
+    before: mean(start),
+    after: mean(end),
+    fixes: ids.filter((id) => better(id) > 1e-9),
+    regressions: ids.filter((id) => better(id) < -1e-9),
+  };
+}
+
 function claim(run) {
   const { final, ending } = run;
   if (!ending) return ["open", "The run is not finished"];
@@ -15,7 +31,7 @@ function claim(run) {
   return final.proven ? ["good", "Better, and more than luck"] : ["likely", "Probably better, not proven"];
 }
 
-const Fact = ({ name, children, note }) =>
+export const Fact = ({ name, children, note }) =>
   html`<div class="fact"><dt>${name}</dt><dd>${children}</dd>${note && html`<dd class="note">${note}</dd>`}</div>`;
 
 const arrow = html`<span class="faint" aria-label="to"> → </span>`;
@@ -27,7 +43,7 @@ export function Lead({ run }) {
   const spent = total(run.spent);
   const all = Object.keys(instructions.before).length;
   const [low, high] = final?.interval ?? [];
-  const decided = Object.keys(run.candidates[0]?.scores ?? {}).length;
+  const both = paired(run);
   return html`<header class="lead">
     <p class="eyebrow">Run report${run.method && html` · ${run.method}`} · seed ${run.seed}</p>
     <h1><${Text}>${run.program || "A program"}<//></h1>
@@ -39,9 +55,9 @@ export function Lead({ run }) {
       html`<${Fact} name="Expected gain" note=${known(low) ? `90 % sure: ${gain(low)} to ${gain(high)}` : "no interval"}>
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
-      <${Fact} name="Score, where decided" note=${decided ? `${plural(decided, "example")}; the best of several tries, so it flatters` : "not evaluated"}>
-        ${score(scores.before)}${run.ending && html`${arrow}${score(scores.after)}`}
-      <//>
+      ${both
+        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}; the best of several tries, so it flatters`}>${score(both.before)}${arrow}${score(both.after)}<//>`
+        : html`<${Fact} name="Score, where decided" note="not recorded: the run had not ended">${score(scores.before)}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
         ${score(final.before)}${arrow}${score(final.after)}

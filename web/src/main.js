@@ -2,10 +2,11 @@
 import { render } from "preact";
 import "./style.css";
 import { html } from "./html.js";
+import { Comparison } from "./compare.js";
 import { Run, prepared } from "./run.js";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");
 page.textContent = "";
-render(html`<${Run} run=${prepared(data)} />
+render(html`${data.kind === "run" ? html`<${Run} run=${prepared(data)} />` : html`<${Comparison} data=${data} />`}
   <footer>Made by dspy-semantic-backprop. This file fetches nothing and sends nothing.${data.bound < 40000 && ` Texts are cut at ${data.bound} characters, so that the page stays small.`}</footer>`, page);

@@ -1,12 +1,13 @@
 // The page of one run.
 import { html } from "./html.js";
-import { Lead, changedOf } from "./lead.js";
+import { Lead, changedOf, paired } from "./lead.js";
 import { Changes } from "./changes.js";
 import { ProgramGraph } from "./graph.js";
 import { Steps } from "./steps.js";
 import { Outcomes } from "./examples.js";
 import { Cost } from "./cost.js";
 import { Missing } from "./text.js";
+import { plural } from "./format.js";
 
 // The data with what several parts look up in it.
 export function prepared(run) {
@@ -37,12 +38,9 @@ export function Run({ run }) {
 }
 
 function BeforeAfter({ run }) {
-  const [start, end] = [run.scores[0], run.scores[run.returned]];
-  if (!start || !end) return html`<${Missing}>the scores of single examples stand in a log once the run has ended.<//>`;
+  const both = paired(run);
+  if (!both) return html`<${Missing}>the scores of single examples stand in a log once the run has ended.<//>`;
   if (!changedOf(run.instructions).length) return html`<p class="quiet">The program came back as it was given: there is nothing to compare.</p>`;
-  const both = Object.keys(start).filter((id) => id in end).map(Number);
-  const fixes = both.filter((id) => end[id] > start[id] + 1e-9);
-  const regressions = both.filter((id) => end[id] < start[id] - 1e-9);
-  return html`<p class="quiet">The start against what was returned, on ${both.length} examples that both were run on: ${fixes.length} better, ${regressions.length} worse.</p>
-    <${Outcomes} run=${run} before=${0} after=${run.returned} fixes=${fixes} regressions=${regressions} />`;
+  return html`<p class="quiet">The start against what was returned, on ${plural(both.ids.length, "example")} that both were run on: ${both.fixes.length} better, ${both.regressions.length} worse.</p>
+    <${Outcomes} run=${run} before=${0} after=${run.returned} fixes=${both.fixes} regressions=${both.regressions} />`;
 }

@@ -5,7 +5,7 @@ import { Fold, Text } from "./text.js";
 import { Fields } from "./examples.js";
 import { plural } from "./format.js";
 
-const FIRST = 6;
+const [FIRST, MOST] = [6, 5]; // How many texts are shown at first, and how many occasions of one.
 export const predictorOf = (call) => call.replace(/\[\d+\]$/, "");
 
 // What calls of one predictor were told, newest step first; of all predictors without a name.
@@ -26,18 +26,22 @@ export function Told({ told, run }) {
   const asked = told.filter((one) => one.text);
   if (!told.length) return html`<p class="quiet">No gradient was sent to it in this run.</p>`;
   if (!asked.length) return html`<p class="quiet">In ${plural(told.length, "call")} looked at, nothing was asked to change.</p>`;
+  const texts = [...Map.groupBy(asked, (one) => one.text)];
   return html`<p class="note">Asked to change in ${asked.length} of ${plural(told.length, "call")} looked at.</p>
-    <ol class="told">
-      ${asked.slice(0, most).map(
-        (one) => html`<li>
-          <p class="gradient" dir="auto"><${Text}>${one.text}<//></p>
-          <${Fold} kind="small" summary=${html`<span class="note">step ${one.step + 1} · example ${one.example} · <${Text}>${one.call}<//></span>`}>
-            ${() => html`<${Occasion} one=${one} run=${run} />`}
-          <//>
-        </li>`,
-      )}
-    </ol>
-    ${asked.length > most && html`<button type="button" class="plain" onClick=${() => setMost(most + 20)}>Show more (${asked.length - most})</button>`}`;
+    <ol class="told">${texts.slice(0, most).map(([text, times]) => html`<${Gradient} key=${text} text=${text} times=${times} run=${run} />`)}</ol>
+    ${texts.length > most && html`<button type="button" class="plain" onClick=${() => setMost(most + 20)}>Show more (${texts.length - most})</button>`}`;
+}
+
+const where = (one) => html`step ${one.step + 1} · example ${one.example} · <${Text}>${one.call}<//>`;
+
+function Gradient({ text, times, run }) {
+  const occasions = () => times.slice(0, MOST).map((one) => (times.length > 1 ? html`<p class="note">${where(one)}</p>` : "")).map((title, at) => html`${title}<${Occasion} one=${times[at]} run=${run} />`);
+  return html`<li>
+    <p class="gradient" dir="auto"><${Text}>${text}<//></p>
+    <${Fold} kind="small" summary=${html`<span class="note">${times.length > 1 ? `said ${times.length} times` : where(times[0])}</span>`}>
+      ${() => html`${occasions()}${times.length > MOST && html`<p class="note">and ${times.length - MOST} times more</p>`}`}
+    <//>
+  </li>`;
 }
 
 // The failure that a gradient is about.
