@@ -50,6 +50,8 @@ from ._propose.choose import (
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 from ._reports.compare import RunComparison, compare
+from ._reports.check.baseline import Baseline
+from ._reports.check.record import Checked
 from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
@@ -63,9 +65,11 @@ from .integrations.progress import ProgressBar
 from .integrations.tracking import mlflow_tracker, wandb_tracker
 
 __all__ = [
+    "Baseline",
     "BlameEstimate",
     "Budget",
     "Call",
+    "Checked",
     "Commit",
     "Comparison",
     "Compiled",

@@ -15,6 +15,7 @@ from ._compile import compiled
 from ._concurrency import Interrupt, run_sync, synchronous
 from ._graph.evidence.replay.replays import Probe
 from ._method import Method
+from ._reports.check.check import abaseline, acheck
 from ._reports.diagnose.diagnose import adiagnose
 from ._reports.explain import aexplain
 from ._reports.placebo import aplacebo
@@ -169,7 +170,11 @@ class SemanticGradientDescent(Teleprompter):
     adiagnose = adiagnose
     apreflight = apreflight
     aplacebo = aplacebo
+    abaseline = abaseline
+    acheck = acheck
     explain = synchronous(aexplain)
     diagnose = synchronous(adiagnose)
     preflight = synchronous(apreflight)
     placebo = synchronous(aplacebo)
+    baseline = synchronous(abaseline)
+    check = synchronous(acheck)

@@ -16,10 +16,10 @@ from .._errors import Ending, SetupError
 from .._graph.tracing import program_graph, trace
 from .._reports.bill import bill_of_compile, bill_of_diagnose, bill_of_preflight
 from .._reports.preflight.candidates import LOOKED_AT
+from .._reports.report import report
 from .._reports.runs import runs_in
-from .._session.projection import Projection
-from .._terminal import spelled
-from .given import agree, examples_of, model_of, optimizer_of, program_of
+from .checking import check
+from .given import agree_to, as_json, examples_of, model_of, optimizer_of, program_of, say, say_record
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
@@ -35,8 +35,8 @@ def graph(arguments: argparse.Namespace) -> int:
         else:
             check_number("--first", arguments.first, 1)
             found = program_graph(program, examples[: arguments.first])
-    drawn = {"text": str, "json": _json, "mermaid": lambda one: one.to_mermaid(), "dot": lambda one: one.to_dot()}
-    _say(drawn[arguments.format](found))
+    drawn = {"text": str, "json": as_json, "mermaid": lambda one: one.to_mermaid(), "dot": lambda one: one.to_dot()}
+    say(drawn[arguments.format](found))
     return 0
 
 
@@ -46,7 +46,7 @@ def explain(arguments: argparse.Namespace) -> int:
     examples, _ = examples_of(arguments.examples, arguments.inputs)
     optimizer = optimizer_of(arguments, subscribers=())
     with model_of(arguments, program):
-        return _told(arguments, optimizer.explain(program, _one(examples, arguments.example)))
+        return say_record(arguments, optimizer.explain(program, _one(examples, arguments.example)))
 
 
 def diagnose(arguments: argparse.Namespace) -> int:
@@ -57,8 +57,8 @@ def diagnose(arguments: argparse.Namespace) -> int:
     with model_of(arguments, program):
         optimizer.settings.check(program, devset=examples)
         check_number("--checks", arguments.checks, 0)
-        _agreed(arguments, bill_of_diagnose(optimizer.settings, program, len(examples), arguments.checks))
-        return _told(arguments, optimizer.diagnose(program, examples, checks=arguments.checks))
+        agree_to(arguments, bill_of_diagnose(optimizer.settings, program, len(examples), arguments.checks))
+        return say_record(arguments, optimizer.diagnose(program, examples, checks=arguments.checks))
 
 
 def preflight(arguments: argparse.Namespace) -> int:
@@ -70,8 +70,8 @@ def preflight(arguments: argparse.Namespace) -> int:
         how = {"repeats": arguments.repeats, "candidates": arguments.candidates, "sample": arguments.sample}
         size = len(train if val is None else val)
         tried = (1 + arguments.candidates) * min(arguments.sample, size) + LOOKED_AT
-        _agreed(arguments, bill_of_preflight(optimizer.settings, program, size, arguments.repeats, tried))
-        return _told(arguments, optimizer.preflight(program, train, val, **how))
+        agree_to(arguments, bill_of_preflight(optimizer.settings, program, size, arguments.repeats, tried))
+        return say_record(arguments, optimizer.preflight(program, train, val, **how))
 
 
 def compiled(arguments: argparse.Namespace) -> int:
@@ -81,15 +81,16 @@ def compiled(arguments: argparse.Namespace) -> int:
     train, val = _sets(arguments)
     with model_of(arguments, program):
         optimizer.settings.check(program, trainset=train, valset=val)
-        _agreed(arguments, bill_of_compile(optimizer.settings, program, train, val))
+        agree_to(arguments, bill_of_compile(optimizer.settings, program, train, val))
         better: Any = optimizer.compile(program, trainset=train, valset=val)
     result = better.detailed_results
-    _told(arguments, result)
+    say_record(arguments, result)
     try:
         better.save(arguments.output)
     except Exception as error:
         raise SetupError(f"{arguments.output} cannot be written: {error}; the instructions stand above") from error
-    _note(arguments, f"saved to {arguments.output}")
+    if not arguments.json:
+        say(f"saved to {arguments.output}")
     return INTERRUPTED if result.ending is Ending.INTERRUPTED else 0
 
 
@@ -97,9 +98,15 @@ def runs(arguments: argparse.Namespace) -> int:
     """List the runs whose logs are in a folder."""
     found = runs_in(arguments.folder)
     if arguments.json:
-        _say(json.dumps([one.to_dict() for one in found], indent=2))
+        say(json.dumps([one.to_dict() for one in found], indent=2))
     else:
-        _say("\n".join(map(str, found)) or f"no log of a run is in {arguments.folder}")
+        say("\n".join(map(str, found)) or f"no log of a run is in {arguments.folder}")
+    return 0
+
+
+def reported(arguments: argparse.Namespace) -> int:
+    """Write the report of a run, one page of HTML, from its log."""
+    say(f"written to {report(arguments.log, arguments.output)}")
     return 0
 
 
@@ -114,18 +121,6 @@ def _one(examples: list[dspy.Example], number: int) -> dspy.Example:
     return examples[number]
 
 
-def _agreed(arguments: argparse.Namespace, projection: Projection) -> None:
-    likely = projection.probable
-    steps = f"{projection.steps} step{'s' if projection.steps != 1 else ''}: " if projection.steps else ""
-    text = (
-        f"projected: {steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
-        f"{likely.executions:,} executions of the program"
-    )
-    bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
-    given = ", ".join(f"{most:,g} {name}" for name, most in bounds.items() if most is not None)
-    agree(text + (f"; no more than {given}" if given else ""), arguments.yes)
-
-
 def _check_output(path: str) -> None:
     """Find out before anything is spent whether a program can be saved there."""
     if Path(path).suffix not in (".json", ".pkl"):
@@ -135,29 +130,13 @@ def _check_output(path: str) -> None:
         raise SetupError(f"--output {path!r}: {folder} is no folder that can be written to; make it first")
 
 
-def _told(arguments: argparse.Namespace, found: Any) -> int:
-    _say(_json(found) if arguments.json else str(found))
-    return 0
-
-
-def _note(arguments: argparse.Namespace, text: str) -> None:
-    if not arguments.json:
-        _say(text)
-
-
-def _json(found: Any) -> str:
-    return json.dumps(found.to_dict(), indent=2, default=str)
-
-
-def _say(text: str) -> None:
-    print(spelled(text), flush=True)
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "graph": graph,
     "explain": explain,
     "diagnose": diagnose,
     "preflight": preflight,
     "compile": compiled,
+    "check": check,
+    "report": reported,
     "runs": runs,
 }

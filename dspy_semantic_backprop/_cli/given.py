@@ -21,6 +21,7 @@ from .._errors import SetupError
 from .._graph.record.snapshots import describe
 from .._optimizer import SemanticGradientDescent
 from .._session.budget import Budget
+from .._session.projection import Projection
 from .._spelling import close, own_names
 from .._terminal import spelled
 
@@ -184,12 +185,24 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
     return model, (sent, received)
 
 
-def agree(projected: str, yes: bool) -> None:
+def agree_to(arguments: argparse.Namespace, projection: Projection) -> None:
     """Tell what a command is going to cost, and ask whether to go on.
 
     Raises:
         SetupError: If the answer is no, or nobody can be asked.
     """
+    likely = projection.probable
+    steps = f"{projection.steps} step{'s' if projection.steps != 1 else ''}: " if projection.steps else ""
+    text = (
+        f"projected: {steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
+        f"{likely.executions:,} executions of the program"
+    )
+    bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
+    given = ", ".join(f"{most:,g} {name}" for name, most in bounds.items() if most is not None)
+    _agree(text + (f"; no more than {given}" if given else ""), arguments.yes)
+
+
+def _agree(projected: str, yes: bool) -> None:
     print(spelled(projected), file=sys.stderr, flush=True)
     if yes:
         return
@@ -202,3 +215,19 @@ def agree(projected: str, yes: bool) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise SetupError("not agreed to; nothing was spent")
+
+
+def say_record(arguments: argparse.Namespace, found: Any) -> int:
+    """Print a record, as JSON where that was asked for; returns the exit status of what went well."""
+    say(as_json(found) if arguments.json else str(found))
+    return 0
+
+
+def as_json(found: Any) -> str:
+    """A record as JSON."""
+    return json.dumps(found.to_dict(), indent=2, default=str)
+
+
+def say(text: str) -> None:
+    """Print a text that a terminal can be given."""
+    print(spelled(text), flush=True)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from .._errors import SemanticBackpropError, Stop
 from .._session.projection import Auto
 from .._terminal import spelled
+from .checking import add_check
 from .commands import COMMANDS, INTERRUPTED
 from .given import importing_from_here
 
@@ -145,6 +146,18 @@ def _compile(command: Any) -> None:
     command.add_argument("--log-dir", metavar="FOLDER", help="a log, from which the same command goes on")
 
 
+def _check(command: Any) -> None:
+    _program(command)
+    _settings(command)
+    _paid(command)
+    add_check(command)
+
+
+def _report(command: Any) -> None:
+    command.add_argument("log", metavar="LOGDIR", help="the log of a run, also of one that was stopped or goes on")
+    command.add_argument("--output", default="report.html", metavar="FILE", help="the page")
+
+
 def _runs(command: Any) -> None:
     command.add_argument("folder", metavar="FOLDER", help="a log, or a folder with logs in it")
     command.add_argument("--json", action="store_true", help="print the records as JSON")
@@ -156,5 +169,7 @@ _ARGUMENTS = {
     "diagnose": _diagnose,
     "preflight": _preflight,
     "compile": _compile,
+    "check": _check,
+    "report": _report,
     "runs": _runs,
 }

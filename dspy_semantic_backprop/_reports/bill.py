@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -30,10 +31,11 @@ def bill_of_preflight(settings: Settings, program: dspy.Module, examples: int, r
 
 def bill_of_check(settings: Settings, program: dspy.Module, examples: int, blamed: int, checks: int) -> Projection:
     """What `check` takes: one execution of each example and, if so many get worse, the question who is to blame."""
-    return _within(settings, _planned(program, examples, swept=blamed, asked=4 * checks))
+    most, likely = _planned(program, examples, swept=blamed, asked=4 * checks), _planned(program, examples)
+    return _within(settings, replace(most, likely=likely))
 
 
-def _planned(program: dspy.Module, executions: int, *, swept: int, asked: int) -> Projection:
+def _planned(program: dspy.Module, executions: int, swept: int = 0, asked: int = 0) -> Projection:
     runs = Executions(executions, executions, executions)
     return Planned(0, len(program.predictors()), runs, swept, (asked, asked)).projection()
 

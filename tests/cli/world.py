@@ -49,6 +49,10 @@ def metric(example, prediction, trace=None):
     return prediction.answer == example.answer
 
 
+def other(example, prediction, trace=None):
+    return 1
+
+
 def leaves(example, prediction, trace=None):
     raise SystemExit(0)
 """
@@ -81,12 +85,17 @@ class World:
     def run(self, capsys: pytest.CaptureFixture[str], command: str) -> Ended:
         """Run a command as it is typed, with `app` for the module's name."""
         capsys.readouterr()
+        status = self.run_quietly(command)
+        told = capsys.readouterr()
+        return Ended(status, str(told.out), str(told.err))
+
+    def run_quietly(self, command: str) -> int:
+        """The same, for its exit status alone."""
         words = [word.replace("app:", f"{self.app}:") for word in command.split()]
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
             patch.setattr(sys, "argv", ["dspy-semantic-backprop", *words])
             runpy.run_module("dspy_semantic_backprop", run_name="__main__")
-        told = capsys.readouterr()
-        return Ended(int(stop.value.code or 0), str(told.out), str(told.err))
+        return int(stop.value.code or 0)
 
     def close(self) -> None:
         """Forget the module."""

@@ -16,8 +16,8 @@ from ..._backward.sweep import sweep
 from ..._checks import check_number
 from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
-from ..._evaluate.outcome import Failed, mean, score_range, scored
-from ..._evaluate.student import check_runs
+from ..._evaluate.outcome import Failed, Outcome, mean, score_range, scored
+from ..._evaluate.student import Student, check_runs
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose
@@ -79,11 +79,22 @@ async def _diagnosed(
     perfect: float | None,
 ) -> Diagnosis:
     """The diagnosis; `caps`: how many checks at most, and how many calls of language models for them."""
-    checks, max_calls = caps
-    session, start = settings.session(caps={Purpose.CHECK: max_calls}), read(program)
+    session = settings.session(caps={Purpose.CHECK: caps[1]})
     student = settings.student(program, session, devset=devset)
-    outcomes = await student.evaluate("diagnose", devset, start)
+    outcomes = await student.evaluate("diagnose", devset, read(program))
     check_runs(outcomes)
+    return await diagnosis_of(settings, student, outcomes, caps, perfect)
+
+
+async def diagnosis_of(
+    settings: Settings,
+    student: Student,
+    outcomes: Sequence[Outcome],
+    caps: tuple[int, int],
+    perfect: float | None,
+) -> Diagnosis:
+    """Who is to blame for what failed among the outcomes of a program, in a session that caps the calls of checks."""
+    (checks, max_calls), session, start = caps, student.session, read(student.program)
     scale = score_range([outcome.score for outcome in scored(outcomes)], perfect)
     if not scale.known:
         session.warn(
@@ -103,7 +114,7 @@ async def _diagnosed(
         made = await Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)(everyone, suspected)
     known = estimate_blame(traced, [_helped(outcome.example_id, made) for outcome in swept], seed=settings.seed)
     rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
-    names = [name for name, _ in program.named_predictors()]
+    names = [name for name, _ in student.program.named_predictors()]
     lessons = group_by_predictor(swept, sweeps)
     predictors = await _predictors(session, names, known, rows, lessons) if rows else []
     return Diagnosis(
