@@ -49,9 +49,9 @@ from ._propose.choose import (
 )
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
-from ._reports.compare import RunComparison, compare
 from ._reports.check.baseline import Baseline
 from ._reports.check.record import Checked
+from ._reports.compare import RunComparison, compare
 from ._reports.diagnose.record import Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo

@@ -15,6 +15,7 @@ from .._checks import check_number
 from .._errors import Ending, SetupError
 from .._graph.tracing import program_graph, trace
 from .._reports.bill import bill_of_compile, bill_of_diagnose, bill_of_preflight
+from .._reports.compare import compare
 from .._reports.preflight.candidates import LOOKED_AT
 from .._reports.report import report
 from .._reports.runs import runs_in
@@ -110,6 +111,11 @@ def reported(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def compared(arguments: argparse.Namespace) -> int:
+    """Print two runs side by side: scores on shared examples, costs, instructions."""
+    return say_record(arguments, compare(arguments.first, arguments.second, arguments.output))
+
+
 def _sets(arguments: argparse.Namespace) -> tuple[list[dspy.Example], list[dspy.Example] | None]:
     train, _ = examples_of(arguments.examples, arguments.inputs)
     return train, None if arguments.val is None else examples_of(arguments.val, arguments.inputs)[0]
@@ -138,5 +144,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compile": compiled,
     "check": check,
     "report": reported,
+    "compare": compared,
     "runs": runs,
 }

@@ -158,6 +158,13 @@ def _report(command: Any) -> None:
     command.add_argument("--output", default="report.html", metavar="FILE", help="the page")
 
 
+def _compare(command: Any) -> None:
+    command.add_argument("first", metavar="A", help="the log of a run, or a saved program")
+    command.add_argument("second", metavar="B", help="likewise")
+    command.add_argument("--output", metavar="FILE", help="write a page of HTML, too")
+    command.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
 def _runs(command: Any) -> None:
     command.add_argument("folder", metavar="FOLDER", help="a log, or a folder with logs in it")
     command.add_argument("--json", action="store_true", help="print the records as JSON")
@@ -171,5 +178,6 @@ _ARGUMENTS = {
     "compile": _compile,
     "check": _check,
     "report": _report,
+    "compare": _compare,
     "runs": _runs,
 }

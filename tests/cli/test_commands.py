@@ -66,6 +66,7 @@ def test_a_compiled_program_is_saved_runs_and_is_listed(world, place):
     assert [(one["state"], one["resumable"]) for one in listed] == [("steps", True), ("unreadable", False)]
     assert listed[0]["program"] == "Chain" and listed[0]["score"] == 1 and listed[0]["spent"]["calls"] > 0
     assert "not resumable: " in run("runs runs").out
+    assert "0 of 2 instructions differ" in run("compare runs/first better.json").out
     assert run("report runs/first --output page.html").out == "written to page.html\n"
     assert "Be careful." in (place.folder / "page.html").read_text(encoding="utf-8")
 
@@ -138,6 +139,6 @@ def test_help_names_every_command(world):
     run, _ = world
     help_ = run("--help")
     assert help_.status == 0
-    for name in ("graph", "explain", "diagnose", "preflight", "compile", "check", "report", "runs"):
+    for name in ("graph", "explain", "diagnose", "preflight", "compile", "check", "report", "compare", "runs"):
         assert f"\n    {name}" in help_.out
     assert "the most US dollars" in run("compile --help").out
