@@ -54,7 +54,7 @@ class Instant(dspy.BaseLM):
         self.count += 1
         asked = re.findall(r"`\[\[ ## (\w+) ## \]\]`", messages[-1]["content"])
         *changes, own = [name for name in asked if name.startswith("change_")]
-        said = {name: f"Say {name[::-1]} in it." for name in changes} | {own: "No change needed."}
+        said = {name: f"Say {name[::-1]} {self.count} times in it." for name in changes} | {own: "No change needed."}
         parts = [f"[[ ## {name} ## ]]\n{said.get(name, '')}\n" for name in asked if name != "completed"]
         return ["\n".join([*parts, "[[ ## completed ## ]]"])]
 
