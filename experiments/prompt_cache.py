@@ -16,14 +16,10 @@ import itertools
 import json
 import logging
 import os
-import platform
 import re
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +29,7 @@ import dspy
 from contest.pipelines import PIPELINES, Pipeline, sets
 from litellm import encode
 from rapidfuzz.distance import Prefix
-from records import commit
+from records import origin
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
@@ -131,11 +127,8 @@ def main() -> None:
         print(f"{head}  {row['tokens']:6}  {half:.0%}, {tenth:.0%}")
     record = {
         "study": "prompt_cache",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("dspy", "litellm")}},
         "simulated": True,
         "rows": rows,
     }

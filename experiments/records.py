@@ -28,6 +28,17 @@ def commit() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def origin() -> dict[str, Any]:
+    """What every record says of where it comes from: date, version of the code, command, versions of the packages."""
+    packages = ("dspy-semantic-backprop", "dspy", "litellm")
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "command": " ".join(["python", *sys.argv]),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
 def record(
     study: str, results: list[dict[str, Any]], config: Config, server: SimulatedServer | None, seconds: float
 ) -> dict[str, Any]:
@@ -47,13 +58,8 @@ def record(
     }
     return {
         "study": study,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": asdict(config),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("dspy-semantic-backprop", "dspy", "litellm")},
-        },
         "seed": config.seed,
         "simulated": server is not None,
         "score": {

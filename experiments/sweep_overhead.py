@@ -25,6 +25,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 import dspy
 import numpy
 from dspy.utils.callback import BaseCallback
+from records import origin
 
 from dspy_semantic_backprop import (
     OUTPUT,
@@ -190,7 +191,14 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     plot(rows, directory / "sweep-overhead-simulated.png")
     path = directory / "sweep-overhead-simulated.json"
-    record = {"study": "sweep_overhead", "settings": vars(config), "seed": 0, "simulated": True, "rows": rows}
+    record = {
+        "study": "sweep_overhead",
+        **origin(),
+        "settings": vars(config),
+        "seed": 0,
+        "simulated": True,
+        "rows": rows,
+    }
     path.write_text(json.dumps({**record, "exponent": exponent(rows)}, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -154,14 +155,11 @@ class Question:
 
     def signature(self, asked: Collection[str], again: bool) -> Any:
         """The question about some of its identifiers, with everything shown; and whether they were asked before."""
-        fields = {name: dspy.InputField(desc=what) for name, (_, what) in self._input_fields().items()}
-        fields["diagnosis"] = dspy.OutputField(desc=prompts.DIAGNOSIS)
-        for key in self.ids:
-            if key in asked:
-                fields |= {name: dspy.OutputField(desc=what) for name, what in self._answer_fields(key).items()}
         kinds = {name: type(value) for name, value in self.attached.items()}
-        typed = {name: (kinds.get(name, str), field) for name, field in fields.items()}
-        return dspy.make_signature(typed, self._instructions(asked, again), "SharedSuccessors")
+        shown = [(name, what, kinds.get(name, str)) for name, (_, what) in self._input_fields().items()]
+        answered = [("diagnosis", prompts.DIAGNOSIS)]
+        answered += [one for key in self.ids if key in asked for one in self._answer_fields(key).items()]
+        return _signature(tuple(shown), tuple(answered), self._instructions(asked, again))
 
     def _answer_fields(self, key: str) -> dict[str, str]:
         if key == self.own_id:
@@ -195,6 +193,16 @@ class Question:
         for name in ("reader_instruction", f"change_{self.own_id}", self.own_id):
             reply = reply.replace(name, "the instruction")
         return reply.replace("reader_demonstrations", "the demonstrations")
+
+
+@lru_cache(maxsize=512)
+def _signature(
+    shown: tuple[tuple[str, str, type], ...], answered: tuple[tuple[str, str], ...], instructions: str
+) -> type[dspy.Signature]:
+    # Made once for a reader, since its questions differ in the texts only: making one takes as long as DSPy's whole call.
+    fields: dict[str, Any] = {name: (kind, dspy.InputField(desc=what)) for name, what, kind in shown}
+    fields |= {name: (str, dspy.OutputField(desc=what)) for name, what in answered}
+    return dspy.make_signature(fields, instructions, "SharedSuccessors")
 
 
 def value_of(member: Member) -> Any:

@@ -43,8 +43,9 @@ def estimate_tokens(text: str) -> int:
 
 def fits(text: str, limit: int) -> bool:
     """Whether a text has at most so many tokens."""
-    # No token is estimated from more than 16 characters: of a text of a megabyte that alone says enough.
-    return len(text) <= 16 * limit + 1 and estimate_tokens(text) <= limit
+    # A character is estimated at most at two tokens, and a token from at most 16 characters: of most texts, and of a
+    # megabyte, the length says enough.
+    return 2 * len(text) <= limit or (len(text) <= 16 * limit + 1 and estimate_tokens(text) <= limit)
 
 
 _RUN = re.compile(

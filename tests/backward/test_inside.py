@@ -254,6 +254,12 @@ def test_a_megabyte_of_anything_is_shown_in_a_moment():
 
 
 @settings(deadline=None)
+@given(st.text(), st.integers(0, 100))
+def test_a_text_fits_as_its_estimate_says(text, limit):
+    assert fits(text, limit) == (estimate_tokens(text) <= limit)
+
+
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=50), max_size=5), st.integers(1, 8))
 def test_identifiers_are_distinct_stable_and_in_no_text(texts, count):
     keys = identifiers(count, texts, "hint")
