@@ -240,3 +240,16 @@ def test_claims():
         returned, claimed = (sum(one[name] for one in runs) for name in ("returned", "claimed"))
         shown = (*cell, str(len(runs)), str(returned), str(claimed), f"{claimed / len(runs):.3f}")
         assert shown in [line[:6] for line in table]
+
+
+def test_prompt_cache():
+    table = rows(RESULTS / "prompt-cache.md")
+    runs = defaultdict(list)
+    for row in record("prompt-cache-simulated")["rows"]:
+        runs[row["pipeline"].upper(), row["method"]].append(row)
+    for names, found in runs.items():
+        questions = "/".join(str(row["questions"]) for row in found)
+        alike = f"{sum(row['alike'] for row in found) / len(found):.2f}"
+        tokens = f"{sum(row['tokens'] for row in found) / len(found):,.0f}"
+        billed = [f"{sum(row['billed'][at] for row in found) / len(found):.2f}" for at in (0, 1)]
+        assert (*names, questions, alike, tokens, *billed) in table

@@ -124,6 +124,12 @@ def test_the_sweep_overhead_benchmark_asks_each_question_once(tmp_path):
     assert all(row["ratio"] > 0 for row in written["rows"])
 
 
+def test_questions_about_one_reader_begin_alike(tmp_path):
+    written = run("prompt_cache", "--pipelines", "bbh", "--seeds", "1", "--calls", "150", folder=tmp_path).record()
+    asked = [row for row in written["rows"] if row["alike"] is not None]
+    assert asked and all(row["alike"] > 0.7 for row in asked)
+
+
 def test_an_edit_evaluated_downstream_only_is_decided_alike_for_fewer_calls(tmp_path):
     written = run("downstream", "--smoke", folder=tmp_path).record()
     assert {row["program"] for row in written["rows"]} == {"bbh", "gsm8k", "liar", "chain of 6"}
