@@ -199,7 +199,7 @@ class Question:
 def _signature(
     shown: tuple[tuple[str, str, type], ...], answered: tuple[tuple[str, str], ...], instructions: str
 ) -> type[dspy.Signature]:
-    # Made once for a reader, since its questions differ in the texts only: making one takes as long as DSPy's whole call.
+    # Made once for a reader, whose questions differ in their texts only: making one takes as long as the whole call.
     fields: dict[str, Any] = {name: (kind, dspy.InputField(desc=what)) for name, what, kind in shown}
     fields |= {name: (str, dspy.OutputField(desc=what)) for name, what in answered}
     return dspy.make_signature(fields, instructions, "SharedSuccessors")
