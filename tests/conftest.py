@@ -7,6 +7,8 @@ import gc
 import os
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+# The matrices are small, and every worker has a core: threads that wait for each other took a third of the time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import dspy
 import pytest

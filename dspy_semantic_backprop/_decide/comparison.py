@@ -13,7 +13,7 @@ import functools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._evaluate.outcome import Outcome, Scored, score_range
 from .._values.text import printed
@@ -28,8 +28,7 @@ _SAME = 1e-9
 """Differences in metric points up to here are none."""
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """The scores of two programs on one example.
 
     Args:
@@ -153,11 +152,10 @@ class Comparison:
         fixes, regressions = len(self.fixes), len(self.regressions)
         if not fixes + regressions:
             return 1.0
-        import numpy as np
-        from scipy import stats
-
         if not self.graded:
-            return float(stats.binomtest(fixes, fixes + regressions, alternative="greater").pvalue)
+            return mcnemar(fixes, fixes + regressions)
+        import numpy as np
+
         # No group can lose more than this: what the range allows, as far as it was seen.
         scale = score_range(score for pair in self.pairs for score in (pair.old, pair.new))
         most = scale.width if scale.known else scale.unit
@@ -223,6 +221,15 @@ def classes_of(examples: Mapping[int, Any]) -> dict[int, str]:
     values = {number: printed(example[name]) for number, example in examples.items()}
     few = 1 < len(set(values.values())) <= min(FEW, len(values) // 2)
     return values if few else {}
+
+
+@functools.lru_cache(maxsize=4096)
+def mcnemar(fixes: int, differing: int) -> float:
+    """The p-value of McNemar's exact test, one-sided: so many fixes, or more, of all that differ."""
+    # A gate asks again with every example, and what is simulated asks the same thousands of times.
+    from scipy import stats
+
+    return float(stats.binomtest(fixes, differing, alternative="greater").pvalue)
 
 
 def _ratio(totals: Any, counts: Any, axis: int = -1) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._errors import SetupError
-from .comparison import Comparison
+from .comparison import Comparison, mcnemar
 
 LEAST = 8
 """The fewest examples before a verdict: where the first look would fall on fewer, only the last one counts."""
@@ -220,7 +220,4 @@ def attainable(comparison: Comparison, level: float) -> float:
         return 0.0
     if comparison.graded:
         return level
-    from scipy import stats
-
-    needed = int(needed_fixes(differing, level)[differing])
-    return float(stats.binom.sf(needed - 1, differing, 0.5))
+    return mcnemar(int(needed_fixes(differing, level)[differing]), differing)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -145,11 +146,24 @@ class _Over(Exception):
 
 
 @dataclass
+class _Means:
+    """The mean score of each group, kept as scores come: it is read far more often."""
+
+    of: dict[int, float] = field(default_factory=dict)
+    _sums: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, group: int, score: float) -> None:
+        total, count = self._sums.get(group, (0.0, 0))
+        self._sums[group] = total, count = total + score, count + 1
+        self.of[group] = total / count
+
+
+@dataclass
 class _Program:
     """A program in a game: its edits, the groups that they were made from, its scores, and where it draws them.
 
-    `kept` is the share of its parent's predictors that it leaves alone. `together` has the scores of each group,
-    `decide` those of the examples that are decided on.
+    `kept` is the share of its parent's predictors that it leaves alone. `decide` has the means of the examples that
+    are decided on alone.
     """
 
     row: Any
@@ -157,8 +171,8 @@ class _Program:
     kept: float = 0.0
     sources: frozenset[int] = frozenset()
     scores: dict[int, float] = field(default_factory=dict)
-    together: dict[int, list[float]] = field(default_factory=dict)
-    decide: dict[int, list[float]] = field(default_factory=dict)
+    together: _Means = field(default_factory=_Means)
+    decide: _Means = field(default_factory=_Means)
     drawn: dict[int, Block] = field(default_factory=dict)
 
 
@@ -199,8 +213,8 @@ class _Game:
                     raise _Over
                 self.left -= 1
                 program.scores[at] = score = self._drawn(program, at)
-                for sums in (program.together, program.decide) if at in self.design.decide else (program.together,):
-                    sums.setdefault(self.design.groups[at], []).append(score)
+                for means in (program.together, program.decide) if at in self.design.decide else (program.together,):
+                    means.add(self.design.groups[at], score)
 
     def _drawn(self, program: _Program, at: int) -> float:
         """A score: what belongs together is drawn together, as it may err together."""
@@ -241,12 +255,12 @@ class _Game:
         import numpy as np
 
         programs = [self.programs[number] for number in self.known]
-        seen = [one.decide if decide else one.together for one in programs]
+        seen = [(one.decide if decide else one.together).of for one in programs]
         rows = np.repeat([one.row for one in programs], list(map(len, seen)), axis=0)
         if not decide:
-            rows[:, 2] = [group in one.sources for one in programs for group in one.together]
-        groups = np.array([group for some in seen for group in some], int)
-        scores = np.array([sum(one) / len(one) for some in seen for one in some.values()])
+            rows[:, 2] = [group in one.sources for one in programs for group in one.together.of]
+        groups = np.fromiter(chain.from_iterable(seen), int)
+        scores = np.fromiter(chain.from_iterable(some.values() for some in seen), float)
         return self.model.fit(rows, groups, scores)
 
     def _sureness(self, rival: int, mean: Any, covariance: Any) -> float:

@@ -12,6 +12,7 @@ start back in spite of large gains, while one estimate from all scores found mor
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Hashable, Sequence
@@ -103,11 +104,12 @@ class Pooled:
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
         scale = score_range([score for pair in loop.pairs for score in (pair.old, pair.new)])
-        seen = [Seen((), pair.example_id, scale.share(pair.old)) for pair in loop.pairs]
+        share, edits = functools.cache(scale.share), range(1 + len(rivals))
+        seen = [Seen((), pair.example_id, share(pair.old)) for pair in loop.pairs]
         for edit, one in enumerate((loop, *rivals)):
-            seen += [Seen((edit,), pair.example_id, scale.share(pair.new)) for pair in one.pairs]
-        estimate = Estimate(seen, 1 + len(rivals))
-        best = max(range(1 + len(rivals)), key=lambda edit: estimate.gain((edit,))[0])
+            seen += [Seen((edit,), pair.example_id, share(pair.new)) for pair in one.pairs]
+        estimate = Estimate(seen, len(edits))
+        best = max(edits, key=lambda edit: estimate.gain((edit,))[0])
         return best == 0 and estimate.gain((0,))[0] > 0 and estimate.worse((0,)) <= self.worse
 
 
@@ -254,8 +256,8 @@ class PooledSearch:
         return self.lineage.edits(candidate.instructions)
 
     def _range(self) -> ScoreRange:
-        perfect = self.material.choose.perfect
-        return score_range((score for one in self.pool for score in self._scores(one.candidate).values()), perfect)
+        scores = (score for one in self.pool for score in self._scores(one.candidate).values())
+        return score_range(scores, self.material.choose.perfect)
 
     def _scores(self, candidate: Candidate) -> dict[Key, float]:
         return {key: one.score for key, one in self._outcomes(candidate).items() if isinstance(one, Scored)}
@@ -323,9 +325,8 @@ class PooledSearch:
                 settled = estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED
                 # What is settled is only run on for a score that a person can read: the start's and its own on all.
                 rival, sides = (start, ("decide",)) if settled else (rival, ("decide", "learn"))
-                left = [
-                    (one, keys) for one in (self.best, rival) if (keys := self._unseen(one, self.best, rival, sides))
-                ]
+                pair = (self.best, rival)
+                left = [(one, keys) for one in pair if (keys := self._unseen(one, *pair, sides))]
                 if not left:
                     break
                 room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
