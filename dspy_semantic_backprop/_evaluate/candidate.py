@@ -51,14 +51,22 @@ def read(program: dspy.Module) -> Candidate:
     return Candidate({name: canonical(predictor.signature.instructions) for name, predictor in predictors})
 
 
-def write(candidate: Candidate, program: dspy.Module) -> dspy.Module:
+Edited = dict[tuple[Any, str], Any]
+"""Signature and instruction -> the signature with that instruction: a class of ten kilobytes, made once in a run."""
+
+
+def write(candidate: Candidate, program: dspy.Module, edited: Edited) -> dspy.Module:
     """Put instructions into a program, a copy that belongs to the run, in place, and return it; equal ones stay."""
     predictor: Any
     for name, predictor in program.named_predictors():
         text = candidate.instructions[name]
         if canonical(predictor.signature.instructions) != text:
-            # A new class: assigning to `.instructions` would change the signature that all copies share.
-            predictor.signature = predictor.signature.with_instructions(text)
+            key = predictor.signature, text
+            known = edited.get(key)
+            if known is None or canonical(known.instructions) != text:  # a program may have written to it
+                # A new class: assigning to `.instructions` would change the signature that all copies share.
+                known = edited[key] = predictor.signature.with_instructions(text)
+            predictor.signature = known
     return program
 
 

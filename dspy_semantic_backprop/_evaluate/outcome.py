@@ -7,8 +7,8 @@ the program itself got wrong, an unreadable answer or an exception of its own, i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import dspy
@@ -20,6 +20,9 @@ from .._values.text import printed
 
 _NARROW = 0.05
 """Scores within so small a share of their range are measured by each other."""
+
+PARTS = ("graph", "trace", "returned")
+"""What of an execution is large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +48,30 @@ class Scored:
     trace: Trace = field(repr=False)
     raised: BaseException | None = None
     strayed: bool = False
-    returned: Any = field(default=None, repr=False)
+    # No default of the class, which would hide that a part is packed.
+    returned: Any = field(default_factory=lambda: None, repr=False)
     told: Mapping[str, str] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: portable(value) for name, value in vars(self).items()}
+        return {one.name: portable(getattr(self, one.name)) for one in fields(self)}
+
+    def parts(self) -> dict[str, Any]:
+        """The large parts."""
+        return {name: getattr(self, name) for name in PARTS}
+
+    def close(self, reopen: Callable[[Scored], dict[str, Any]]) -> None:
+        """Let go of the large parts until one is asked for; see `shelf.py`."""
+        vars(self)["_reopen"] = reopen
+        for name in PARTS:
+            del vars(self)[name]
+
+    def __getattr__(self, name: str) -> Any:
+        reopen = vars(self).get("_reopen")
+        if reopen is None or name not in PARTS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        found = reopen(self)
+        vars(self).update(found, _reopen=None)
+        return found[name]
 
 
 @dataclass(frozen=True, eq=False)

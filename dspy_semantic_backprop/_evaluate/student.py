@@ -26,12 +26,13 @@ from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
 from .._session.lm import install, own, uncached
 from .._session.session import Session
-from .candidate import Candidate, changed, clone, write
+from .candidate import Candidate, Edited, changed, clone, write
 from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
 from .outcome import Failed, Outcome, Scored, joined, mean, scored
 from .reach import Reach
 from .reuse import Reuse
+from .shelf import Shelf
 
 EXECUTIONS = "executions of an example"
 """What a session counts them as."""
@@ -61,7 +62,9 @@ class Student:
     reach: Reach = field(default_factory=Reach)
     _evaluations: int = 0
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
-    _words: dict[Trace, Mapping[str, str]] = field(default_factory=dict)
+    _words: dict[Scored, Mapping[str, str]] = field(default_factory=dict)
+    _shelf: Shelf = field(default_factory=Shelf)
+    _edited: Edited = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -95,7 +98,7 @@ class Student:
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
-        return write(candidate, clone(self.program, self.session.warn))
+        return write(candidate, clone(self.program, self.session.warn), self._edited)
 
     async def evaluate(  # noqa: PLR0913 - keyword-only parts of one question
         self,
@@ -158,6 +161,7 @@ class Student:
             self.session.warn(words)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
         self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
+        self._shelf.put(outcomes)
         return outcomes
 
     def looks(self, candidate: Candidate, parent: Candidate, outcome: Outcome) -> bool:
@@ -206,21 +210,22 @@ class Student:
             BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
-        proved = [replace(outcome, graph=await self._proved(outcome, program)) for outcome in outcomes]
-        return [await self._with_words(outcome, program) for outcome in proved]
+        graphs = [await self._proved(outcome, program) for outcome in outcomes]
+        return [await self._with_words(*one, program) for one in zip(outcomes, graphs, strict=True)]
 
     def known(self, outcome: Scored) -> ComputationGraph:
         """The graph of an execution with the edges that were proved for its shape; where none were, as it is."""
         return replace(outcome.graph, edges=self._shapes.get(_shape(outcome.graph), outcome.graph.edges))
 
-    async def _with_words(self, outcome: Scored, program: dspy.Module) -> Scored:
-        if outcome.trace not in self._words:
+    async def _with_words(self, known: Scored, graph: ComputationGraph, program: dspy.Module) -> Scored:
+        outcome = replace(known, graph=graph)
+        if known not in self._words:
             writers = list({member.call.id: member.call for member in outcome.graph.group(OUTPUT)}.values())
             said = await gather(functools.partial(self._words_for, outcome, program), writers)
             self._check_scores(outcome, said)
             found = zip(writers, said, strict=True)
-            self._words[outcome.trace] = {one.id: grade.feedback for one, grade in found if grade and grade.feedback}
-        told = self._words[outcome.trace]
+            self._words[known] = {one.id: grade.feedback for one, grade in found if grade and grade.feedback}
+        told = self._words[known]
         return replace(outcome, told=told, feedback=outcome.feedback or joined(told))
 
     async def _words_for(self, outcome: Scored, program: dspy.Module, writer: Call) -> Grade | None:

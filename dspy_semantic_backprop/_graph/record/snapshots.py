@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 import dspy
 
@@ -23,9 +23,19 @@ def output_fields(returned: Any) -> dict[str, Any]:
     return {} if returned is None else {"output": returned}
 
 
-@functools.lru_cache(maxsize=1024)
+# Every candidate's edited predictors have signatures of their own, large classes that go with it.
+_DECLARED: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
 def declaration(signature: Any) -> dict[str, Any]:
     """What a signature declares, as keyword arguments of a `Call`."""
+    found = _DECLARED.get(signature)
+    if found is None:
+        found = _DECLARED[signature] = _declaration(signature)
+    return found
+
+
+def _declaration(signature: Any) -> dict[str, Any]:
     return {
         "instruction": signature.instructions,
         "input_fields": _declared(signature.input_fields),

@@ -1,0 +1,92 @@
+"""Where a run keeps the executions that it has made: the newest as they are, older ones packed.
+
+Any execution may be needed again: the best program so far is improved from its failures, and what was made from a
+program is answered as that one was. But a run of a thousand executions would hold a thousand times all that a program
+passed around; packed, a record of a program on texts takes a tenth. It is opened again where it is looked at.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import pickle
+import types
+import zlib
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from .._graph.graph import ComputationGraph
+from .._graph.trace import Trace
+from .outcome import Outcome, Scored
+
+OPEN = 48
+"""So many executions are kept as they are."""
+LARGEST = 256 * 1024
+"""A record of more bytes stays open: it is large for what it shares with its example, which packed it would repeat."""
+
+
+class Shelf:
+    """Keeps the newest executions as they are, and older ones packed."""
+
+    def __init__(self) -> None:
+        self._open: deque[Scored] = deque()
+
+    def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Take in executions; the oldest of those that are open are packed."""
+        self._open.extend(one for one in outcomes if isinstance(one, Scored))
+        while len(self._open) > OPEN:
+            oldest = self._open.popleft()
+            packed = _packed(oldest.parts())
+            if packed is not None:
+                oldest.close(functools.partial(self._reopened, *packed))
+
+    def _reopened(self, data: bytes, classes: tuple[type, ...], outcome: Scored) -> dict[str, Any]:
+        self._open.append(outcome)
+        return _opened(zlib.decompress(data), classes)
+
+
+def _packed(parts: dict[str, Any]) -> tuple[bytes, tuple[type, ...]] | None:
+    """Parts of an execution in few bytes, and their classes; None where they would not come back as they are."""
+    file = _Small()
+    try:
+        pickler = _Pickler(file)
+        pickler.dump(parts)
+        _opened(file.getvalue(), tuple(pickler.classes))
+    except Exception:  # noqa: BLE001 - any class of the user's may refuse in its own way
+        return None
+    return zlib.compress(file.getvalue(), 1), tuple(pickler.classes)
+
+
+def _opened(data: bytes, classes: tuple[type, ...]) -> dict[str, Any]:
+    unpickler = pickle.Unpickler(io.BytesIO(data))
+    unpickler.persistent_load = lambda at: classes[int(at)]  # pyright: ignore[reportAttributeAccessIssue]
+    return unpickler.load()
+
+
+class _Small(io.BytesIO):
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > LARGEST:
+            raise ValueError("too large to be packed")
+        return super().write(data)
+
+
+class _Pickler(pickle.Pickler):
+    """Carries a record whole, with its live objects: what stands twice in it is one object again."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self.classes: dict[type, int] = {}
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """Classes are kept beside: those that are made by a call, as edited signatures are, have no place in a module."""
+        return self.classes.setdefault(obj, len(self.classes)) if isinstance(obj, type) else None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How an object is carried; most as ever."""
+        if isinstance(obj, (BaseException, types.FunctionType)):
+            raise pickle.PicklingError("what raised keeps its traceback, and functions what they close over")
+        if type(obj) in (Trace, ComputationGraph):
+            return copyreg.__newobj__, (type(obj),), vars(obj)  # pyright: ignore[reportAttributeAccessIssue]
+        return NotImplemented
