@@ -58,7 +58,7 @@ def edit(program, edited):
 
 def evaluated(program, edited=(), *, record: Any = None, example=QUESTION, ledger=None) -> Any:
     """The outcome of a program with some predictors edited; with a record, only what the edit can reach is asked."""
-    twin = write(edit(program, edited), clone(program))
+    twin = write(edit(program, edited), clone(program), {})
     ledger = ledger if ledger is not None else Ledger()
     install(twin, ledger)
     evaluator = Evaluator(

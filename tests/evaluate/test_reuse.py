@@ -160,7 +160,7 @@ def test_an_outcome_that_reused_answers_can_be_reused_itself():
         program = Network([[], [0], [0, 1], [2]])
         first = evaluated(program)
         second = evaluated(program, ["nodes[3]"], record=first)
-        write(edit(program, ["nodes[3]"]), program)
+        write(edit(program, ["nodes[3]"]), program, {})
         assert compared(program, ["nodes[2]"], server, incumbent=second) == (4, 2)
 
 
