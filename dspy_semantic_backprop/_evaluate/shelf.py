@@ -80,7 +80,7 @@ class _Pickler(pickle.Pickler):
         self.classes: dict[type, int] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
-        """Classes are kept beside: those that are made by a call, as edited signatures are, have no place in a module."""
+        """Classes are kept beside: those that are made by a call, as edited signatures are, stand in no module."""
         return self.classes.setdefault(obj, len(self.classes)) if isinstance(obj, type) else None
 
     def reducer_override(self, obj: Any) -> Any:

@@ -19,7 +19,7 @@ from .._graph.evidence.combine import prove
 from .._graph.evidence.replay.replays import Probe, Replays
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
-from .._graph.trace import OUTPUT, Call, Trace
+from .._graph.trace import OUTPUT, Call
 from .._secrets import hide
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
