@@ -28,7 +28,8 @@ def program() -> dspy.Module:
     class Hinted(dspy.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.hint = dspy.Predict(dspy.Signature("question -> hint: Hint", custom_types={"Hint": Hint}))
+            signature: Any = dspy.Signature("question -> hint: Hint", custom_types={"Hint": Hint})  # pyright: ignore
+            self.hint = dspy.Predict(signature)
             self.final = dspy.Predict("question, hint -> answer")
 
         def forward(self, question: str) -> dspy.Prediction:
