@@ -19,6 +19,7 @@ INSIDE = {
     "tests/decide/test_pooled.py": "the estimate and its search, in worlds whose true gains are known",
     "tests/decide/world.py": "the world of those worlds: candidates that have scores and no program",
     "tests/evaluate/reusing.py": "one candidate evaluated beside another's record: `compile` chooses both by itself",
+    "tests/evaluate/test_shelf.py": "packed executions in a run of two steps: one that packs any takes minutes",
     "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",
     "tests/graph/test_sealed.py": "what a kernel is told on a machine that the tests do not run on",
     "tests/propose/test_duplicates.py": "which texts count as one, in scores of pairs: a run each would take minutes",
