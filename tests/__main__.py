@@ -11,7 +11,7 @@ CHECKS = (
     ("ruff", "check", *CODE),
     ("ruff", "format", "--check", *CODE),
     ("pyright", "--pythonpath", sys.executable),
-    ("pytest", "-n", "auto", "--dist", "worksteal", "--durations=15"),
+    ("pytest", "-n", "auto", "--dist", "worksteal", "--durations=15", "-rs"),
 )
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .._values.text import readable
 from .pool import Pool
 from .records import StepRecord
 
-MOST_ANSWERS, MOST_CALLS, MOST_GRAPHS = 5_000, 40, 200
+MOST_ANSWERS, MOST_CALLS, MOST_GRAPHS = 3_000, 40, 200
 """How many answers a result keeps, how many calls of each, and of how many executions it draws the graph."""
 _LONGEST = 4_000
 """Characters of one text that are kept; a text that is cut says so at its end."""

@@ -21,8 +21,10 @@ from .._terminal import spelled
 
 MOST_BYTES = 9_000_000
 """So large the data of a page may be, in bytes; beyond, its texts are cut."""
-BOUNDS = (40_000, 8_000, 2_000, 500, 120, 40)
-"""Characters of one text that are shown, from the first bound with which the data is small enough."""
+BOUNDS = (40_000, 8_000, 3_000, 1_500, 800, 400, 200, 100, 40)
+"""Characters of one text that are shown, by the first bound with which the data is small enough: of examples alone,
+and where that does not do, of all texts."""
+_LONG = ("examples", "differing")
 _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
@@ -88,8 +90,10 @@ def _hash(text: str) -> str:
 
 def _small(data: Mapping[str, Any]) -> str:
     text = ""
-    for most in BOUNDS:
-        text = json.dumps({**_cut(data, most), "bound": most}, ensure_ascii=False, separators=(",", ":"))
+    for most, everywhere in [*((one, False) for one in BOUNDS), *((one, True) for one in BOUNDS)]:
+        shown = {name: _cut(value, most if everywhere or name in _LONG else BOUNDS[0]) for name, value in data.items()}
+        shown["cut"] = {"characters": most, "everywhere": everywhere} if most < BOUNDS[0] else None
+        text = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text

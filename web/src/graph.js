@@ -85,6 +85,13 @@ export function ProgramGraph({ run }) {
 const Names = ({ names, shares, chosen, choose }) =>
   html`<div class="names">${names.map((name) => html`<button type="button" aria-pressed=${name === chosen} onClick=${() => choose(name)}><${Text}>${name}<//> <span class="faint">${name in shares ? percent(shares[name]) : ""}</span></button>`)}</div>`;
 
+function callsOf(node, executions) {
+  if (!node.examples) return "never reached";
+  if (node.examples < executions) return `in ${percent(node.examples / executions)}`;
+  if (node.most === 1) return "";
+  return `${node.fewest === node.most ? node.most : `${node.fewest}–${node.most}`} calls`;
+}
+
 function Drawing({ graph, shares, chosen, choose }) {
   const { drawn, loops } = useMemo(() => laidOut(graph), [graph]);
   const { width, height } = drawn.graph();
@@ -104,13 +111,13 @@ function Drawing({ graph, shares, chosen, choose }) {
       if (kind === "end") return html`<g class="end" transform="translate(${x},${y})"><rect x=${-wide / 4} y=${-high / 2} width=${wide / 2} height=${high} rx="16" /><text dy="4">${ENDS[id.slice(0, -1)]}</text></g>`;
       const name = node.predictor;
       const share = shares[name];
-      const calls = node.examples ? (node.most > 1 ? `${node.fewest === node.most ? node.most : `${node.fewest}–${node.most}`} calls` : "1 call") : "never reached";
+      const detail = [share === undefined ? "no blame recorded" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"];
       return html`<g class="node ${node.examples ? "" : "absent"}" transform="translate(${x},${y})" tabindex="0" role="button" aria-pressed=${name === chosen} data-node=${name} onClick=${() => choose(name)} onKeyDown=${press(name)}>
         <title>${name}</title>
         <rect class="base" x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="8" />
         <rect class="heat" x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="8" style=${{ opacity: 0.75 * (share ?? 0) }} />
         <text class="name" dy="-4">${clip(name)}</text>
-        <text class="detail" dy="14">${share === undefined ? "no blame recorded" : `blame ${percent(share)}`} · ${calls}${loops.includes(id) ? " · loop" : ""}</text>
+        <text class="detail" dy="14">${detail.filter(Boolean).join(" · ")}</text>
       </g>`;
     })}
   </svg>`;

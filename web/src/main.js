@@ -9,4 +9,4 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");
 page.textContent = "";
 render(html`${data.kind === "run" ? html`<${Run} run=${prepared(data)} />` : html`<${Comparison} data=${data} />`}
-  <footer>Made by dspy-semantic-backprop. This file fetches nothing and sends nothing.${data.bound < 40000 && ` Texts are cut at ${data.bound} characters, so that the page stays small.`}</footer>`, page);
+  <footer>Made by dspy-semantic-backprop. This file fetches nothing and sends nothing.${data.cut && ` So that the page stays small, ${data.cut.everywhere ? "all texts" : "texts of examples"} are cut at ${data.cut.characters} characters.`}</footer>`, page);
