@@ -16,7 +16,8 @@ from ._evaluate.outcome import brief
 from ._graph.record.recorder import runner
 from ._method import Method
 from ._session.budget import Budget
-from ._session.lm.usage import longest_answer, price_of
+from ._session.held import models
+from ._session.lm.usage import unheld
 from ._spelling import close, own_names
 from ._values.same import digest
 
@@ -141,7 +142,7 @@ def check_models(student: dspy.Module, gradient_lm: Any) -> None:
         raise SetupError("no language model for gradients; pass gradient_lm=dspy.LM('openai/...')")
 
 
-def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) -> None:
+def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None, metric: Any = None) -> None:
     """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known."""
     if budget is None or (budget.tokens is None and budget.usd is None):
         return
@@ -152,22 +153,11 @@ def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None) 
         for attribute, value in vars(module).items()
         if isinstance(value, dspy.BaseLM)
     }
+    named |= models({"the program": student, "the metric": metric})
     for where, lm in named.items():
-        if lm is None:
-            continue
-        name = getattr(lm, "model", "?")
-        bound = "tokens" if budget.tokens is not None else "usd"
-        if longest_answer(lm) is None:
-            raise SetupError(
-                f"budget.{bound} cannot be held: nothing says how long an answer of {name!r} ({where}) can be; "
-                "make it dspy.LM(..., max_tokens=...)"
-            )
-        if budget.usd is not None and price_of(lm, budget) is None:
-            raise SetupError(
-                f"budget.usd cannot be held: the price of {name!r} ({where}) is not known; state it, "
-                f"Budget(usd=..., prices={{{name!r}: (0.15, 0.6)}}), in US dollars for a million tokens sent and "
-                "received"
-            )
+        why = "" if lm is None else unheld(lm, budget, where)
+        if why:
+            raise SetupError(why)
 
 
 def check_kind(name: str, value: Any, kind: Any) -> None:

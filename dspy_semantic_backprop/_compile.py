@@ -10,7 +10,7 @@ import dspy
 from ._concurrency import Interrupt
 from ._decide.examples import example_records, graph_of
 from ._decide.records import Final, candidate_records
-from ._errors import BudgetSpent, Ending, JournalFailed, ModelError, ModelUnavailable, SemanticBackpropError, shortened
+from ._errors import BudgetSpent, Ending, JournalFailed, ModelUnavailable, SemanticBackpropError, refused, shortened
 from ._evaluate.candidate import Candidate
 from ._evaluate.outcome import mean
 from ._loop import optimise
@@ -72,9 +72,9 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
     try:
         ending, reason = await _guarded(run, interrupt)
     except ModelUnavailable as stop:
-        error = ModelError(f"{type(stop.error).__name__}: {stop.error}")
+        error = refused(stop)
         error.best = _best(run, error)
-        raise shortened(error) from stop.error
+        raise shortened(error) from (stop.error if error is not stop.error else None)
     except SemanticBackpropError as error:
         error.best = _best(run, error)
         raise shortened(error)  # noqa: B904 - it is the same one

@@ -150,6 +150,13 @@ def _own_frames(frames: types.TracebackType | None) -> types.TracebackType | Non
     return types.TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
+def refused(stop: ModelUnavailable) -> SemanticBackpropError:
+    """The error that the caller gets: what this package refuses as it is, a provider's refusal as a `ModelError`."""
+    if isinstance(stop.error, SemanticBackpropError):
+        return stop.error
+    return ModelError(f"{type(stop.error).__name__}: {stop.error}")
+
+
 @contextmanager
 def told_to_callers() -> Iterator[None]:
     """Inside, what ends a run becomes an error that the caller can act on.
@@ -161,6 +168,6 @@ def told_to_callers() -> Iterator[None]:
     try:
         yield
     except ModelUnavailable as stop:
-        raise ModelError(f"{type(stop.error).__name__}: {stop.error}") from stop.error
+        raise refused(stop) from stop.error
     except BudgetSpent as stop:
         raise OutOfBudget(str(stop)) from stop

@@ -97,7 +97,7 @@ class Settings:
                 if name in ("trainset", "valset"):
                     groups_of(self.group, name, examples)
         checks.check_models(program, self.gradient_lm)
-        checks.check_prices(program, self.gradient_lm, self.budget)
+        checks.check_prices(program, self.gradient_lm, self.budget, self.metric)
 
     def session(
         self, journal: Journal | None = None, *, budget: Budget | None = None, caps: Mapping[Purpose, int] | None = None

@@ -31,13 +31,12 @@ import dspy
 from .._secrets import sampling
 from .._values.same import digest, is_data
 from .entries import Held, digest_of, plain
+from .held import closure, is_installed, parts
 
 _DEEPEST = 4
 _PACKAGE = __name__.partition(".")[0]
 _CREDENTIAL = re.compile(r"(^|_)(api_?key|access_?key|secret|token|password|passwd|credentials?|auth(orization)?)(_|$)")
 """Names of what may change without making another run."""
-_CONSTANT = (str, int, float, bool, bytes, tuple, frozenset, dspy.BaseLM)
-"""Kinds of globals that are looked at; others change while a metric runs (caches, counters, clients)."""
 _PRINTED = (bytes, bytearray, complex, range, re.Pattern, date, time, timedelta, Decimal, Fraction, PurePath, Enum)
 """Kinds of values that say in print what they are."""
 
@@ -137,11 +136,11 @@ def _described(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST or not _is_ours(value):
         return _foreign(value)
     if isinstance(value, FunctionType):
-        kept = {name: _described(item, depth + 1) for name, item in _closure(value)}
+        kept = {name: _described(item, depth + 1) for name, item in closure(value)}
         return {"function": value.__qualname__, "source": _source(value), **({"with": kept} if kept else {})}
     if hasattr(value, "__dict__") and not isinstance(value, type):
-        parts = {name: _described(item, depth + 1) for name, item in vars(value).items()}
-        return {"object": type(value).__qualname__, **parts}
+        held = {name: _described(item, depth + 1) for name, item in vars(value).items()}
+        return {"object": type(value).__qualname__, **held}
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
@@ -159,58 +158,13 @@ def _foreign(value: Any) -> dict[str, Any]:
     return {
         "name": getattr(inner, "__qualname__", type(inner).__qualname__),
         "code": code,
-        "holds": _holdings(dict(_parts(value))),
+        "holds": _holdings(dict(parts(value))),
     }
 
 
-def _holdings(parts: Mapping[str, Any]) -> dict[str, Held]:
-    kept = {str(name): value for name, value in parts.items() if not _CREDENTIAL.search(str(name).lower())}
+def _holdings(held: Mapping[str, Any]) -> dict[str, Held]:
+    kept = {str(name): value for name, value in held.items() if not _CREDENTIAL.search(str(name).lower())}
     return {name: Held(_content(value, 0, frozenset())) for name, value in kept.items()}
-
-
-def _closure(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # it is not filled yet
-            continue
-
-
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a callable or an object holds, by name."""
-    if isinstance(value, functools.partial):
-        yield from _parts(value.func)
-        yield from ((f"argument {at}", one) for at, one in enumerate(value.args))
-        yield from value.keywords.items()
-    elif isinstance(value, MethodType):
-        yield from _parts(value.__func__)
-        yield from _parts(value.__self__)
-    elif isinstance(value, FunctionType):
-        yield from _closure(value)
-        yield from _defaults(value)
-        yield from _globals(value)
-    elif not isinstance(value, type):
-        yield from getattr(value, "__dict__", {}).items()
-
-
-def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    code, given = function.__code__, function.__defaults__ or ()
-    names = code.co_varnames[: code.co_argcount]
-    yield from zip(names[len(names) - len(given) :], given, strict=True)
-    yield from (function.__kwdefaults__ or {}).items()
-
-
-def _globals(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    for name in sorted(_names(function.__code__)):
-        value = function.__globals__.get(name)
-        helper = isinstance(value, FunctionType) and value.__globals__ is function.__globals__
-        if name in function.__globals__ and (helper or isinstance(value, _CONSTANT)):
-            yield name, value
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = [_names(one) for one in code.co_consts if isinstance(one, CodeType)]
-    return set(code.co_names).union(*inner)
 
 
 def _content(value: Any, depth: int, under_way: frozenset[int]) -> Any:
@@ -237,12 +191,4 @@ def _content(value: Any, depth: int, under_way: frozenset[int]) -> Any:
     if isinstance(value, dspy.Module):
         return [name, _predictors(value)]
     source = [_source(value)] if isinstance(value, FunctionType) else []
-    return [name, *source, {} if _is_installed(type(value)) else within(dict(_parts(value)))]
-
-
-def _is_installed(kind: type) -> bool:
-    """Whether a class is of a library: what its objects hold (clients, clocks, locks) is not the same twice."""
-    root = kind.__module__.partition(".")[0]
-    known = kind in (FunctionType, MethodType, functools.partial, SimpleNamespace)
-    file = getattr(sys.modules.get(root), "__file__", None) or ""
-    return not known and (root in sys.stdlib_module_names or "site-packages" in file)
+    return [name, *source, {} if is_installed(type(value)) else within(dict(parts(value)))]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import types
+from dataclasses import replace
 from typing import Any
 
 import dspy
 import pytest
 from dspy.evaluate import SemanticF1
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, SetupError, presets
+from dspy_semantic_backprop import Budget, ModelError, SemanticGradientDescent, SetupError, presets
+from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
 
@@ -165,3 +168,105 @@ def test_a_budget_that_cannot_be_held_for_a_model_that_the_program_holds_is_refu
     with served(careful, max_tokens=500) as server, pytest.raises(SetupError, match=r"self\.small.*max_tokens"):
         SemanticGradientDescent(right, budget=Budget(tokens=9_000)).compile(OwnModel(endless), trainset=questions(1))
     assert server.requests == 0
+
+
+def endless() -> Any:
+    """A language model of which nothing says how long its answers can be."""
+    found = dspy.utils.DummyLM([{"answer": "x"}] * 9)
+    found.kwargs = {}
+    return found
+
+
+GLOBAL: Any = endless()
+HELD: Any = types.SimpleNamespace(inner={"judge": [GLOBAL]})
+
+
+def asked_for_help(prediction):
+    return GLOBAL(prediction.answer) and 1.0
+
+
+def by_a_helper(example, prediction, trace=None):
+    return asked_for_help(prediction)
+
+
+def by_a_container(example, prediction, trace=None):
+    return HELD.inner["judge"][0](prediction.answer) and 1.0
+
+
+class Grader:
+    def __init__(self, lm: Any) -> None:
+        self.lm = lm
+
+    def score(self, example, prediction, trace=None):
+        return self.lm(prediction.answer) and 1.0
+
+
+class GraderProgram(dspy.Module):
+    def __init__(self, lm: Any) -> None:
+        super().__init__()
+        self.grade = dspy.Predict("answer -> score: float")
+        self.grade.lm = lm
+
+    def forward(self, example, prediction, trace=None):
+        return self.grade(answer=prediction.answer).score
+
+
+def by_a_closure(lm: Any) -> Any:
+    return lambda example, prediction, trace=None: lm(prediction.answer) and 1.0
+
+
+class AsksAGlobal(Chain):
+    def forward(self, question):
+        with dspy.context(lm=GLOBAL):
+            return super().forward(question)
+
+
+class AsksItsOwn(Chain):
+    """A program that makes a language model while it runs: nobody can know of it before."""
+
+    def forward(self, question):
+        with dspy.context(lm=endless()):
+            return super().forward(question)
+
+
+class HasAnAttributeOfThatName(Chain):
+    """Nothing of it is the global: an attribute, a parameter, a key."""
+
+    def forward(self, question, GLOBAL=None):
+        HELD = types.SimpleNamespace(GLOBAL=question)
+        return super().forward(HELD.GLOBAL)
+
+
+@pytest.mark.parametrize(
+    ("program", "metric"),
+    [
+        (Called, by_a_helper),
+        (Called, by_a_container),
+        (Called, Grader(GLOBAL).score),
+        (Called, GraderProgram(GLOBAL)),
+        (Called, by_a_closure(GLOBAL)),
+        (Called, functools.partial(lambda example, prediction, trace, lm: 1.0, lm=GLOBAL)),
+        (AsksAGlobal, right),
+    ],
+    ids=["helper", "container", "method", "program", "closure", "partial", "global of the program"],
+)
+@pytest.mark.parametrize("budget", [Budget(tokens=9_000), Budget(usd=1.0, prices={"dummy": (1.0, 1.0)})])
+def test_a_budget_that_cannot_be_held_for_a_model_that_code_reaches_is_refused(program, metric, budget):
+    prices = {**budget.prices, "openai/simulated": (1.0, 1.0)}
+    with served(careful, max_tokens=500) as server:
+        prices[dspy.settings.lm.model] = (1.0, 1.0)
+        optimizer = SemanticGradientDescent(metric, budget=replace(budget, prices=prices))
+        with pytest.raises(SetupError, match=r"an answer of 'dummy' \(the (program|metric)\..*max_tokens"):
+            optimizer.compile(program(), trainset=questions(1))
+    assert server.requests == 0
+
+
+def test_a_budget_is_held_for_a_model_that_nobody_could_know_of():
+    with served(careful, max_tokens=500), pytest.raises(ModelError, match=r"budget\.tokens cannot be held.*'dummy'"):
+        SemanticGradientDescent(right, steps=1, budget=Budget(tokens=9_000)).compile(AsksItsOwn(), trainset=questions(1))
+
+
+def test_an_attribute_is_no_global():
+    with served(careful, max_tokens=500):
+        optimizer = SemanticGradientDescent(right, steps=0, budget=Budget(tokens=90_000), subscribers=())
+        assert optimizer.compile(HasAnAttributeOfThatName(), trainset=questions(1)).detailed_results.total.calls

@@ -16,6 +16,7 @@ from typing import Any
 import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
+from ..._errors import ModelError, ModelUnavailable
 from ..budget import Bound, Budget, Purpose, Spent
 from ..ledger import Ledger
 from .failures import was_never_sent, was_refused
@@ -82,13 +83,42 @@ def _stated_length(lm: Any, settings: Mapping[str, Any]) -> int | None:
     return None
 
 
+def unheld(lm: Any, budget: Budget, where: str = "", settings: Mapping[str, Any] | None = None) -> str:
+    """Why a budget in tokens or US dollars cannot be held for a language model, in words; "" where it can.
+
+    Args:
+        where: Where the language model was found.
+        settings: Those of one request; they may say how long its answer can be.
+    """
+    name, bound = getattr(lm, "model", "?"), "tokens" if budget.tokens is not None else "usd"
+    title = f"{name!r} ({where})" if where else repr(name)
+    if budget.tokens is None and budget.usd is None:
+        return ""
+    if longest_answer(lm, settings) is None:
+        return (
+            f"budget.{bound} cannot be held: nothing says how long an answer of {title} can be; "
+            "make it dspy.LM(..., max_tokens=...)"
+        )
+    if budget.usd is not None and price_of(lm, budget) is None:
+        return (
+            f"budget.usd cannot be held: the price of {title} is not known; state it, "
+            f"Budget(usd=..., prices={{{name!r}: (0.15, 0.6)}}), in US dollars for a million tokens sent and received"
+        )
+    return ""
+
+
 def bound_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any]) -> Bound:
     """The most that a request can cost, by its prompt or messages and its settings, as far as the budget asks for it.
 
     No tokenizer makes more tokens of a text than it has bytes.
+
+    Raises:
+        ModelUnavailable: If nothing says so; the check before the run does not find a model that is made on the way.
     """
     if budget.tokens is None and budget.usd is None:
         return Bound(calls=_completions(lm, settings))
+    if why := unheld(lm, budget, settings=settings):
+        raise ModelUnavailable(ModelError(why))
     return most_of(lm, budget, asked, settings)
 
 
