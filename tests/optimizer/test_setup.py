@@ -263,7 +263,9 @@ def test_a_budget_that_cannot_be_held_for_a_model_that_code_reaches_is_refused(p
 
 def test_a_budget_is_held_for_a_model_that_nobody_could_know_of():
     with served(careful, max_tokens=500), pytest.raises(ModelError, match=r"budget\.tokens cannot be held.*'dummy'"):
-        SemanticGradientDescent(right, steps=1, budget=Budget(tokens=9_000)).compile(AsksItsOwn(), trainset=questions(1))
+        SemanticGradientDescent(right, steps=1, budget=Budget(tokens=9_000)).compile(
+            AsksItsOwn(), trainset=questions(1)
+        )
 
 
 def test_an_attribute_is_no_global():
