@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,14 @@ def _unfinished(lines: Sequence[Line]) -> dict[str, Any]:
     events = {line["event"]: line for line in lines}
     head, begun = lines[0], events.get("RunStarted", {})
     steps = {line["step"]: line["record"] for line in lines if line["event"] == "StepDone"}
+    records = [record for _, record in sorted(steps.items())]
     asked = head.get("settings", {})
     return {
         "ending": "",
         "reason": UNFINISHED,
         "score": {"before": None, "after": None},
         "instructions": {"before": begun.get("instructions", {}), "after": {}},
-        "steps": [record for _, record in sorted(steps.items())],
+        "steps": records,
         "spent": _by(lines, "purpose"),
         "spent_by_predictor": _by(lines, "predictor"),
         "metric_calls": sum(line["event"] == "kept" and line.get("what") == "grade" for line in lines),
@@ -79,12 +80,29 @@ def _unfinished(lines: Sequence[Line]) -> dict[str, Any]:
         "notes": {},
         "log_dir": None,
         "final": None,
-        "candidates": [],
+        "candidates": list(_candidates(records)),
         "warnings": [],
         "program": head.get("program", {}).get("class", ""),
         "graph": None,
         "examples": [],
     }
+
+
+def _candidates(steps: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The candidates whose instructions the steps tell: where a step made several, its record shows one of them."""
+    known: dict[int, dict[str, str]] = {0: {}}
+    yield _candidate(0, 0, -1, {})
+    for step in steps:
+        if len(step["candidates"]) == 1 and step["parent"] in known:
+            (number,) = step["candidates"]
+            known[number] = {**known[step["parent"]], **step["proposed"]}
+            yield _candidate(number, step["parent"], step["step"], known[number])
+
+
+def _candidate(number: int, parent: int, step: int, instructions: Mapping[str, str]) -> dict[str, Any]:
+    origin = "start" if step < 0 else "proposal"
+    about = {"number": number, "parent": parent, "step": step, "origin": origin}
+    return {**about, "instructions": instructions, "scores": {}, "score": None}
 
 
 def _by(lines: Sequence[Line], account: str) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { Block, Choice, Diff, Fold, Missing, Text } from "./text.js";
-import { score } from "./format.js";
+import { known, score } from "./format.js";
 
 const FIRST = 10;
 
@@ -30,7 +30,7 @@ function One({ run, id, before, after }) {
   const example = run.decided.get(id);
   const [old, now] = [before, after].map((candidate) => run.scores[candidate]?.[id]);
   const first = example && Object.values(example.inputs)[0];
-  return html`<${Fold} kind="row" summary=${html`<span class="id">${id}</span><span class="teaser"><${Text}>${first ?? `example ${id}`}<//></span><span class="num">${score(old)} → ${score(now)}</span>`}>
+  return html`<${Fold} kind="row" summary=${html`<span class="id">${id}</span><span class="teaser"><${Text}>${first ?? `example ${id}`}<//></span><span class="num">${known(old) || known(now) ? `${score(old)} → ${score(now)}` : ""}</span>`}>
     ${() => (example ? html`<${Pair} example=${example} before=${before} after=${after} />` : html`<${Missing}>the example and what was answered.<//>`)}
   <//>`;
 }

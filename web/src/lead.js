@@ -9,7 +9,7 @@ export const changedOf = ({ before, after }) => Object.keys(after).filter((name)
 // The start and what was returned, on the examples that both were run on; null where that was not recorded.
 export function paired({ scores, returned }) {
   const [start, end] = [scores[0], scores[returned]];
-  if (!start || !end) return null;
+  if (!start || !end || !Object.keys(start).length) return null;
   const ids = Object.keys(start).filter((id) => id in end).map(Number);
   const mean = (one) => ids.reduce((sum, id) => sum + one[id], 0) / ids.length;
   const better = (id) => end[id] - start[id];
@@ -50,14 +50,16 @@ export function Lead({ run }) {
     <p class="claim ${tone}">${headline}</p>
     <p class="reason"><${Text}>${final ? final.reason : run.reason}<//></p>
     <dl class="facts">
-      <${Fact} name="Instructions changed" note=${changed.join(", ") || "none"}>${changed.length}<span class="faint"> of ${all}</span><//>
+      ${run.ending
+        ? html`<${Fact} name="Instructions changed" note=${changed.join(", ") || "none"}>${changed.length}<span class="faint"> of ${all}</span><//>`
+        : html`<${Fact} name="Instructions changed" note="not decided yet">? <span class="faint">of ${all}</span><//>`}
       ${known(final?.gain) &&
       html`<${Fact} name="Expected gain" note=${known(low) ? `90 % sure: ${gain(low)} to ${gain(high)}` : "no interval"}>
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
       ${both
         ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}; the best of several tries, so it flatters`}>${score(both.before)}${arrow}${score(both.after)}<//>`
-        : html`<${Fact} name="Score, where decided" note="not recorded: the run had not ended">${score(scores.before)}<//>`}
+        : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${known(scores.before) ? score(scores.before) : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
         ${score(final.before)}${arrow}${score(final.after)}
