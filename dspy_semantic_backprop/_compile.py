@@ -16,7 +16,7 @@ from ._evaluate.outcome import mean
 from ._loop import optimise
 from ._result import Result
 from ._run import Run
-from ._session.events import RunDone
+from ._session.events import Resumed, RunDone
 from ._session.fingerprint import fingerprint
 from ._session.journal import Journal
 from ._session.lm.usage import remembered_prices
@@ -60,6 +60,8 @@ async def compiled(
         named = settings.budget is None and settings.auto is not None
         session = settings.session(journal, budget=budget_for(plan[1].projection()) if named else None)
         run = Run.of(settings, session, program, (trainset, valset), plan)
+        if journal.resumed:
+            session.show(Resumed(journal.answers))
         for warning in warnings:
             session.warn(warning)
         return await _until_stopped(run, interrupt)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 import regex
 
 COLUMNS, LINES = 80, 24
+_NARROWEST = 40
 _LONGEST = 2000
 T = TypeVar("T")
 
@@ -124,7 +127,7 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
     """A text in at most so many lines; one that is too long is cut between words, and its end is kept."""
     if most <= 0:
         return []
-    space = COLUMNS - indent - 2
+    space = _columns() - indent - 2
     lines = _lines(text + end, space)
     if len(lines) > most == 1:
         return []
@@ -133,6 +136,12 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
         kept[-1] = f"{first(kept[-1], space - columns(end) - 4).rsplit(' ', 1)[0]} ...{end}"
         lines = kept
     return [" " * (indent + 2 * bool(at)) + line for at, line in enumerate(lines)]
+
+
+def _columns() -> int:
+    """80, or as many as a narrower terminal has."""
+    here = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else COLUMNS
+    return max(_NARROWEST, min(COLUMNS, here))
 
 
 def _lines(text: str, space: int) -> list[str]:

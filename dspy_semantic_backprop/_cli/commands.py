@@ -18,7 +18,7 @@ from .._reports.bill import bill_of_compile, bill_of_diagnose, bill_of_preflight
 from .._reports.compare import compare
 from .._reports.preflight.candidates import LOOKED_AT
 from .._reports.report import report
-from .._reports.runs import runs_in
+from .._reports.runs import logged_run, runs_in
 from .checking import check
 from .given import agree_to, as_json, examples_of, model_of, optimizer_of, program_of, say, say_record
 
@@ -82,7 +82,8 @@ def compiled(arguments: argparse.Namespace) -> int:
     train, val = _sets(arguments)
     with model_of(arguments, program):
         optimizer.settings.check(program, trainset=train, valset=val)
-        agree_to(arguments, bill_of_compile(optimizer.settings, program, train, val))
+        known = _known(arguments.log_dir)
+        agree_to(arguments, bill_of_compile(optimizer.settings, program, train, val), known)
         better: Any = optimizer.compile(program, trainset=train, valset=val)
     result = better.detailed_results
     say_record(arguments, result)
@@ -114,6 +115,12 @@ def reported(arguments: argparse.Namespace) -> int:
 def compared(arguments: argparse.Namespace) -> int:
     """Print two runs side by side: scores on shared examples, costs, instructions."""
     return say_record(arguments, compare(arguments.first, arguments.second, arguments.output))
+
+
+def _known(folder: str | None) -> str:
+    """What of a run is paid for already, in words."""
+    found = logged_run(folder) if folder is not None else None
+    return f"{found.spent.calls:,} calls of it are paid for, in {folder}" if found and found.spent.calls else ""
 
 
 def _sets(arguments: argparse.Namespace) -> tuple[list[dspy.Example], list[dspy.Example] | None]:

@@ -23,7 +23,7 @@ from .._optimizer import SemanticGradientDescent
 from .._session.budget import Budget
 from .._session.projection import Projection
 from .._spelling import close, own_names
-from .._terminal import spelled
+from .._terminal import spelled, wrapped
 
 MUST = "must_not_regress"
 """The field of a line that marks an example for `check`; it is no field of the example."""
@@ -185,8 +185,11 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
     return model, (sent, received)
 
 
-def agree_to(arguments: argparse.Namespace, projection: Projection) -> None:
+def agree_to(arguments: argparse.Namespace, projection: Projection, known: str = "") -> None:
     """Tell what a command is going to cost, and ask whether to go on.
+
+    Args:
+        known: What is paid for already, in words.
 
     Raises:
         SetupError: If the answer is no, or nobody can be asked.
@@ -194,16 +197,17 @@ def agree_to(arguments: argparse.Namespace, projection: Projection) -> None:
     likely = projection.probable
     steps = f"{projection.steps} step{'s' if projection.steps != 1 else ''}: " if projection.steps else ""
     text = (
-        f"projected: {steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
+        f"{steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
         f"{likely.executions:,} executions of the program"
     )
     bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
     given = ", ".join(f"{most:,g} {name}" for name, most in bounds.items() if most is not None)
-    _agree(text + (f"; no more than {given}" if given else ""), arguments.yes)
+    told = f"{text}; no more than {given}" if given else text
+    _agree(f"{told}; {known}" if known else told, arguments.yes)
 
 
 def _agree(projected: str, yes: bool) -> None:
-    print(spelled(projected), file=sys.stderr, flush=True)
+    print("\n".join(wrapped(spelled(projected), "", 4, indent=0)), file=sys.stderr, flush=True)
     if yes:
         return
     if not sys.stdin.isatty():

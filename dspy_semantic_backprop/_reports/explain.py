@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,11 @@ from .._errors import told_to_callers
 from .._evaluate.candidate import read
 from .._evaluate.outcome import Scored, scored
 from .._settings import Optimizer
-from .._terminal import displayed, printable, shown
+from .._terminal import clean, displayed, printable, shown, wrapped
 from .._values.text import printed
+
+_MOST = 8
+"""Lines of one text."""
 
 
 @displayed
@@ -34,20 +37,36 @@ class Explanation:
 
     @printable
     def __str__(self) -> str:
-        lines = [f"score {self.outcome.score:g}: {self.outcome.feedback or 'no feedback'}"]
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        score, example = self.outcome.score, self.outcome.example
+        yield from _said(f"score {score:g}", self.outcome.feedback or "no feedback", 0)
+        for name, value in example.inputs().items():
+            yield from _said(f"input {name}", printed(value), 2)
+        for name, value in example.labels().items():
+            yield from _said(f"expected {name}", printed(value), 2)
         for call in reversed(self.outcome.graph.calls):
-            outputs = "; ".join(f"{name}: {printed(value)}" for name, value in call.outputs.items()) or call.error
             gradient = self.gradients.get(call.id, TextGradient())
-            lines.append(f"{call.id}\n  wrote   {outputs}\n  told    {gradient or 'nothing'}")
+            yield clean(call.id)
+            for name, value in call.outputs.items():
+                yield from _said(f"wrote {name}", printed(value), 2)
+            if call.error is not None:
+                yield from _said("failed", call.error, 2)
+            yield from _said("was told", str(gradient) or "nothing", 2)
             if gradient.own is not None and gradient.own.status == "change":
-                lines.append(f"  should have been told    {gradient.own.change}")
-        return "\n".join(lines)
+                yield from _said("should have been told", gradient.own.change, 2)
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as JSON values: `score`, `feedback`, `graph`, `gradients`."""
         gradients = {name: gradient.to_dict() for name, gradient in self.gradients.items()}
         score, words = self.outcome.score, self.outcome.feedback
         return {"score": score, "feedback": words, "graph": self.outcome.graph.to_dict(), "gradients": gradients}
+
+
+def _said(who: str, text: str, indent: int) -> list[str]:
+    """A text after what it is, in at most so many lines as leave room for the others."""
+    return wrapped(f"{clean(who)}: {clean(text)}", "", _MOST, indent=indent)
 
 
 async def aexplain(optimizer: Optimizer, program: dspy.Module, example: dspy.Example) -> Explanation:

@@ -123,11 +123,11 @@ class Placebo:
             f"{'the start':{_NAME}} {self.score:5.3g}",
             *map(_row, self.arms),
         ]
-        lines = [*wrapped(head, "", 2, indent=0), *(first(line, COLUMNS) for line in table)]
+        lines = wrapped(self._verdict(), "", 4, indent=0)
+        lines += [*wrapped(head, "", 2, indent=0), *(first(line, COLUMNS) for line in table)]
         calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
         held_out = sum(self.spent.values(), Spent()).calls
-        tail = wrapped(self._verdict(), "", 4, indent=0)
-        tail += wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
+        tail = wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
         tail += [line for one in self.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
         room = LINES - len(lines)
         return "\n".join([*lines, *tail[:room]])

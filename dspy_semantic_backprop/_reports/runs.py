@@ -75,6 +75,11 @@ def runs_in(folder: str | os.PathLike[str]) -> list[LoggedRun]:
     return [_run(found) for found in sorted(_logs(Path(folder), _DEEPEST))]
 
 
+def logged_run(folder: str | os.PathLike[str]) -> LoggedRun | None:
+    """The run whose log is in a folder; None for none."""
+    return _run(Path(folder)) if os.path.lexists(Path(folder) / FILE) else None
+
+
 def _logs(folder: Path, depth: int) -> Iterator[Path]:
     if os.path.lexists(folder / FILE):
         yield folder
@@ -125,11 +130,17 @@ def _told(folder: Path, lines: Sequence[Mapping[str, Any]], torn: bool) -> Logge
         resumable=resumable,
         why=why,
         steps=len(steps),
-        score=accepted[-1] if accepted else start,
+        score=_returned(done) or (accepted[-1] if accepted else start),
         spent=sum(paid, Spent()),
         seconds=max(line["seconds"] for line in lines),
         started=str(lines[0]["at"]),
     )
+
+
+def _returned(done: Mapping[str, Any] | None) -> float | None:
+    """The score of the program that a run gave back, where the log says it."""
+    result = (done or {}).get("result") or {}
+    return result.get("score", {}).get("after")
 
 
 def _state(folder: Path, done: Mapping[str, Any] | None, torn: bool) -> tuple[str, bool, str]:

@@ -29,6 +29,17 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """A run goes on from its log; told before anything else, and no part of the log.
+
+    Args:
+        answers: How many answers of language models are known from there.
+    """
+
+    answers: int
+
+
+@dataclass(frozen=True)
 class Projected:
     """What the run is going to cost, told before it starts and again once one evaluation was measured.
 
@@ -121,5 +132,15 @@ class RunDone:
     result: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-Event = RunStarted | Projected | EvaluationStarted | ExampleDone | EvaluationDone | GradientsReady | StepDone | RunDone
+Event = (
+    RunStarted
+    | Resumed
+    | Projected
+    | EvaluationStarted
+    | ExampleDone
+    | EvaluationDone
+    | GradientsReady
+    | StepDone
+    | RunDone
+)
 Subscriber = Callable[[Event], None]

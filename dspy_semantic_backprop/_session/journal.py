@@ -51,6 +51,7 @@ class Journal:
 
     Attributes:
         resumed: Whether there was a log to go on from.
+        answers: How many answers of language models stood there.
 
     Raises:
         JournalError: If the folder cannot be used; nothing was spent.
@@ -58,7 +59,7 @@ class Journal:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, header: Mapping[str, Any] | None = None) -> None:
         self.folder = None if folder is None else Path(os.fsdecode(folder))
-        self.resumed = False
+        self.resumed, self.answers = False, 0
         self._state = JournalState()
         self._lock = threading.Lock()
         self._file = -1
@@ -271,7 +272,9 @@ class Journal:
                 os.fchmod(self._file, 0o600)
             self._size, self.resumed = end, end > 0
             if self.resumed:
-                self._append("resumed", remembered=sum(map(len, self._state.kept.values())))
+                kept = [one for left in self._state.kept.values() for one in left]
+                self.answers = sum(isinstance(one, Answered) for one in kept)
+                self._append("resumed", remembered=len(kept))
             else:
                 self._append("run", schema=SCHEMA, **sealed(header, _key(self._path, make=True)))
         except BaseException:

@@ -15,7 +15,9 @@ from .._session.events import (
     EvaluationStarted,
     Event,
     ExampleDone,
+    GradientsReady,
     Projected,
+    Resumed,
     RunDone,
     RunStarted,
     StepDone,
@@ -24,9 +26,11 @@ from .._session.ledger import Ledger
 from .._session.projection import Projection
 from .._terminal import spelled
 
-_NARROW = 72
-"""Columns of a terminal below which the bar leaves out the tokens, so that something is left for the bar itself."""
-_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}{postfix}"
+_WIDE = 58
+"""Columns of the bar at most: a terminal that is made narrower leaves no half of it behind, down to this."""
+_FORMAT = "{desc} {bar} {n_fmt}/{total_fmt} <{remaining}{postfix}"
+_PHASES = {"gate": "deciding", "train": "running", "fresh": "proving", "heldout": "held out", "again": "once more"}
+"""What a user calls what is evaluated."""
 
 
 class ProgressBar:
@@ -45,10 +49,15 @@ class ProgressBar:
         self._best = math.nan
         self._steps: int | None = None
         """How many steps a run makes; None where there is no run, but a single evaluation."""
+        self._known: int | None = None
+        self._most = self._done = 0
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         match event:
+            case Resumed():
+                self._known = event.answers
+                self._say(f"resumed: {event.answers:,} answers are known from the log")
             case RunStarted():
                 self._steps = event.steps
                 self._say(
@@ -59,29 +68,30 @@ class ProgressBar:
                 self._projected(event.projection)
             case EvaluationStarted():
                 self._bar = self._bar if self._steps is not None else self._opened(event.examples)
-                if self._bar is not None:
-                    self._bar.set_description(spelled(event.what))
-            case ExampleDone() if self._bar is not None:
-                self._bar.update()
-                self._bar.set_postfix_str(self._spending(), refresh=False)
+                self._phase(_PHASES.get(event.what, event.what))
+            case ExampleDone():
+                self._executed()
             case EvaluationDone():
                 self._evaluated(event)
+            case GradientsReady():
+                self._phase("rewriting")
             case StepDone():
                 self._decided(event.step, event.record)
             case RunDone():
-                if self._bar is not None:
-                    self._bar.close()
-                self._say(f"ended: {event.reason}; {self._spending() or 'nothing was spent'}")
-            case _:
-                pass
+                self._ended(event)
 
     def _opened(self, total: int | None = None) -> Any:
-        return tqdm(total=total, leave=False, dynamic_ncols=True, bar_format=_FORMAT, disable=None)
+        return tqdm(total=total, leave=False, ncols=_width(), bar_format=_FORMAT, disable=None)
 
     def _say(self, line: str) -> None:
         if sys.stdout.isatty():
             line = "\n".join(textwrap.wrap(spelled(line), _columns() - 1, subsequent_indent="  "))
         tqdm.write(spelled(line))
+
+    def _phase(self, name: str) -> None:
+        if self._bar is not None:
+            self._bar.ncols = _width()
+            self._bar.set_description_str(spelled(name))
 
     def _projected(self, projection: Projection) -> None:
         # Said once, when it is known what an execution takes.
@@ -89,14 +99,26 @@ class ProgressBar:
             self._bar = self._opened()
         else:
             self._say(str(projection))
-        self._bar.total = projection.executions
+        self._bar.total, self._most = projection.probable.executions, projection.executions
+
+    def _executed(self) -> None:
+        self._done += 1
+        if self._bar is not None:
+            if self._steps is not None and self._done > self._bar.total:
+                # More than is likely: then as many as at most, or who knows how many.
+                self._bar.total = max(self._done, self._most)
+            self._bar.ncols = _width()
+            self._bar.update()
+            self._bar.set_postfix_str(self._spending(), refresh=False)
 
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:
             self._bar.close()
-        elif math.isnan(self._best):
+            return
+        if math.isnan(self._best):
             self._best = event.score
-            self._say(f"start: {event.what} score {event.score:.4g}")
+            self._say(f"start: score {event.score:.4g}")
+        self._phase("learning")
 
     def _decided(self, step: int, record: Any) -> None:
         if record["verdict"] == "accepted" and record["after"] is not None:
@@ -107,15 +129,34 @@ class ProgressBar:
         planned = f"/{self._steps}" if self._steps is not None and step < self._steps else ""
         self._say(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
 
+    def _ended(self, event: RunDone) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        score = event.result.get("score") or {}
+        if score.get("before") is not None and score.get("after") is not None:
+            self._best = math.nan
+            said = [f"score {score['before']:.4g} -> {score['after']:.4g}"]
+        else:
+            said = []
+        said += [f"{self._done} executions", self._spending() or "nothing was spent"]
+        self._say(f"ended: {event.reason}; {', '.join(said)}")
+        if self._known is not None and self.ledger is not None:
+            self._say(f"resumed: {self._known:,} of {self.ledger.total.calls:,} answers were known")
+
     def _spending(self) -> str:
-        best = "" if math.isnan(self._best) else f"best {self._best:.4g}, "
-        if self.ledger is None:
-            return best.rstrip(", ")
-        total = self.ledger.total
-        usd = f", ${total.usd:.2f}" if total.usd else ""
-        tokens = f", {tqdm.format_sizeof(total.tokens)} tokens" if _columns() >= _NARROW else ""
-        return f"{best}{total.calls} calls{tokens}{usd}"
+        said = [] if math.isnan(self._best) else [f"best {self._best:.3g}"]
+        if self.ledger is not None:
+            total, budget = self.ledger.total, self.ledger.budget
+            calls = f"/{budget.calls:,}" if budget.calls is not None else ""
+            usd = f"/{budget.usd:,.2f}" if budget.usd is not None else ""
+            said += [f"{total.calls:,}{calls} calls"]
+            said += [f"${total.usd:.2f}{usd}"] if total.usd or usd else []
+        return ", ".join(said)
 
 
 def _columns() -> int:
     return shutil.get_terminal_size().columns
+
+
+def _width() -> int:
+    return min(_columns() - 1, _WIDE)

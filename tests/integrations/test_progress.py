@@ -49,5 +49,5 @@ def test_a_log_gets_whole_lines_and_no_bar(events, capsys, monkeypatch):
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert lines[0].startswith("optimising draft, judge: 6 examples to learn from, 6 to decide on")
-    assert lines[-1].startswith("ended: no example is left to learn from, or to gain on; best 1")
+    assert lines[-1].startswith("ended: no example is left to learn from, or to gain on; score 0 -> 1, 12 executions")
     assert printed.err == ""

@@ -135,7 +135,8 @@ def test_what_a_check_confirmed_is_shown_however_small_its_share():
     many = [{"predictor": f"predictor_{at}", "share": 0.09} for at in range(11)]
     tried = {"predictor": "confirmed_one", "share": 0.0005, "checked": 8, "confirmed": 5}
     printed = str(diagnosis_of([tried, *many], 40, 40)).split("\n")
-    assert "confirmed_one" in printed[2] and "confirmed (5 of 8)" in printed[2]
+    first = printed[1 + next(at for at, line in enumerate(printed) if line.startswith("  predictor "))]
+    assert "confirmed_one" in first and "confirmed (5 of 8)" in first
     once = {"predictor": "helped_once", "share": 0.0005, "checked": 8, "confirmed": 1}
     assert "not confirmed (1 of 8)" in str(diagnosis_of([*many, once], 40, 40))
 

@@ -191,8 +191,8 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     untraced = diagnosis.failures - diagnosis.traced
     if untraced:
         failures = "1 failure is" if untraced == 1 else f"{untraced} failures are"
-        return [line, f"{failures} left out: no gradients, since the model did not answer."]
-    return [line]
+        return [line, f"{failures} left out: no gradients, since the model did not answer.", *_concluded(diagnosis)]
+    return [line, *_concluded(diagnosis)]
 
 
 def _shown(diagnosis: Diagnosis, room: int) -> list[PredictorBlame]:
@@ -257,7 +257,7 @@ def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
 
 
 def _tail(diagnosis: Diagnosis) -> list[str]:
-    lines = _trust(diagnosis) if diagnosis.predictors else []
+    lines = _reader(diagnosis)
     if diagnosis.unknown >= 0.005:
         lines.append(f"No usable answer came about {diagnosis.unknown * 100:.0f} % of the blame.")
     checks = diagnosis.checks
@@ -278,8 +278,19 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
     return lines + wrapped(text, "", 2, indent=0)
 
 
-def _trust(diagnosis: Diagnosis) -> list[str]:
-    """What is sure and what is not, why, and what would make it surer."""
+def _reader(diagnosis: Diagnosis) -> list[str]:
+    """How far what the gradient model read can be trusted."""
+    if len(diagnosis.predictors) < 2:
+        return []
+    missed, alarms = _percent(diagnosis.missed), _percent(diagnosis.false_alarms)
+    reader = (
+        f"'if right': had the reader not erred; it missed {missed} of what was wrong and accused {alarms} of the rest."
+    )
+    return wrapped(reader, "", 2, indent=0)
+
+
+def _concluded(diagnosis: Diagnosis) -> list[str]:
+    """What is sure and what is not, and what would make it surer."""
     if len(diagnosis.predictors) < 2:
         return []
     least = max(min(one.interval) for one in diagnosis.predictors)
@@ -291,11 +302,7 @@ def _trust(diagnosis: Diagnosis) -> list[str]:
         largest = f"Not sure whose share is largest: {', '.join(some)} or {last}. {_next(diagnosis)}"
     else:
         largest = f"Sure whose share is largest: {last}."
-    missed, alarms = _percent(diagnosis.missed), _percent(diagnosis.false_alarms)
-    reader = (
-        f"'if right': had the reader not erred; it missed {missed} of what was wrong and accused {alarms} of the rest."
-    )
-    return wrapped(largest, "", 3, indent=0) + wrapped(reader, "", 2, indent=0)
+    return wrapped(largest, "", 3, indent=0)
 
 
 def _next(diagnosis: Diagnosis) -> str:
