@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 from .._errors import JournalError, JournalFailed
 from .._terminal import logger
 from .budget import Account, Bound, Spent
-from .entries import KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
+from .entries import APART, KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
 from .files import content, opened, refused
 from .ledger import Ledger
 from .lines import BEGIN, FIRST, SCHEMA, damaged, is_whole, line_of
@@ -156,7 +156,7 @@ class Journal:
         if not self:
             return
         kind, fields = type(event).__name__, plain(event)
-        digest = digest_of([kind, fields])
+        digest = digest_of([kind, {name: value for name, value in fields.items() if name != APART}])
         with self._lock:
             repeated = self._state.events[digest] > 0
             self._state.events[digest] -= repeated
