@@ -222,7 +222,7 @@ class Result:
 class Compiled(Protocol):
     """A program with the result of the run that made it: what `compile` gives back besides the program's own class.
 
-    Args:
+    Attributes:
         detailed_results: The result of the run.
     """
 

@@ -31,7 +31,7 @@ _SAME = 1e-9
 class Pair(NamedTuple):
     """The scores of two programs on one example.
 
-    Args:
+    Attributes:
         example_id: The example's position in its set.
         old: The score of the program to beat, in metric points.
         new: The score of the other one.

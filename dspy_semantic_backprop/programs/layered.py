@@ -88,7 +88,7 @@ class LayeredProgram(dspy.Module):
             The final node's own prediction, with `reasoning` and `answer`.
 
         Raises:
-            Whatever a node raised, unchanged, once all the nodes of its layer have ended.
+            Exception: Whatever a node raised, unchanged, once all the nodes of its layer have ended.
         """
         statements: list[Any] = []
         for layer in range(self.layers):

@@ -55,14 +55,16 @@ class LiarProgram(dspy.Module):
 
         Arguments:
             statement: what was said.
-            job_title, state, party: the speaker's.
+            job_title: the speaker's.
+            state: the speaker's.
+            party: the speaker's.
             source: where or on what occasion it was said.
 
         Returns:
             The final predictor's own prediction, with `answer`.
 
         Raises:
-            Whatever a predictor raised, unchanged, once all the hints have ended.
+            Exception: Whatever a predictor raised, unchanged, once all the hints have ended.
         """
         attributes = {"job_title": job_title, "state": state, "party": party, "source": source}
         calls = [partial(node, **inputs) for node, inputs in self._hint_calls(statement, attributes)]

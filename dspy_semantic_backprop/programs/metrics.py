@@ -52,7 +52,9 @@ def exact_match(
     Arguments:
         gold: the example, with the field `answer`.
         pred: the program's prediction; a missing or empty `answer` scores 0.0.
-        trace, pred_name, pred_trace: accepted for the protocol, not used.
+        trace: accepted for the protocol, not used; so are the next two.
+        pred_name: see `trace`.
+        pred_trace: see `trace`.
 
     Raises:
         ValueError: when `gold` has no answer.
