@@ -3,8 +3,8 @@
     pip install '.[docs]'
     python docs/site/build.py FOLDER      # then open FOLDER/html/index.html
 
-Why zensical: MkDocs is no longer maintained and its Material theme is in maintenance; zensical is made by the authors of
-that theme, takes these Markdown pages as they are, and mkdocstrings reads the lazily imported face by its type stub.
+Why zensical: MkDocs is no longer maintained and its Material theme is in maintenance; zensical is made by the authors
+of that theme, takes these Markdown pages as they are, and mkdocstrings reads the lazily imported face by its type stub.
 Sphinx with MyST would want another dialect in the pages. A warning is an error.
 """
 
@@ -55,8 +55,8 @@ TITLES = {
     "session": "Budget, limits, errors",
 }
 REPORTS = """\
-Each report is a method of the optimizer, `optimizer.diagnose(program, trainset)`, with the arguments of its asynchronous
-twin, which is described here: `await optimizer.adiagnose(program, trainset)`.
+Each report is a method of the optimizer, `optimizer.diagnose(program, trainset)`, with the arguments of its
+asynchronous twin, which is described here: `await optimizer.adiagnose(program, trainset)`.
 
 """
 
