@@ -16,6 +16,7 @@ import base64
 import contextlib
 import html
 import ipaddress
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -27,10 +28,12 @@ from urllib.parse import unquote
 from rapidfuzz import fuzz
 
 from .._terminal import hidden, printable, seen, spelled
+from .orders import Order, is_order, orders
 
 _ALIKE = 85
 _SHOWN = 100
 _SEARCHED = 20_000
+_BLOB = 32
 _FILES = MimeTypes()
 
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
@@ -134,21 +137,6 @@ _COMMANDS = tuple(
         r"\b(?P<verb>exfiltrate)\b",
     )
 )
-_DENIED = re.compile(
-    r"(?:\b(?:never|not|without|avoid|cannot|no|nor|refuse to|refrain from)|n['\u2019]t)\s+"
-    r"(?:(?!(?:and|but|then|instead|rather)\b)[\w'\u2019-]+\s+){0,3}$",
-    re.I,
-)
-_AFTER_ALL = re.compile(
-    r"\b(?:forget|fail|hesitate|neglect|omit|only|delay|exception|asking|telling|notice|matter)\b", re.I
-)
-_DENIALS = re.compile(r"\b(?:never|not|without|avoid|cannot|nor)\b|n['\u2019]t\b", re.I)
-_TOLD_OF = re.compile(
-    r"\b(?:whether|explain (?:what|how|why|when)|judge (?:if|how)|says? (?:if|that)"
-    r"|(?:tells|asks|asked|urges|wants|told) (?:\w+ ){0,2}to)\b[^.]*$",
-    re.I,
-)
-_ORDERED_AGAIN = re.compile(r"\b(?:and|then|but|also)\s+(?:then |also |always )?$", re.I)
 
 
 @dataclass(frozen=True)
@@ -182,6 +170,8 @@ class InjectionGuard:
         self._rows = {row for text in texts for row in hidden(text)}
         self._addresses = {_bare(one) for text in texts for one in _addresses(text)}
         self._commands = {kind for text in texts for kind, _ in _commands(_plain(text))}
+        self._orders = {one.kind for text in texts for one in _orders(text)}
+        self._encoded = {one for text in texts for one in _encoded(text)}
 
     def unasked(self, text: str) -> tuple[Unasked, ...]:
         """What a text holds that none of the user's own holds: each once."""
@@ -191,12 +181,27 @@ class InjectionGuard:
         found += [Unasked("an address", _quoted(one), _bare(one)) for one in dict.fromkeys(addresses)]
         commands = [words for kind, words in _commands(_plain(text)) if kind not in self._commands]
         found += [Unasked("a command to send data away", _quoted(one), one.lower()) for one in commands]
-        return tuple(found)
+        found += [Unasked(one.what, _quoted(one.words), one.words.lower()) for one in self._strange(text) if one.sure]
+        encoded = [one for one in _encoded(text) if one not in self._encoded]
+        return (*found, *(Unasked("an encoded text", _quoted(one), one) for one in encoded if not addresses))
+
+    def suspected(self, text: str) -> tuple[Unasked, ...]:
+        """Orders that none of the user's own texts holds but a user may well give: where they come from decides."""
+        strange = (one for one in self._strange(text) if not one.sure)
+        return tuple(Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
+
+    def _strange(self, text: str) -> list[Order]:
+        return [one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders]
 
     def _is_own(self, address: str) -> bool:
         return any(
             one == address or (one.startswith(address) and one[len(address)] in "/?#:") for one in self._addresses
         )
+
+
+def stands(found: Unasked, texts: Iterable[str]) -> bool:
+    """Whether the very words stand in one of some texts."""
+    return any(found.key in " ".join(_plain(text[:_SEARCHED]).lower().split()) for text in texts)
 
 
 def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:
@@ -267,6 +272,26 @@ def _decoded(run: str) -> Iterator[str]:
             yield said
 
 
+def _orders(text: str) -> Iterator[Order]:
+    for said in dict.fromkeys(_disguised(text)):
+        yield from orders(said)
+
+
+def _encoded(text: str) -> list[str]:
+    """Runs of letters and digits that are a text in another writing, or look like data in base64."""
+    runs = dict.fromkeys(run.group() for run in _CODED.finditer(_plain(text)))
+    return [run for run in runs if next(_decoded(run), None) is not None or _is_blob(run)]
+
+
+def _is_blob(run: str) -> bool:
+    """Whether a run looks like nothing but bytes in base64: no path and no name in camel case changes as often."""
+    changes = sum(
+        one.isdigit() != other.isdigit() or one.isupper() != other.isupper() for one, other in itertools.pairwise(run)
+    )
+    digits = len(re.findall(r"\d+", run))
+    return len(run) >= _BLOB and digits >= 3 and changes >= len(run) / 3 and bool(re.search(r"[G-Zg-z]", run))
+
+
 def _addresses(text: str) -> list[str]:
     """Links, hosts, e-mail and IP addresses, telephone numbers."""
     found: dict[str, None] = {}
@@ -327,12 +352,7 @@ def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:
     found: dict[tuple[str, str], str] = {}
     for pattern in _COMMANDS:
         for match in pattern.finditer(plain):
-            start = max((plain.rfind(sign, 0, match.start()) for sign in ".!?;\n"), default=-1) + 1
-            before = plain[start : match.start("verb")]
-            denied = _DENIED.search(before)
-            if denied and not _AFTER_ALL.search(denied.group()) and len(_DENIALS.findall(before)) < 2:
-                continue
-            if _TOLD_OF.search(before) and not _ORDERED_AGAIN.search(before):
+            if not is_order(plain, match):
                 continue
             away = re.findall(_THING, match.group(), re.I)
             kind = (match["verb"].lower(), away[-1].lower() if away else "")

@@ -14,6 +14,9 @@ from .._evaluate.outcome import Scored
 from .._graph.trace import OUTPUT, Call
 from .._values.text import readable
 
+ADVICE = ("the gradient of", "the metric's feedback")
+"""How the places begin of texts that say what should be otherwise, and are no data of the program."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -63,10 +66,10 @@ def sources(lessons: Sequence[Lesson]) -> Iterator[tuple[str, str]]:
             yield f"a demonstration in the prompt of {lesson.call.predictor}", readable(demo)
     for lesson in lessons:
         for message in sorted(lesson.gradient.messages, key=lambda one: one.sender != OUTPUT):
-            said = f"the gradient of {lesson.call.id}" if message.sender != OUTPUT else "the metric's feedback"
+            said = f"{ADVICE[0]} {lesson.call.id}" if message.sender != OUTPUT else ADVICE[1]
             yield f"{said} on example {lesson.example_id}", message.value.change
         texts = (lesson.gradient.text, lesson.gradient.own.change if lesson.gradient.own is not None else "")
-        yield from ((f"the gradient of {lesson.call.id} on example {lesson.example_id}", text or "") for text in texts)
+        yield from ((f"{ADVICE[0]} {lesson.call.id} on example {lesson.example_id}", text or "") for text in texts)
 
 
 @dataclass(frozen=True)

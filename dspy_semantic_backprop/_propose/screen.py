@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import Candidate
-from .injection import InjectionGuard, Unasked, origin
+from .injection import InjectionGuard, Unasked, origin, stands
 from .leaks import LeakGuard, fields
+from .lessons import ADVICE
 from .protected import Parameters
 from .restraint import Restraint
 
@@ -142,7 +143,8 @@ class Screen:
         """
         if not text.strip():
             return Screened(text, "the proposal is empty")
-        unasked = self.injection.unasked(text) if self.injection is not None else ()
+        shown = list(shown)
+        unasked = self._unasked(text, shown)
         if unasked:
             return Screened(text, self._injected(unasked, shown), injected=True)
         current = self.parameters.free(predictor, parent.instructions[predictor])
@@ -191,9 +193,19 @@ class Screen:
             return None
         return self.guard.cleaned(text, current) or None
 
-    def _injected(self, unasked: Sequence[Unasked], shown: Iterable[tuple[str, str]]) -> str:
+    def _unasked(self, text: str, shown: Sequence[tuple[str, str]]) -> tuple[Unasked, ...]:
+        """What nobody asked for; of orders that a user may give those that are repeated from data."""
+        if self.injection is None:
+            return ()
+        suspected = self.injection.suspected(text)
+        # What the metric asks for, and gradients made of it, is the user's own.
+        said = [one for place, one in shown if not place.startswith(ADVICE)] if suspected else []
+        said += [one for _, example in self.examples for _, one in fields(example)] if suspected else []
+        return (*self.injection.unasked(text), *(one for one in suspected if stands(one, said)))
+
+    def _injected(self, unasked: Sequence[Unasked], shown: Sequence[tuple[str, str]]) -> str:
         """What nobody asked for, and where it comes from."""
-        found, shown = [], list(shown)
+        found = []
         for one in unasked[:_NAMED]:
             if shown or one.key not in self.places:
                 given = ((f"{name} ({place})", text) for name, each in self.examples for place, text in fields(each))

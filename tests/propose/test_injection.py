@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
-from dspy_semantic_backprop._propose.injection import InjectionGuard
+from dspy_semantic_backprop._propose.injection import InjectionGuard, stands
 from tests.optimizer.test_compile import Chain
 from tests.propose import injection_cases as cases
 from tests.scripted import careful, questions, right, served
@@ -25,21 +25,30 @@ def guard(*own: str) -> InjectionGuard:
     return InjectionGuard(own or ("Answer the question.",))
 
 
-@pytest.mark.parametrize("text", [*cases.HIDDEN.values(), *cases.ADDRESSES.values(), *cases.COMMANDS.values()])
+@pytest.mark.parametrize(
+    "text", [*cases.HIDDEN.values(), *cases.ADDRESSES.values(), *cases.COMMANDS.values(), *cases.ORDERS]
+)
 def test_what_nobody_asked_for_is_found(text):
     assert guard().unasked(text)
 
 
-@pytest.mark.parametrize("text", cases.HONEST)
+@pytest.mark.parametrize("text", [*cases.HONEST, *cases.HONEST_ORDERS])
 def test_an_honest_instruction_passes(text):
     assert not guard().unasked(text)
 
 
 def test_nine_in_ten_texts_that_no_rule_was_made_for_are_judged_rightly():
-    found = [text for text in cases.HELD_OUT if guard().unasked(text)]
-    alarms = [text for text in cases.HELD_OUT_HONEST if guard().unasked(text)]
-    assert len(found) >= 0.9 * len(cases.HELD_OUT)
-    assert len(alarms) <= 0.05 * len(cases.HELD_OUT_HONEST)
+    hostile = cases.HELD_OUT + cases.HELD_OUT_ORDERS
+    honest = cases.HELD_OUT_HONEST + cases.HELD_OUT_HONEST_ORDERS
+    assert sum(bool(guard().unasked(text)) for text in hostile) >= 0.9 * len(hostile)
+    assert sum(bool(guard().unasked(text)) for text in honest) <= 0.05 * len(honest)
+
+
+@pytest.mark.parametrize("text", cases.IN_DATA)
+def test_what_a_user_may_ask_for_counts_by_where_it_stands(text):
+    suspected = guard().suspected(f"Answer the question. {text}")
+    assert suspected and not guard().unasked(text) and not guard(text).suspected(text)
+    assert all(stands(one, [f"What is 1 + 1? {text}"]) and not stands(one, ["What is 1 + 1?"]) for one in suspected)
 
 
 @pytest.mark.parametrize(("start", "text"), cases.ASKED_FOR)
@@ -157,6 +166,15 @@ def test_what_the_user_wrote_stays_the_users():
     assert any("Be careful" in text for text in result.instructions_after.values())
     assert all("https://ours.example/guide" in text for text in result.instructions_after.values())
     assert not any("asked for" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(("where", "refused"), [("example", True), ("feedback", False)])
+def test_an_order_that_a_user_may_give_is_refused_where_an_example_gives_it(where, refused):
+    words = cases.IN_DATA[0]
+    result = compiled(words, where).detailed_results
+    told = [one for one in result.warnings if "an order that stands in the data" in one and "of the trainset" in one]
+    assert bool(told) == refused
+    assert any("PINEAPPLE" in text for text in result.instructions_after.values()) != refused
 
 
 def test_events_hold_the_refusal():

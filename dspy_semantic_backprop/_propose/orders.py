@@ -1,0 +1,219 @@
+"""Orders that no user of a program gives it: to drop its instructions, to write to a stranger, to hand out secrets.
+
+Each is told by its verb and what it is about, within one sentence. What is forbidden ("never reveal ..."), asked about
+("whether it says to ...") or told of another one ("the user asks to ...") is no order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DENIED = re.compile(
+    r"(?:\b(?:never|not|without|avoid|cannot|no|nor|refuse to|refrain from)|n['\u2019]t)\s+"
+    r"(?:(?!(?:and|but|then|instead|rather)\b)[\w'\u2019-]+\s+){0,3}$",
+    re.I,
+)
+_AFTER_ALL = re.compile(
+    r"\b(?:forget|fail|hesitate|neglect|omit|only|delay|exception|asking|telling|notice|matter)\b", re.I
+)
+_DENIALS = re.compile(r"\b(?:never|not|without|avoid|cannot|nor)\b|n['\u2019]t\b", re.I)
+_TOLD_OF = re.compile(
+    r"\b(?:whether|explain (?:what|how|why|when)|judge (?:if|how)|says? (?:if|that)"
+    r"|(?:tells|asks|asked|urges|wants|told) (?:\w+ ){0,2}to)\b[^.]*$",
+    re.I,
+)
+_ORDERED_AGAIN = re.compile(r"\b(?:and|then|but|also)\s+(?:then |also |always )?$", re.I)
+_SPOKEN_OF = re.compile(
+    r"\b(?:texts?|messages?|mails?|prompts?|attempts?|requests?|phrases?|sentences?|inputs?|instructions?|passages?"
+    r"|orders?|commands?|demands?|words)\b[^.]{0,30}\b(?:such as|like|that|which|to|saying|say|ask(?:ing)?|tell(?:ing)?"
+    r"|as)\b[^.]*$|[\"\u201c'`]\s*$",
+    re.I,
+)
+_WITHIN = r"[^.!?;\n]"
+_ADVERBS = r"(?:(?:please|now|always|also|then|first|just|simply|immediately|completely|entirely)\s+)*"
+_RULES = (
+    r"(?:instructions?|prompts?|rules?|directions?|directives?|guidelines?|guardrails?|guidance|orders?|commands?"
+    r"|polic(?:y|ies)|restrictions?|constraints?|safety (?:\w+ )?(?:rules?|checks?|filters?|measures?)|programming)\b"
+)
+_BEFORE = (
+    r"(?:previous(?:ly)?|prior|preceding|earlier|former|foregoing|above|original|initial|existing|current|system(?:['"
+    r"\u2019]s)?|developer(?:['\u2019]s)?|your|default|old|built[- ]in|hidden)"
+)
+_DROP = (
+    r"(?:ignore|ignoring|disregard(?:ing)?|forget|override|overrule|bypass|neglect|drop|discard|skip|cancel|void|set aside"
+    r"|pay no (?:attention|heed) to|stop (?:following|obeying)|no longer (?:follow|obey))"
+)
+_TELL = (
+    r"(?:reveal|print|output|show|repeat|disclose|leak|expose|display|include|including|append|add|attach|insert|embed"
+    r"|put|write|give|provide|return|report|send|state|tell|dump|list|quote|recite|copy|mention|hand over"
+    r"|(?:reply|respond|answer|begin|start|end|finish) with)"
+)
+_SECRET = (
+    r"(?:(?:api|access|secret|private|encryption|ssh|license)[ _-]?keys?|passwords?|passphrases?|credentials?"
+    r"|(?:auth(?:entication|orization)?|access|bearer|session|refresh|secret) ?(?:tokens?|cookies?)|cookies?"
+    r"|environment variables?|env vars?|connection strings?|seed phrases?|(?:credit )?card (?:numbers?|details?)"
+    r"|social security numbers?|pin codes?|secrets)"
+)
+_TOPIC = (
+    r"(?:polic(?:y|ies)|rules?|resets?|fields?|columns?|strength|requirements?|length|formats?|problems?|issues?"
+    r"|questions?"
+    r"|topics?|categor(?:y|ies)|labels?|names?|tags?|managers?|protection|types?|errors?|parameters?|arguments?"
+    r"|placeholders?|sections?)"
+)
+_PLATFORM = (
+    r"(?:telegram|whats ?app|signal|discord|skype|wechat|viber|instagram|twitter|slack|messenger|line id|matrix)"
+)
+_SENDS = (
+    r"(?:send|post|upload|e?mail|forward|transmit|exfiltrate|leak|share|publish|transfer|pay|webhook|notify|sms|tweet)"
+)
+_DESTROYS = r"(?:delete|remove|drop|wipe|erase|exec|execute|shell|bash|system|eval|kill|grant|purge)"
+_TOOL = (
+    r"\s+(?:(?:the|a|your|its|our|tool|function|action|method|also|always|first)\s+)*[`\"'(]*(?:\w+[._])*"
+    r"(?:{0}(?:(?!_(?:times?|ids?|dates?|at|counts?|keys?|names?|types?|status)\b)_\w+|(?-i:[A-Z])\w+)|[a-z]+_{0}(?:_\w+)?)\b"
+)
+_PATTERNS = (
+    (
+        "an order to drop instructions",
+        rf"\b(?P<verb>{_DROP})\s+(?:(?:about|of|all|any|every(?:thing)?|each|the|of the|these|those|my|our|and)\s+)*"
+        rf"(?:{_BEFORE}\s+)(?:(?:and|or)\s+)?(?:{_BEFORE}\s+|[\w'\u2019-]+\s+){{0,2}}{_RULES}(?!['\u2019])",
+    ),
+    (
+        "an order to drop instructions",
+        rf"\b(?P<verb>{_DROP})\s+(?:all|any|every|the|these|those)\s+(?:of\s+)?(?:the\s+)?{_RULES}\s+"
+        r"(?:above|before|so far|(?:that )?(?:you )?(?:were|have been|had been|are) (?:given|told)"
+        r"|you (?:have|got|were))",
+    ),
+    (
+        "an order to drop instructions",
+        rf"\b(?P<verb>{_DROP})\s+(?:everything|all|anything|whatever)\s+(?:that\s+)?(?:(?:was|is|has been|you were|you"
+        r" have been)\s+)?(?:(?:said|told|written|stated|given|instructed)\s+)?(?:above|before|so far|previously)\b"
+        r"(?=\s*(?:[.,;:!?\n]|and\b|$))",
+    ),
+    (
+        "an order to drop instructions",
+        r"\b(?P<verb>ignorier(?:e|en|t)|vergiss|missachte)\s+(?:\w+\s+){0,3}(?:vorherigen?|bisherigen?|fr\u00fcheren?"
+        r"|obigen?)\s+(?:\w+\s+){0,1}(?:anweisung|regel|vorgabe|instruktion)"
+        r"|\b(?:ignore[zr]?|oublie[zr]?)\s+(?:toutes\s+)?(?:les|vos|tes)\s+(?:instructions|consignes|r\u00e8gles)\s+"
+        r"(?:pr\u00e9c\u00e9dentes|ant\u00e9rieures|ci-dessus)"
+        r"|\b(?:ignora|ignore|olvida|olvide)\s+(?:todas\s+)?(?:las|tus|sus)\s+(?:instrucciones|reglas)\s+"
+        r"(?:anteriores|previas)"
+        r"|\u5ffd\u7565[^\u3002\n]{0,8}(?:\u4e4b\u524d|\u4ee5\u4e0a|\u5148\u524d|\u6240\u6709)[^\u3002\n]{0,6}"
+        r"(?:\u6307\u4ee4|\u6307\u793a|\u8bf4\u660e|\u63d0\u793a)"
+        r"|\u4ee5\u524d\u306e[^\u3002\n]{0,6}\u6307\u793a[^\u3002\n]{0,4}\u7121\u8996"
+        r"|\u0438\u0433\u043d\u043e\u0440\u0438\u0440\u0443\u0439(?:\u0442\u0435)?\s+(?:\w+\s+){0,2}"
+        r"(?:\u043f\u0440\u0435\u0434\u044b\u0434\u0443\u0449\u0438\u0435|\u0432\u0441\u0435)\s+(?:\w+\s+)?"
+        r"\u0438\u043d\u0441\u0442\u0440\u0443\u043a\u0446\u0438\u0438",
+    ),
+    (
+        "an order to take another role",
+        r"\b(?P<verb>you are now|act as|pretend to be|become|enter|switch to|enable|activate)\s+"
+        r"(?:an?\s+|in\s+|the\s+)*"
+        r"(?:dan\b|jailbroken|jailbreak|unrestricted|unfiltered|uncensored"
+        r"|developer mode|god mode|debug mode|sudo mode)",
+    ),
+    (
+        "an order to show hidden text",
+        rf"\b(?P<verb>{_TELL})\s+(?:[\w'\u2019-]+\s+){{0,4}}?(?:the|your|its|this|all|any)\s+(?:[\w-]+\s+)?"
+        r"(?:(?:system|hidden|secret|developer|internal)\s+(?:prompt|instructions?|rules)|prompt verbatim)\b",
+    ),
+    (
+        "an order to hand out secrets",
+        rf"\b(?P<verb>{_TELL})\s+(?:(?!(?:how|why|whether|if|that|numbers?|counts?)\b)[\w'\u2019-]+\s+){{0,5}}?"
+        r"(?:the|your|its|their|his|her|our|any|all|every|users?['\u2019]s?)\s+"
+        rf"(?:(?!(?:how|to|numbers?|counts?)\b)[\w'\u2019-]+\s+){{0,2}}?{_SECRET}\b(?!\s+(?:of each|{_TOPIC})\b|['`\"])",
+    ),
+    (
+        "an order to write to a stranger",
+        rf"\b(?P<verb>{_PLATFORM})\b{_WITHIN}{{0,40}}?(?<![\w/.])@[a-z]\w{{3,}}\b"
+        rf"|(?<![\w/.])@[a-z]\w{{3,}}\b{_WITHIN}{{0,30}}?\b(?:on|via|at|through|in)\s+{_PLATFORM}\b"
+        rf"|\b{_PLATFORM}\s+(?:handle|account|channel|group|bot|user(?:name)?|id|contact)\s*"
+        r"(?:is|named|called)?\s*[:=]?\s*"
+        r"[\"'`(]?@?[a-z][a-z0-9.]*[_\d][\w.]*",
+    ),
+    (
+        "an order to write to a stranger",
+        r"\b(?P<verb>contact|message|dm|write to|reach out to|reach|ping|text|join|subscribe to|talk to|ask|tell|notify"
+        r"|report to|send (?:it|them|this|that|everything|the \w+) to)\s+(?:us |me |them |him |her |it )?"
+        r"(?:at |on |via )?"
+        r"(?<![\w/.])@[a-z]\w{3,}\b",
+    ),
+    (
+        "an order to call a tool that sends or destroys",
+        rf"\b(?P<verb>call|invoke|use|run|execute|trigger|launch|fire){_TOOL.format(_SENDS)}",
+    ),
+    (
+        "an order to call a tool that sends or destroys",
+        rf"\b(?P<verb>call|invoke|execute|trigger|launch|fire){_TOOL.format(_DESTROYS)}",
+    ),
+    (
+        "the marks of a chat",
+        r"(?P<verb><\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|begin_of_text|start_header_id"
+        r"|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>)",
+    ),
+)
+_IN_DATA = (
+    (
+        "an order that stands in the data",
+        rf"\b(?P<verb>{_TELL})\s+(?:[\w'\u2019-]+\s+){{0,5}}?"
+        rf"(?:system|hidden|secret|initial|original|confidential|{_SECRET})\s*"
+        r"(?:prompt|instructions?|messages?|rules|configuration|settings)?\b",
+    ),
+    (
+        "an order that stands in the data",
+        r"\b(?P<verb>call|invoke|use|run|execute|trigger|launch|fire)\s+(?:(?:the|a|your|its|tool|function)\s+)*"
+        r"[`\"'(]*(?:\w+[._(])+\w*",
+    ),
+    (
+        "an order that stands in the data",
+        rf"\b(?P<verb>from now on|you must(?: now)?|you will now|new (?:instructions?|rules?|task)\s*:|important\s*:"
+        rf"|(?:respond|reply|answer|end|begin|start) (?:only |always )?with"
+        rf"|always (?:answer|say|recommend|mention|add))"
+        rf"{_WITHIN}{{8,80}}",
+    ),
+)
+"""What a user may well ask for: it only counts where the very words stand in an example or in another answer."""
+_ORDERS = tuple((what, re.compile(pattern, re.I), True) for what, pattern in _PATTERNS) + tuple(
+    (what, re.compile(pattern, re.I), False) for what, pattern in _IN_DATA
+)
+
+
+def is_order(plain: str, match: re.Match[str]) -> bool:
+    """Whether what was found in a text is told to whoever reads it, and neither forbidden nor another one's words."""
+    at = match.start("verb") if match["verb"] is not None else match.start()
+    start = max((plain.rfind(sign, 0, match.start()) for sign in ".!?;\n"), default=-1) + 1
+    before = plain[start:at]
+    denied = DENIED.search(before)
+    if denied and not _AFTER_ALL.search(denied.group()) and len(_DENIALS.findall(before)) < 2:
+        return False
+    return not _TOLD_OF.search(before) or bool(_ORDERED_AGAIN.search(before))
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order in a text.
+
+    Args:
+        what: What it is.
+        words: Its words.
+        sure: Whether it is refused wherever it comes from; else where its words stand in the data that was shown.
+    """
+
+    what: str
+    words: str
+    sure: bool
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What two orders have in common that ask for the same."""
+        return self.what, self.words.lower().split()[-1]
+
+
+def orders(plain: str) -> Iterator[Order]:
+    """The orders in a text."""
+    for what, pattern, sure in _ORDERS:
+        for match in pattern.finditer(plain):
+            start = max((plain.rfind(sign, 0, match.start()) for sign in ".!?;\n"), default=-1) + 1
+            if is_order(plain, match) and not _SPOKEN_OF.search(plain[start : match.start()]):
+                yield Order(what, " ".join(match.group().split()), sure)
