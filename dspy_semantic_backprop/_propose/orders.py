@@ -42,8 +42,8 @@ _BEFORE = (
     r"\u2019]s)?|developer(?:['\u2019]s)?|your|default|old|built[- ]in|hidden)"
 )
 _DROP = (
-    r"(?:ignore|ignoring|disregard(?:ing)?|forget|override|overrule|bypass|neglect|drop|discard|skip|cancel|void|set aside"
-    r"|pay no (?:attention|heed) to|stop (?:following|obeying)|no longer (?:follow|obey))"
+    r"(?:ignore|ignoring|disregard(?:ing)?|forget|override|overrule|bypass|neglect|drop|discard|skip|cancel|void"
+    r"|set aside|pay no (?:attention|heed) to|stop (?:following|obeying)|no longer (?:follow|obey))"
 )
 _TELL = (
     r"(?:reveal|print|output|show|repeat|disclose|leak|expose|display|include|including|append|add|attach|insert|embed"
@@ -122,7 +122,8 @@ _PATTERNS = (
         "an order to hand out secrets",
         rf"\b(?P<verb>{_TELL})\s+(?:(?!(?:how|why|whether|if|that|numbers?|counts?)\b)[\w'\u2019-]+\s+){{0,5}}?"
         r"(?:the|your|its|their|his|her|our|any|all|every|users?['\u2019]s?)\s+"
-        rf"(?:(?!(?:how|to|numbers?|counts?)\b)[\w'\u2019-]+\s+){{0,2}}?{_SECRET}\b(?!\s+(?:of each|{_TOPIC})\b|['`\"])",
+        rf"(?:(?!(?:how|to|numbers?|counts?)\b)[\w'\u2019-]+\s+){{0,2}}?{_SECRET}\b"
+        rf"(?!\s+(?:of each|{_TOPIC})\b|['`\"])",
     ),
     (
         "an order to write to a stranger",
