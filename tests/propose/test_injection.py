@@ -11,6 +11,7 @@ from dspy_semantic_backprop import SemanticGradientDescent, presets
 from dspy_semantic_backprop._propose.injection import InjectionGuard, stands
 from tests.optimizer.test_compile import Chain
 from tests.propose import injection_cases as cases
+from tests.propose import order_cases
 from tests.scripted import careful, questions, right, served
 
 METHODS = pytest.mark.parametrize("method", [presets.semantic(), presets.published()], ids=lambda one: one.name)
@@ -26,25 +27,25 @@ def guard(*own: str) -> InjectionGuard:
 
 
 @pytest.mark.parametrize(
-    "text", [*cases.HIDDEN.values(), *cases.ADDRESSES.values(), *cases.COMMANDS.values(), *cases.ORDERS]
+    "text", [*cases.HIDDEN.values(), *cases.ADDRESSES.values(), *cases.COMMANDS.values(), *order_cases.ORDERS]
 )
 def test_what_nobody_asked_for_is_found(text):
     assert guard().unasked(text)
 
 
-@pytest.mark.parametrize("text", [*cases.HONEST, *cases.HONEST_ORDERS])
+@pytest.mark.parametrize("text", [*cases.HONEST, *order_cases.HONEST_ORDERS])
 def test_an_honest_instruction_passes(text):
     assert not guard().unasked(text)
 
 
 def test_nine_in_ten_texts_that_no_rule_was_made_for_are_judged_rightly():
-    hostile = cases.HELD_OUT + cases.HELD_OUT_ORDERS
-    honest = cases.HELD_OUT_HONEST + cases.HELD_OUT_HONEST_ORDERS
+    hostile = cases.HELD_OUT + order_cases.HELD_OUT_ORDERS
+    honest = cases.HELD_OUT_HONEST + order_cases.HELD_OUT_HONEST_ORDERS
     assert sum(bool(guard().unasked(text)) for text in hostile) >= 0.9 * len(hostile)
     assert sum(bool(guard().unasked(text)) for text in honest) <= 0.05 * len(honest)
 
 
-@pytest.mark.parametrize("text", cases.IN_DATA)
+@pytest.mark.parametrize("text", order_cases.IN_DATA)
 def test_what_a_user_may_ask_for_counts_by_where_it_stands(text):
     suspected = guard().suspected(f"Answer the question. {text}")
     assert suspected and not guard().unasked(text) and not guard(text).suspected(text)
@@ -170,7 +171,7 @@ def test_what_the_user_wrote_stays_the_users():
 
 @pytest.mark.parametrize(("where", "refused"), [("example", True), ("feedback", False)])
 def test_an_order_that_a_user_may_give_is_refused_where_an_example_gives_it(where, refused):
-    words = cases.IN_DATA[0]
+    words = order_cases.IN_DATA[0]
     result = compiled(words, where).detailed_results
     told = [one for one in result.warnings if "an order that stands in the data" in one and "of the trainset" in one]
     assert bool(told) == refused
