@@ -7,12 +7,16 @@ nothing at all shows a guard against it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import math
+import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any, get_args, get_origin
 
 import pydantic
@@ -98,13 +102,49 @@ def _candidates(value: Any, annotation: Any, hints: Hints) -> Iterator[Any]:
     elif isinstance(value, str):
         yield from _texts(value, hints)
     elif isinstance(value, (list, tuple)):
-        yield from (type(value)(other) for other in _lists(list(value), annotation, hints))
+        yield from _with_all(value, (type(value)(other) for other in _lists(list(value), annotation, hints)), hints)
     elif isinstance(value, dict):
-        yield from _dicts(value, hints)
+        yield from _with_all(value, _dicts(value, hints), hints)
     elif isinstance(value, pydantic.BaseModel):
-        yield from _models(value, hints)
+        yield from _with_all(value, _models(value, hints), hints)
     elif value is None:
         yield from _something(annotation)
+
+
+def _with_all(value: Any, others: Iterator[Any], hints: Hints) -> Iterator[Any]:
+    """The others, and from the second on the value with all its numbers large, or nothing, and all its flags turned.
+
+    What a threshold, a sum or a mean in the code turns on is seldom one change of one number in it.
+    """
+    yield from itertools.islice(others, 1)
+    numbers = (int, float)
+    changes: Sequence[tuple[tuple[type, ...], Callable[[Any], Any]]] = (
+        (numbers, partial(_large, hints=hints)),
+        (numbers, lambda number: type(number)(0)),
+        ((bool,), operator.not_),
+    )
+    for kinds, change in changes:
+        with contextlib.suppress(Exception):  # validators are the user's own code; whatever they raise, it is illegal
+            yield _mapped(value, kinds, change)
+    yield from others
+
+
+def _mapped(value: Any, kinds: tuple[type, ...], change: Callable[[Any], Any]) -> Any:
+    """A value with all that is of some kinds in it changed."""
+    if isinstance(value, dict):
+        return {name: _mapped(item, kinds, change) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_mapped(item, kinds, change) for item in value)
+    if isinstance(value, pydantic.BaseModel):
+        held = {name: _mapped(getattr(value, name), kinds, change) for name in type(value).model_fields}
+        return type(value).model_validate(held)
+    return change(value) if type(value) in kinds else value
+
+
+def _large(number: float, hints: Hints) -> float:
+    """Twice as much, and more than any number that the code compares with."""
+    limits = [one + 1 for one in hints.tests if type(one) in (int, float) and math.isfinite(one)]
+    return type(number)(max(number * 2, *limits)) if limits else number * 2
 
 
 def _something(annotation: Any) -> Iterator[Any]:
@@ -119,10 +159,10 @@ def _something(annotation: Any) -> Iterator[Any]:
 
 
 def _numbers(value: float, hints: Hints) -> Iterator[Any]:
-    # The first few are what an item of a list or dictionary gets: a step, a share, nothing, and twice as much.
+    # The first few are what an item of a list or dictionary gets: a step, a share, nothing, and much more.
     yield value + 1
     yield from (value * 1.1,) if isinstance(value, float) else ()
-    yield from (type(value)(0), value * 2)
+    yield from (type(value)(0), _large(value, hints), value * 2)
     for limit in (one for one in hints.tests if isinstance(one, (int, float)) and not isinstance(one, bool)):
         step = 1 if isinstance(value, int) else 0.01
         yield from (type(value)(limit + change) for change in (0, step, -step))

@@ -2,16 +2,17 @@
 
 What moves only together with a call that disappeared or was made up, and which feeds it, is at one remove: it is
 kept apart. What two unchanged replays give differently says nothing and is left out, by name; where it is only a matter
-of numbers, addresses and paths, as in a traceback, the rest of it is compared.
+of numbers, addresses and paths, as in a traceback, or of some parts of a structure, as a time, the rest is compared.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
+import dspy
 import pydantic
 
 from ...._values.same import alike
@@ -26,6 +27,9 @@ _WORDS = re.compile("[^\\W\\d_]{2}")
 
 Target = tuple[str, str]
 """A call, or "output", and one of its fields."""
+Paths = frozenset[tuple[Any, ...]]
+"""Where in a structure parts of it stand."""
+_NO_PATHS: Paths = frozenset()
 
 
 @dataclass
@@ -56,7 +60,7 @@ class ReplayComparison:
     """Replays of one execution, made by `replay`.
 
     `baseline` is what an unchanged replay gave, `left_out` what is not the same twice, or not as in the record, and
-    `noisy` what is the same but for passing things; that it did not move proves nothing.
+    `noisy` what is the same but for passing things, with the parts that are not; that it did not move proves nothing.
     `answers` counts the calls of all replays, of which there should be at most `most`, `endless` the replays that were
     ended; `unstable` says whether the unchanged ones differ.
     """
@@ -66,7 +70,7 @@ class ReplayComparison:
         self.most = most
         self.baseline = Observed()
         self.left_out: set[Target] = set()
-        self.noisy: set[Target] = set()
+        self.noisy: dict[Target, Paths] = {}
         self.unstable = False
         self.answers = self.endless = 0
         self.calls = {call.id: call for call in trace.calls}
@@ -88,7 +92,8 @@ class ReplayComparison:
         if unstable:
             # Tracebacks show whether reads were watched: what else differs does so without a watch.
             unstable = self._differing(first, self._once(()))
-        self.noisy = {one for one in unstable if one not in self._differing(first, read, passing=True)}
+        parts = {one: _varying(_value(first, one), _value(read, one)) for one in unstable}
+        self.noisy = {one: paths for one, paths in parts.items() if () not in paths}
         unstable = [one for one in unstable if one not in self.noisy]
         self.unstable = bool(unstable)
         lost = [one for one in self._lost(first) if one not in unstable]
@@ -96,7 +101,7 @@ class ReplayComparison:
         unlike, unproved = "two unchanged replays differ (not deterministic)", "the edges into it are not proved"
         said = (
             (unlike, unstable, unproved),
-            (unlike, sorted(self.noisy), "numbers, addresses and paths in it are left out"),
+            (unlike, sorted(self.noisy), "what differs in it is left out"),
             (follow, lost, unproved),
         )
         warnings = [f"{text}: {_list(targets)}; {rest}" for text, targets, rest in said if targets]
@@ -120,7 +125,7 @@ class ReplayComparison:
     def repeats(self) -> bool:
         """Whether one more unchanged replay is like the first: none of those before has left anything behind."""
         last = self._once(())
-        differing = {*self._differing(self.baseline, last)} - self.noisy
+        differing = {*self._differing(self.baseline, last)} - {*self.noisy}
         return _same_calls(self.baseline, last) and not differing
 
     def _once(self, changed: Sequence[Change], plan: Plan | None = None, watch: bool = False) -> Observed:
@@ -131,22 +136,16 @@ class ReplayComparison:
 
     def _differing(self, one: Observed, other: Observed, passing: bool = False) -> list[Target]:
         """What two replays give differently; `passing` says whether to leave passing things out."""
-        look = _lasting if passing else _as_it_is
+        inputs = [(call.id, name) for call in self.trace.calls for name in call.inputs]
+        fields = [(OUTPUT, name) for name in (self.trace.output if self.trace.error is None else ())]
 
-        def differ(mine: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> bool:
+        def differ(target: Target) -> bool:
+            mine, theirs = _value(one, target), _value(other, target)
             # A text without what passes is looked at where the texts differ: few do.
-            return not alike(mine.get(name), theirs.get(name)) and not alike(
-                look(mine.get(name)), look(theirs.get(name))
-            )
+            paths = self.noisy.get(target, _NO_PATHS) if passing else None
+            return not alike(mine, theirs) and not (paths is not None and alike(*_lasting_of(paths, mine, theirs)))
 
-        inputs = [
-            (call.id, name)
-            for call in self.trace.calls
-            for name in call.inputs
-            if differ(one.inputs.get(call.id, {}), other.inputs.get(call.id, {}), name)
-        ]
-        fields = self.trace.output if self.trace.error is None else ()
-        return inputs + [(OUTPUT, name) for name in fields if differ(one.output, other.output, name)]
+        return list(filter(differ, inputs + fields))
 
     def note(self, changed: Call, observed: Observed, shown: Shown) -> None:
         """Add what a replay with one output of a call changed has shown."""
@@ -190,8 +189,8 @@ class ReplayComparison:
         return moved + [name for name in _TOLD if name not in call.inputs and not alike(told[name], usually[name])]
 
     def _differs(self, reader: str, name: str, values: Mapping[str, Any], usual: Mapping[str, Any]) -> bool:
-        look = _lasting if (reader, name) in self.noisy else _as_it_is
-        return not alike(look(values.get(name)), look(usual.get(name)))
+        paths, pair = self.noisy.get((reader, name)), (values.get(name), usual.get(name))
+        return not alike(*(pair if paths is None else _lasting_of(paths, *pair)))
 
     def _move(self, reader: str, names: Sequence[str], others: frozenset[str], shown: Shown) -> None:
         for name in names:
@@ -203,20 +202,43 @@ class ReplayComparison:
                 shown.moved.add((reader, name))
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _value(observed: Observed, target: Target) -> Any:
+    reader, name = target
+    return (observed.output if reader == OUTPUT else observed.inputs.get(reader, {})).get(name)
 
 
-def _lasting(value: Any) -> Any:
-    """A value whose texts are without passing things; a text that is nothing else stays as it is."""
+def _lasting_of(paths: Paths, *values: Any) -> list[Any]:
+    return [_lasting(value, paths) for value in values]
+
+
+def _lasting(value: Any, without: Paths, at: tuple[Any, ...] = ()) -> Any:
+    """A value without some of its parts, and its texts without passing things; a text that is nothing else stays."""
+    if at in without:
+        return None
     if isinstance(value, str):
         lasting = _PASSING.sub("#", value)
         return lasting if _WORDS.search(lasting) else value
-    if isinstance(value, Mapping):
-        return {name: _lasting(item) for name, item in value.items()}
+    parts = _parts(value)
+    return value if parts is None else {name: _lasting(part, without, (*at, name)) for name, part in parts.items()}
+
+
+def _varying(one: Any, other: Any, at: tuple[Any, ...] = ()) -> Paths:
+    """Which parts of two values differ by more than passing things: () for the whole."""
+    if alike(*_lasting_of(_NO_PATHS, one, other)):
+        return _NO_PATHS
+    mine, theirs = _parts(one), _parts(other)
+    if type(one) is not type(other) or mine is None or theirs is None or mine.keys() != theirs.keys():
+        return frozenset({at})
+    return frozenset(path for name in mine for path in _varying(mine[name], theirs[name], (*at, name)))
+
+
+def _parts(value: Any) -> dict[Any, Any] | None:
+    """What a structure is made of, by name or place; None for what is no structure."""
     if isinstance(value, (list, tuple)):
-        return [_lasting(item) for item in value]
-    return _lasting(vars(value)) if isinstance(value, pydantic.BaseModel) else value
+        return dict(enumerate(value))
+    if isinstance(value, (Mapping, dspy.Example)):
+        return dict(value.items())
+    return dict(vars(value)) if isinstance(value, pydantic.BaseModel) or is_dataclass(value) else None
 
 
 def _same_calls(one: Observed, other: Observed) -> bool:

@@ -1,4 +1,4 @@
-"""Texts and numbers that a program's code and its globals hold. The code is read, never run."""
+"""Texts and numbers that a program's code, its globals and its helpers hold. The code is read, never run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import functools
 import itertools
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import dspy
+import pydantic
+
 from ...record.program_code import codes, constants, filled
 
+_MOST = 3000
+"""So many functions, classes and objects of a program are looked at."""
 _OURS = f"{__name__.split('.')[0]}._"
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, staticmethod, classmethod, property, type)
 
@@ -32,6 +38,30 @@ def tested(program: Any, most: int = 8) -> list[Any]:
     return list(itertools.islice(dict.fromkeys(found), most))
 
 
+def stored(program: Any, most: int = 3) -> list[str]:
+    """Texts out of the data that a program searches, such as a corpus: asking for one of them finds another one."""
+    found = (text for value in _named(program) if isinstance(value, _CONTAINERS) for text in _ends(value))
+    return list(itertools.islice(dict.fromkeys(found), most))
+
+
+def _ends(data: Any) -> Iterator[str]:
+    """The longest text of the last, the first and the middle item, where each has one."""
+    items = [*(data.items() if isinstance(data, dict) else data)]
+    if len(items) > 1:
+        longest = (max(_texts(items[at]), key=len, default="") for at in (-1, 0, len(items) // 2))
+        yield from (text for text in longest if len(text.split()) > 1)
+
+
+def _texts(value: Any, depth: int = 3) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth and isinstance(value, (*_CONTAINERS, pydantic.BaseModel)):
+        inner = value.values() if isinstance(value, dict) else value
+        inner = vars(value).values() if isinstance(value, pydantic.BaseModel) else inner
+        for item in itertools.islice(inner, _MOST_ITEMS):
+            yield from _texts(item, depth - 1)
+
+
 def _compared(code: types.CodeType) -> Iterator[Any]:
     held: list[Any] = []
     for instruction in dis.get_instructions(code):
@@ -44,22 +74,36 @@ def _compared(code: types.CodeType) -> Iterator[Any]:
 
 _TESTS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
 _CONSTANT = ("LOAD_CONST", "LOAD_SMALL_INT")
+_CONTAINERS = (list, tuple, dict)
+_MOST_ITEMS = 50
+"""Of so many items of a container what they hold is looked at."""
 _OPERANDS = 6
 """Of how many instructions before a comparison the constants are taken to be compared."""
 
 
 def _named(program: Any) -> Iterator[Any]:
-    """What the functions and classes of a program's own code name, and those that they name, in that order."""
+    """What the functions, classes and helpers of a program name or hold, and those that they name, in that order."""
     modules = [module for _, module in program.named_sub_modules()]
-    frontier = [value for module in modules for value in (type(module), *vars(module).values())]
-    seen: set[int] = set()
-    while frontier:
-        value = frontier.pop(0)
+    frontier = deque(value for module in modules for value in (type(module), *vars(module).values()))
+    seen: dict[int, Any] = {}
+    while frontier and len(seen) < _MOST:
+        value = frontier.popleft()
         if id(value) in seen:
             continue
-        seen.add(id(value))
+        seen[id(value)] = value
         yield value
-        frontier += _names(value) if isinstance(value, _FUNCTIONS) else ()
+        frontier += _names(value) if isinstance(value, _FUNCTIONS) else _held(value)
+
+
+def _held(value: Any) -> Iterator[Any]:
+    """What a helper of the user's holds: tools in a list, the methods and the data of an object."""
+    if isinstance(value, _CONTAINERS):
+        items = value.values() if isinstance(value, dict) else value
+        yield from (item for item in itertools.islice(items, _MOST_ITEMS) if not isinstance(item, (str, int, float)))
+    elif isinstance(value, dspy.Tool):
+        yield value.func
+    elif not isinstance(value, (types.ModuleType, dspy.Module)) and _is_own(type(value).__module__):
+        yield from (type(value), *getattr(value, "__dict__", {}).values())
 
 
 def _names(value: Any) -> Iterator[Any]:

@@ -27,7 +27,7 @@ from ...record.program_code import constants
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import Hints, alternatives
 from .compare import ReplayComparison, Shown, Target
-from .named import siblings, tested
+from .named import siblings, stored, tested
 from .replay import Change, Observed
 
 PATIENCE = 14
@@ -197,17 +197,18 @@ def survey(comparison: ReplayComparison, program: Any) -> Surveyed:
                 shown[End(call.id, name)] = Shown(everyone, everyone, settled=True)
     surveyed, late = _survey(comparison, outputs)
     unstable = comparison.unstable or not comparison.repeats()
-    left_out, noisy = comparison.left_out, comparison.noisy
+    left_out, noisy = comparison.left_out, {*comparison.noisy}
     return Surveyed(shown | surveyed, left_out, noisy, (*warnings, *late), unstable=unstable)
 
 
 def _words(trace: Trace, program: Any) -> list[str]:
-    """Texts that would mean something to the program: other answers of this run, and its own constants."""
+    """Texts that would mean something to the program: of its data, its own constants, other answers of this run."""
     answers = [value for call in trace.calls for value in call.outputs.values() if isinstance(value, str)]
     short = [text for text in answers if len(text) <= _LONGEST_WORD]
     held = (text for value in constants(program) for text in ([value] if isinstance(value, str) else value))
     own = dict.fromkeys(text for text in held if isinstance(text, str) and 0 < len(text) <= _LONGEST_WORD)
-    return list(dict.fromkeys([*list(own)[:_MOST_CONSTANTS], *short]))[:_MOST_WORDS]
+    data = [text[:_LONGEST_WORD] for text in stored(program)]
+    return list(dict.fromkeys([*data, *list(own)[:_MOST_CONSTANTS], *short]))[:_MOST_WORDS]
 
 
 def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
@@ -266,6 +267,9 @@ class ReplayEvidence:
             return False
         if edge.kind == "control":
             return reader in shown.met or reader in shown.gone
+        if edge.known_by == "order" and shown.settled and reader in shown.gone:
+            # It is known what the answer is to the reader: whether there is one.
+            return True
         # What may be, or is a guess, is weaker than what was seen: one replay that reached the reader is enough.
         return reader in (shown.met if edge.known_by in ("code", "order") else shown.reached)
 
