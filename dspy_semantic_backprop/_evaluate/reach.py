@@ -1,8 +1,8 @@
 """Whether an edit reaches a prompt: what no language model is told can neither help nor be learned from.
 
 A run edits the predictors of a copy of the program. A tool or a `forward` that closes over the program it was made in
-calls that program's predictors; code may set an instruction itself, or hand a signature over with the call. All of it
-is seen in the record of the first execution in which an edited predictor is called.
+calls that program's predictors; code may set an instruction itself, or hand a signature over with the call; a cache of
+the program's own answers without a call. All of it is seen in the record of the first execution of an edit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ OTHER = (
 PASSED = "its calls are given a signature of their own"
 SET = "the program sets its instruction itself when it runs"
 LEFT_OUT = "the adapter leaves it out of the prompt"
+KEPT = (
+    "the program made no call on an example on which it had made some before: it answers from what it kept, as a "
+    "cache of its own, a global or a file does, and no edit shows there; empty or disable that for the run"
+)
 
 
 @dataclass
@@ -51,10 +55,13 @@ class Reach:
         """Whether none of some edited predictors' instructions reaches a prompt."""
         return bool(edits) and all(name in self.unreached for name in edits)
 
-    def look(self, trace: Trace, candidate: Candidate, parent: Candidate, edits: Sequence[str]) -> None:
-        """Look for the edited instructions in an execution of a candidate."""
+    def look(self, trace: Trace, candidate: Candidate, parent: Candidate, edits: Sequence[str], kept: bool) -> None:
+        """Look for the edited instructions in an execution of a candidate; `kept` says that it made none of its calls."""
         for name in edits:
             if name in self.reached or name in self.unreached:
+                continue
+            if kept:
+                self.unreached[name] = KEPT
                 continue
             calls = [call for call in trace.calls if call.predictor == name]
             reasons = [_missed(call, candidate.instructions[name]) for call in calls]

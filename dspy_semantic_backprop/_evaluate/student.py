@@ -30,7 +30,7 @@ from .candidate import Candidate, Edited, changed, clone, write
 from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
 from .outcome import Failed, Outcome, Scored, joined, mean, scored
-from .reach import Reach
+from .reach import KEPT, Reach
 from .reuse import Reuse
 from .shelf import Shelf
 
@@ -61,6 +61,7 @@ class Student:
     lowest: float = math.inf
     reach: Reach = field(default_factory=Reach)
     _evaluations: int = 0
+    _called: dict[int, dspy.Example] = field(default_factory=dict)
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
     _words: dict[Scored, Mapping[str, str]] = field(default_factory=dict)
     _shelf: Shelf = field(default_factory=Shelf)
@@ -157,6 +158,9 @@ class Student:
             self.session.asked[EXECUTIONS].count(outcome.error if isinstance(outcome, Failed) else None)
         outcomes = self._no_better_for_failing(outcomes)
         self._count_strayed(outcomes)
+        if any(map(self._is_kept, scored(outcomes))):
+            self.session.warn(KEPT)
+        self._called.update((id(one.example), one.example) for one in scored(outcomes) if one.trace.calls)
         for words in dict.fromkeys(words for one in scored(outcomes) for words in one.trace.shared):
             self.session.warn(words)
         self.evaluator.check_missing([*known, *outcomes], planned or len(known) + len(outcomes))
@@ -168,12 +172,17 @@ class Student:
         """Look, in the first execution of a candidate, whether its edits reach a prompt; True where none does."""
         edits = changed(parent, candidate)
         if isinstance(outcome, Scored):
-            self.reach.look(outcome.trace, candidate, parent, edits)
+            self.reach.look(outcome.trace, candidate, parent, edits, self._is_kept(outcome))
         for name, why in self.reach.unreached.items():
-            self.session.warn(f"the edited instruction of {name} is in no prompt: {why}; it is edited no further")
+            if why != KEPT:  # that is said once, of all of them
+                self.session.warn(f"the edited instruction of {name} is in no prompt: {why}; it is edited no further")
         for name, why in self.reach.partly.items():
             self.session.warn(f"some calls of {name} are not told its edited instruction: {why}")
         return self.reach.is_inert(edits)
+
+    def _is_kept(self, outcome: Scored) -> bool:
+        """Whether the program answered without a call, where it had made some before: nothing but its state says so."""
+        return not outcome.trace.calls and outcome.raised is None and id(outcome.example) in self._called
 
     def _no_better_for_failing(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
         """The outcomes, of which none that failed has more than the lowest score of one that did not.

@@ -141,3 +141,26 @@ def test_calls_that_are_told_in_part_are_named():
 
     result = result_of(Half(), presets.published())
     assert [one for one in result.warnings if one.startswith("some calls of hint are not told its edited instruction")]
+
+
+class Cached(Chain):
+    """Keeps its answers by question, over all runs and copies of it."""
+
+    kept: dict[str, Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).kept = {}
+
+    def forward(self, question: str) -> Any:
+        if question not in self.kept:
+            self.kept[question] = super().forward(question)
+        return self.kept[question]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_program_that_answers_from_a_cache_of_its_own_ends_with_a_word(method):
+    result = result_of(Cached(), METHODS[method])
+    assert result.score_after == 0.0
+    assert sum("answers from what it kept" in words for words in result.warnings) == 1
+    assert result.total.calls < 60

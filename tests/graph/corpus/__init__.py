@@ -19,6 +19,7 @@ from . import (
     others_agents,
     others_guards,
     others_loops,
+    others_services,
     others_shapes,
     retrieval,
     state,
@@ -49,7 +50,7 @@ _THEMES = (
 )
 CASES: tuple[Case, ...] = tuple(one for theme in _THEMES for one in theme.CASES)
 _UNSEEN = (unseen_pipelines, unseen_arithmetic, unseen_agents, unseen_plumbing, unseen_mixed)
-_OTHERS = (others_agents, others_guards, others_loops, others_shapes)
+_OTHERS = (others_agents, others_guards, others_loops, others_shapes, others_services)
 _FINAL = (final_business, final_research, final_games)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 FINAL: tuple[Case, ...] = tuple(one for theme in _FINAL for one in theme.CASES)

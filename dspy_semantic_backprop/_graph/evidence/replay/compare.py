@@ -95,7 +95,7 @@ class ReplayComparison:
         parts = {one: _varying(_value(first, one), _value(read, one)) for one in unstable}
         self.noisy = {one: paths for one, paths in parts.items() if () not in paths}
         unstable = [one for one in unstable if one not in self.noisy]
-        self.unstable = bool(unstable)
+        self.unstable = bool(unstable) or any(self.noisy.values())
         lost = [one for one in self._lost(first) if one not in unstable]
         self.baseline, self.left_out = first, {*unstable, *lost}
         unlike, unproved = "two unchanged replays differ (not deterministic)", "the edges into it are not proved"
@@ -176,6 +176,10 @@ class ReplayComparison:
         """All that a replay gave differently."""
         moved = {(reader, name) for reader in observed.inputs for name in self._moved(reader, observed)}
         return (moved | {(OUTPUT, name) for name in self._returned(observed)}) - self.left_out
+
+    def differing(self, one: Observed, other: Observed) -> set[Target]:
+        """What two replays give differently, and which does not vary by itself."""
+        return {*self._differing(one, other, passing=True)} - self.left_out
 
     def _returned(self, observed: Observed) -> list[str]:
         usual = self.baseline.output

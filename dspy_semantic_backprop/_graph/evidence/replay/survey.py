@@ -19,6 +19,7 @@ import marshal
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from ...._values.same import alike
@@ -38,6 +39,8 @@ MANY = 60
 """Beyond so many outputs each is changed alone once."""
 ANSWERS = 20_000
 """After so many calls in all replays of one execution `probe="auto"` is content with what is known."""
+VOTERS = 9
+"""The most answers of one kind that are weighed against each other."""
 ENDLESS_REPLAYS = 3
 """After so many replays that had to be ended nothing more is tried."""
 
@@ -79,6 +82,7 @@ def _survey(comparison: ReplayComparison, outputs: Sequence[_Output]) -> tuple[d
                 _alone(comparison, output, PATIENCE * 3)
         if len(outputs) > FEW:
             _together(comparison, calm, alone)
+        _votes(comparison, outputs)
         for output in outputs:
             output.shown.settled = True
     except _Enough:
@@ -107,6 +111,41 @@ def _alone(comparison: ReplayComparison, output: _Output, most: int) -> None:
         output.tried += 1
         output.shown.settled = output.tried >= min(len(output.others), PATIENCE)
         news = output.tried if output.shown.news > before else news
+
+
+def _votes(comparison: ReplayComparison, outputs: Sequence[_Output]) -> None:
+    """Change answers that showed nothing alone along with others of their kind: two votes of three turn a majority."""
+    kinds: dict[str, list[_Output]] = {}
+    for output in outputs:
+        value = output.call.outputs[output.name]
+        if isinstance(value, (str, int, float, Enum)):
+            # Flags are weighed against each other whatever they are called.
+            name = "" if isinstance(value, bool) else output.name
+            kinds.setdefault(f"{name}: {output.call.annotations.get(output.name)}", []).append(output)
+    for group in kinds.values():
+        if 1 < len(group) <= VOTERS:
+            for output in group:
+                if output.calm and not output.shown.news and output.others:
+                    _vote(comparison, output, [one for one in group if one is not output])
+
+
+def _vote(comparison: ReplayComparison, output: _Output, rest: Sequence[_Output]) -> None:
+    """Take one answer of the rest after the other to the other side, until this one turns something."""
+    mine, other = output.call.outputs[output.name], output.others[0]
+    changes: list[Change] = []
+    for one in sorted(rest, key=lambda one: not alike(one.call.outputs[one.name], mine)):
+        agrees = alike(one.call.outputs[one.name], mine)
+        changes.append(Change(one.call.id, one.name, other if agrees else mine))
+        without = _replay(comparison, changes)
+        observed = _replay(comparison, [*changes, Change(output.call.id, output.name, other)])
+        if not _is_calm(comparison, without) or not observed.finished or observed.unrecorded:
+            return
+        gone = {*without.inputs} - {*observed.inputs}
+        turned = set() if gone else comparison.differing(without, observed)
+        output.shown.gone |= gone
+        output.shown.moved |= turned
+        if gone or turned:
+            return
 
 
 def _together(comparison: ReplayComparison, outputs: list[_Output], start: int) -> None:
