@@ -56,7 +56,7 @@ class Reach:
         return bool(edits) and all(name in self.unreached for name in edits)
 
     def look(self, trace: Trace, candidate: Candidate, parent: Candidate, edits: Sequence[str], kept: bool) -> None:
-        """Look for the edited instructions in an execution of a candidate; `kept` says that it made none of its calls."""
+        """Look for the edited instructions in an execution of a candidate; `kept`: one that made none of its calls."""
         for name in edits:
             if name in self.reached or name in self.unreached:
                 continue
