@@ -278,6 +278,42 @@ def test_predictors_in_a_closure_and_in_a_global():
     }
 
 
+class Sorted(dspy.Signature):
+    """Sort it."""
+
+    question: str = dspy.InputField()
+    note: str = dspy.OutputField()
+
+
+def test_predictors_without_a_name_are_told_apart_by_what_the_code_tells_them():
+    class Makes(dspy.Module):
+        def forward(self, question):
+            signatures: list[Any] = [dspy.make_signature("question -> note", "Look it up."), Sorted]
+            signatures.append(dspy.make_signature("question -> note", f"Think of {question}"))
+            notes = [dspy.Predict(one)(question=question).note for one in signatures]
+            return dspy.Prediction(answer=" ".join(notes))
+
+    with served(echo):
+        graph = trace(Makes(), {"question": "why?"})
+    fields = "?(question -> note"
+    assert [call.predictor for call in graph] == [f"{fields}: Look it up.)", f"{fields}: Sort it.)", f"{fields})"]
+
+
+def test_predictors_in_containers_of_containers_are_named_as_what_cannot_be_optimised():
+    class Stages(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.stages = {"first": [[dspy.Predict("question -> note")]]}
+
+        def forward(self, question):
+            return self.stages["first"][0][0](question=question)
+
+    with served(echo):
+        graph = trace(Stages(), {"question": "why?"})
+    (warning,) = graph.warnings
+    assert "stages[first]" in warning and "named_predictors() does not look" in warning
+
+
 def test_a_thread_that_nothing_can_follow_is_reported_beside_calls_that_are_seen():
     class Lost(Pair):
         def forward(self, question):

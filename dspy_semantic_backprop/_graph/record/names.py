@@ -8,7 +8,8 @@ the text, that they were taken from; else by where in the program their threads 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -19,6 +20,10 @@ from .program_code import constants
 from .threads import Tasks, ranked
 
 _UNNAMED = "?"
+_DEFAULT = "Given the fields `"
+"""How the instruction begins that DSPy makes of the fields."""
+_SHOWN = 40
+"""So much of an instruction stands in a name."""
 
 
 def is_unnamed(name: str) -> bool:
@@ -34,7 +39,9 @@ class Names:
         self._by_id = {id(predictor): name for name, predictor in named.items()}
         self._alive = list(named.values())
         self.all = tuple(named)
+        self.unlisted = _unlisted(program, named)
         self.constants = constants(program)
+        self._instructions = {*filter(_is_text, self.constants), *_instructions(program)}
         by_stage: dict[str, list[str]] = {}
         for name, predictor in named.items():
             by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
@@ -42,9 +49,9 @@ class Names:
         self._by_stage = {stage: names[0] for stage, names in by_stage.items() if len(names) == 1}
 
     def of(self, predictor: Any) -> str:
-        """The predictor's name; "?" and its fields for one that the program does not list."""
+        """The predictor's name; for one that the program does not list "?", its fields, and its instruction if fixed."""
         known = self._by_id.get(id(predictor)) or self._by_stage.get(getattr(predictor, "stage", ""))
-        return known or _made_up(getattr(predictor, "signature", None))
+        return known or _made_up(getattr(predictor, "signature", None), self._instructions)
 
     def owns(self, predictor: Any) -> bool:
         """Whether the program holds this very predictor."""
@@ -58,10 +65,36 @@ class Names:
         return twin
 
 
-def _made_up(signature: Any) -> str:
-    # Not by its instruction: that may be made of what other predictors wrote.
+def _made_up(signature: Any, fixed: Container[str]) -> str:
+    # An instruction that is not in the code may be made of what other predictors wrote.
+    instruction = getattr(signature, "instructions", "")
     sides = (getattr(signature, side, {}) for side in ("input_fields", "output_fields"))
-    return f"{_UNNAMED}({' -> '.join(', '.join(fields) for fields in sides)})"
+    own = instruction in fixed and not instruction.startswith(_DEFAULT)
+    told = f": {' '.join(instruction.split())[:_SHOWN]}" if own else ""
+    return f"{_UNNAMED}({' -> '.join(', '.join(fields) for fields in sides)}{told})"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _instructions(program: dspy.Module) -> Iterator[str]:
+    """The instructions of the signatures and predictors in the globals beside a program's classes."""
+    beside = {type(module).__module__ for _, module in program.named_sub_modules()} - {*sys.builtin_module_names}
+    for name in sorted(name for name in beside if not name.startswith("dspy.")):
+        for value in list(vars(sys.modules.get(name, sys)).values()):
+            if isinstance(value, type) and issubclass(value, dspy.Signature) and value.__doc__:
+                yield value.instructions
+            elif isinstance(value, dspy.Module):
+                yield from (one.signature.instructions for one in value.predictors())
+
+
+def _unlisted(program: dspy.Module, named: Iterable[str]) -> frozenset[str]:
+    """The names that DSPy does not list, in containers of containers; those of frozen sub-modules are another matter."""
+    listed = {name for name, _ in program.named_predictors()}
+    inner = [(path.removeprefix("self."), module) for path, module in program.named_sub_modules()]
+    frozen = tuple(path for path, one in inner if one is not program and getattr(one, "_compiled", False))
+    return frozenset(name for name in named if name not in listed and not name.startswith(frozen))
 
 
 def _all_named(program: dspy.Module) -> dict[str, Any]:

@@ -222,7 +222,7 @@ class Recording:
             calls=tuple(named.values()),
             output={name: snapshot(value) for name, value in output.items()},
             error=describe(error) if error is not None else None,
-            warnings=(*_unnamed_warning(tuple(named.values())), *_undeclared_warning(self.undeclared)),
+            warnings=(*_unnamed_warning(tuple(named.values()), self.names), *_undeclared_warning(self.undeclared)),
             predictors=self.names.all,
             constants=tuple(self.names.constants),
             asides=tuple(self.asides.values()),
@@ -243,12 +243,17 @@ def strand() -> str:
     return f"{threading.get_ident()}/{id(task) if task is not None else 0}"
 
 
-def _unnamed_warning(calls: tuple[Call, ...]) -> tuple[str, ...]:
+def _unnamed_warning(calls: tuple[Call, ...], names: Names) -> tuple[str, ...]:
     unnamed = sorted({call.instruction for call in calls if is_unnamed(call.predictor)})
-    return tuple(
-        f"a predictor that named_predictors() does not list was called (instruction: {text[:60]!r}); "
-        "it is in the graph but cannot be optimised: make it an attribute of the program"
-        for text in unnamed
+    unlisted = sorted({call.predictor for call in calls} & names.unlisted)
+    rest = "in the graph but cannot be optimised: make it an attribute of the program"
+    deep = f"{', '.join(unlisted[:3])}{' ...' if len(unlisted) > 3 else ''}: in a container of a container, where "
+    return (
+        *((f"{deep}named_predictors() does not look; it is {rest}",) if unlisted else ()),
+        *(
+            f"a predictor that named_predictors() does not list was called (instruction: {text[:60]!r}); it is {rest}"
+            for text in unnamed
+        ),
     )
 
 

@@ -123,7 +123,7 @@ class Judged(dspy.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        signature = dspy.Signature("text -> verdict: Literal['pass', 'fail']", "Judge.")
+        signature = dspy.make_signature("text -> verdict: Literal['pass', 'fail']", "Judge.")
         self.judges = {name: dspy.Predict(signature) for name in ("law", "health", "school")}
 
     def forward(self, text: str) -> dspy.Prediction:

@@ -225,7 +225,10 @@ def _kinds(kind: type) -> Iterator[type]:
 
 
 def _ask_at_once() -> None:
-    """Let predictors ask the adapter without what DSPy checks in each call, which takes half of a replay's time."""
+    """Let predictors ask the adapter without what DSPy checks in each call, which takes half of a replay's time.
+
+    Nor does DSPy make decisions (`Noul`) of what it is answered: the record holds them as they were made.
+    """
     forward, aforward = dspy.Predict.forward, dspy.Predict.aforward
 
     @functools.wraps(forward)
@@ -251,31 +254,20 @@ def _asked(predictor: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a predictor asks the adapter that answers from the record; None where DSPy itself must say so."""
     settings: Any = dspy.settings
     signature: Any = dspy.ensure_signature(given.get("signature", predictor.signature))
-    lm = given.get("lm", predictor.lm) or settings.lm
-    decides = getattr(predictor, "fields", None) or getattr(lm, "supports_decision_requests", False) is True
-    if decides or not isinstance(settings.adapter, ReplayAdapter) or "prediction" in given or settings.send_stream:
+    if not isinstance(settings.adapter, ReplayAdapter) or "prediction" in given or settings.send_stream:
         return None
-    defaults = _defaults(signature)
-    return (
-        None
-        if defaults is None
-        else {
-            "lm": lm,
-            "lm_kwargs": {**predictor.config, **given.get("config", {})},
-            "signature": signature,
-            "demos": given.get("demos", predictor.demos),
-            "inputs": {**defaults, **{name: value for name, value in given.items() if name not in _PRIVILEGED}},
-        }
-    )
+    return {
+        "lm": given.get("lm", predictor.lm) or settings.lm,
+        "lm_kwargs": {**predictor.config, **given.get("config", {})},
+        "signature": signature,
+        "demos": given.get("demos", predictor.demos),
+        "inputs": {**_defaults(signature), **{name: one for name, one in given.items() if name not in _PRIVILEGED}},
+    }
 
 
 @functools.lru_cache(maxsize=1024)
-def _defaults(signature: Any) -> Mapping[str, Any] | None:
-    """The inputs that a signature fills in; None where one of its outputs is no plain value."""
-    adapter: Any = object()
-    resolve = getattr(sys.modules["dspy.predict.predict"], "resolve_adapter", lambda lm, adapter, *others: adapter)
-    if resolve(None, adapter, signature, {}) is not adapter:
-        return None
+def _defaults(signature: Any) -> Mapping[str, Any]:
+    """The inputs that a signature fills in."""
     return {
         name: info.default for name, info in signature.input_fields.items() if info.default is not PydanticUndefined
     }
