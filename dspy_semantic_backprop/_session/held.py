@@ -77,7 +77,8 @@ def is_installed(kind: type) -> bool:
     root = (kind.__module__ or "").partition(".")[0]
     known = kind in (FunctionType, MethodType, functools.partial, SimpleNamespace)
     file = getattr(sys.modules.get(root), "__file__", None) or ""
-    return not known and (root in sys.stdlib_module_names or "site-packages" in file)
+    ours = root == __name__.partition(".")[0]  # also where it is installed for editing
+    return not known and (ours or root in sys.stdlib_module_names or "site-packages" in file)
 
 
 def models(held: Mapping[str, Any]) -> dict[str, dspy.BaseLM]:

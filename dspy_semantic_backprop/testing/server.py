@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import socketserver
 import struct
@@ -203,7 +204,9 @@ class SimulatedServer:
             "prompt_tokens": _tokens(json.dumps(request["messages"])),
             "completion_tokens": sum(_tokens(reply) for reply in replies),
         }
-        sent = reply(served.fault, _completion(served.model, replies, usage))
+        completion = _completion(served.model, replies, usage)
+        streams = bool(request.get("stream")) and not served.fault
+        sent = Sent(200, _streamed(completion), "text/event-stream") if streams else reply(served.fault, completion)
         if is_answer(served.fault):
             with self._lock:
                 self._counts["answered"] += 1
@@ -251,6 +254,22 @@ def _completion(model: str, replies: list[str], usage: dict[str, int]) -> dict[s
         "choices": choices,
         "usage": {**usage, "total_tokens": sum(usage.values())},
     }
+
+
+def _streamed(completion: dict[str, Any]) -> bytes:
+    """A completion as server-sent events, word by word; the last event has what it used."""
+    common = {**completion, "object": "chat.completion.chunk"}
+
+    def event(index: int, delta: dict[str, str], why: str | None = None) -> dict[str, Any]:
+        choices = [{"index": index, "delta": delta, "finish_reason": why}]
+        return {key: value for key, value in {**common, "choices": choices}.items() if key != "usage"}
+
+    events: list[dict[str, Any]] = []
+    for choice in completion["choices"]:
+        at, words = choice["index"], re.findall(r"\s*\S+|\s+$", choice["message"]["content"])
+        events += [event(at, {"role": "assistant", "content": word}) for word in words] + [event(at, {}, "stop")]
+    told = [json.dumps(one) for one in [*events, {**common, "choices": []}]]
+    return "".join(f"data: {one}\n\n" for one in [*told, "[DONE]"]).encode()
 
 
 class _Listener(ThreadingHTTPServer):

@@ -12,6 +12,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import JournalError, SemanticGradientDescent
+from dspy_semantic_backprop.testing import SimulatedServer
 from tests.optimizer.test_resume import Fan, outcome
 from tests.scripted import careful, questions, right, served
 from tests.session.test_log_file import FILE, quick
@@ -96,6 +97,15 @@ def test_a_program_is_known_by_what_it_holds(one, other, tmp_path):
         assert outcome(run(one)) == outcome(run(one))
         with pytest.raises(JournalError, match=r"program.holds.*kept"):
             run(other)
+
+
+def test_what_objects_of_this_package_hold_is_not_the_users_however_it_is_installed(tmp_path):
+    def run(kept: Any) -> Any:
+        optimizer = SemanticGradientDescent(right, log_dir=tmp_path, steps=0, subscribers=())
+        return optimizer.compile(Keeping(kept), trainset=questions(3)).detailed_results
+
+    with served(careful):
+        assert outcome(run(SimulatedServer(careful))) == outcome(run(SimulatedServer(careful, latency=0.5)))
 
 
 def test_a_log_that_is_shown_without_its_key_tells_no_digest_to_compare_with_and_is_gone_on_from(tmp_path, caplog):

@@ -229,3 +229,14 @@ def test_values_of_any_type_stay_what_they_are(adapter: Callable[[], Any]) -> No
             result = dspy.Predict(Called)(question="How?")
     assert result.arguments == given | {"none": result.arguments["none"]}
     assert result.rows[0]["date"] == given["date"]
+
+
+def test_a_reply_is_streamed_word_by_word() -> None:
+    listener = dspy.streaming.StreamListener(signature_field_name="answer")
+    with SimulatedServer(lambda prompt: {"answer": "a reply of several words"}) as server:
+        with dspy.context(lm=server.lm(cache=False)):
+            predictor = dspy.Predict("question -> answer")
+            streamed = dspy.streamify(predictor, stream_listeners=[listener], async_streaming=False)
+            *chunks, last = streamed(question="How?")
+        assert "".join(chunk.chunk for chunk in chunks) == last.answer == "a reply of several words"
+        assert len(chunks) > 1 and server.requests == server.answered == 1

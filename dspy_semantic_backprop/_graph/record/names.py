@@ -49,7 +49,7 @@ class Names:
         self._by_stage = {stage: names[0] for stage, names in by_stage.items() if len(names) == 1}
 
     def of(self, predictor: Any) -> str:
-        """The predictor's name; for one that the program does not list "?", its fields, and its instruction if fixed."""
+        """The predictor's name; for one that the program does not list "?", its fields, its instruction if fixed."""
         known = self._by_id.get(id(predictor)) or self._by_stage.get(getattr(predictor, "stage", ""))
         return known or _made_up(getattr(predictor, "signature", None), self._instructions)
 
@@ -90,7 +90,7 @@ def _instructions(program: dspy.Module) -> Iterator[str]:
 
 
 def _unlisted(program: dspy.Module, named: Iterable[str]) -> frozenset[str]:
-    """The names that DSPy does not list, in containers of containers; those of frozen sub-modules are another matter."""
+    """The names in containers of containers, which DSPy does not list; frozen sub-modules are another matter."""
     listed = {name for name, _ in program.named_predictors()}
     inner = [(path.removeprefix("self."), module) for path, module in program.named_sub_modules()]
     frozen = tuple(path for path, one in inner if one is not program and getattr(one, "_compiled", False))
