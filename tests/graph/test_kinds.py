@@ -15,7 +15,7 @@ import pydantic
 import pytest
 from dspy.primitives.code_interpreter import FinalOutput
 
-from dspy_semantic_backprop import ComputationGraph, trace
+from dspy_semantic_backprop import ComputationGraph, SemanticGradientDescent, trace
 from tests.graph.graphs import STRAIGHT, Pair, echo, ends, proved, untyped
 from tests.scripted import served
 
@@ -312,6 +312,25 @@ def test_predictors_in_containers_of_containers_are_named_as_what_cannot_be_opti
         graph = trace(Stages(), {"question": "why?"})
     (warning,) = graph.warnings
     assert "stages[first]" in warning and "named_predictors() does not look" in warning
+
+
+def test_what_a_service_answers_with_the_program_meanwhile_is_no_missing_call():
+    async def serves() -> Any:
+        program = Pair()
+        live = dspy.asyncify(program)
+
+        async def requests():
+            for number in range(3):
+                await live(question=f"live {number}")
+
+        optimizer = SemanticGradientDescent(lambda example, prediction: 0.5, steps=0, subscribers=())
+        example = dspy.Example(question="why?").with_inputs("question")
+        better, _ = await asyncio.gather(optimizer.acompile(program, trainset=[example]), requests())
+        return better
+
+    with served(echo):
+        result = asyncio.run(serves()).detailed_results
+    assert not [warning for warning in result.warnings if "thread" in warning]
 
 
 def test_a_thread_that_nothing_can_follow_is_reported_beside_calls_that_are_seen():

@@ -236,7 +236,7 @@ def test_a_reply_is_streamed_word_by_word() -> None:
     with SimulatedServer(lambda prompt: {"answer": "a reply of several words"}) as server:
         with dspy.context(lm=server.lm(cache=False)):
             predictor = dspy.Predict("question -> answer")
-            streamed = dspy.streamify(predictor, stream_listeners=[listener], async_streaming=False)
+            streamed: Any = dspy.streamify(predictor, stream_listeners=[listener], async_streaming=False)
             *chunks, last = streamed(question="How?")
         assert "".join(chunk.chunk for chunk in chunks) == last.answer == "a reply of several words"
         assert len(chunks) > 1 and server.requests == server.answered == 1

@@ -83,10 +83,9 @@ def _instructions(program: dspy.Module) -> Iterator[str]:
     beside = {type(module).__module__ for _, module in program.named_sub_modules()} - {*sys.builtin_module_names}
     for name in sorted(name for name in beside if not name.startswith("dspy.")):
         for value in list(vars(sys.modules.get(name, sys)).values()):
-            if isinstance(value, type) and issubclass(value, dspy.Signature) and value.__doc__:
-                yield value.instructions
-            elif isinstance(value, dspy.Module):
-                yield from (one.signature.instructions for one in value.predictors())
+            predictors: list[Any] = value.predictors() if isinstance(value, dspy.Module) else []
+            kind: Any = value if isinstance(value, type) and issubclass(value, dspy.Signature) else None
+            yield from (one.instructions for one in [kind, *(one.signature for one in predictors)] if one is not None)
 
 
 def _unlisted(program: dspy.Module, named: Iterable[str]) -> frozenset[str]:

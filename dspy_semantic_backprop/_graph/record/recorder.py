@@ -257,7 +257,8 @@ async def capture(
 
 def _unseen_warning(names: Names, outside: Any, before: int) -> tuple[str, ...]:
     # A thread without a copied context leaves its calls in the trace that DSPy keeps for the whole process.
-    called = {names.of(entry[0]) for entry in list(outside or ())[before:]}
+    # Those of another copy of the program, such as a service answers with meanwhile, are somebody else's.
+    called = {names.of(entry[0]) for entry in list(outside or ())[before:] if names.owns(entry[0])}
     unseen = sorted(name for name in called if not is_unnamed(name))
     return tuple(
         f"{name} was called in a thread without DSPy's context, which nothing can follow: the call is missing here; "

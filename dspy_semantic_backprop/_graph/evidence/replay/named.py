@@ -38,18 +38,17 @@ def tested(program: Any, most: int = 8) -> list[Any]:
     return list(itertools.islice(dict.fromkeys(found), most))
 
 
-def stored(program: Any, most: int = 3) -> list[str]:
+def stored(program: Any, most: int = 6) -> list[str]:
     """Texts out of the data that a program searches, such as a corpus: asking for one of them finds another one."""
     found = (text for value in _named(program) if isinstance(value, _CONTAINERS) for text in _ends(value))
     return list(itertools.islice(dict.fromkeys(found), most))
 
 
 def _ends(data: Any) -> Iterator[str]:
-    """The longest text of the last, the first and the middle item, where each has one."""
+    """The longest text of the last and of the first item, where each has one."""
     items = [*(data.items() if isinstance(data, dict) else data)]
-    if len(items) > 1:
-        longest = (max(_texts(items[at]), key=len, default="") for at in (-1, 0, len(items) // 2))
-        yield from (text for text in longest if len(text.split()) > 1)
+    longest = (max(_texts(items[at]), key=len, default="") for at in ((-1, 0) if len(items) > 1 else ()))
+    yield from filter(None, longest)
 
 
 def _texts(value: Any, depth: int = 3) -> Iterator[str]:
