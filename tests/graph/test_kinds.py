@@ -317,7 +317,7 @@ def test_predictors_in_containers_of_containers_are_named_as_what_cannot_be_opti
 def test_what_a_service_answers_with_the_program_meanwhile_is_no_missing_call():
     async def serves() -> Any:
         program = Pair()
-        live = dspy.asyncify(program)
+        live: Any = dspy.asyncify(program)
 
         async def requests():
             for number in range(3):
