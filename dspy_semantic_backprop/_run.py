@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dspy
 
@@ -199,13 +199,16 @@ class Run:
         ledger, executions = self.session.ledger, len(outcomes)
         spent = ledger.by_purpose.get(Purpose.FORWARD, Spent()) + ledger.by_purpose.get(Purpose.METRIC, Spent())
         measured = self._measured(Measured.of(executions, spent, seconds))
-        projection = self.planned.projection(measured, shape_of(outcomes))
+        shape = shape_of(outcomes)
+        projection = self.planned.projection(measured, shape)
         self.projection = projection.within(ledger.budget)
         # What depends on the clock would not be told again alike by a run that is resumed.
         self.session.show(Projected(self.projection))
         logger.info("%s", self.projection)
-        if self.planned.executions.elastic and measured is not None:
-            ledger.hold(self.projection.calls, self.projection.executions, measured.calls)
+        runs = self.planned.executions
+        if runs.elastic and measured is not None:
+            full = replace(self.planned, executions=runs._replace(whole=runs.likely)).projection(measured, shape)
+            ledger.hold(projection.calls, projection.executions, measured.calls, full.calls)
         asked, likely = self.settings.steps is not None, projection.probable
         for name, needed in (("calls", likely.calls), ("tokens", likely.tokens)) if asked else ():
             bound = getattr(ledger.budget, name)

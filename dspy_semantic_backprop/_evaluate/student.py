@@ -202,11 +202,12 @@ class Student:
         # Between evaluations and not within one, so that a resumed run decides alike.
         self.strayed += sum(outcome.strayed for outcome in scored(outcomes))
         if self.strayed >= MOST_STRAYED:
+            most = self.session.ledger.hold_in_full()
             self.session.warn(
                 "the program is not deterministic: its predictors were given other inputs than before although nothing "
                 "upstream of them had changed; from now on proposals are evaluated in full, which takes more calls"
+                + (f", at most {most:,} in all" if most else "")
             )
-            self.session.ledger.hold()
 
     async def prove(self, outcomes: Sequence[Scored], candidate: Candidate) -> list[Scored]:
         """The outcomes ready to be learned from.

@@ -116,12 +116,26 @@ class Ledger:
         with self._changed:
             self._reserved = (purpose, bound, metric_calls)
 
-    def hold(self, calls: int = UNBOUNDED, executions: int = UNBOUNDED, each: float = 1.0) -> None:
+    def hold(self, calls: int = UNBOUNDED, executions: int = UNBOUNDED, each: float = 1.0, full: int = 0) -> None:
         """Remember what the run was projected to take at most: calls, executions, and so many calls for each of these.
 
-        Nothing is refused for it; who can do with less asks for `room`. A call without arguments gives it up.
+        Nothing is refused for it; who can do with less asks for `room`.
+
+        Args:
+            full: What it takes at most where every execution is one in full.
         """
-        self._held = (calls, executions, each)
+        self._held, self._full = (calls, executions, each), full
+
+    def hold_in_full(self) -> int:
+        """Go by what the run takes at most where every execution is one in full, and return it; 0: nothing was held."""
+        calls, *others = self._held
+        self._held = (max(calls, self._full), *others)
+        return self._full
+
+    @property
+    def overrun(self) -> tuple[int, int] | None:
+        """The calls made, and how many were projected at most, where it is more than these."""
+        return (self._whole.calls, self._held[0]) if self._whole.calls > self._held[0] else None
 
     def room(self, executions: int) -> int:
         """How many executions more fit beside those made into what was projected; `UNBOUNDED` where nothing was."""

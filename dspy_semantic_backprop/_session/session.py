@@ -57,6 +57,10 @@ HELD = (
     "the decision at the end keeps to the calls that the run was projected to take, and rests on what was evaluated by "
     "then; with steps and a larger budget it looks further"
 )
+OVERRUN = (
+    "the run took {0:,} calls, more than the {1:,} that it was projected to take at most: its program calls its "
+    "predictors more often than in the first executions; the decision at the end rests on what was evaluated by then"
+)
 FEW = 10
 """So many questions stand behind a share of failures at least: one of three says little."""
 
@@ -172,7 +176,8 @@ class Session:
             known = self.ledger.room(executions)
             self.journal.keep("room", key, known)
         if not known:
-            self.warn(HELD)
+            over = self.ledger.overrun
+            self.warn(OVERRUN.format(*over) if over is not None else HELD)
         return known
 
     @property

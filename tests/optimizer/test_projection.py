@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
+import re
+from dataclasses import replace
 from typing import Any
 
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent
+from dspy_semantic_backprop import Budget, SemanticGradientDescent, only, presets
 from dspy_semantic_backprop.integrations import Projected
 from dspy_semantic_backprop.testing import Prompt
 from tests.scripted import served
@@ -75,3 +78,42 @@ def test_a_decision_that_keeps_to_the_bill_says_so_and_a_larger_budget_lets_it_l
 def test_what_a_budget_does_not_allow_is_not_projected():
     told, _ = ran(Hints(2, chained=True), 8, steps=2, budget=Budget(calls=30, metric_calls=20))
     assert [(one.calls, one.executions, one.probable.calls) for one in told] == [(30, 20, 30)] * 2
+
+
+class Straying(Hints):
+    """Asks another question each time."""
+
+    asked = itertools.count()
+
+    def forward(self, question: str) -> Any:
+        return super().forward(f"{question} ({next(Straying.asked)})")
+
+
+class Growing(dspy.Module):
+    """Drafts once at first, and later ever more often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft = dspy.Predict("question, number: int -> draft")
+        self.last = dspy.Predict("question, drafts: list[str] -> answer")
+
+    def forward(self, question: str) -> Any:
+        Growing.runs = getattr(Growing, "runs", 0) + 1
+        times = 1 if Growing.runs <= 8 else 9
+        drafts = [self.draft(question=question, number=number).draft for number in range(times)]
+        return self.last(question=question, drafts=drafts)
+
+
+def test_a_program_that_does_not_repeat_itself_is_held_to_what_is_then_said():
+    method = replace(presets.semantic(), choose_predictors=only("last"))
+    told, result = ran(Straying(5, chained=False), 10, steps=2, method=method, num_threads=1)
+    said = next(warning for warning in result.warnings if "evaluated in full" in warning)
+    most = int(re.findall(r"at most ([\d,]+) in all", said)[0].replace(",", ""))
+    assert told[-1].calls <= most and result.total.calls <= most
+
+
+def test_a_program_that_takes_more_and_more_is_told():
+    told, result = ran(Growing(), 10, steps=2)
+    over = [warning for warning in result.warnings if "more than the" in warning]
+    assert result.total.calls > told[-1].calls
+    assert over and f"{told[-1].calls:,} that it was projected" in over[0]
