@@ -128,8 +128,8 @@ class Ledger:
 
     def hold_in_full(self) -> int:
         """Go by what the run takes at most where every execution is one in full, and return it; 0: nothing was held."""
-        calls, *others = self._held
-        self._held = (max(calls, self._full), *others)
+        calls, executions, each = self._held
+        self._held = (max(calls, self._full), executions, each)
         return self._full
 
     @property
