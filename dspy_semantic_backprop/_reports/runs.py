@@ -16,6 +16,7 @@ from .._session.journal import FILE, LOCK
 from .._session.lines import read_lines
 from .._terminal import clean, logger, printable, wrapped
 
+_OPEN = ("running", "unfinished", "unreadable")
 _DEEPEST = 3
 """How many folders below the given one logs are looked for."""
 
@@ -58,10 +59,11 @@ class LoggedRun:
         usd = f", ${self.spent.usd:.2f}" if self.spent.usd else ""
         steps = f"{self.steps} step{'s' if self.steps != 1 else ''}"
         spent = f"{self.spent.calls:,} calls, {self.spent.tokens:,} tokens{usd}, {self.seconds:.0f} s"
-        about = f"{clean(self.program)}, {self.started[:16].replace('T', ' ')}: {steps}, {score}; {spent}"
+        about = f"{clean(self.program)}, {self.started[:16].replace('T', ' ')} UTC: {steps}, {score}; {spent}"
         goes_on = f"{'resumable' if self.resumable else 'not resumable'}: {clean(self.why)}"
         lines = [*wrapped(about, "", 2, indent=2)] if self.program else []
-        return "\n".join([f"{clean(self.folder)}: {self.state}", *lines, *wrapped(goes_on, "", 3, indent=2)])
+        state = self.state if self.state in _OPEN else f"ended, {self.state}"
+        return "\n".join([f"{clean(self.folder)}: {state}", *lines, *wrapped(goes_on, "", 3, indent=2)])
 
 
 def runs_in(folder: str | os.PathLike[str]) -> list[LoggedRun]:

@@ -252,7 +252,8 @@ def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
         return []
     share, most = sum(one.share for one in others), max(one.interval[1] for one in others)
     names = ", ".join(clean(one.predictor) for one in others)
-    each = f"{len(others)} others with {share * 100:.0f} % together, each at most {most * 100:.0f} %: {names}"
+    count = "1 other" if len(others) == 1 else f"{len(others)} others"
+    each = f"{count} with {share * 100:.0f} % together, each at most {most * 100:.0f} %: {names}"
     return wrapped(each, "", _REST, indent=2)
 
 
