@@ -55,7 +55,7 @@ from dspy_semantic_backprop import (
     strictly_better,
 )
 
-BASE, CEILING, STEPS = 0.6, 1.0, 8
+BASE, CEILING = 0.6, 1.0
 GATES: dict[str, Any] = {
     "confident (default)": confident,
     "confident, error 0.2": Confident(0.2),
@@ -163,13 +163,13 @@ def right(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
     return prediction.answer == "right"
 
 
-def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
+def compiled(job: tuple[str, str, int, float, int, int]) -> tuple[bool, float, int]:
     """One compile: whether another program is returned, what that gains in truth, and the calls.
 
     Args:
-        job: The method's name, the scenario, how many examples to decide on, the noise, and the seed.
+        job: The method's name, the scenario, how many examples to decide on, the noise, the seed, and the steps.
     """
-    name, scenario, size, noise, seed = job
+    name, scenario, size, noise, seed, steps = job
     logging.disable(logging.WARNING)
     nothing = scenario == "compile, no effect"
     lm = World(CEILING if nothing else BASE, noise, (0.0,) if nothing else (0.1, -0.1, 0.0, 0.0), seed)
@@ -177,7 +177,7 @@ def compiled(job: tuple[str, str, int, float, int]) -> tuple[bool, float, int]:
     program: Any = dspy.Predict("question -> answer")
     program.signature = program.signature.with_instructions(START)
     optimizer = SemanticGradientDescent(
-        right, steps=STEPS, method=METHODS[name](), num_threads=1, seed=seed, subscribers=(), probe="never"
+        right, steps=steps, method=METHODS[name](), num_threads=1, seed=seed, subscribers=(), probe="never"
     )
     with dspy.context(lm=lm):
         better: Any = optimizer.compile(program, trainset=questions[:20], valset=questions[20:])
@@ -201,7 +201,7 @@ def compiles(
     """One row about whole compiles."""
     full = scenario == "compile, no effect" and "without" not in name
     runs = config.compiles if full else min(config.compiles, config.others)
-    jobs = [(name, scenario, size, config.noise, config.seed + at) for at in range(runs)]
+    jobs = [(name, scenario, size, config.noise, config.seed + at, config.steps) for at in range(runs)]
     done = list(over(compiled, jobs))
     taken = [one for one in done if one[0]]
     worse = sum(gain < 1e-9 for _, gain, _ in taken)
@@ -265,13 +265,14 @@ def main() -> None:
     parser.add_argument("--compile_sizes", type=int, nargs="+", default=[20, 60])
     parser.add_argument("--compiles", type=int, default=500, help="compiles without effect in each row")
     parser.add_argument("--others", type=int, default=100, help="compiles in each other row")
+    parser.add_argument("--steps", type=int, default=8, help="of a compile")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="a few runs")
     config = parser.parse_args()
     if config.smoke:
-        config.sizes, config.runs, config.compile_sizes, config.compiles = [20], 20, [12], 1
+        config.sizes, config.runs, config.compile_sizes, config.compiles, config.steps = [20], 20, [12], 1, 2
     started, rows = time.monotonic(), []
     for scenario, gain in (("decision, no effect", 0.0), ("decision, gain of 10 points", 0.1)):
         for size in config.sizes:

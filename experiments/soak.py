@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="a small size of each check")
     config = parser.parse_args()
     if config.smoke:
-        config.overspend_runs, config.kill_runs, config.fault_runs, config.executions = 5, 2, 1, 1000
+        config.overspend_runs, config.kill_runs, config.fault_runs, config.executions = 5, 1, 1, 1000
         config.provider_every = 10
         config.checks = [name for name in config.checks if name not in ("tenth", "hangs", "interrupts", "memory")]
     return config

@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one short run")
     config = parser.parse_args()
     if config.smoke:
-        config.latencies, config.threads, config.repeats = [0.05], [2], 1
+        config.latencies, config.threads, config.repeats = [0.02], [2], 1
     logging.disable(logging.WARNING)
     rows = []
     print("simulated model: wall time over the lower bound")

@@ -78,7 +78,7 @@ def scored(program: Any = None, metric: Any = right, **settings: Any) -> Any:
     optimizer = SemanticGradientDescent(
         metric, **{"steps": 0, "limits": Limits(missing=0.9), "subscribers": (), **settings}
     )
-    return optimizer.compile(program or Pair(), trainset=questions(12)).detailed_results
+    return optimizer.compile(program or Pair(), trainset=questions(6)).detailed_results
 
 
 @ENGINES
