@@ -33,7 +33,7 @@ from .._method import Method
 from .._session.budget import Budget, Purpose, Spent
 from .._session.lm import never_cached
 from .._session.projection import Measured
-from .._session.session import Session, logger
+from .._session.session import UNANSWERED, Session, logger
 from .._settings import Optimizer, Settings
 from .._terminal import COLUMNS, LINES, clean, displayed, first, fitted, printable, wrapped
 
@@ -233,6 +233,9 @@ async def _compared(
             held.pool.add(candidate, start, 0)
             await held.pool.outcomes(candidate, held.ids)
             found[method.name].append((candidate, better.detailed_results.total))
+            for one in better.detailed_results.warnings:
+                if UNANSWERED in one:
+                    session.warn(f"{method.name}, seed {seed}: {one}")
     own = methods[0].name
     return Placebo(
         examples=len(testset),
@@ -242,7 +245,7 @@ async def _compared(
         arms=tuple(held.arm(method.name, found, own) for method in methods),
         spent=session.ledger.by_purpose,
         seconds=session.ledger.seconds,
-        warnings=tuple(session.warnings),
+        warnings=(*session.warnings, *session.unanswered),
     )
 
 

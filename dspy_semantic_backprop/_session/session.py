@@ -61,6 +61,7 @@ OVERRUN = (
     "the run took {0:,} calls, more than the {1:,} that it was projected to take at most: its program calls its "
     "predictors more often than in the first executions; the decision at the end rests on what was evaluated by then"
 )
+UNANSWERED = "were not answered"
 FEW = 10
 """So many questions stand behind a share of failures at least: one of three says little."""
 
@@ -184,7 +185,7 @@ class Session:
     def unanswered(self) -> list[str]:
         """What was not answered, or not counted, with counts, in warnings."""
         return [unmetered(host, times) for host, times in self.ledger.unmetered.items()] + [
-            f"{one.failed} of {one.times} {kind} were not answered; the first: {one.first}"
+            f"{one.failed} of {one.times} {kind} {UNANSWERED}; the first: {one.first}"
             for kind, one in self.asked.items()
             if one.failed
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import random
 import tempfile
 import threading
@@ -33,7 +34,11 @@ PRICE = (50.0, 200.0)
 ARRIVAL = 0.2
 """Seconds from the start of a compile to that of its clock, and from a request's leave to its arrival, together."""
 GRACE = 0.25
-"""An answer that was handed on so many seconds before a kill may not have been read by then."""
+"""An answer that was handed on so many seconds before a kill may not have been read by then, on an idle machine.
+
+It waits in the socket until the process has its turn, then for the thread that parses it and for the one that writes
+the line: on a machine with more work than cores each of these waits grows with the work.
+"""
 SLOWER = 1.5
 """How many times as long a run may take at a latency of 1 s when one request in ten fails, or some hang."""
 FAULTY = Faults(rate_limit=0.04, server_error=0.04, garbage=0.04, drop=0.04, hang=0.04, hang_seconds=5.0)
@@ -122,9 +127,10 @@ def kill(runs: int, seed: int, progress: Callable[[], None]) -> Row:
                 # By requests and not by the clock: how fast a run gets on says more of what else the machine does.
                 most = len(proxy.requests) + rng.randrange(expected.total())
                 outcome, killed = _child(here, f"{folder}/{at}.json", lambda most=most: len(proxy.requests) > most)
+                busy = os.getloadavg()[0] / (os.cpu_count() or 1)
                 # What was sent before the kill may be slow to arrive.
                 _settled(proxy)
-                allowed += proxy.under_way(killed, GRACE)
+                allowed += proxy.under_way(killed, GRACE * max(1.0, busy))
                 resumes += outcome is None
                 if rng.random() < 0.5 and outcome is None:
                     outcome, _ = _child(here, f"{folder}/{at}.json")
@@ -250,7 +256,6 @@ def _against_fault_free(misbehaving: Faults, seed: int, progress: Callable[[], N
 
 def interrupts(seed: int, progress: Callable[[], None]) -> Row:
     """Ctrl-C at moments all over a run returns the best program so far within two seconds."""
-    import os
     import signal
 
     rng, violations, waits = random.Random(seed), [], []

@@ -26,6 +26,8 @@ from ..._settings import Optimizer, Settings
 from .blame_checks import Checker, final_predictors, suspects
 from .record import Check, Diagnosis, Finding, PredictorBlame
 
+SUMMARIES = "summaries of what was said of a predictor"
+"""What a session counts them as."""
 MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
 
@@ -132,7 +134,7 @@ async def diagnosis_of(
         spent=session.ledger.by_purpose,
         seconds=session.ledger.seconds,
         notes=dict(+session.notes),
-        warnings=tuple(session.warnings),
+        warnings=(*session.warnings, *session.unanswered),
     )
 
 
@@ -168,7 +170,9 @@ async def _findings(session: Session, predictor: str, lessons: Sequence[Lesson])
     try:
         with session.asking(Purpose.REDUCE):
             statements = await reduce(said, predictor)
+        session.asked[SUMMARIES].count(None)
     except LMError as error:
+        session.asked[SUMMARIES].count(error)
         logger.warning("what was said of %s is not summarised: %s", predictor, error)
         statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
     kept = statements[:MOST_FINDINGS]

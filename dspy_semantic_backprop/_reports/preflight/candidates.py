@@ -21,7 +21,7 @@ from ..._evaluate.outcome import Scored, scored
 from ..._evaluate.student import Student
 from ..._propose.choose import wrong
 from ..._propose.lessons import Learned
-from ..._propose.propose import Rewriter
+from ..._propose.propose import PROPOSALS, Rewriter
 from ..._propose.screen import Screen
 from ..._session.budget import Purpose
 from ..._session.lm import ask
@@ -108,8 +108,10 @@ class CheapCandidates:
             with self.student.session.asking(Purpose.PROPOSE, where=f"reword {name}", predictor=name):
                 reply = await ask(Reword, {"step": step, "current_instruction": text})
         except LMError as error:
+            self.student.session.asked[PROPOSALS].count(error)
             logger.warning("no rewording for predictor %s: %s", name, error)
             return ""
+        self.student.session.asked[PROPOSALS].count(None)
         return str(reply.get("new_instruction") or "").strip()
 
     async def _learned(self) -> dict[str, str]:

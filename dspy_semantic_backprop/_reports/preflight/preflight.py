@@ -229,7 +229,7 @@ class _Trial:
             projection=self._projected(runs, again, seconds * (len(runs) - 1)),
             spent=self.session.ledger.by_purpose,
             seconds=self.session.ledger.seconds,
-            warnings=tuple(self.session.warnings),
+            warnings=(*self.session.warnings, *self.session.unanswered),
         )
         tried = list(compared.values())
         lucky = self._luck(max(map(len, tried), default=0), differing, size, len(tried))
