@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -85,12 +86,14 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
         await ledger.settled(GRACE)
     if ending is not Ending.STEPS and ending is not Ending.PERFECT:
         logger.warning("%s; the best program so far is returned", reason)
+    result = _result(run, ending, reason)
     try:
-        run.session.publish(RunDone(ending.name.lower(), reason, _result(run, ending, reason).to_dict()))
+        run.session.publish(RunDone(ending.name.lower(), reason, result.to_dict()))
     except JournalFailed as stop:
         if ending is not Ending.JOURNAL:
             run.session.warn(f"the end of the run does not stand in its log: {stop}")
-    return _finished(run, ending, reason)
+            result = replace(result, warnings=(*run.session.warnings, *run.session.unanswered))
+    return _finished(run, result)
 
 
 async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
@@ -110,13 +113,13 @@ async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
 
 
 def _best(run: Run, error: BaseException) -> dspy.Module | None:
-    return _finished(run, Ending.FAILED, str(error)) if run.pool[run.start].outcomes else None
+    return _finished(run, _result(run, Ending.FAILED, str(error))) if run.pool[run.start].outcomes else None
 
 
-def _finished(run: Run, ending: Ending, reason: str) -> dspy.Module:
+def _finished(run: Run, result: Result) -> dspy.Module:
     program: Any = run.student.copy_with(_returned(run)[0])
     program._compiled = False
-    program.detailed_results = _result(run, ending, reason)
+    program.detailed_results = result
     return program
 
 

@@ -51,8 +51,8 @@ class ExampleRecord:
         learned: Whether it is of the trainset where there is a valset too; else it is one that was decided on.
         inputs: Field -> its text.
         expected: Field of the labels -> its text.
-        answers: Number of a candidate -> what it did, of the start and of candidates that scored otherwise than the
-            start or their parent.
+        answers: Number of a candidate -> what it did, of the start, of what came back, and of candidates that scored
+            otherwise than the start or their parent.
     """
 
     example: int
@@ -88,7 +88,8 @@ def _worth_showing(pool: Pool, best: Candidate) -> Iterator[tuple[int, int]]:
             for other, outcomes in ((0, start), (pool[entry.parent].number, before)):
                 if number in outcomes and _score(outcomes[number]) != _score(outcome):
                     yield from ((entry.number, number), (other, number))
-    yield from ((0, number) for number in start)
+    for one in (pool[best], pool[pool.start]):
+        yield from ((one.number, number) for number in one.outcomes)
 
 
 def _records(pool: Pool, wanted: Sequence[tuple[int, int]], *, learned: bool) -> tuple[ExampleRecord, ...]:

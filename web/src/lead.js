@@ -15,6 +15,7 @@ export function paired({ scores, returned }) {
   const better = (id) => end[id] - start[id];
   return {
     ids,
+    all: Object.keys(end).length,
     before: mean(start),
     after: mean(end),
     fixes: ids.filter((id) => better(id) > 1e-9),
@@ -58,7 +59,7 @@ export function Lead({ run }) {
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
       ${both
-        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}; the best of several tries, so it flatters`}>${score(both.before)}${arrow}${score(both.after)}<//>`
+        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")} that both ran on${both.all > both.ids.length ? ` (${score(scores.after)} on all ${both.all} of the new one)` : ""}; the best of several tries, so it flatters`}>${score(both.before)}${arrow}${score(both.after)}<//>`
         : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${known(scores.before) ? score(scores.before) : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
