@@ -23,6 +23,7 @@ from ._session.journal import Journal
 from ._session.lm.usage import remembered_prices
 from ._session.projection import budget_for
 from ._session.session import logger
+from ._session.spans import span
 from ._settings import Settings
 
 GRACE = 1.0
@@ -65,12 +66,13 @@ async def compiled(
             session.show(Resumed(journal.answers))
         for warning in warnings:
             session.warn(warning)
-        return await _until_stopped(run, interrupt)
+        with span("compile", method=settings.method.name, predictors=list(run.start.instructions)) as current:
+            return await _until_stopped(run, interrupt, current)
     finally:
         journal.close()
 
 
-async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
+async def _until_stopped(run: Run, interrupt: Interrupt, current: Any) -> dspy.Module:
     ledger = run.session.ledger
     try:
         ending, reason = await _guarded(run, interrupt)
@@ -84,6 +86,8 @@ async def _until_stopped(run: Run, interrupt: Interrupt) -> dspy.Module:
     finally:
         ledger.close()
         await ledger.settled(GRACE)
+    if current is not None:
+        current.set_attributes({"semantic_backprop.ending": ending.name.lower(), "semantic_backprop.reason": reason})
     if ending is not Ending.STEPS and ending is not Ending.PERFECT:
         logger.warning("%s; the best program so far is returned", reason)
     result = _result(run, ending, reason)

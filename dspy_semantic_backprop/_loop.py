@@ -21,6 +21,7 @@ from ._propose.lessons import Learned
 from ._propose.propose import PROPOSALS
 from ._run import Run
 from ._session.events import GradientsReady, Projected, RunStarted
+from ._session.spans import span
 
 
 async def optimise(run: Run) -> tuple[Ending, str]:
@@ -52,21 +53,22 @@ async def descend(run: Run) -> Ending:
     await run.look_at_the_start()
     taught = False
     for step in range(run.settings.most_steps):
-        parent, batches = await run.batches(step)
-        if not batches:
-            return Ending.PERFECT
-        learned = await learn(run, step, batches, parent)
-        texts = await gather(functools.partial(propose, run, step, learned), batches)
-        run.session.check_answers(PROPOSALS)
-        decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
-        run.record(step, learned, decision)
-        taught = taught or any(any(text.strip() for text in one.values()) for one in texts)
-        if decision.fate is Fate.ACCEPTED and await run.search.finished():
-            return Ending.PERFECT
-        if run.student.reach.is_inert(tuple(parent.instructions)):
-            return Ending.UNREACHED
-        if run.search.stuck:
-            return Ending.STUCK if taught else Ending.NOTHING_LEARNED
+        with span("step", step=step):
+            parent, batches = await run.batches(step)
+            if not batches:
+                return Ending.PERFECT
+            learned = await learn(run, step, batches, parent)
+            texts = await gather(functools.partial(propose, run, step, learned), batches)
+            run.session.check_answers(PROPOSALS)
+            decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
+            run.record(step, learned, decision)
+            taught = taught or any(any(text.strip() for text in one.values()) for one in texts)
+            if decision.fate is Fate.ACCEPTED and await run.search.finished():
+                return Ending.PERFECT
+            if run.student.reach.is_inert(tuple(parent.instructions)):
+                return Ending.UNREACHED
+            if run.search.stuck:
+                return Ending.STUCK if taught else Ending.NOTHING_LEARNED
     return Ending.STEPS if taught or not run.settings.most_steps else Ending.NOTHING_LEARNED
 
 

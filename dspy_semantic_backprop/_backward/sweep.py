@@ -14,6 +14,7 @@ from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT
 from .._session.budget import Purpose
 from .._session.session import Session
+from .._session.spans import span
 from .._terminal import logger
 from .._values.text import printed
 from .collect import Deliver
@@ -103,7 +104,8 @@ async def sweep(
         session.notes["failed call"] += sum(call.error is not None for call in outcome.graph)
         place = f"{where}, example {outcome.example_id}, {repeat}"
         try:
-            with session.asking(Purpose.BACKWARD, where=place, rollout=repeat):
+            asking = session.asking(Purpose.BACKWARD, where=place, rollout=repeat)
+            with span("sweep", example=outcome.example_id), asking:
                 gradients = await propagate(outcome.graph, seed_messages(outcome), parts.backward, parts.collect)
                 rng = random.Random(f"{seed}/{outcome.example_id}/{repeat}")
                 session.asked[PASSES].count(None)

@@ -27,6 +27,7 @@ from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
 from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
+from .._session.spans import span
 from .._values.same import digest
 from .metric import Grade, Metric, NoGrade
 from .outcome import Failed, Outcome, Scored, brief, scored
@@ -217,6 +218,10 @@ class _Execution:
         return FromCode(self.program, self.names, self.evaluator.slices)
 
     async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
+        with span("example", example=numbered[0]):
+            return await self._run(numbered)
+
+    async def _run(self, numbered: tuple[int, dspy.Example]) -> Outcome:
         example_id, example = numbered
         evaluator = self.evaluator
         where = f"{self.where}, example {example_id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
 from .._session.lm import install, own, uncached
 from .._session.session import Session
+from .._session.spans import span
 from .candidate import Candidate, Edited, changed, clone, write
 from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
@@ -139,7 +140,7 @@ class Student:
         own(program, self.session.ledger)
         self._evaluations += 1
         self.session.publish(EvaluationStarted(what, len(examples)))
-        with uncached(program, self.session.ledger) if fresh else nullcontext():
+        with span("evaluation", what=what, examples=len(examples)), self._asking(program, fresh):
             reuse = reuse if self.strayed < MOST_STRAYED else None
             run = functools.partial(
                 self.evaluator,
@@ -167,6 +168,9 @@ class Student:
         self.session.publish(EvaluationDone(what, mean(outcomes), len(outcomes) - len(scored(outcomes))))
         self._shelf.put(outcomes)
         return outcomes
+
+    def _asking(self, program: dspy.Module, fresh: bool) -> AbstractContextManager[Any]:
+        return uncached(program, self.session.ledger) if fresh else nullcontext()
 
     def looks(self, candidate: Candidate, parent: Candidate, outcome: Outcome) -> bool:
         """Look, in the first execution of a candidate, whether its edits reach a prompt; True where none does."""

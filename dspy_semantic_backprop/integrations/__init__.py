@@ -1,4 +1,5 @@
-"""What listens to a run, by its events: progress bars, MLflow, Weights & Biases, your own; and a proposer for GEPA."""
+"""What listens to a run, by its events: progress bars, MLflow, Weights & Biases, your own; spans of
+OpenTelemetry; and a proposer for GEPA."""
 
 from .._session.events import (
     EvaluationDone,
@@ -12,6 +13,7 @@ from .._session.events import (
     StepDone,
     Subscriber,
 )
+from .telemetry import span_labels
 
 __all__ = [
     "EvaluationDone",
@@ -24,4 +26,5 @@ __all__ = [
     "RunStarted",
     "StepDone",
     "Subscriber",
+    "span_labels",
 ]

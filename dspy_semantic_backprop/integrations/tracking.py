@@ -6,10 +6,13 @@ SemanticGradientDescent(metric, subscribers=[ProgressBar(), mlflow_tracker()])
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from .._errors import SetupError
+from .._result import Result
 from .._session.events import (
     EvaluationDone,
     Event,
@@ -23,7 +26,7 @@ from .._session.events import (
 
 
 def mlflow_tracker() -> Subscriber:
-    """Log scores, decisions, gradients and the ending to the active MLflow run, or to a new one.
+    """Log scores, decisions, gradients, the ending and the report to the active MLflow run, or to a new one.
 
     Raises:
         SetupError: If the package mlflow is not installed.
@@ -39,11 +42,15 @@ def mlflow_tracker() -> Subscriber:
     def keep(name: str, value: Any) -> None:
         mlflow.log_dict(value, f"{name}.json")
 
-    return _Tracker(log, keep, lambda tags: mlflow.set_tags({name: str(value) for name, value in tags.items()}))
+    def show(result: Mapping[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.log_artifact(str(Result.from_dict(result).report(Path(folder) / "report.html")))
+
+    return _Tracker(log, keep, lambda tags: mlflow.set_tags({name: str(value) for name, value in tags.items()}), show)
 
 
 def wandb_tracker(**settings: Any) -> Subscriber:
-    """Log scores, decisions and the ending to the active Weights & Biases run, or to a new one.
+    """Log scores, decisions, the ending and the report to the active Weights & Biases run, or to a new one.
 
     Args:
         **settings: Of `wandb.init`, where there is no active run.
@@ -63,19 +70,25 @@ def wandb_tracker(**settings: Any) -> Subscriber:
     def log(values: Mapping[str, float], step: int) -> None:
         run.log({**values, "optimizer_step": step})
 
-    return _Tracker(log, keep, lambda tags: run.config.update(dict(tags), allow_val_change=True))
+    def show(result: Mapping[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            page = Result.from_dict(result).report(Path(folder) / "report.html")
+            run.log({"report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
+
+    return _Tracker(log, keep, lambda tags: run.config.update(dict(tags), allow_val_change=True), show)
 
 
 class _Tracker:
-    """Turns events into numbers with a step, documents with a name, and tags."""
+    """Turns events into numbers with a step, documents with a name, tags, and the report at the end."""
 
     def __init__(
         self,
         log: Callable[[Mapping[str, float], int], None],
         keep: Callable[[str, Any], None],
         tag: Callable[[Mapping[str, Any]], None],
+        show: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self.log, self.keep, self.tag = log, keep, tag
+        self.log, self.keep, self.tag, self.show = log, keep, tag, show
         self.step = 0
 
     def __call__(self, event: Event) -> None:
@@ -96,5 +109,6 @@ class _Tracker:
                 self.keep(f"step_{event.step}", event.record)
             case RunDone():
                 self.tag({"ending": event.ending, "reason": event.reason})
+                self.show(event.result)
             case _:
                 pass

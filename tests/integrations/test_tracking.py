@@ -22,14 +22,15 @@ def test_a_package_that_is_missing_is_named(tracker, package):
 def test_scores_decisions_and_the_ending_stand_in_mlflow(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="NOT TESTED: mlflow is an extra that is not installed")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    mlflow.set_tracking_uri(f"file://{tmp_path}")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    mlflow.set_tracking_uri(f"file://{tmp_path}/runs")
     with served(careful), mlflow.start_run() as run:
         optimizer = SemanticGradientDescent(right, steps=2, subscribers=(mlflow_tracker(),))
         optimizer.compile(Fan(), trainset=questions(4))
     kept = mlflow.get_run(run.info.run_id).data
     assert (kept.metrics["before"], kept.metrics["after"], kept.metrics["accepted"]) == (0.0, 1.0, 1.0)
     assert kept.tags["ending"] == "perfect"
-    assert {one.path for one in mlflow.MlflowClient().list_artifacts(run.info.run_id)} >= {"step_0.json"}
+    assert {one.path for one in mlflow.MlflowClient().list_artifacts(run.info.run_id)} >= {"step_0.json", "report.html"}
 
 
 def test_scores_decisions_and_the_ending_stand_in_wandb(tmp_path, monkeypatch):
@@ -41,4 +42,5 @@ def test_scores_decisions_and_the_ending_stand_in_wandb(tmp_path, monkeypatch):
         optimizer.compile(Fan(), trainset=questions(4))
     assert dict(wandb.run.config)["ending"] == "perfect"
     assert wandb.run.summary["after"] == 1.0
+    assert wandb.run.summary["report"]["_type"] == "html-file"
     wandb.finish()
