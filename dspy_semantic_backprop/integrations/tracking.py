@@ -85,7 +85,7 @@ class _Tracker:
         self,
         log: Callable[[Mapping[str, float], int], None],
         keep: Callable[[str, Any], None],
-        tag: Callable[[Mapping[str, Any]], None],
+        tag: Callable[[Mapping[str, Any]], object],
         show: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.log, self.keep, self.tag, self.show = log, keep, tag, show
