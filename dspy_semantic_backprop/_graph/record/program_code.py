@@ -137,12 +137,13 @@ def _methods(cls: type) -> list[types.FunctionType]:
 def constants(program: Any) -> list[Any]:
     """Constants of a program's own code and what its modules hold in containers.
 
-    Dictionaries' keys come first, as lists; then containers; then the code's tuples and texts.
+    Dictionaries' keys come first, as lists; then containers; then the code's tuples, texts and defaults of arguments.
     """
     modules = [module for _, module in program.named_sub_modules()]
     held = [value for module in modules for value in vars(module).values()]
     functions = [one for kind in dict.fromkeys(map(type, modules)) for one in _methods(kind)]
     code = [constant for one in functions for part in codes(one.__code__) for constant in part.co_consts]
+    code += [(*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()) for one in functions]
     return [
         *(list(value) for value in held if isinstance(value, dict)),
         *(list(value.values()) for value in held if isinstance(value, dict)),

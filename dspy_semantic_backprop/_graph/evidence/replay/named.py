@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import itertools
@@ -91,7 +92,8 @@ def _named(program: Any) -> Iterator[Any]:
             continue
         seen[id(value)] = value
         yield value
-        frontier += _names(value) if isinstance(value, _FUNCTIONS) else _held(value)
+        with contextlib.suppress(Exception):  # what stands for another object may raise when it is looked at
+            frontier += list(_names(value) if isinstance(value, _FUNCTIONS) else _held(value))
 
 
 def _held(value: Any) -> Iterator[Any]:
