@@ -197,9 +197,15 @@ class Result:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    @property
+    def _decided(self) -> str:
+        if self.final is not None:
+            return self.final.reason
+        early = (Ending.BUDGET, Ending.INTERRUPTED, Ending.JOURNAL, Ending.FAILED)
+        return "the run ended before it could decide" if self.ending in early else "none; what was accepted is returned"
+
     def _lines(self) -> Iterator[str]:
-        decided = self.final.reason if self.final is not None else "the run ended before it could decide"
-        yield from wrapped(f"Decision: {clean(decided)}", "", _REASON, indent=0)
+        yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)
         tried = self.candidates[0].scores if self.candidates else ()
         yield f"Score {_shown(self.score_before)} -> {_shown(self.score_after)} on {len(tried)} examples to decide on"
         accepted = sum(step.verdict == "accepted" for step in self.steps)

@@ -12,7 +12,7 @@ from typing import Any
 import dspy
 
 from .._checks import check_number
-from .._errors import Ending, SetupError
+from .._errors import Ending, ProgramError, SemanticBackpropError, SetupError
 from .._graph.tracing import program_graph, trace
 from .._reports.bill import bill_of_compile, bill_of_diagnose, bill_of_preflight
 from .._reports.compare import compare
@@ -38,6 +38,8 @@ def graph(arguments: argparse.Namespace) -> int:
             found = program_graph(program, examples[: arguments.first])
     drawn = {"text": str, "json": as_json, "mermaid": lambda one: one.to_mermaid(), "dot": lambda one: one.to_dot()}
     say(drawn[arguments.format](found))
+    if getattr(found, "error", None) is not None:
+        raise ProgramError(f"the program failed on this example: {found.error}")
     return 0
 
 
@@ -84,16 +86,14 @@ def compiled(arguments: argparse.Namespace) -> int:
         optimizer.settings.check(program, trainset=train, valset=val)
         known = _known(arguments.log_dir)
         agree_to(arguments, bill_of_compile(optimizer.settings, program, train, val), known)
-        better: Any = optimizer.compile(program, trainset=train, valset=val)
-    result = better.detailed_results
-    say_record(arguments, result)
-    try:
-        better.save(arguments.output)
-    except Exception as error:
-        raise SetupError(f"{arguments.output} cannot be written: {error}; the instructions stand above") from error
-    if not arguments.json:
-        say(f"saved to {arguments.output}")
-    return INTERRUPTED if result.ending is Ending.INTERRUPTED else 0
+        try:
+            better: Any = optimizer.compile(program, trainset=train, valset=val)
+        except SemanticBackpropError as error:
+            if error.best is not None and error.best.detailed_results.changed:
+                _save(arguments, error.best)
+            raise
+    _save(arguments, better)
+    return INTERRUPTED if better.detailed_results.ending is Ending.INTERRUPTED else 0
 
 
 def runs(arguments: argparse.Namespace) -> int:
@@ -115,6 +115,16 @@ def reported(arguments: argparse.Namespace) -> int:
 def compared(arguments: argparse.Namespace) -> int:
     """Print two runs side by side: scores on shared examples, costs, instructions."""
     return say_record(arguments, compare(arguments.first, arguments.second, arguments.output))
+
+
+def _save(arguments: argparse.Namespace, better: Any) -> None:
+    say_record(arguments, better.detailed_results)
+    try:
+        better.save(arguments.output)
+    except Exception as error:
+        raise SetupError(f"{arguments.output} cannot be written: {error}; the instructions stand above") from error
+    if not arguments.json:
+        say(f"saved to {arguments.output}")
 
 
 def _known(folder: str | None) -> str:

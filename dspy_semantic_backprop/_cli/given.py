@@ -153,6 +153,9 @@ def _lm(name: str | None) -> dspy.LM | None:
 def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGradientDescent:
     """The optimizer with the settings that were given."""
     given = vars(arguments)
+    if arguments.json:
+        # What is read by a program holds nothing but the record.
+        settings["subscribers"] = ()
     names = ("steps", "auto", "log_dir")
     settings |= {name: given[name] for name in names if given.get(name) is not None}
     if given.get("method") is not None:

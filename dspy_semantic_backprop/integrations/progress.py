@@ -81,7 +81,9 @@ class ProgressBar:
                 self._ended(event)
 
     def _opened(self, total: int | None = None) -> Any:
-        return tqdm(total=total, leave=False, ncols=_width(), bar_format=_FORMAT, disable=None)
+        bar = tqdm(total=total, leave=False, bar_format=_FORMAT, disable=None)
+        _fit(bar)
+        return bar
 
     def _say(self, line: str) -> None:
         if sys.stdout.isatty():
@@ -90,7 +92,7 @@ class ProgressBar:
 
     def _phase(self, name: str) -> None:
         if self._bar is not None:
-            self._bar.ncols = _width()
+            _fit(self._bar)
             self._bar.set_description_str(spelled(name))
 
     def _projected(self, projection: Projection) -> None:
@@ -107,9 +109,9 @@ class ProgressBar:
             if self._steps is not None and self._done > self._bar.total:
                 # More than is likely: then as many as at most, or who knows how many.
                 self._bar.total = max(self._done, self._most)
-            self._bar.ncols = _width()
-            self._bar.update()
+            _fit(self._bar)
             self._bar.set_postfix_str(self._spending(), refresh=False)
+            self._bar.update()
 
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:
@@ -158,5 +160,7 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _width() -> int:
-    return min(_columns() - 1, _WIDE)
+def _fit(bar: Any) -> None:
+    # In a notebook the width is one of the page, in pixels.
+    if not hasattr(bar, "container"):
+        bar.ncols = min(_columns() - 1, _WIDE)

@@ -203,3 +203,14 @@ def test_a_record_is_kept_as_json(simple):
     assert type(checked).from_dict(json.loads(json.dumps(checked.to_dict()))) == checked
     assert checked.blamed is not None and checked.blamed.predictor == "self"
     assert known.scores[2].must
+
+
+@pytest.mark.parametrize("settings", [{"faults": Faults(server_error=1.0, spared=16)}, {"budget": 16}])
+def test_where_nobody_can_be_asked_who_is_to_blame_the_verdict_stands(place, baseline, capsys, settings):
+    bound = f"--max-calls {settings['budget']}" if "budget" in settings else ""
+    with served(careful, faults=settings.get("faults"), num_retries=0):
+        ended = place.run(capsys, f"check app:half {WITH} {bound} --json")
+    assert ended.status == 1
+    found = json.loads(ended.out)
+    assert found["blame"] is None or not found["blame"]["traced"]
+    assert any("to blame could not be found out" in one for one in found["warnings"])

@@ -8,8 +8,9 @@ import os
 import dspy
 import pytest
 
+from dspy_semantic_backprop.testing import Faults
 from tests.cli.world import World
-from tests.scripted import careful, served
+from tests.scripted import careful, questions, served
 
 ON = "app:Chain train.jsonl --inputs question"
 WITH = f"{ON} --metric app:metric"
@@ -144,3 +145,27 @@ def test_help_names_every_command(world):
     for name in ("graph", "explain", "diagnose", "preflight", "compile", "check", "report", "compare", "runs"):
         assert f"\n    {name}" in help_.out
     assert "the most US dollars" in run("compile --help").out
+
+
+def test_what_a_program_reads_holds_the_record_alone(world):
+    run, _ = world
+    ended = run(f"compile {WITH} --steps 1 --yes --output other.json --json")
+    assert json.loads(ended.out)["ending"] == "all steps were made"
+
+
+def test_a_run_that_fails_half_way_leaves_the_best_program(place, capsys):
+    # The key is refused after the first step.
+    rows = [dict(one) for one in questions(8)]
+    place.write("hard.jsonl", [{**row, "answer": "?"} if at > 5 else row for at, row in enumerate(rows)])
+    with served(careful, faults=Faults(auth=1.0, spared=42), num_retries=0):
+        ended = place.run(
+            capsys, f"compile {WITH.replace('train', 'hard')} --steps 6 --method published --yes --output rescued.json"
+        )
+    assert ended.status == 2 and "Incorrect API key" in ended.err
+    assert "saved to rescued.json" in ended.out and "Be careful." in (place.folder / "rescued.json").read_text("utf-8")
+
+
+def test_a_graph_of_an_execution_that_failed_is_shown_and_not_done_well(place, capsys):
+    with served(careful, faults=Faults(auth=1.0), num_retries=0):
+        ended = place.run(capsys, f"graph {ON}")
+    assert ended.status == 2 and "FAILED" in ended.out and "Incorrect API key" in ended.err
