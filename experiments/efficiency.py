@@ -48,7 +48,7 @@ from data import DataError
 from tqdm.auto import tqdm
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-SIZES, SMOKE_SIZES = (24, 24, 60), (8, 8, 12)
+SIZES, SMOKE_SIZES = (24, 24, 60), (6, 6, 6)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -91,7 +91,7 @@ def main() -> None:
 def contested(config: argparse.Namespace, optimizers: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of all runs, in the order of programs, optimizers, seeds and caps."""
     if config.smoke:
-        config.programs, config.seeds, config.cap, config.shares = config.programs[:1], 1, 5, [0.5, 1.0]
+        config.programs, config.seeds, config.cap, config.shares = config.programs[:1], 1, 4, [0.5, 1.0]
     sizes = SMOKE_SIZES if config.smoke else SIZES
     heats = []
     for program in config.programs:

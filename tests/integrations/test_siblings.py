@@ -12,7 +12,7 @@ import pytest
 from dspy_semantic_backprop import SemanticGradientDescent, any_example, only, presets
 from tests.scripted import questions, served
 
-COUNT = 200
+COUNT = 80
 
 
 class Siblings(dspy.Module):

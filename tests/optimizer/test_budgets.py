@@ -47,9 +47,15 @@ def test_no_budget_is_exceeded_by_sixteen_threads(kind, share, all_of_it):
         cut = compiled(num_threads=16, budget=Budget(**{kind: most}, prices=prices)).detailed_results
         arrived = settled(server)
     assert cut.ending.name == "BUDGET"
-    assert cut.total.calls == arrived
-    spent = {"calls": arrived, "tokens": cut.total.tokens, "usd": cut.total.usd, "metric_calls": cut.metric_calls}
-    assert spent[kind] <= most * (1 + 1e-9)
+    # What is cancelled on its way, where others found the budget spent, counts at its bound: it may have arrived.
+    assert cut.total.calls == arrived or (cut.total.unsure_tokens and arrived < cut.total.calls)
+    usd = (server.prompt_tokens * PRICE[0] + server.completion_tokens * PRICE[1]) / 1e6
+    tokens = server.prompt_tokens + server.completion_tokens
+    for spent in (
+        {"calls": arrived, "tokens": tokens, "usd": usd, "metric_calls": cut.metric_calls},
+        {"calls": cut.total.calls, "tokens": cut.total.tokens, "usd": cut.total.usd, "metric_calls": 0},
+    ):
+        assert spent[kind] <= most * (1 + 1e-9)
     assert f"{most:,.6g}" in cut.reason
 
 

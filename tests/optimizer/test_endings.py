@@ -161,8 +161,8 @@ def test_a_task_that_is_cancelled_is_cancelled():
 
 @pytest.mark.parametrize("program", [Fan, Gathering])
 def test_a_request_that_hangs_is_cut_and_asked_again(program):
-    with served(slowly_careful, faults=Faults(hang=0.05, hang_seconds=60.0)) as server:
-        result = compiled(program(), limits=Limits(request=1.0)).detailed_results
+    with served(careful, faults=Faults(hang=0.05, hang_seconds=60.0)) as server:
+        result = compiled(program(), steps=1, limits=Limits(request=1.0)).detailed_results
         hanging = server.requests - len(server.log)
     assert hanging > 0
     assert result.score_after == 1.0

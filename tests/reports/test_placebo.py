@@ -34,8 +34,32 @@ def compared(rule=told_by_gradients, *, how: Any = None, test=TEST, lm: Any = No
     return found, server
 
 
-def test_what_the_gradients_are_worth_shows_and_every_call_is_booked():
-    found, server = compared(num_threads=1)  # of several under way, the budget's end cancels some before they are sent
+@pytest.fixture(scope="module")
+def worth() -> Any:
+    """What all arms came to, and the server that was asked."""
+    return compared(num_threads=1)  # of several under way, the budget's end cancels some before they are sent
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory) -> Any:
+    """What two arms came to, the folder of their logs, and what was said."""
+    said: list[str] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger, folder = logging.getLogger("dspy_semantic_backprop"), tmp_path_factory.mktemp("logs")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        found, _ = compared(test=[*TEST, *TRAIN[:2]], log_dir=folder, how={"arms": ["one_step"]})
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return found, folder, said
+
+
+def test_what_the_gradients_are_worth_shows_and_every_call_is_booked(worth):
+    found, server = worth
     arms = {arm.name: arm for arm in found.arms}
     assert list(arms) == ["semantic", "isolated", "shuffled", "no_gradient", "one_step"]
     assert found.score == 0 and arms["semantic"].score == 1
@@ -50,8 +74,8 @@ def test_what_the_gradients_are_worth_shows_and_every_call_is_booked():
     assert "better than no_gradient, one_step" in " ".join(str(found).split())
 
 
-def test_a_method_that_returns_the_start_gains_exactly_nothing():
-    found, _ = compared()
+def test_a_method_that_returns_the_start_gains_exactly_nothing(worth):
+    found, _ = worth
     (arm,) = [arm for arm in found.arms if arm.name == "no_gradient"]
     assert arm.returned == (False,)
     assert (arm.gain.gain, arm.gain.fixes, arm.gain.regressions, arm.gain.p_value) == (0, 0, 0, 1)
@@ -80,15 +104,14 @@ def test_the_users_budget_is_that_of_every_run_and_not_of_the_held_out_examples(
     assert found.spent["heldout"].calls >= 2 * len(TEST)
 
 
-def test_the_cost_is_told_before(caplog):
-    caplog.set_level(logging.INFO, "dspy_semantic_backprop")
-    found, _ = compared(how={"arms": ["one_step"]})
-    (told,) = [one for one in caplog.messages if "projected for 2 runs" in one]
+def test_the_cost_is_told_before(logged):
+    found, _, said = logged
+    (told,) = [one for one in said if "projected for 2 runs" in one]
     assert f"{2 * int(found.budget['calls']):,} calls" in told
 
 
-def test_held_out_examples_that_are_learned_from_are_said_aloud():
-    found, _ = compared(test=[*TEST, *TRAIN[:2]], how={"arms": ["one_step"]})
+def test_held_out_examples_that_are_learned_from_are_said_aloud(logged):
+    found, *_ = logged
     assert any("2 of 26 held-out examples are in the trainset" in warning for warning in found.warnings)
     assert Placebo.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
@@ -133,9 +156,9 @@ def test_bad_sets_and_no_steps_are_refused_before_money_is_spent():
     assert server.requests == 0
 
 
-def test_a_run_of_placebos_goes_on_from_its_logs(tmp_path):
-    first, _ = compared(log_dir=tmp_path, how={"arms": ["one_step"]})
-    assert {path.name for path in tmp_path.iterdir()} == {"semantic-0", "one_step-0"}
+def test_every_run_of_placebos_has_a_log(logged):
+    first, folder, _ = logged
+    assert {path.name for path in folder.iterdir()} == {"semantic-0", "one_step-0"}
     assert first.arms[0].score == 1
 
 
