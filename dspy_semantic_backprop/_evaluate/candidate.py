@@ -76,12 +76,17 @@ def changed(old: Candidate, new: Candidate) -> tuple[str, ...]:
 
 
 @contextmanager
-def _copies_told(tell: Callable[[str], Any]) -> Iterator[None]:
+def _copies_told(tell: Callable[[str], Any], program: dspy.Module) -> Iterator[None]:
     thread = threading.get_ident()
+    # All that a dspy.Parallel holds and nobody can copy is a lock of its own.
+    held = (
+        name for _, module in program.named_sub_modules() for name, value in vars(module).items() if _is_pool(value)
+    )
+    pools = frozenset(held)
 
     def others(record: logging.LogRecord) -> bool:
         found = _UNCOPIED.match(record.getMessage()) if record.thread == thread else None
-        if found:
+        if found and found[1] not in pools:
             tell(f"the attribute {found[1]} of {found[2]} cannot be copied whole: the copies of the program share it")
         return not found
 
@@ -90,6 +95,10 @@ def _copies_told(tell: Callable[[str], Any]) -> Iterator[None]:
         yield
     finally:
         logging.root.removeFilter(others)
+
+
+def _is_pool(value: Any) -> bool:
+    return isinstance(value, dspy.Parallel)
 
 
 def clone(program: dspy.Module, tell: Callable[[str], Any] = lambda warning: None) -> Any:
@@ -101,7 +110,7 @@ def clone(program: dspy.Module, tell: Callable[[str], Any] = lambda warning: Non
     Args:
         tell: Told what DSPy logs of every copy: the attributes that cannot be copied.
     """
-    with _copies_told(tell):
+    with _copies_told(tell, program):
         copy = program.deepcopy()
     originals: dict[str, Any] = dict(program.named_sub_modules())
     module: Any

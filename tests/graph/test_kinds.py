@@ -299,6 +299,14 @@ def test_predictors_without_a_name_are_told_apart_by_what_the_code_tells_them():
     assert [call.predictor for call in graph] == [f"{fields}: Look it up.)", f"{fields}: Sort it.)", f"{fields})"]
 
 
+def test_the_advice_that_a_module_of_dspys_asks_for_is_told_by_its_name_and_nobody_is_warned_of_it():
+    refined = dspy.Refine(dspy.Predict("question -> answer"), N=2, reward_fn=lambda args, found: 0.0, threshold=1.0)
+    with served(lambda prompt: {"advice": {"module": "Be short."}, "answer": f"{len(prompt.text)} letters"}):
+        graph = trace(refined, {"question": "why?"})
+    assert "?dspy.OfferFeedback" in {call.predictor for call in graph}
+    assert not [warning for warning in graph.warnings if "named_predictors" in warning]
+
+
 def test_predictors_in_containers_of_containers_are_named_as_what_cannot_be_optimised():
     class Stages(dspy.Module):
         def __init__(self):

@@ -75,11 +75,11 @@ class Side(dspy.Module):
         super().__init__()
         self.one, self.two = dspy.Predict("question -> hint"), dspy.Predict("question -> hint")
         self.final = dspy.Predict("hints -> answer")
+        self.run = dspy.Parallel(num_threads=2, disable_progress_bar=True)
 
     def forward(self, question: str) -> Any:
         example = dspy.Example(question=question).with_inputs("question")
-        run = dspy.Parallel(num_threads=2, disable_progress_bar=True)
-        found: Any = run([(self.one, example), (self.two, example)])
+        found: Any = self.run([(self.one, example), (self.two, example)])
         return self.final(hints=" ".join(one.hint for one in found))
 
 
@@ -142,6 +142,7 @@ def test_a_module_or_type_of_dspys_is_optimised(name):
     with served(answering):
         result = optimised(PROGRAMS[name]())
     assert result.score_before == 0.0 and result.score_after == 1.0
+    assert not [warning for warning in result.warnings if "copied" in warning]
 
 
 @pytest.mark.parametrize("adapter", [dspy.JSONAdapter, dspy.XMLAdapter, BAMLAdapter, dspy.TwoStepAdapter])

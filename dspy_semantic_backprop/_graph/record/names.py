@@ -20,6 +20,7 @@ from .program_code import constants
 from .threads import Tasks, ranked
 
 _UNNAMED = "?"
+_OF_DSPY = f"{_UNNAMED}dspy."
 _DEFAULT = "Given the fields `"
 """How the instruction begins that DSPy makes of the fields."""
 _SHOWN = 40
@@ -29,6 +30,11 @@ _SHOWN = 40
 def is_unnamed(name: str) -> bool:
     """Whether a name is made up for a predictor that its program does not list."""
     return name.startswith(_UNNAMED)
+
+
+def is_of_dspy(name: str) -> bool:
+    """Whether it is one of those that DSPy's own modules make, such as what `dspy.Refine` asks for advice."""
+    return name.startswith(_OF_DSPY)
 
 
 class Names:
@@ -66,6 +72,8 @@ class Names:
 
 
 def _made_up(signature: Any, fixed: Container[str]) -> str:
+    if getattr(signature, "__module__", "").startswith("dspy.predict."):
+        return f"{_OF_DSPY}{signature.__name__}"
     # An instruction that is not in the code may be made of what other predictors wrote.
     instruction = getattr(signature, "instructions", "")
     sides = (getattr(signature, side, {}) for side in ("input_fields", "output_fields"))

@@ -22,7 +22,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from ..._values.copies import snapshot
 from ..._values.same import digest
 from ..trace import OUTPUT, Aside, Call, Trace
-from .names import Names, is_unnamed, name_calls
+from .names import Names, is_of_dspy, is_unnamed, name_calls
 from .program_code import Frame, chain, frames
 from .reads import further, watch_reads
 from .snapshots import declaration, demonstrations, describe, output_fields
@@ -244,7 +244,8 @@ def strand() -> str:
 
 
 def _unnamed_warning(calls: tuple[Call, ...], names: Names) -> tuple[str, ...]:
-    unnamed = sorted({call.instruction for call in calls if is_unnamed(call.predictor)})
+    theirs = (call for call in calls if is_unnamed(call.predictor) and not is_of_dspy(call.predictor))
+    unnamed = sorted({call.instruction for call in theirs})
     unlisted = sorted({call.predictor for call in calls} & names.unlisted)
     rest = "in the graph but cannot be optimised: make it an attribute of the program"
     deep = f"{', '.join(unlisted[:3])}{' ...' if len(unlisted) > 3 else ''}: in a container of a container, where "
