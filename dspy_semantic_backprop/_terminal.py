@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import shutil
 import sys
 import unicodedata
@@ -127,6 +128,8 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
     """A text in at most so many lines; one that is too long is cut between words, and its end is kept."""
     if most <= 0:
         return []
+    # What fits into 80 columns must not be cut for want of lines in a narrower terminal.
+    most = math.ceil(most * COLUMNS / _columns())
     space = _columns() - indent - 2
     lines = _lines(text + end, space)
     if len(lines) > most == 1:

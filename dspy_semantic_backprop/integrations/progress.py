@@ -50,7 +50,7 @@ class ProgressBar:
         self._steps: int | None = None
         """How many steps a run makes; None where there is no run, but a single evaluation."""
         self._known: int | None = None
-        self._most = self._done = 0
+        self._most = self._done = self._open = 0
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -67,7 +67,7 @@ class ProgressBar:
             case Projected():
                 self._projected(event.projection)
             case EvaluationStarted():
-                self._bar = self._bar if self._steps is not None else self._opened(event.examples)
+                self._alone(event.examples)
                 self._phase(_PHASES.get(event.what, event.what))
             case ExampleDone():
                 self._executed()
@@ -84,6 +84,14 @@ class ProgressBar:
         bar = tqdm(total=total, leave=False, bar_format=_FORMAT, disable=None)
         _fit(bar)
         return bar
+
+    def _alone(self, examples: int) -> None:
+        """Outside of a run, show one bar for the evaluations that are under way at once."""
+        if self._steps is None:
+            self._open += 1
+            if self._bar is None:
+                self._bar = self._opened(0)
+            self._bar.total += examples
 
     def _say(self, line: str) -> None:
         if sys.stdout.isatty():
@@ -115,7 +123,10 @@ class ProgressBar:
 
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:
-            self._bar.close()
+            self._open -= 1
+            if self._bar is not None and not self._open:
+                self._bar.close()
+                self._bar = None
             return
         if math.isnan(self._best):
             self._best = event.score

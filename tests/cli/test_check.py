@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from xml.etree import ElementTree
 
 import dspy
@@ -214,3 +216,24 @@ def test_where_nobody_can_be_asked_who_is_to_blame_the_verdict_stands(place, bas
     found = json.loads(ended.out)
     assert found["blame"] is None or not found["blame"]["traced"]
     assert any("to blame could not be found out" in one for one in found["warnings"])
+
+
+class Narrow(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", [40, 60, 120])
+def test_a_record_fits_a_narrow_terminal_and_loses_nothing(simple, monkeypatch, width):
+    metric, scores = constant(1.0)
+    with served(careful):
+        known = optimizer(metric).baseline(simple, questions(8))
+        scores.update({one.question: 0.0 for one in questions(8)})
+        found = optimizer(metric).check(simple, questions(8), known, blame=False)
+    whole = str(found)
+    monkeypatch.setattr(sys, "stdout", Narrow())
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert max(map(len, str(found).split("\n"))) <= min(width, 80)
+    assert str(found).split() == whole.split()
