@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from ._concurrency import Interrupt
-from ._decide.examples import example_records, graph_of
+from ._decide.examples import example_records
 from ._decide.records import Final, candidate_records
 from ._errors import BudgetSpent, Ending, JournalFailed, ModelUnavailable, SemanticBackpropError, refused, shortened
 from ._evaluate.candidate import Candidate
@@ -161,6 +161,6 @@ def _result(run: Run, ending: Ending, reason: str) -> Result:
         candidates=candidate_records(run.pool),
         warnings=(*run.session.warnings, *run.session.unanswered),
         program=type(run.student.program).__qualname__,
-        graph=graph_of(run.student, list(dict.fromkeys((run.pool, run.train)))),
+        graph=run.graph,
         examples=example_records(run.pool, run.train, run.records, best),
     )

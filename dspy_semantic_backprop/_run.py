@@ -10,6 +10,7 @@ import dspy
 
 from ._decide.comparison import classes_of
 from ._decide.consider import Decision
+from ._decide.examples import graph_of
 from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
@@ -21,12 +22,13 @@ from ._evaluate.candidate import Candidate, read
 from ._evaluate.evaluate import regraded
 from ._evaluate.outcome import Outcome, Scored, scored
 from ._evaluate.student import Student, check_runs, learns_nothing
+from ._graph.program_graph import ProgramGraph
 from ._propose.lessons import Learned
 from ._propose.propose import Rewriter
 from ._propose.protected import Parameters
 from ._propose.screen import Screen
 from ._session.budget import Purpose, Spent
-from ._session.events import Projected, StepDone
+from ._session.events import GraphKnown, Projected, StepDone
 from ._session.journal import digest_of
 from ._session.projection import Measured, Planned, Projection
 from ._session.session import Session, logger
@@ -143,6 +145,13 @@ class Run:
         self._measure(outcomes, self.session.ledger.seconds - seconds)
         for warning in (*self._health(outcomes), *await regraded(self.student.evaluator, outcomes)):
             self.session.warn(warning)
+        if graph := self.graph:
+            self.session.publish(GraphKnown(graph.to_dict()))
+
+    @property
+    def graph(self) -> ProgramGraph | None:
+        """The graph of the program, by the executions of it as it was given; None where there are none."""
+        return graph_of(self.student, list(dict.fromkeys((self.pool, self.train))))
 
     async def batches(self, step: int) -> tuple[Candidate, list[list[Scored]]]:
         """Whom a step improves, and the outcomes that each of its proposals learns from.

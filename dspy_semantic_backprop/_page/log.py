@@ -83,7 +83,7 @@ def _unfinished(lines: Sequence[Line]) -> dict[str, Any]:
         "candidates": list(_candidates(records)),
         "warnings": [],
         "program": head.get("program", {}).get("class", ""),
-        "graph": None,
+        "graph": events.get("GraphKnown", {}).get("graph"),
         "examples": [],
     }
 

@@ -92,6 +92,17 @@ class EvaluationDone:
 
 
 @dataclass(frozen=True)
+class GraphKnown:
+    """The program as it was given was run on the first examples.
+
+    Args:
+        graph: What `ProgramGraph.to_dict()` gives.
+    """
+
+    graph: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class GradientsReady:
     """The backward passes of a step are done.
 
@@ -139,6 +150,7 @@ Event = (
     | EvaluationStarted
     | ExampleDone
     | EvaluationDone
+    | GraphKnown
     | GradientsReady
     | StepDone
     | RunDone

@@ -74,6 +74,7 @@ def test_the_log_of_a_run_that_did_not_end_says_so(ran, tmp_path):
     assert not data["ending"] and "did not end" not in data["reason"]
     assert "the log ends before the run did" in data["reason"]
     assert data["steps"] == [one for one in ran.to_dict()["steps"]]
+    assert [node["predictor"] for node in data["graph"]["nodes"]] == ["draft", "judge"]
     assert data["instructions"]["before"] == ran.instructions_before
     assert data["spent"] == {purpose: one for purpose, one in ran.to_dict()["spent"].items()}
 

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { html } from "./html.js";
 import { Choice, Missing, Text } from "./text.js";
-import { compact, count, dollars, duration, tokens, total } from "./format.js";
+import { compact, count, dollars, duration, plural, tokens, total } from "./format.js";
 
 const UNITS = { usd: ["US dollars", dollars], tokens: ["Tokens", compact], calls: ["Calls", compact] };
 const PURPOSES = {
@@ -22,8 +22,18 @@ export function Cost({ run }) {
       <${Ledger} title="By purpose" spent=${run.spent} names=${PURPOSES} />
       <${Ledger} title="By predictor" spent=${run.spent_by_predictor} names=${{ "": "For none" }} />
     </div>
+    ${unsure(total(run.spent)).map((text) => html`<p class="note">${text}</p>`)}
     <p class="note">${count(run.metric_calls)} calls of the metric. ${run.usd_per_point ? `${dollars(run.usd_per_point)} for each metric point gained.` : ""}</p>`;
 }
+
+// What the table leaves out.
+const unsure = ({ unpriced, unsure_tokens, unsure_usd, cached, reused }) =>
+  [
+    unpriced && `The price of ${plural(unpriced, "answer")} is not known; the US dollars leave them out.`,
+    unsure_tokens && `Requests without a readable answer may have cost up to ${count(unsure_tokens)} tokens${unsure_usd ? ` (${dollars(unsure_usd)})` : ""} more.`,
+    cached && `${plural(cached, "answer")} came from a cache and cost nothing.`,
+    reused && `${plural(reused, "request")} were not sent: the answer was known from an earlier execution.`,
+  ].filter(Boolean);
 
 function Curve({ points }) {
   const priced = points.some((one) => one.usd);

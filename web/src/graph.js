@@ -72,7 +72,7 @@ export function ProgramGraph({ run }) {
     <div class="picture">
       ${graph
         ? html`<${Drawing} graph=${graph} shares=${shares} chosen=${chosen} choose=${choose} />`
-        : html`<${Missing}>the graph stands in a log once the run has ended.<//><${Names} names=${names} shares=${shares} chosen=${chosen} choose=${choose} />`}
+        : html`<${Missing}>the graph; it is known once the program has been run on examples.<//><${Names} names=${names} shares=${shares} chosen=${chosen} choose=${choose} />`}
       <p class="legend note">
         ${failures ? html`<span class="scale" aria-hidden="true"></span> Share of the blame, 0 to 100 %, for ${plural(failures, "failure")} looked at` : "No failure was sent back through the graph: there is no blame."}
       </p>

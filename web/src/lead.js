@@ -26,6 +26,8 @@ export function paired({ scores, returned }) {
 function claim(run) {
   const { final, ending } = run;
   if (!ending) return ["open", "The run is not finished"];
+  if (!final && run.candidates.length < 2) return ["same", "No candidate was found"];
+  if (!final && changedOf(run.instructions).length) return ["open", "What was accepted came back, without a decision at the end"];
   if (!final) return ["open", "The run ended before it could decide"];
   if (!final.returned) return ["same", "The program came back as it was given"];
   if (!changedOf(run.instructions).length) return ["same", "Nothing was changed"];
@@ -59,13 +61,13 @@ export function Lead({ run }) {
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
       ${both
-        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")} that both ran on${both.all > both.ids.length ? ` (${score(scores.after)} on all ${both.all} of the new one)` : ""}; the best of several tries, so it flatters`}>${score(both.before)}${arrow}${score(both.after)}<//>`
+        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")} that both ran on${both.all > both.ids.length ? ` (${score(scores.after)} on all ${both.all} of the new one)` : ""}${run.returned ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
         : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${known(scores.before) ? score(scores.before) : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
         ${score(final.before)}${arrow}${score(final.after)}
       <//>`}
-      <${Fact} name="Spent" note=${`${count(spent.calls)} calls, ${compact(tokens(spent))} tokens`}>
+      <${Fact} name="Spent" note=${`${count(spent.calls)} calls, ${compact(tokens(spent))} tokens${spent.usd && spent.unpriced ? `; ${count(spent.unpriced)} answers without a known price` : ""}`}>
         ${spent.usd ? dollars(spent.usd) : `${compact(spent.calls)} calls`}
       <//>
       <${Fact} name="Time" note=${plural(run.steps.length, "step")}>${duration(run.seconds)}<//>

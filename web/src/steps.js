@@ -59,7 +59,7 @@ const Classes = ({ classes }) =>
 
 function Candidates({ run }) {
   const [most, setMost] = useState(100);
-  if (!run.candidates.length) return null;
+  if (run.candidates.length < 2) return null;
   const start = run.candidates[0].scores;
   const rows = run.candidates.slice(0, most).map((one) => {
     const both = Object.keys(one.scores).filter((id) => id in start);
