@@ -116,6 +116,12 @@ def test_held_out_examples_that_are_learned_from_are_said_aloud(logged):
     assert Placebo.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
+def test_every_run_of_placebos_has_a_log(logged):
+    first, folder, _ = logged
+    assert {path.name for path in folder.iterdir()} == {"semantic-0", "one_step-0"}
+    assert first.arms[0].score == 1
+
+
 def test_the_program_and_the_settings_stay_as_they_are():
     program: Any = Chain()
     with served(told_by_gradients) as server:
@@ -154,12 +160,6 @@ def test_bad_sets_and_no_steps_are_refused_before_money_is_spent():
         with pytest.raises(SetupError, match="steps"):
             SemanticGradientDescent(right, steps=0, subscribers=()).placebo(Chain(), TRAIN, VAL, TEST)
     assert server.requests == 0
-
-
-def test_every_run_of_placebos_has_a_log(logged):
-    first, folder, _ = logged
-    assert {path.name for path in folder.iterdir()} == {"semantic-0", "one_step-0"}
-    assert first.arms[0].score == 1
 
 
 def test_the_one_step_rewrite_is_told_the_expected_answer_and_nothing_of_the_graph():

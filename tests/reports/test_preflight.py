@@ -68,9 +68,9 @@ def flown(rule, program=None, *, train=TRAIN, val: Any = VAL, how: Any = None, f
 def test_a_weak_program_that_can_be_taught_is_worth_it_and_compiling_agrees():
     with served(careful) as server:
         optimizer = SemanticGradientDescent(right, subscribers=())
-        found = optimizer.preflight(Chain(), TRAIN, VAL)
+        found = optimizer.preflight(Chain(), TRAIN, VAL[:20])
         assert found.total.calls == server.requests
-        better: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL)
+        better: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL[:20])
     assert found.recommendation == "go", found
     assert (found.score, found.best, found.headroom, found.noise.rate) == (0.0, 1.0, 1.0, 0.0)
     assert found.attempts[0].result is not None and found.attempts[0].result.gain == 1.0
@@ -101,6 +101,15 @@ def test_a_program_that_no_proposal_helps_has_no_headroom(hopeless):
     found = hopeless
     assert found.recommendation == "no headroom"
     assert "none of" in found.reason and found.headroom == 1.0
+
+
+def test_what_was_found_round_trips_and_fits_the_screen(hopeless):
+    noisy, _ = flown(slipping(0.2), told_to_be_careful(), val=VAL[:20])
+    for found in (hopeless, noisy):
+        assert Preflight.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+        lines = str(found).splitlines()
+        assert len(lines) <= 24 and max(map(len, lines)) <= 80
+        assert lines[0].endswith(found.recommendation.upper())
 
 
 def test_answers_by_the_toss_of_a_coin_are_too_noisy():
@@ -134,10 +143,10 @@ def test_four_examples_that_all_can_be_put_right_are_enough():
 def test_the_cache_does_not_hide_the_noise(temperature, cold):
     program = told_to_be_careful()
     lm = {"cache": True, "temperature": temperature}
-    found, server = flown(slipping(0.2), program, lm=lm, how={"candidates": 0}, num_threads=1)
+    found, server = flown(slipping(0.2), program, val=VAL[:20], lm=lm, how={"candidates": 0}, num_threads=1)
     assert found.noise.cold is cold
     assert found.noise.rate > 0.1
-    assert found.spent["noise"].calls == 2 * 2 * len(VAL) and not found.spent["noise"].cached
+    assert found.spent["noise"].calls == 2 * 2 * 20 and not found.spent["noise"].cached
     assert found.total.calls == server.requests
 
 
@@ -243,10 +252,10 @@ def test_bad_sets_are_refused_before_money_is_spent(train, val, message):
 
 
 def test_a_budget_holds_and_what_was_found_within_it_is_told():
-    runs = 2 * 2 * len(VAL)
+    runs = 2 * 2 * len(FEW)
     with pytest.raises(OutOfBudget):
-        flown(careful, budget=Budget(calls=runs - 5))
-    found, server = flown(careful, budget=Budget(calls=runs + 10))
+        flown(careful, val=FEW, budget=Budget(calls=runs - 5))
+    found, server = flown(careful, val=FEW, budget=Budget(calls=runs + 10))
     assert server.requests <= runs + 10
     assert found.noise.runs == 2
     assert any("run 2 times and not 3" in warning for warning in found.warnings)
@@ -286,12 +295,3 @@ def test_the_cost_is_that_of_the_program_as_it_is():
     # Each of the three is rounded up on its own.
     assert asked[1] - asked[0] == pytest.approx(2 * executions, abs=2)
     assert once.projection.tokens is not None and once.projection.seconds is not None
-
-
-def test_what_was_found_round_trips_and_fits_the_screen(hopeless):
-    noisy, _ = flown(slipping(0.2), told_to_be_careful(), val=VAL[:20])
-    for found in (hopeless, noisy):
-        assert Preflight.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-        lines = str(found).splitlines()
-        assert len(lines) <= 24 and max(map(len, lines)) <= 80
-        assert lines[0].endswith(found.recommendation.upper())
