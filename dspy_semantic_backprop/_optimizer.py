@@ -140,8 +140,8 @@ class SemanticGradientDescent(Teleprompter):
 
         Returns:
             A program of the same class with the best instructions found, and a `Result` as its
-            `detailed_results`, which type checkers know of after `assert isinstance(program, Compiled)`. Where the
-            budget is spent or the log cannot be written any more, the best so far.
+            `detailed_results`; with its type it is `Result.of(program)`. Where the budget is spent or the log cannot be
+            written any more, the best so far.
 
         Raises:
             SetupError: If the arguments cannot work; nothing was spent.

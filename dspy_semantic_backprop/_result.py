@@ -77,6 +77,23 @@ class Result:
     graph: ProgramGraph | None = field(default=None, repr=False)
     examples: tuple[ExampleRecord, ...] = field(default=(), repr=False)
 
+    @classmethod
+    def of(cls, program: Any) -> Result:
+        """The result of the run that made a program, its `detailed_results`, with its type.
+
+        Why beside the attribute: type checkers know the program as the student's own class, which has none.
+
+        Args:
+            program: What `compile` gave back.
+
+        Raises:
+            TypeError: If it was not made by a run.
+        """
+        found = getattr(program, "detailed_results", None)
+        if not isinstance(found, cls):
+            raise TypeError(f"{type(program).__name__} was not made by SemanticGradientDescent: it has no result of a run")
+        return found
+
     @property
     def usd_per_point(self) -> float | None:
         """US dollars for each metric point gained; None where nothing was gained or priced.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dspy
+import pytest
 import typing_extensions as typed
 
 from dspy_semantic_backprop import Compiled, Result, SemanticGradientDescent
@@ -23,6 +24,9 @@ def test_a_program_is_compiled_to_its_own_type_with_a_result():
     with served(careful):
         better = SemanticGradientDescent(right, steps=1, subscribers=()).compile(Chain(), trainset=questions(4))
         typed.assert_type(better, Chain)
+        found = Result.of(better)
+        typed.assert_type(found, Result)
+        assert found.score_after == 1
         assert isinstance(better, Compiled)
         typed.assert_type(better.detailed_results, Result)
         assert better.detailed_results.score_after == 1
@@ -30,4 +34,6 @@ def test_a_program_is_compiled_to_its_own_type_with_a_result():
 
 
 def test_a_program_that_was_not_compiled_is_none():
+    with pytest.raises(TypeError, match="Chain was not made by"):
+        Result.of(Chain())
     assert not isinstance(Chain(), Compiled)
