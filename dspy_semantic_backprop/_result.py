@@ -91,7 +91,7 @@ class Result:
         """
         found = getattr(program, "detailed_results", None)
         if not isinstance(found, cls):
-            raise TypeError(f"{type(program).__name__} was not made by SemanticGradientDescent: it has no result of a run")
+            raise TypeError(f"{type(program).__name__} was not made by SemanticGradientDescent: it has no result")
         return found
 
     @property

@@ -103,10 +103,17 @@ class Run:
         gate = evaluation(student, examples, what="gate", purpose=Purpose.GATE, **how)
         how |= {"planned": len(split.learn)}
         train = evaluation(student, trainset, what="train", purpose=Purpose.FORWARD, **how)
-        pool = Pool(start, gate, groups_of(settings.group, "the examples", examples))
+        twins = split.twins
+        # What stands in both sets is one example, also to the estimate.
+        both = {at: ("in both sets", twins[at]) for at in twins}
+        pool = Pool(start, gate, both | groups_of(settings.group, "the examples", examples))
         given = {"trainset": trainset, "valset": valset or ()}
         screen = Screen.of(Parameters.of(program), method.restraint, given, start)
-        on_train = Pool(start, train, groups_of(settings.group, "trainset", trainset)) if split.separate else pool
+        on_train = pool
+        if split.separate:
+            theirs = {label[1]: label for label in both.values()}
+            on_train = Pool(start, train, theirs | groups_of(settings.group, "trainset", trainset))
+            pool.share(on_train, twins)
         material = Material(
             *(student, split, pool, on_train, examples, screen, method.choose_examples, method.downstream, rng)
         )

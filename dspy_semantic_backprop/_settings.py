@@ -144,7 +144,7 @@ class Settings:
 
     def _planned(self, found: Split, predictors: int, steps: int) -> Planned:
         method, search = self.method, self.method.search
-        learn, decide = len(found.learn) if found.separate else 0, len(found.decide)
+        learn, decide = len(found.learn) - len(found.twins) if found.separate else 0, len(found.decide)
         runs, fresh = search.executions(learn, decide, steps), 2 * len(found.fresh) if steps else 0
         elastic = runs.elastic and self.budget is None
         runs = Executions(runs.most + fresh, runs.likely + fresh, runs.whole + fresh, elastic)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._evaluate.candidate import Candidate, changed
-from .._evaluate.outcome import Outcome, scored
+from .._evaluate.outcome import Outcome, Scored, scored
 from .._evaluate.reuse import Reuse
 from .._evaluate.student import Student
 from .._session.budget import Purpose
@@ -56,6 +56,17 @@ class Pool:
         self.groups = groups or {}
         self._entries: dict[Candidate, Entry] = {start: Entry(0, start, start)}
         self.start = start
+        self._other: tuple[Pool, Mapping[int, int]] = (self, {})
+
+    def share(self, other: Pool, twins: Mapping[int, int]) -> None:
+        """Know of an example what another pool of the same candidates knows of it, and let that one know likewise.
+
+        Args:
+            other: The other pool.
+            twins: The id of an example here -> its id there.
+        """
+        self._other = (other, twins)
+        other._other = (self, {theirs: ours for ours, theirs in twins.items()})
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -82,6 +93,7 @@ class Pool:
             One outcome for each example, in order.
         """
         entry = self._entries[candidate]
+        entry.outcomes.update(self._shared(entry, ids))
         unknown = [number for number in ids if number not in entry.outcomes]
         if unknown:
             found = [] if entry.inert else await self._evaluate(entry, self._entries[entry.parent], unknown)
@@ -89,6 +101,13 @@ class Pool:
             rest = await self.outcomes(entry.parent, unknown[len(found) :]) if entry.inert else []
             entry.outcomes.update(zip(unknown, [*found, *rest], strict=True))
         return [entry.outcomes[number] for number in ids]
+
+    def _shared(self, entry: Entry, ids: Sequence[int]) -> dict[int, Outcome]:
+        other, twins = self._other
+        known = other._entries[entry.candidate].outcomes if entry.candidate in other else {}
+        new = [number for number in ids if number not in entry.outcomes and number in twins]
+        found = {number: known.get(twins[number]) for number in new}
+        return {at: replace(one, example_id=at) for at, one in found.items() if isinstance(one, Scored)}
 
     def compare(self, old: Candidate, new: Candidate, ids: Sequence[int]) -> Comparison:
         """Two candidates on those of the examples that both were evaluated on, in the order of the ids."""

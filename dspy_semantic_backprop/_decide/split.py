@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import SetupError
@@ -36,6 +36,7 @@ class Split:
             where there is no other.
         fresh: To decide on at the end: positions in the same set.
         warnings: What is wrong with the sets, in words.
+        twins: Position in the valset -> position in the trainset of the same example, which is run and graded once.
     """
 
     separate: bool
@@ -43,6 +44,7 @@ class Split:
     decide: tuple[int, ...]
     fresh: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    twins: Mapping[int, int] = field(default_factory=dict)
 
 
 def groups_of(group: Group | None, name: str, examples: Sequence[Any]) -> dict[int, Hashable]:
@@ -110,7 +112,8 @@ def split(
     both = learned.intersection(groups.values())
     if both:
         warnings.append(f"{len(both)} groups of examples stand in the trainset and in the valset: scores will flatter")
-    return Split(valset is not None, learn, decide, fresh, tuple(warnings))
+    twins = {} if valset is None else _twins(trainset, valset)
+    return Split(valset is not None, learn, decide, fresh, tuple(warnings), twins)
 
 
 def _whole(order: Sequence[int], groups: Mapping[int, Hashable], allowed: set[int], most: int) -> tuple[int, ...]:
@@ -166,6 +169,13 @@ def _warnings(trainset: Sequence[Any], valset: Sequence[Any] | None, keys: Seque
     if len(keys) == 1:
         found.append(f"the {name} has a single example: no edit can be shown to be better by chance less than half")
     return found
+
+
+def _twins(trainset: Sequence[Any], valset: Sequence[Any]) -> dict[int, int]:
+    """Position in the valset -> that of the very same example, labels and all, in the trainset; each once."""
+    whole = [[digest([sorted(one.inputs().keys()), dict(one)]) for one in examples] for examples in (trainset, valset)]
+    first, second = ({key: at for at, key in reversed(list(enumerate(keys)))} for keys in whole)
+    return {at: first[key] for key, at in second.items() if key in first}
 
 
 def _key(example: Any) -> str:

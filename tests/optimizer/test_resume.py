@@ -144,7 +144,7 @@ def test_failures_of_the_provider_are_remembered_once_something_rests_on_them(tm
             # The proposal's evaluation finds the server down until it has lost an example.
             if isinstance(event, EvaluationStarted):
                 evaluations.append(event)
-                server.faults = Faults(server_error=float(len(evaluations) == 3))
+                server.faults = Faults(server_error=float(len(evaluations) == 2))
             elif isinstance(event, ExampleDone) and event.score is None:
                 server.faults = Faults()
 

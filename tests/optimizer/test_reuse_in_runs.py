@@ -11,7 +11,8 @@ import pytest
 from dspy_semantic_backprop import Budget, Gated, SemanticGradientDescent, accept_always, drop, only, presets, silent
 from dspy_semantic_backprop.integrations import EvaluationDone, EvaluationStarted, Event
 from tests.evaluate.reusing import Dated, Drawn, Network, Twice, dice, echo, graded
-from tests.scripted import served
+from tests.optimizer.test_compile import Chain
+from tests.scripted import careful, questions, right, served
 
 QUESTIONS = [dspy.Example(question=f"What follows from number {at}?").with_inputs("question") for at in range(5)]
 STEPS = 3
@@ -84,3 +85,20 @@ def test_a_resumed_run_reuses_the_same_and_pays_for_nothing_twice(cut, tmp_path)
     if cut == 1.0:
         assert resumed.instructions_after == whole.instructions_after
         assert [one.scores for one in resumed.candidates] == [one.scores for one in whole.candidates]
+
+
+@pytest.mark.parametrize("method", [presets.semantic(), presets.published()], ids=lambda one: one.name)
+def test_an_example_of_both_sets_is_run_and_graded_once_for_each_program(method):
+    asked: list[str] = []
+
+    def noted(prompt):
+        asked.extend([prompt.text] if "question" in prompt.inputs else [])
+        return careful(prompt)
+
+    both = questions(9)
+    with served(noted):
+        optimizer = SemanticGradientDescent(right, steps=2, method=method, num_threads=1, subscribers=())
+        result = optimizer.compile(Chain(), trainset=both[:6], valset=both[3:]).detailed_results
+    assert len(asked) == len(set(asked)) > 9
+    assert any("3 of 6 examples of the valset are in the trainset too" in one for one in result.warnings)
+    assert all("careful" in text for text in result.instructions_after.values())
