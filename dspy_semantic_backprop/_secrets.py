@@ -42,7 +42,9 @@ _FORMS = (
     (
         re.compile(
             r"(\b(?:proxy-)?authorization\b[\"']?\s*[:=]\s*(?:b?[\"'])?(?:[a-z]+ +(?=\S))?"
-            r"|\b(?:[\w-]{1,40}-)?(?:api|subscription)[-_]?key\b[\"']?\s*[:=]\s*(?:b?[\"'])?)[^\s\"',;}\])]+",
+            r"|\b(?:[\w-]{1,40}-)?(?:api|subscription)[-_]?key\b[\"']?\s*[:=]\s*(?:b?[\"'])?)"
+            # What was hidden before is hidden alike: else an error that says where a key goes would be lost for it.
+            r"(?!\.\.\.)(?:\[hidden\]|[^\s\"',;}\])]+)",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",

@@ -97,6 +97,8 @@ def examples_of(path: str, inputs: str) -> tuple[list[dspy.Example], list[bool]]
         SetupError: If a line cannot be read; it is named.
     """
     names = [name.strip() for name in inputs.split(",") if name.strip()]
+    if not names:
+        raise SetupError("--inputs names no field; give the fields that the program takes, separated by commas")
     examples, marks = [], []
     for number, line in enumerate(text_of(path).split("\n"), start=1):
         if line.strip():
@@ -156,7 +158,7 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
     if arguments.json:
         # What is read by a program holds nothing but the record.
         settings["subscribers"] = ()
-    names = ("steps", "auto", "log_dir")
+    names = ("steps", "auto", "log_dir", "group", "failure_score")
     settings |= {name: given[name] for name in names if given.get(name) is not None}
     if given.get("method") is not None:
         known = own_names(presets)

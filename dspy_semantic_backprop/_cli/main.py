@@ -89,6 +89,8 @@ def _settings(command: Any) -> None:
     command.add_argument("--gradient-model", metavar="NAME", help="writes gradients and instructions")
     command.add_argument("--threads", type=int, metavar="N", help="how many programs run at once")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
+    command.add_argument("--group", metavar="NAME", help="the field by which examples belong together")
+    command.add_argument("--failure-score", type=float, metavar="X", help="the score where the program fails; else 0")
     command.add_argument("--max-calls", type=int, metavar="N", help="the most requests to language models")
     command.add_argument("--max-tokens", type=int, metavar="N", help="the most tokens, sent and received")
     command.add_argument("--max-usd", type=float, metavar="X", help="the most US dollars")

@@ -80,6 +80,8 @@ REFUSED = {
     "graph nowhere:Chain train.jsonl --inputs question": "cannot be imported: ModuleNotFoundError",
     "graph app:broken train.jsonl --inputs question": "cannot be made without arguments: ValueError: no such index",
     "graph app:metric train.jsonl --inputs question": "cannot be made without arguments",
+    "graph app:Chain train.jsonl --inputs ,": "--inputs names no field",
+    f"compile {WITH} --output better.json --yes --group topic": "it has no such field",
     "graph app:Chain absent.jsonl --inputs question": "No such file or directory",
     "graph app:Chain train.jsonl --inputs questoin": "line 1 of train.jsonl has no field 'questoin'",
     "graph app:Chain train.jsonl --inputs question --example 8": "there are 8 examples, counted from 0",
@@ -113,6 +115,12 @@ def test_what_cannot_work_is_one_sentence_before_anything_is_spent(command, worl
 def test_without_a_model_it_is_said_how_to_name_one(place, capsys):
     ended = place.run(capsys, f"explain {WITH}")
     assert ended.status == 2 and "--model" in ended.err
+
+
+def test_without_a_key_it_is_said_where_it_goes(place, capsys, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    ended = place.run(capsys, f"explain {WITH} --model openai/gpt-4.1-mini")
+    assert ended.status == 2 and "OPENAI_API_KEY" in ended.err
 
 
 def test_a_metric_that_ends_the_process_ends_nothing_well(world):
