@@ -23,12 +23,13 @@ def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
         SetupError: If the file cannot be written.
     """
     points: Sequence[Any] = []
+    without = "the optimizer had no log_dir, where the time of every answer is kept"
     if state["log_dir"]:
         try:
             points = read_log(state["log_dir"])[1]
-        except JournalError:
-            points = []
-    return _save(path, state, points)
+        except JournalError as error:
+            without = str(error)
+    return _save(path, state, points, without)
 
 
 def save_log(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
@@ -38,9 +39,10 @@ def save_log(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Pa
         JournalError: If there is no log, or it cannot be read.
         SetupError: If the file cannot be written.
     """
-    return _save(path, *read_log(folder))
+    return _save(path, *read_log(folder), "the run has had no answer yet")
 
 
-def _save(path: str | os.PathLike[str], state: Mapping[str, Any], points: Sequence[Any]) -> Path:
+def _save(path: str | os.PathLike[str], state: Mapping[str, Any], points: Sequence[Any], without: str) -> Path:
     shown = {name: value for name, value in state.items() if name != "log_dir"}
-    return save(path, f"{state['program'] or 'A program'}: a run", {"kind": "run", **shown, "curve": points})
+    curve = {"curve": points, "no_curve": "" if points else without}
+    return save(path, f"{state['program'] or 'A program'}: a run", {"kind": "run", **shown, **curve})

@@ -46,7 +46,7 @@ def read_lines(path: Path, data: bytes, version: str | None) -> list[dict[str, A
     _check_version(path, raw[0], version)
     found: dict[int, tuple[bytes, dict[str, Any]]] = {}
     for at, text in enumerate(raw, start=1):
-        line = _read(path, at, text)
+        line = read_line(path, at, text)
         if found.setdefault(line["line"], (text, line))[0] != text:
             raise JournalError(damaged(path, at, f"another line bears its number, {line['line']}"))
     missing = next((number for number in range(1, max(found) + 1) if number not in found), None)
@@ -75,7 +75,12 @@ def is_whole(text: bytes) -> bool:
     return parts is not None and _checksum(parts[1]) == parts[2]
 
 
-def _read(path: Path, at: int, text: bytes) -> dict[str, Any]:
+def read_line(path: Path, at: int, text: bytes) -> dict[str, Any]:
+    """One line without its end; it stands at this place of the log, from 1.
+
+    Raises:
+        JournalError: If it was changed, or is no event.
+    """
     if not is_whole(text):
         raise JournalError(damaged(path, at, "it was changed: its checksum is another"))
     try:

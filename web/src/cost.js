@@ -17,7 +17,7 @@ const PURPOSES = {
 };
 
 export function Cost({ run }) {
-  return html`<${Curve} points=${run.curve} />
+  return html`<${Curve} points=${run.curve} why=${run.no_curve} />
     <div class="two">
       <${Ledger} title="By purpose" spent=${run.spent} names=${PURPOSES} />
       <${Ledger} title="By predictor" spent=${run.spent_by_predictor} names=${{ "": "For none" }} />
@@ -35,7 +35,7 @@ const unsure = ({ unpriced, unsure_tokens, unsure_usd, cached, reused }) =>
     reused && `${plural(reused, "request")} were not sent: the answer was known from an earlier execution.`,
   ].filter(Boolean);
 
-function Curve({ points }) {
+function Curve({ points, why }) {
   const priced = points.some((one) => one.usd);
   const [unit, setUnit] = useState(priced ? "usd" : "tokens");
   const place = useRef(null);
@@ -53,7 +53,7 @@ function Curve({ points }) {
     watch.observe(place.current);
     return () => (watch.disconnect(), plot.destroy());
   }, [points, unit, colours]);
-  if (points.length < 2) return html`<${Missing}>the cost over time; it is kept where the optimizer has a <code>log_dir</code>.<//>`;
+  if (points.length < 2) return html`<${Missing}>the cost over time. <${Text}>${why}<//><//>`;
   const units = Object.entries(UNITS).filter(([name]) => name !== "usd" || priced);
   return html`<div class="curve"><${Choice} label="Unit" options=${units.map(([name, [title]]) => [name, title])} value=${unit} onChoose=${setUnit} />
     <div class="plot" ref=${place} role="img" aria-label=${`${UNITS[unit][0]} spent over time, ${UNITS[unit][1](points.at(-1)[unit])} at the end`}></div>

@@ -6,10 +6,12 @@ import { Missing, Text } from "./text.js";
 import { Told, learnedFrom } from "./told.js";
 import { percent, plural } from "./format.js";
 
-const [WIDTH, HEIGHT] = [176, 56];
+const [WIDTH, HEIGHT, END, LETTER] = [160, 56, 88, 8];
 const ENDS = { inputs: "inputs", returned: "returned" };
-const LONG = 21;
-const clip = (text) => (text.length > LONG ? `${text.slice(0, LONG - 1)}…` : text);
+const LEAST = 0.75; // A larger graph is scrolled, not made smaller than this.
+const [LONG, WIDE] = [30, 640];
+// The middle goes: the end tells a name from its siblings.
+const clip = (text) => (text.length > LONG ? `${text.slice(0, LONG / 2 - 1)}…${text.slice(-LONG / 2)}` : text);
 
 // Mean share of the blame over the steps, each weighted by the failures that it learned from.
 export function blameOf(steps) {
@@ -23,11 +25,13 @@ export function blameOf(steps) {
   return { failures, shares: Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / failures])) };
 }
 
+const widthOf = ({ predictor }) => Math.max(WIDTH, 24 + LETTER * Math.min(predictor.length, LONG));
+
 function laidOut(graph) {
   const drawn = new Graph({ multigraph: false });
   drawn.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 44, marginx: 12, marginy: 12 });
   drawn.setDefaultEdgeLabel(() => ({}));
-  const box = (name, kind, node) => drawn.setNode(name, { width: WIDTH, height: kind === "end" ? 32 : HEIGHT, kind, node });
+  const box = (name, kind, node) => drawn.setNode(name, kind === "end" ? { width: END, height: 32, kind } : { width: widthOf(node), height: HEIGHT, kind, node });
   if (graph.given.length) box("inputs:", "end");
   for (const node of graph.nodes) box(`n:${node.predictor}`, "node", node);
   box("returned:", "end");
@@ -68,10 +72,11 @@ export function ProgramGraph({ run }) {
   const names = graph ? graph.nodes.map((node) => node.predictor) : Object.keys(run.instructions.before);
   const most = names.reduce((best, name) => ((shares[name] ?? 0) > (shares[best] ?? 0) ? name : best), names[0]);
   const [chosen, choose] = useState(most);
-  return html`<div class="graph">
+  const layers = useMemo(() => graph && laidOut(graph), [graph]);
+  return html`<div class="graph ${layers?.drawn.graph().width > WIDE ? "wide" : ""}">
     <div class="picture">
       ${graph
-        ? html`<${Drawing} graph=${graph} shares=${shares} chosen=${chosen} choose=${choose} />`
+        ? html`<${Drawing} graph=${graph} layers=${layers} shares=${shares} chosen=${chosen} choose=${choose} />`
         : html`<${Missing}>the graph; it is known once the program has been run on examples.<//><${Names} names=${names} shares=${shares} chosen=${chosen} choose=${choose} />`}
       <p class="legend note">
         ${failures ? html`<span class="scale" aria-hidden="true"></span> Share of the blame, 0 to 100 %, for ${plural(failures, "failure")} looked at` : "No failure was sent back through the graph: there is no blame."}
@@ -92,15 +97,14 @@ function callsOf(node, executions) {
   return `${node.fewest === node.most ? node.most : `${node.fewest}–${node.most}`} calls`;
 }
 
-function Drawing({ graph, shares, chosen, choose }) {
-  const { drawn, loops } = useMemo(() => laidOut(graph), [graph]);
+function Drawing({ graph, layers: { drawn, loops }, shares, chosen, choose }) {
   const { width, height } = drawn.graph();
   const press = (name) => (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     choose(name);
   };
-  return html`<svg viewBox="0 0 ${width} ${height}" width=${width} height=${height} role="group" aria-label="The program's graph">
+  return html`<svg viewBox="0 0 ${width} ${height}" width=${width} height=${height} style=${{ minWidth: `${Math.round(LEAST * width)}px` }} role="group" aria-label="The program's graph">
     <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0,0.8 7,4 0,7.2" /></marker></defs>
     ${drawn.edges().map((ends) => {
       const edge = drawn.edge(ends);
@@ -108,7 +112,7 @@ function Drawing({ graph, shares, chosen, choose }) {
     })}
     ${drawn.nodes().map((id) => {
       const { x, y, width: wide, height: high, kind, node } = drawn.node(id);
-      if (kind === "end") return html`<g class="end" transform="translate(${x},${y})"><rect x=${-wide / 4} y=${-high / 2} width=${wide / 2} height=${high} rx="16" /><text dy="4">${ENDS[id.slice(0, -1)]}</text></g>`;
+      if (kind === "end") return html`<g class="end" transform="translate(${x},${y})"><rect x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="16" /><text dy="4">${ENDS[id.slice(0, -1)]}</text></g>`;
       const name = node.predictor;
       const share = shares[name];
       const detail = [share === undefined ? "no blame recorded" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"];
