@@ -16,11 +16,11 @@ from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
 from ._decide.search import Material, Searching
 from ._decide.shape import shape_of
-from ._decide.split import Split, groups_of
+from ._decide.split import SINGLE, Split, groups_of
 from ._errors import BudgetSpent
 from ._evaluate.candidate import Candidate, read
 from ._evaluate.evaluate import regraded
-from ._evaluate.outcome import Outcome, Scored, scored
+from ._evaluate.outcome import Outcome, Scored, score_range, scored
 from ._evaluate.student import Student, check_runs, learns_nothing
 from ._graph.program_graph import ProgramGraph
 from ._propose.lessons import Learned
@@ -183,11 +183,13 @@ class Run:
         self.session.publish(StepDone(step, self.records[-1].to_dict()))
 
     def warn_of_a_flat_metric(self) -> None:
-        """Say it where the metric says the same of everything."""
+        """Say it where the metric says the same of everything; where that is the best score, it is said already."""
         pools = {id(pool): pool for pool in (self.pool, self.train)}.values()
         entries = [entry for pool in pools for entry in pool]
         scores = [one.score for entry in entries for one in scored(list(entry.outcomes.values()))]
-        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat:
+        scale = score_range(scores, self.settings.method.choose_examples.perfect)
+        perfect = scale.known and min(scores, default=0.0) >= scale.best
+        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat and not perfect:
             self._flat = True
             self.session.warn(
                 f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: it "
@@ -196,7 +198,8 @@ class Run:
 
     def warn_of_sizes(self) -> None:
         """Say what the sizes of the sets alone say against the run."""
-        for warning in (*self.split.warnings, *self._health()):
+        small = self._health()
+        for warning in (*(one for one in self.split.warnings if not small or not one.endswith(SINGLE)), *small):
             self.session.warn(warning)
 
     def _health(self, outcomes: Sequence[Outcome] | None = None) -> list[str]:

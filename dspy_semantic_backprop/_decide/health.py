@@ -78,8 +78,9 @@ def _of_scale(scores: Sequence[float], scale: ScoreRange) -> list[str]:
     if scale.known:
         return []
     low, high = min(scores) + 0.0, max(scores) + 0.0  # a loss of 0 is no -0
+    seen = f"scores from {low:.12g} to {high:.12g}" if low < high else f"{low:.12g} of everything so far"
     return [
-        f"the metric returned scores from {low:.12g} to {high:.12g}, outside 0 to 1; whatever scores less than the "
+        f"the metric returned {seen}, outside 0 to 1; whatever scores less than the "
         "best one seen is learned from as wrong, unless choose_examples=wrong(perfect=...) says more"
     ]
 

@@ -18,6 +18,8 @@ SHARE = 0.3
 """The most of a budget that is kept for the decision at the end."""
 LEAST = 10
 """On fewer fresh examples than these nothing can be seen, and none are kept."""
+SINGLE = "a single example: no edit can be shown to be better by chance less than half"
+"""What is said of a set of one, unless it is said of all sets together that they are too small."""
 _MARGIN = 1.25
 Key = tuple[str, int]
 """An example: which set it is in, "decide" or "learn", and its position there."""
@@ -167,7 +169,7 @@ def _warnings(trainset: Sequence[Any], valset: Sequence[Any] | None, keys: Seque
         elif both:
             found.append(f"{both} of {len(keys)} examples of the valset are in the trainset too: scores will flatter")
     if len(keys) == 1:
-        found.append(f"the {name} has a single example: no edit can be shown to be better by chance less than half")
+        found.append(f"the {name} has {SINGLE}")
     return found
 
 

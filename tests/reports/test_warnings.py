@@ -111,3 +111,11 @@ def test_examples_too_few_for_any_verdict_are_named():
     assert said(result, "with 2 examples to decide on") and said(result, "pass at least 3")
     assert result.score_after == result.score_before
     assert not said(result_of(count=3), "to decide on")
+
+
+def test_one_thing_is_said_once():
+    assert len(result_of(count=1).warnings) == 1
+    (perfect,) = result_of(lambda example, prediction: 1.0, method=presets.semantic()).warnings
+    assert "no headroom: all 12 examples" in perfect
+    losses = result_of(lambda example, prediction: -3.0, steps=1)
+    assert said(losses, "returned -3 of everything so far, outside 0 to 1")
