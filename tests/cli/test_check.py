@@ -237,3 +237,26 @@ def test_a_record_fits_a_narrow_terminal_and_loses_nothing(simple, monkeypatch, 
     monkeypatch.setenv("COLUMNS", str(width))
     assert max(map(len, str(found).split("\n"))) <= min(width, 80)
     assert str(found).split() == whole.split()
+
+
+def test_another_metric_is_refused_and_a_changed_one_is_said(simple):
+    def changed(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
+        return 1.0 if prediction.answer else 0.0
+
+    metric, _ = constant(1.0)
+    with served(careful):
+        known = optimizer(metric).baseline(simple, questions(6))
+        with pytest.raises(SetupError, match="by another metric"):
+            optimizer(changed).check(simple, questions(6), known)
+        changed.__qualname__ = metric.__qualname__
+        found = optimizer(changed).check(simple, questions(6), known)
+    assert found.verdict == "passed" and any("the metric was changed" in one for one in found.warnings)
+
+
+def test_a_changed_model_or_example_is_said(simple):
+    metric, _ = constant(1.0)
+    with served(careful):
+        known = optimizer(metric).baseline(simple, questions(6))
+    with served(careful):
+        found = optimizer(metric).check(simple, questions(7)[1:], known)
+    assert (found.new, found.gone) == (1, 1) and "scored with openai/simulated" in found.warnings[0]
