@@ -42,6 +42,8 @@ BLAMED, CHECKS = 8, 4
 """So many of the examples that got worse are looked at, with so many checks, at most."""
 _SAME = 1e-9
 _NO_ANSWER = {429, *range(500, 600)}
+_NAMED = ("Timeout", "TimeoutError", "ConnectError", "ConnectionError")
+"""How HTTP clients call what is no `ConnectionError` of Python's."""
 Must = Callable[[dspy.Example], Any]
 
 
@@ -323,9 +325,9 @@ def is_outage(error: BaseException | None) -> bool:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         status = getattr(getattr(error, "response", None), "status_code", getattr(error, "code", None))
-        name = type(error).__name__
-        unreached = isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) or status in _NO_ANSWER
-        if unreached or name.endswith(("Timeout", "ConnectError", "ConnectionError", "TimeoutError")):
+        if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) or type(error).__name__.endswith(_NAMED):
+            return True
+        if isinstance(status, int) and status in _NO_ANSWER:
             return True
         error = error.__cause__ or error.__context__
     return False
