@@ -131,6 +131,39 @@ class Judged(dspy.Module):
         return dspy.Prediction(answer=dspy.majority(votes, field="verdict").verdict)
 
 
+class Patches(dspy.Module):
+    """Asks again where a patch has not all of its headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast, self.slow = dspy.Predict("task -> patch"), dspy.Predict("task -> patch")
+
+    def forward(self, task: str) -> dspy.Prediction:
+        patch = self.fast(task=task).patch
+        if not ("--- " in patch and "+++ " in patch and "@@" in patch):
+            patch = self.slow(task=task).patch
+        return dspy.Prediction(patch=patch)
+
+
+class Searches(dspy.Module):
+    """Searches in documents that it is given, with a function that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask, self.reply = dspy.Predict("question -> query"), dspy.Predict("context -> answer")
+
+    def forward(self, question: str, documents: list[str], accept: Any) -> dspy.Prediction:
+        words = set(self.ask(question=question).query.lower().split())
+        context = max(documents, key=lambda text: len(words & set(text.lower().split())))
+        answer = self.reply(context=context).answer
+        return dspy.Prediction(answer=answer if accept(answer) else "none")
+
+
+def accepted(answer: str) -> bool:
+    """What the function that `Searches` is given asks for."""
+    return "source:" in answer
+
+
 class Counted(dspy.Signature):
     """Choose how to solve a problem."""
 
@@ -210,6 +243,29 @@ CASES: tuple[Case, ...] = (
         {f"judges['{name}']": {"verdict": "fail"} for name in ("law", "health", "school")},
         output="judges['law'][0].verdict, judges['health'][0].verdict, judges['school'][0].verdict -> answer",
         note="No one of three equal votes changes the majority, any two of them do.",
+    ),
+    case(
+        "a-patch-with-all-its-headers",
+        Patches,
+        {"task": "rename it"},
+        {"fast": {"patch": "-x +y"}, "slow": {"patch": "--- a\n+++ b\n@@ -1 +1 @@\n-x\n+y"}},
+        output="slow[0].patch -> patch",
+        control="fast[0].patch -> slow[0]",
+        allowed="fast[0].patch -> patch",
+        note="No one of three texts in the patch is enough.",
+    ),
+    case(
+        "a-search-in-what-is-given",
+        Searches,
+        {
+            "question": "When was Rome founded?",
+            "documents": ["Rome stands on hills.", "Livy wrote of the city.", "Ostia was the harbour."],
+            "accept": accepted,
+        },
+        {"ask": {"query": "beginnings"}, "reply": {"answer": "Long ago."}},
+        data="ask[0].query -> reply[0].context",
+        output="reply[0].answer -> answer",
+        note="The documents and the test of the answer are inputs, not parts of the program.",
     ),
     case(
         "a-route-in-a-state",

@@ -182,7 +182,10 @@ def _texts(text: str, hints: Hints) -> Iterator[str]:
     yield _woven(text)
     yield ""
     short = len(stripped) <= _SHORT
-    yield from (one for one in hints.tests if isinstance(one, str) and (short or len(one) > _SHORT))
+    tests = [one for one in hints.tests if isinstance(one, str)]
+    # What has to hold several texts at once, as a patch its headers.
+    yield from (["\n".join([*tests, text])] if len(tests) > 1 else [])
+    yield from (one for one in tests if short or len(one) > _SHORT)
     yield from parsed
     yield _NUMBER.sub(lambda match: str(float(match[0]) + 1 if "." in match[0] else int(match[0]) + 1), text)
     yield f"{text} {_MARK}"

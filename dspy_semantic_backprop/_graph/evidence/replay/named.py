@@ -9,7 +9,8 @@ import itertools
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import dspy
@@ -32,16 +33,17 @@ def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
     return [group for group in dict.fromkeys(groups) if 1 < len(group) <= most][:most]
 
 
-def tested(program: Any, most: int = 8) -> list[Any]:
-    """Texts and numbers with which a program's own code compares, in the order of the code."""
-    functions = [one for one in _named(program) if isinstance(one, types.FunctionType) and _is_own(one.__module__)]
+def tested(program: Any, inputs: Mapping[str, Any], most: int = 8) -> list[Any]:
+    """Texts and numbers with which a program's own code, and what it is given, compares, in the order of the code."""
+    named = _named(program, inputs)
+    functions = [one for one in named if isinstance(one, types.FunctionType) and _is_own(one.__module__)]
     found = (value for one in functions for code in codes(one.__code__) for value in _compared(code))
     return list(itertools.islice(dict.fromkeys(found), most))
 
 
-def stored(program: Any, most: int = 6) -> list[str]:
-    """Texts out of the data that a program searches, such as a corpus: asking for one of them finds another one."""
-    found = (text for value in _named(program) if isinstance(value, _CONTAINERS) for text in _ends(value))
+def stored(program: Any, inputs: Mapping[str, Any], most: int = 6) -> list[str]:
+    """Texts out of the data that a program holds or is given, such as a corpus: asking for one finds another one."""
+    found = (text for value in _named(program, inputs) if isinstance(value, _CONTAINERS) for text in _ends(value))
     return list(itertools.islice(dict.fromkeys(found), most))
 
 
@@ -81,10 +83,11 @@ _OPERANDS = 6
 """Of how many instructions before a comparison the constants are taken to be compared."""
 
 
-def _named(program: Any) -> Iterator[Any]:
-    """What the functions, classes and helpers of a program name or hold, and those that they name, in that order."""
+def _named(program: Any, inputs: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Any]:
+    """What the functions, classes and helpers of a program and its inputs name or hold, and so on, in that order."""
     modules = [module for _, module in program.named_sub_modules()]
-    frontier = deque(value for module in modules for value in (type(module), *vars(module).values()))
+    own = (value for module in modules for value in (type(module), *vars(module).values()))
+    frontier = deque([*own, *inputs.values()])
     seen: dict[int, Any] = {}
     while frontier and len(seen) < _MOST:
         value = frontier.popleft()

@@ -136,7 +136,7 @@ def _surveyed(program: Any, inputs: Mapping[str, Any], trace: Trace, every: bool
         if copied and not copies(program):
             return Surveyed(unstable=True)
         replayer = Replayer(program, inputs, trace, copied=copied)
-        return survey(ReplayComparison(trace, replayer.replay, most), program)
+        return survey(ReplayComparison(trace, replayer.replay, most), program, inputs)
 
     def alone() -> Surveyed:
         replayer = Replayer(program, inputs, trace)
@@ -150,7 +150,7 @@ def _surveyed(program: Any, inputs: Mapping[str, Any], trace: Trace, every: bool
             replayer.ran.update(observed.ran)
             return observed
 
-        return survey(ReplayComparison(trace, replay, most), program)
+        return survey(ReplayComparison(trace, replay, most), program, inputs)
 
     return _first_stable((partial(in_place, False), partial(in_place, True), alone))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import marshal
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -218,13 +218,13 @@ class Surveyed:
         return cls({End(*end): Shown(**one) for end, one in shown.items()}, *others)
 
 
-def survey(comparison: ReplayComparison, program: Any) -> Surveyed:
+def survey(comparison: ReplayComparison, program: Any, inputs: Mapping[str, Any]) -> Surveyed:
     """Replay an execution with its outputs changed, as often as that tells something new."""
     problem, warnings = comparison.unchanged()
     if problem:
         return Surveyed(problem=problem, unstable=comparison.unstable)
     trace, read = comparison.trace, comparison.baseline.read
-    hints = Hints(tested(program), _words(trace, program), siblings(program))
+    hints = Hints(tested(program, inputs), _words(trace, program, inputs), siblings(program))
     # What nobody looked at has no edge: whatever resembles it came from elsewhere.
     everyone = {OUTPUT, *comparison.calls}
     shown, outputs = {}, []
@@ -240,13 +240,13 @@ def survey(comparison: ReplayComparison, program: Any) -> Surveyed:
     return Surveyed(shown | surveyed, left_out, noisy, (*warnings, *late), unstable=unstable)
 
 
-def _words(trace: Trace, program: Any) -> list[str]:
+def _words(trace: Trace, program: Any, inputs: Mapping[str, Any]) -> list[str]:
     """Texts that would mean something to the program: of its data, its own constants, other answers of this run."""
     answers = [value for call in trace.calls for value in call.outputs.values() if isinstance(value, str)]
     short = [text for text in answers if len(text) <= _LONGEST_WORD]
     held = (text for value in constants(program) for text in ([value] if isinstance(value, str) else value))
     own = dict.fromkeys(text for text in held if isinstance(text, str) and 0 < len(text) <= _LONGEST_WORD)
-    data = [text[:_LONGEST_WORD] for text in stored(program)]
+    data = [text[:_LONGEST_WORD] for text in stored(program, inputs)]
     return list(dict.fromkeys([*data, *list(own)[:_MOST_CONSTANTS], *short]))[:_MOST_WORDS]
 
 
