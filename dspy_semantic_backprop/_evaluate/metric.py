@@ -6,7 +6,6 @@ import dis
 import functools
 import inspect
 import math
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import dspy
 
 from .._errors import MetricError, SetupError
-from .._graph.record.recorder import runner
 from .._secrets import hide
 from .._values.copies import snapshot
 from .._values.text import printed, said
+from .asynchronous import called_in_the_end, is_asynchronous
 
 _ACCEPTED = (2, 3, 5, 6)
-_NO_WORK = ("RESUME", "PUSH_NULL", "COPY_FREE_VARS", "NOP", "CACHE", "PRECALL", "KW_NAMES")
 
 
 class NoGrade(MetricError):
@@ -133,10 +131,10 @@ def adapt(function: Any) -> Metric:
     """
     if not callable(function):
         raise SetupError(f"metric must be a function, not of type {type(function).__name__}; pass metric=my_metric")
-    metric, run = Metric(function, 2, False), _run(function)
+    metric, run = Metric(function, 2, False), called_in_the_end(function)
     if isinstance(function, type):
         raise SetupError(f"metric {metric.name!r} is a class; pass an instance of it, metric={metric.name}(...)")
-    if inspect.iscoroutinefunction(run) or _returns_coroutine(run):
+    if is_asynchronous(function):
         raise SetupError(f"metric {metric.name!r} is asynchronous; wrap it in a function that returns a score")
     if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
         raise SetupError(f"metric {metric.name!r} yields; it must return a score")
@@ -159,36 +157,6 @@ def adapt(function: Any) -> Metric:
     told = [one for one in positional[3:5] if one.default is one.empty or one.default is None]
     explains = takes >= 5 and len(told) == len(positional[3:5]) and _looks_at(function, [one.name for one in told])
     return Metric(function, max(required, 2), explains)
-
-
-def _run(function: Any) -> Any:
-    """What a call of a metric ends in: under `functools.partial`, and of an object with `__call__` or a program."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    if isinstance(function, dspy.Module):
-        run = runner(function)
-        return types.MethodType(run, function) if run is not None else function
-    called = inspect.getattr_static(type(function), "__call__", None)
-    return called if isinstance(called, types.FunctionType) else function
-
-
-def _returns_coroutine(function: Any) -> bool:
-    """Whether all that a function does is to call an asynchronous one, as `lambda e, p: judge(e, p)` may."""
-    function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
-        return False
-    code = [one for one in dis.get_instructions(function) if one.opname not in _NO_WORK]
-    calls = [at for at, one in enumerate(code) if one.opname.startswith("CALL")]
-    if calls != [len(code) - 2] or code[-1].opname != "RETURN_VALUE":
-        return False
-    named = inspect.getclosurevars(function)
-    known = {**named.builtins, **named.globals, **named.nonlocals}
-    called = known.get(code[0].argval) if code[0].opname.startswith("LOAD_") else None
-    for one in code[1:]:
-        if one.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
-            break
-        called = getattr(called, one.argval, None)
-    return called is not None and inspect.iscoroutinefunction(_run(called))
 
 
 def _looks_at(function: Any, names: list[str]) -> bool:

@@ -27,7 +27,7 @@ from .._concurrency import gather, run_sync
 from .._errors import ModelUnavailable, SemanticBackpropError, SetupError, Stop
 from .._evaluate.candidate import Candidate, canonical, read
 from .._evaluate.metric import adapt
-from .._evaluate.outcome import scored
+from .._evaluate.outcome import Scored, score_range, scored
 from .._graph.evidence.replay.replays import Probe
 from .._graph.record.snapshots import describe
 from .._method import Method
@@ -67,6 +67,7 @@ class SemanticProposer:
         gradient_lm: Writes gradients and instructions; None takes GEPA's `reflection_lm`, or DSPy's configured one.
         method: Its `backward`, `collect`, `deliver`, `propose` and `restraint` are used; None: `presets.semantic()`.
         perfect: An example below this score is wrong and is learned from, in metric points; GEPA's `perfect_score`.
+            None: 1, or the best score seen so far where some lie outside 0 to 1.
         failure_score: As for `SemanticGradientDescent`, as are `num_threads`, `probe` and `seed`.
         num_threads: See there.
         probe: See there.
@@ -87,7 +88,7 @@ class SemanticProposer:
         *,
         gradient_lm: Any = None,
         method: Method | None = None,
-        perfect: float = 1.0,
+        perfect: float | None = None,
         failure_score: float = 0.0,
         num_threads: float | None = None,
         probe: Probe = "auto",
@@ -113,8 +114,8 @@ class SemanticProposer:
         checks.check_program(program)
         checks.check_examples("trainset", trainset, program)
         checks.check_models(program, gradient_lm if gradient_lm is not None else program.predictors()[0].lm)
-        checks.check_prices(program, gradient_lm, budget)
-        checks.check_number("perfect", perfect, -math.inf, whole=False)
+        checks.check_prices(program, gradient_lm, budget, metric)
+        checks.check_number("perfect", 0 if perfect is None else perfect, -math.inf, whole=False)
         self.program = program
         self.perfect = perfect
         self._metric = adapt(metric)
@@ -124,6 +125,7 @@ class SemanticProposer:
         self._rng = random.Random(seed)
         self._asked: Counter[str] = Counter()
         self._over = ""
+        self._scores: list[float] = []
         self._session = self.settings.session()
         self._updates = 0
         restraint, given = self.settings.method.restraint, {"trainset": trainset}
@@ -244,12 +246,26 @@ class SemanticProposer:
         try:
             with dspy.context(lm=self._lm):
                 outcomes = scored(await student.evaluate("gepa", examples, now)) if examples else ()
-                wrong = await student.prove([one for one in outcomes if one.score < self.perfect], now)
+                failed = self._wrong(session, outcomes)
+                wrong = await student.prove(failed, now)
             where, method = f"update {self._updates}", self.settings.method
             swept, sweeps = await sweep(session, wrong, method, seed=self.settings.seed, where=where)
         except SemanticBackpropError as error:
             logger.warning("no gradients for this update: %s", describe(error))
             return {}, set()
         explained = {outcome.example_id for outcome in swept}
-        done = [one for one in outcomes if one.score >= self.perfect or one.example_id in explained]
+        done = [one for one in outcomes if one not in failed or one.example_id in explained]
         return group_by_predictor(swept, sweeps), {id(one.example) for one in done}
+
+    def _wrong(self, session: Session, outcomes: Sequence[Scored]) -> list[Scored]:
+        """The outcomes to learn from: what is not perfect, as far as the scores of all updates tell what that is."""
+        self._scores += [one.score for one in outcomes]
+        scale = score_range(self._scores, self.perfect)
+        if not scale.known:
+            session.warn(
+                "the metric returned scores outside 0 to 1; whatever scores less than the best one seen so far is "
+                "learned from as wrong, unless SemanticProposer(perfect=...) says more"
+            )
+        # One score for everything, that nobody knows to be the best, is no sign that all is well.
+        nothing = not scale.known and len(set(self._scores)) == 1
+        return [one for one in outcomes if nothing or one.score < scale.best]

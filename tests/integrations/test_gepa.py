@@ -329,3 +329,17 @@ def capture() -> Iterator[list[str]]:
         yield messages
     finally:
         logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(("perfect", "taught"), [(None, True), (-5.0, False)])
+def test_losses_are_learned_from_until_somebody_says_what_is_perfect(perfect, taught):
+    trainset = questions(3)
+    rows = [{"Inputs": {"question": one.question}, "Generated Outputs": {}, "Feedback": "bad"} for one in trainset]
+
+    def loss(example, prediction, trace=None):
+        return dspy.Prediction(score=-3.0, feedback="careful is expected")
+
+    with served(carrying) as server:
+        proposer = SemanticProposer(Three(), loss, trainset, perfect=perfect)
+        proposed = proposer(instructions(Three()), {"plan": rows}, ["plan"])
+        assert bool(asked(server, "wanted_change")) == taught == bool(proposed)

@@ -36,6 +36,59 @@ def told(example, prediction, trace=None):
     return judge(example, prediction, trace)
 
 
+def over_lines(example, prediction, trace=None):
+    if prediction is None:
+        return 0.0
+    score = judge(example, prediction)
+    print("judged")
+    return score
+
+
+def through_a_helper(example, prediction, trace=None):
+    found = told(example, prediction)
+    return found if trace is None else 1.0
+
+
+def made_inside(example, prediction, trace=None):
+    async def later():
+        return await judge(example, prediction)
+
+    return later()
+
+
+class Panel:
+    """A metric with helpers of its own."""
+
+    def __init__(self, judge=judge):
+        self.held = judge
+        self.program = JudgeProgram()
+
+    async def judge(self, example, prediction):
+        return 1.0
+
+    @staticmethod
+    async def alone(example, prediction):
+        return 1.0
+
+    def __call__(self, example, prediction, trace=None):
+        result = self.judge(example, prediction)
+        return result
+
+    def by_attribute(self, example, prediction, trace=None):
+        return self.held(example, prediction)
+
+    def by_static(self, example, prediction, trace=None):
+        return self.alone(example, prediction)
+
+    def by_program(self, example, prediction, trace=None):
+        return self.program.acall(example=example, prediction=prediction)
+
+    def awaited(self, example, prediction, trace=None):
+        result = self.judge(example, prediction)
+        result = asyncio.run(result)
+        return result
+
+
 def yields(example, prediction):
     yield 1.0
 
@@ -46,6 +99,8 @@ def yields(example, prediction):
         *(judge, functools.partial(judge, strict=False), functools.partial(functools.partial(judge), strict=False)),
         *(Judge(), Judge().__call__, functools.partial(Judge()), JudgeProgram(), told),
         *(lambda e, p, t=None: judge(e, p), lambda e, p: judge(e, prediction=p, strict=False)),
+        *(over_lines, through_a_helper, made_inside, Panel(), Panel().__call__, functools.partial(Panel(), trace=None)),
+        *(Panel().by_attribute, Panel().by_static, Panel().by_program),
     ],
 )
 def test_an_asynchronous_metric_is_refused_in_every_dress(metric):
@@ -55,6 +110,8 @@ def test_an_asynchronous_metric_is_refused_in_every_dress(metric):
 
 def test_a_metric_that_awaits_by_itself_is_none():
     assert SemanticGradientDescent(lambda e, p: asyncio.run(judge(e, p)))
+    assert SemanticGradientDescent(Panel().awaited)
+    assert SemanticGradientDescent(Panel(judge=right).by_attribute)
 
 
 @pytest.mark.parametrize(("metric", "said"), [(Judge, "pass an instance"), (yields, "yields")])
