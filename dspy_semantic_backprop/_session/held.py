@@ -72,8 +72,8 @@ def _names(code: CodeType, *loaded: str) -> set[str]:
     return flat.union(*(_names(one, *loaded) for one in code.co_consts if isinstance(one, CodeType)))
 
 
-def is_installed(kind: type) -> bool:
-    """Whether a class is of a library: what its objects hold (clients, clocks, locks) is not the same twice."""
+def is_installed(kind: Any) -> bool:
+    """Whether a class, or a function, is of a library: what its objects hold (clients, clocks, locks) is not the same twice."""
     root = (kind.__module__ or "").partition(".")[0]
     known = kind in (FunctionType, MethodType, functools.partial, SimpleNamespace)
     file = getattr(sys.modules.get(root), "__file__", None) or ""
