@@ -73,7 +73,7 @@ def _names(code: CodeType, *loaded: str) -> set[str]:
 
 
 def is_installed(kind: Any) -> bool:
-    """Whether a class, or a function, is of a library: what its objects hold (clients, clocks, locks) is not the same twice."""
+    """Whether a class or function is of a library: what its objects hold (clients, clocks) is not the same twice."""
     root = (kind.__module__ or "").partition(".")[0]
     known = kind in (FunctionType, MethodType, functools.partial, SimpleNamespace)
     file = getattr(sys.modules.get(root), "__file__", None) or ""
