@@ -47,8 +47,8 @@ def test_no_budget_is_exceeded_by_sixteen_threads(kind, share, all_of_it):
         cut = compiled(num_threads=16, budget=Budget(**{kind: most}, prices=prices)).detailed_results
         arrived = settled(server)
     assert cut.ending.name == "BUDGET"
-    # What is cancelled on its way, where others found the budget spent, counts at its bound: it may have arrived.
-    assert cut.total.calls == arrived or (cut.total.unsure_tokens and arrived < cut.total.calls)
+    # What is cancelled on its way, where others found the budget spent, counts: it may have arrived.
+    assert arrived <= cut.total.calls <= arrived + 16
     usd = (server.prompt_tokens * PRICE[0] + server.completion_tokens * PRICE[1]) / 1e6
     tokens = server.prompt_tokens + server.completion_tokens
     for spent in (
@@ -116,9 +116,10 @@ def test_a_language_model_in_a_global_keeps_to_the_budget_too(program, most):
     with served(slowly_careful, latency=0.01) as server:
         HELD[:] = [server.lm(cache=False, num_retries=1)]
         result = compiled(program(), budget=Budget(calls=most), num_threads=16).detailed_results
-        assert settled(server) <= most
+        arrived = settled(server)
+        assert arrived <= result.total.calls <= most
+        assert result.total.calls <= arrived + 16
         assert result.ending.name == "BUDGET"
-        assert result.total.calls == len(server.log)
 
 
 @pytest.mark.parametrize("call", ["explain", "diagnose"])
