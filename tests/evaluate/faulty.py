@@ -80,6 +80,8 @@ class Faulty(SimulatedServer):
 
     spoil: Spoil = _unchanged
     when: When = some
+    retry_after: float | None = None
+    """Seconds after which a spoilt request may be sent again, as its reply says; None: it says nothing."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,13 +95,16 @@ class Faulty(SimulatedServer):
             return sent
         self.spoilt += 1
         code, content = self.spoil(json.loads(sent.body))
-        return replace(sent, status=code, body=content if isinstance(content, bytes) else json.dumps(content).encode())
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return replace(sent, status=code, body=body, retry_after=self.retry_after)
 
 
 @contextmanager
-def spoiling(spoil: Spoil, when: When = some, *, rule: Rule = careful, **lm: Any) -> Iterator[Faulty]:
+def spoiling(
+    spoil: Spoil, when: When = some, *, rule: Rule = careful, retry_after: float | None = None, **lm: Any
+) -> Iterator[Faulty]:
     """Serve a rule with spoilt replies, and make it DSPy's language model."""
     settings = {"cache": False, "num_retries": 0, "max_tokens": 60, **lm}
-    server = Faulty(rule, spoil=spoil, when=when)
+    server = Faulty(rule, spoil=spoil, when=when, retry_after=retry_after)
     with server, dspy.context(lm=server.lm(**settings)):
         yield server
