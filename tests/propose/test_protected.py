@@ -176,7 +176,7 @@ def test_what_dspy_writes_survives_every_rewrite_once_and_at_the_end(name, rewri
     assert all(part in end and part in start for part in needed)
     assert not set(parameters.free(predictor, whole).split("\n")) & {line for line in end.split("\n") if len(line) > 20}
     # And a program with that instruction has the same protected text.
-    copy = write(read(program).revised({predictor: whole}), clone(program))
+    copy = write(read(program).revised({predictor: whole}), clone(program), {})
     assert read(copy).instructions[predictor] == whole
     assert Parameters.of(copy).protected[predictor].strip() == end
 
@@ -203,7 +203,7 @@ def test_tools_survive_any_text(text):
 
 def test_an_instruction_that_was_rewritten_by_hand_is_kept_whole():
     program = dspy.ReAct(Task, tools=[look_up])
-    write(read(program).revised({"react": "Use look_up, then finish."}), program)
+    write(read(program).revised({"react": "Use look_up, then finish."}), program, {})
     parameters = Parameters.of(program)
     assert parameters.free("react", "Use look_up, then finish.") == ""
     assert parameters.whole("react", "Be brief.") == "Be brief.\nUse look_up, then finish."
