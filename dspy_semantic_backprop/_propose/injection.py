@@ -28,7 +28,7 @@ from urllib.parse import unquote
 from rapidfuzz import fuzz
 
 from .._terminal import hidden, printable, seen, spelled
-from .orders import Order, is_order, orders
+from .orders import Order, is_order, names_a_tool_of, orders
 
 _ALIKE = 85
 _SHOWN = 100
@@ -170,6 +170,7 @@ class InjectionGuard:
         self._rows = {row for text in texts for row in hidden(text)}
         self._addresses = {_bare(one) for text in texts for one in _addresses(text)}
         self._commands = {kind for text in texts for kind, _ in _commands(_plain(text))}
+        self._own = "\n".join(map(_plain, texts))
         self._orders = {one.kind for text in texts for one in _orders(text)}
         self._encoded = {one for text in texts for one in _encoded(text)}
 
@@ -191,7 +192,8 @@ class InjectionGuard:
         return tuple(Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
 
     def _strange(self, text: str) -> list[Order]:
-        return [one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders]
+        strange = (one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders)
+        return [one for one in strange if not names_a_tool_of(one, self._own)]
 
     def _is_own(self, address: str) -> bool:
         return any(

@@ -69,6 +69,7 @@ _SENDS = (
     r"(?:send|post|upload|e?mail|forward|transmit|exfiltrate|leak|share|publish|transfer|pay|webhook|notify|sms|tweet)"
 )
 _DESTROYS = r"(?:delete|remove|drop|wipe|erase|exec|execute|shell|bash|system|eval|kill|grant|purge)"
+_CALLS = "an order to call a tool that sends or destroys"
 _TOOL = (
     r"\s+(?:(?:the|a|your|its|our|tool|function|action|method|also|always|first)\s+)*[`\"'(]*(?:\w+[._])*"
     r"(?:{0}(?:(?!_(?:times?|ids?|dates?|at|counts?|keys?|names?|types?|status)\b)_\w+|(?-i:[A-Z])\w+)|[a-z]+_{0}(?:_\w+)?)\b"
@@ -141,11 +142,11 @@ _PATTERNS = (
         r"(?<![\w/.])@[a-z]\w{3,}\b",
     ),
     (
-        "an order to call a tool that sends or destroys",
+        _CALLS,
         rf"\b(?P<verb>call|invoke|use|run|execute|trigger|launch|fire){_TOOL.format(_SENDS)}",
     ),
     (
-        "an order to call a tool that sends or destroys",
+        _CALLS,
         rf"\b(?P<verb>call|invoke|execute|trigger|launch|fire){_TOOL.format(_DESTROYS)}",
     ),
     (
@@ -209,6 +210,12 @@ class Order:
     def kind(self) -> tuple[str, str]:
         """What two orders have in common that ask for the same."""
         return self.what, self.words.lower().split()[-1]
+
+
+def names_a_tool_of(order: Order, texts: str) -> bool:
+    """Whether an order is to call a tool that some texts name: what an agent was given it may use."""
+    name = order.words.lower().split()[-1].strip("`\"'(")
+    return order.what == _CALLS and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", texts, re.I) is not None
 
 
 def orders(plain: str) -> Iterator[Order]:
