@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dspy
 
@@ -52,7 +53,14 @@ def read(program: dspy.Module) -> Candidate:
 
 
 Edited = dict[tuple[Any, str], Any]
-"""Signature and instruction -> the signature with that instruction: a class of ten kilobytes, made once in a run."""
+"""Signature and instruction -> the signature with that instruction: a class of ten kilobytes, the newest of a run."""
+_MOST_EDITED = 16
+_ORIGINALS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def original(signature: Any) -> Any:
+    """The signature that an edited one was made from; any other is its own."""
+    return _ORIGINALS.get(signature, signature)
 
 
 def write(candidate: Candidate, program: dspy.Module, edited: Edited) -> dspy.Module:
@@ -66,6 +74,9 @@ def write(candidate: Candidate, program: dspy.Module, edited: Edited) -> dspy.Mo
             if known is None or canonical(known.instructions) != text:  # a program may have written to it
                 # A new class: assigning to `.instructions` would change the signature that all copies share.
                 known = edited[key] = predictor.signature.with_instructions(text)
+                _ORIGINALS[known] = predictor.signature
+                if len(edited) > _MOST_EDITED:
+                    edited.pop(next(iter(edited)))
             predictor.signature = known
     return program
 

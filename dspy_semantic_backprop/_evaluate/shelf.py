@@ -19,6 +19,7 @@ from typing import Any
 
 from .._graph.graph import ComputationGraph
 from .._graph.trace import Trace
+from .candidate import original
 from .outcome import Outcome, Scored
 
 OPEN = 48
@@ -80,8 +81,11 @@ class _Pickler(pickle.Pickler):
         self.classes: dict[type, int] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
-        """Classes are kept beside: those that are made by a call, as edited signatures are, stand in no module."""
-        return self.classes.setdefault(obj, len(self.classes)) if isinstance(obj, type) else None
+        """Classes are kept beside: those that are made by a call, as signatures are, stand in no module.
+
+        Of an edited signature its original is kept: what the instruction was stands in the record of the call.
+        """
+        return self.classes.setdefault(original(obj), len(self.classes)) if isinstance(obj, type) else None
 
     def reducer_override(self, obj: Any) -> Any:
         """How an object is carried; most as ever."""
