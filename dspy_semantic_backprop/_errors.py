@@ -40,6 +40,7 @@ class Ending(enum.Enum):
     STEPS = "all steps were made"
     PERFECT = "no example is left to learn from, or to gain on"
     NOTHING_LEARNED = "no step got a gradient or a proposal from the gradient model"
+    UNCHANGED = "no proposal changed the program: each was refused, or repeated what was there"
     UNREACHED = "no edited instruction reaches a prompt"
     STUCK = "the last proposals were refused, or had been tried before"
     BUDGET = "the budget is spent"

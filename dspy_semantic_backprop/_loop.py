@@ -40,7 +40,7 @@ async def optimise(run: Run) -> tuple[Ending, str]:
     except BudgetSpent as stop:
         ending, reason = Ending.BUDGET, str(stop)
     run.final = await run.search.end()
-    run.warn_of_a_flat_metric()
+    run.warn_of_the_end()
     return ending, reason
 
 
@@ -68,8 +68,8 @@ async def descend(run: Run) -> Ending:
             if run.student.reach.is_inert(tuple(parent.instructions)):
                 return Ending.UNREACHED
             if run.search.stuck:
-                return Ending.STUCK if taught else Ending.NOTHING_LEARNED
-    return Ending.STEPS if taught or not run.settings.most_steps else Ending.NOTHING_LEARNED
+                return run.ended(Ending.STUCK, taught)
+    return run.ended(Ending.STEPS, taught)
 
 
 async def learn(run: Run, step: int, batches: Sequence[Sequence[Scored]], parent: Candidate) -> Learned:

@@ -219,7 +219,11 @@ class Result:
         if self.final is not None:
             return self.final.reason
         early = (Ending.BUDGET, Ending.INTERRUPTED, Ending.JOURNAL, Ending.FAILED)
-        return "the run ended before it could decide" if self.ending in early else "none; what was accepted is returned"
+        if self.ending in early:
+            return "the run ended before it could decide"
+        if len(self.candidates) < 2:
+            return "none; nothing else than the start was evaluated, which is returned"
+        return "none; what was accepted is returned"
 
     def _lines(self) -> Iterator[str]:
         yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)

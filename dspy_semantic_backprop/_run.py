@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import dspy
 
 from ._decide.comparison import classes_of
-from ._decide.consider import Decision
+from ._decide.consider import Decision, Fate
 from ._decide.examples import graph_of
 from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
@@ -17,7 +17,7 @@ from ._decide.records import Final, StepRecord, step_record
 from ._decide.search import Material, Searching
 from ._decide.shape import shape_of
 from ._decide.split import SINGLE, Split, groups_of
-from ._errors import BudgetSpent
+from ._errors import BudgetSpent, Ending
 from ._evaluate.candidate import Candidate, read
 from ._evaluate.evaluate import regraded
 from ._evaluate.outcome import Outcome, Scored, score_range, scored
@@ -194,6 +194,30 @@ class Run:
             self.session.warn(
                 f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: it "
                 "cannot tell programs apart, and nothing can be learned from it"
+            )
+
+    def ended(self, ending: Ending, taught: bool) -> Ending:
+        """How a run ends that made its last step; `taught` says whether any text was ever proposed."""
+        if not self.settings.most_steps:
+            return ending
+        if not taught:
+            return Ending.NOTHING_LEARNED
+        return ending if self._tried else Ending.UNCHANGED
+
+    @property
+    def _tried(self) -> bool:
+        """Whether any other program than the start was evaluated."""
+        return any(entry.candidate != self.start for entry in self.pool)
+
+    def warn_of_the_end(self) -> None:
+        """Say, however the run ended, what came of nothing."""
+        self.warn_of_a_flat_metric()
+        if self.records and not self._tried:
+            same = sum(record.verdict == Fate.SAME.name.lower() for record in self.records)
+            refused = [why for record in self.records for why in record.refused.values()]
+            self.session.warn(
+                f"no proposal changed the program: of {len(self.records)} steps, {same} proposed the instructions as they "
+                f"are, and {len(refused)} texts were refused" + (f"; the first: {refused[0]}" if refused else "")
             )
 
     def warn_of_sizes(self) -> None:

@@ -14,6 +14,7 @@ address is no part of the key: the same model moves between servers.
 | unreadable      | a reply of which no field could be read                                        |
 | refused         | an answer in which the model declined to answer                                |
 | echo            | an answer that only repeated an output, the feedback, an instruction or another |
+| directions      | a member, or an instruction, that a question asked about                       |
 | missing         | a member, or an instruction, that two questions left without a usable answer   |
 | false quote     | a quotation that does not stand in the output                                  |
 | split           | a group that was too large for one question                                    |

@@ -84,6 +84,7 @@ async def _ask(question: Question, source: Mapping[str, Any]) -> dict[str, Direc
             count("refused", len(missing))
         else:
             usable |= _usable(question, {key: _answer(key, reply.fields) for key in missing}, usable)
+    count("directions", len(question.ids))
     count("missing", len(question.ids) - len(usable))
     return {key: _direction(question, key, usable.get(key), source) for key in question.ids}
 

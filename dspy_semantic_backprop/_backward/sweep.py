@@ -56,6 +56,8 @@ def feedback(outcome: Scored) -> str:
     return f"The program returned {returned}.{expected} The score is {outcome.score:g}."
 
 
+MANY = 8
+"""From so many directions on it is said that most of them were of no use."""
 PASSES = "backward passes"
 """What a session counts sweeps as."""
 
@@ -124,7 +126,12 @@ async def sweep(
 
 
 def _say_what_was_seen(session: Session) -> None:
-    """Say which images, sounds and files the gradient model was not shown."""
+    """Say it where most of what the gradient model said was of no use, and which media it was not shown."""
+    if session.notes["directions"] >= MANY and session.notes["missing"] > session.notes["directions"] / 2:
+        session.warn(
+            "most of what the gradient model said cannot be used: it left fields out, declined, or repeated what it was "
+            "shown, see `notes`; a stronger gradient_lm may do better"
+        )
     begins = "images, sounds or files of the program stand in questions by their type and size only, since "
     if session.notes["not taken"]:
         session.warn(f"{begins}the gradient model refused them")

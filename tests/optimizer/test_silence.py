@@ -69,6 +69,30 @@ def test_proposals_that_are_all_refused_are_no_steps_that_were_made():
         assert result_of().ending.name == "NOTHING_LEARNED"
 
 
+def test_a_run_whose_proposals_change_nothing_says_so():
+    def unmoved(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        now = prompt.inputs.get("current_instruction", "")
+        return {**answers, "new_instruction": now} if "new_instruction" in answers else answers
+
+    with served(unmoved):
+        result = result_of()
+    assert result.ending.name == "UNCHANGED"
+    assert any("3 proposed the instructions as they are" in warning for warning in result.warnings)
+    assert "nothing else than the start was evaluated" in str(result)
+
+
+def test_a_gradient_model_that_only_repeats_what_it_is_shown_is_named():
+    def echoes(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        wanted = prompt.inputs.get("wanted_change", "")
+        return {name: wanted if name.startswith("change_") else text for name, text in answers.items()}
+
+    with served(echoes):
+        result = result_of()
+    assert any("most of what the gradient model said cannot be used" in warning for warning in result.warnings)
+
+
 class Coroutine(Chain):
     async def forward(self, question: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return None
