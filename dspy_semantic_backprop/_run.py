@@ -216,8 +216,8 @@ class Run:
             same = sum(record.verdict == Fate.SAME.name.lower() for record in self.records)
             refused = [why for record in self.records for why in record.refused.values()]
             self.session.warn(
-                f"no proposal changed the program: of {len(self.records)} steps, {same} proposed the instructions as they "
-                f"are, and {len(refused)} texts were refused" + (f"; the first: {refused[0]}" if refused else "")
+                f"no proposal changed the program: of {len(self.records)} steps, {same} proposed the instructions as "
+                f"they are, and {len(refused)} texts were refused" + (f"; the first: {refused[0]}" if refused else "")
             )
 
     def warn_of_sizes(self) -> None:

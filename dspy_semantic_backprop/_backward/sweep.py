@@ -129,8 +129,8 @@ def _say_what_was_seen(session: Session) -> None:
     """Say it where most of what the gradient model said was of no use, and which media it was not shown."""
     if session.notes["directions"] >= MANY and session.notes["missing"] > session.notes["directions"] / 2:
         session.warn(
-            "most of what the gradient model said cannot be used: it left fields out, declined, or repeated what it was "
-            "shown, see `notes`; a stronger gradient_lm may do better"
+            "most of what the gradient model said cannot be used: it left fields out, declined, or repeated what it "
+            "was shown, see `notes`; a stronger gradient_lm may do better"
         )
     begins = "images, sounds or files of the program stand in questions by their type and size only, since "
     if session.notes["not taken"]:
