@@ -1,6 +1,6 @@
 """One page of HTML out of JSON values: inert whatever they hold, and cut to a size that opens at once.
 
-The page is the bundle that `web/` is packed into, beside one block of data. Models wrote much of that data: it is
+The page is the bundle that `source/` is packed into, beside one block of data. Models wrote much of that data: it is
 escaped so that no text of it ends the block, the page sets texts as text alone, and its Content-Security-Policy
 lets no other script run, and nothing be fetched or sent.
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).parents[2] / "web"
-SHIPPED = WEB.parent / "dspy_semantic_backprop" / "_page"
+WEB = Path(__file__).parents[2] / "dspy_semantic_backprop" / "_page" / "source"
+SHIPPED = WEB.parent
 BUILT = ("report.js", "report.css", "report.LICENSES.txt", "report.sources")
 
 
@@ -19,12 +19,12 @@ def test_the_bundle_was_packed_from_these_sources():
     for name in ("package-lock.json", "build.js", *sorted(f"src/{path.name}" for path in (WEB / "src").iterdir())):
         digest.update(f"{name}\n".encode() + (WEB / name).read_bytes())
     packed = (SHIPPED / "report.sources").read_text("ascii").strip()
-    assert packed == digest.hexdigest(), "run `npm ci && npm run build` in web/ and commit what it writes"
+    assert packed == digest.hexdigest(), "run `npm ci && npm run build` in _page/source/ and commit what it writes"
 
 
 @pytest.mark.skipif(
     not (WEB / "node_modules").is_dir() or shutil.which("node") is None,
-    reason="npm's modules are not there (npm ci in web/): the bundle was checked by its sources' digest alone",
+    reason="npm's modules are not there (npm ci in _page/source/): the bundle was checked by its sources' digest alone",
 )
 def test_the_sources_give_the_bundle_again(tmp_path):
     subprocess.run(["node", "build.js", str(tmp_path)], cwd=WEB, check=True, capture_output=True)

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 const here = import.meta.dirname;
-const target = process.argv[2] ?? join(here, "../dspy_semantic_backprop/_page");
+const target = process.argv[2] ?? join(here, "..");
 const pieces = ["@dagrejs/dagre", "@dagrejs/graphlib", "diff", "htm", "preact", "uplot"];
 
 await build({
