@@ -1,4 +1,4 @@
-"""The quickstart runs from top to bottom on the simulated model, and its stored outputs are its own."""
+"""The notebooks run from top to bottom on the simulated model, and their stored outputs are their own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import nbclient
 import nbformat
+import pytest
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def outputs(notebook: Any) -> list[str]:
@@ -21,17 +22,17 @@ def outputs(notebook: Any) -> list[str]:
     ]
 
 
-def test_the_quickstart_runs_and_shows_what_is_stored(tmp_path):
-    stored: Any = nbformat.read(NOTEBOOK, as_version=4)
-    fresh: Any = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_shows_what_is_stored(notebook, tmp_path):
+    stored: Any = nbformat.read(notebook, as_version=4)
+    fresh: Any = nbformat.read(notebook, as_version=4)
     # As in a clone, where notebooks/ is the working directory; what the notebook writes goes to a folder of its own.
-    (tmp_path / "experiments").symlink_to(NOTEBOOK.parents[1] / "experiments")
+    (tmp_path / "experiments").symlink_to(notebook.parents[1] / "experiments")
     (tmp_path / "notebooks").mkdir()
     where = {"path": str(tmp_path / "notebooks")}
     # For a hang, not for a busy machine.
     limits: Any = {"timeout": 600, "startup_timeout": 600}
     nbclient.NotebookClient(fresh, resources={"metadata": where}, **limits).execute()
-    assert len(outputs(fresh)) == len(outputs(stored)) >= 6
-    graph, explanation = outputs(fresh)[:2]
-    assert graph == outputs(stored)[0]
-    assert explanation == outputs(stored)[1]
+    assert len(outputs(fresh)) == len(outputs(stored)) >= 2
+    if notebook.stem == "quickstart":
+        assert outputs(fresh)[:2] == outputs(stored)[:2]  # the graph, and what every call was told
