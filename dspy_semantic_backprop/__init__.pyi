@@ -57,7 +57,7 @@ from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
 from ._reports.report import report
-from ._result import Compiled, Result
+from ._result import Result
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer
@@ -72,7 +72,6 @@ __all__ = [
     "Checked",
     "Commit",
     "Comparison",
-    "Compiled",
     "ComputationGraph",
     "Confident",
     "Diagnosis",

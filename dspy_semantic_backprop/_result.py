@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from ._decide.examples import ExampleRecord
 from ._decide.records import CandidateRecord, Final, StepRecord
@@ -243,17 +243,6 @@ class Result:
             yield from wrapped(f"Warning: {clean(warning)}", "", _WARNING, indent=0)
         if len(self.warnings) > _WARNINGS:
             yield f"{len(self.warnings) - _WARNINGS} more in `warnings`"
-
-
-@runtime_checkable
-class Compiled(Protocol):
-    """A program with the result of the run that made it: what `compile` gives back besides the program's own class.
-
-    Attributes:
-        detailed_results: The result of the run.
-    """
-
-    detailed_results: Result
 
 
 def word_diff(before: str, after: str) -> str:

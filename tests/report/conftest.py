@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dspy_semantic_backprop import Compiled, Result, SemanticGradientDescent
+from dspy_semantic_backprop import Result, SemanticGradientDescent
 from tests.optimizer.test_compile import Chain
 from tests.scripted import Prompt, careful, questions, right, served
 
@@ -31,5 +31,4 @@ def ran(tmp_path_factory) -> Result:
         folder = tmp_path_factory.mktemp("log")
         optimizer = SemanticGradientDescent(right, steps=2, subscribers=(), log_dir=folder)
         better = optimizer.compile(Chain(), trainset=TRAIN)
-    assert isinstance(better, Compiled)
-    return better.detailed_results
+    return Result.of(better)

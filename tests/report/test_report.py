@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dspy_semantic_backprop import (
-    Compiled,
     JournalError,
     Result,
     SemanticGradientDescent,
@@ -95,8 +94,7 @@ def test_two_runs_are_compared_from_a_result_a_log_and_a_saved_program(ran, tmp_
     with served(careful):
         other = SemanticGradientDescent(right, steps=0, subscribers=()).compile(Chain(), trainset=TRAIN)
     other.save(str(tmp_path / "start.json"))
-    assert isinstance(other, Compiled)
-    found = compare(other.detailed_results, ran.log_dir, tmp_path / "both.html")
+    found = compare(Result.of(other), ran.log_dir, tmp_path / "both.html")
     assert found.scores is not None
     assert (found.scores.before, found.scores.after, found.scores.regressions) == (0.0, 1.0, 0)
     assert found.changed == ("draft", "judge")

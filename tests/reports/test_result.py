@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from IPython.lib.pretty import pretty
 
-from dspy_semantic_backprop import Compiled, Result, SemanticGradientDescent
+from dspy_semantic_backprop import Result, SemanticGradientDescent
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
@@ -20,8 +20,7 @@ def result() -> Result:
     with served(careful):
         optimizer = SemanticGradientDescent(right, steps=2, subscribers=())
         better = optimizer.compile(Chain(), trainset=questions(24))
-    assert isinstance(better, Compiled)
-    return better.detailed_results
+    return Result.of(better)
 
 
 def of(result: Result, **fields) -> Result:
