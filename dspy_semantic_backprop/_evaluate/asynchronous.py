@@ -18,6 +18,7 @@ from typing import Any
 
 import dspy
 
+from .._graph.evidence.code.functions import parsed
 from .._graph.record.recorder import runner
 from .._session.held import is_installed
 
@@ -78,9 +79,10 @@ def _returned(function: types.FunctionType, owner: Any) -> Iterator[Any]:
     """What a function calls to return it, by its source, as far as that is known without running it."""
     try:
         # Of its code: of a function that wraps another one the source would be that of the other one.
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
+        module = parsed(textwrap.dedent(inspect.getsource(function.__code__)))
     except (OSError, TypeError, SyntaxError, ValueError):
         return
+    tree = module.body[0] if module is not None and len(module.body) == 1 else None
     if not isinstance(tree, ast.FunctionDef):
         return
     nodes = list(_own(tree))

@@ -38,11 +38,17 @@ def program() -> dspy.Module:
     return Hinted()
 
 
+def traces() -> int:
+    gc.collect()
+    return sum(type(one).__name__ == "Trace" for one in gc.get_objects())
+
+
 def compiled(most: int, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], list[int], dspy.Module]:
     """A run of few steps that keeps so many executions open, how many records it held after each step, its program."""
     monkeypatch.setattr(OPEN, most)
     number_from_the_start()
     held: list[int] = []
+    before = traces()  # what other tests hold
 
     def rule(prompt: Any) -> dict[str, Any]:
         answers = careful(prompt)
@@ -52,8 +58,7 @@ def compiled(most: int, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any]
 
     def watch(event: Any) -> None:
         if isinstance(event, StepDone):
-            gc.collect()
-            held.append(sum(type(one).__name__ == "Trace" for one in gc.get_objects()))
+            held.append(traces() - before)
 
     def half(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
         return 0.5 * (prediction.answer == example.answer)

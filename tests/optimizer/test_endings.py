@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import threading
@@ -125,7 +126,11 @@ def test_in_a_notebook_ctrl_c_does_the_same():
     assert result.ending.name == "INTERRUPTED"
 
 
-def test_a_second_ctrl_c_raises():
+def test_a_second_ctrl_c_raises(request):
+    # The second does what Ctrl-C did before the run, whatever other tests of this process have made of that.
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def press_twice(event: Event) -> None:
         if isinstance(event, EvaluationDone):
             # Sent to this very thread, where a signal is handled before the call returns: two in a row are never one.

@@ -159,7 +159,7 @@ def test_an_instruction_that_is_not_worth_its_length_is_not_accepted():
         (TRAIN[1:], "every example of the valset is in the trainset too"),
         (questions(65), "5 of 65 examples of the valset are in the trainset too"),
         ([*VAL, *VAL[:3]], "3 of 63 examples of the valset repeat another one"),
-        (VAL[:1], "the valset has a single example"),
+        (VAL[:1], "with 1 example to decide on no edit can be shown to be better"),
     ],
 )
 def test_sets_that_flatter_are_said_aloud(val, said):

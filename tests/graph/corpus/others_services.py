@@ -235,6 +235,7 @@ CASES: tuple[Case, ...] = (
         control="log[0].entry -> note[0]",
         allowed="log[0].entry -> output",
         note="The time differs in every run; the rest of the model does not.",
+        pure=False,
     ),
     case(
         "judges-in-a-dictionary",

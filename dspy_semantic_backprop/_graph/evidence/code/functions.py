@@ -41,7 +41,7 @@ def definition(function: types.FunctionType) -> Definition | None:
 @lru_cache(maxsize=256)
 def _definitions(filename: str, text: str) -> dict[int, list[Definition]]:
     found: dict[int, list[Definition]] = {}
-    tree = _parsed(text)
+    tree = parsed(text)
     if tree is None:
         return found
     for node in ast.walk(tree):
@@ -53,7 +53,8 @@ def _definitions(filename: str, text: str) -> dict[int, list[Definition]]:
     return found
 
 
-def _parsed(text: str) -> ast.Module | None:
+def parsed(text: str) -> ast.Module | None:
+    """The tree of a source text, whichever threads make trees at the same time; None where it is no Python."""
     for _ in range(_PARSES):
         try:
             with _PARSING:
