@@ -237,7 +237,7 @@ class Result:
             yield from wrapped(clean(name), "", 2, indent=2)
             yield from wrapped(spelled(self._edit(name)), "", _EDIT)
         total = self.total
-        yield f"Spent {total.calls:,} calls, {total.tokens:,} tokens{_dollars(total)}, {self.seconds:.1f} s"
+        yield f"Spent {total.calls:,} calls, {total.tokens_told}{_dollars(total)}, {self.seconds:.1f} s"
         yield from wrapped(f"Ended: {clean(self.reason or self.ending.value)}", "", _REASON, indent=0)
         for warning in self.warnings[:_WARNINGS]:
             yield from wrapped(f"Warning: {clean(warning)}", "", _WARNING, indent=0)

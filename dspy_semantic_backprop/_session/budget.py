@@ -23,8 +23,8 @@ class Budget:
         usd: US dollars.
         metric_calls: Calls of the metric.
         seconds: Wall time, in seconds, over all processes of a run that was resumed.
-        prices: Model's name -> US dollars for a million tokens, (sent, received); for models that the client
-            knows no price of, or another one.
+        prices: Model's name -> US dollars for a million tokens, (sent, received), or (sent, received, read from the
+            provider's prompt cache); for models that the client knows no price of, or another one.
 
     Raises:
         SetupError: If a bound is not a number above 0.
@@ -35,7 +35,7 @@ class Budget:
     usd: float | None = None
     metric_calls: int | None = None
     seconds: float | None = None
-    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    prices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("calls", "tokens", "metric_calls", "usd", "seconds"):
@@ -45,10 +45,10 @@ class Budget:
                 kind = "a whole number" if whole else "a finite number"
                 raise SetupError(f"budget.{name} must be {kind} above 0, not {value!r}; None sets no bound")
         for model, price in self.prices.items():
-            if not isinstance(price, (tuple, list)) or len(price) != 2 or not all(map(_is_amount, price)):
+            if not isinstance(price, (tuple, list)) or len(price) not in (2, 3) or not all(map(_is_amount, price)):
                 raise SetupError(
-                    f"budget.prices[{model!r}] must be (US dollars for a million tokens sent, for a million received), "
-                    f"not {price!r}"
+                    f"budget.prices[{model!r}] must be (US dollars for a million tokens sent, for a million received) "
+                    f"and, as a third, for a million read from the provider's prompt cache, not {price!r}"
                 )
 
 
@@ -73,6 +73,9 @@ class Spent:
         unsure_usd: The same in US dollars.
         reused: Requests that were not sent, since an earlier execution of the run had been answered them; they
             cost nothing and are in no other number.
+        cache_read_tokens: Those of `prompt_tokens` that the provider had in its prompt cache; `usd` has them at the
+            price that the client knows for them, a budget's bound at the full one.
+        cache_write_tokens: Those that it put there, for which some providers take more.
     """
 
     calls: int = 0
@@ -84,11 +87,19 @@ class Spent:
     unsure_tokens: int = 0
     unsure_usd: float = 0.0
     reused: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
 
     @property
     def tokens(self) -> int:
         """Tokens sent and received."""
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def tokens_told(self) -> str:
+        """The tokens in words, with those that the provider read from its prompt cache."""
+        read = f" ({self.cache_read_tokens:,} of them from the provider's cache)" if self.cache_read_tokens else ""
+        return f"{self.tokens:,} tokens{read}"
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(*map(operator.add, vars(self).values(), vars(other).values()))

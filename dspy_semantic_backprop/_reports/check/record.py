@@ -168,7 +168,7 @@ class Checked:
         usd = f", ${total.usd:.4g}" if total.usd else ""
         return (
             f"Baseline: {self.baseline}; {self.musts} must not regress{''.join(f'; {one}' for one in left)}. "
-            f"Spent {total.calls:,} calls, {total.tokens:,} tokens{usd}, {self.seconds:.0f} s."
+            f"Spent {total.calls:,} calls, {total.tokens_told}{usd}, {self.seconds:.0f} s."
         )
 
     @property

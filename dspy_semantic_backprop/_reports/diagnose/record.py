@@ -275,7 +275,7 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         lines += wrapped(f"Warning: {clean(warning)}", "", 2, indent=0)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
     total = diagnosis.total
-    text = f"Spent: {total.calls} calls ({spent}), {total.tokens:,} tokens, {diagnosis.seconds:.0f} s."
+    text = f"Spent: {total.calls} calls ({spent}), {total.tokens_told}, {diagnosis.seconds:.0f} s."
     return lines + wrapped(text, "", 2, indent=0)
 
 

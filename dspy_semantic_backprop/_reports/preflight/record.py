@@ -192,7 +192,7 @@ def _detectable(preflight: Preflight) -> list[str]:
 def _cost(preflight: Preflight) -> list[str]:
     total = preflight.total
     calls = ", ".join(f"{purpose} {spent.calls}" for purpose, spent in preflight.spent.items())
-    text = f"Spent here: {total.calls:,} calls ({calls}), {total.tokens:,} tokens, {preflight.seconds:.0f} s."
+    text = f"Spent here: {total.calls:,} calls ({calls}), {total.tokens_told}, {preflight.seconds:.0f} s."
     return [
         *wrapped(f"Cost of a run, {preflight.projection}.", "", 2, indent=0),
         *wrapped(text, "", 2, indent=0),

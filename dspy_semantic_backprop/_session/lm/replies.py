@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pydantic import BaseModel
+
 from .failures import NoAnswer, Withheld
 from .patched import Patched
 
@@ -35,6 +37,8 @@ def countable(usage: Any) -> dict[str, Any]:
 
 
 def _countable(name: Any, value: Any) -> Any:
+    if isinstance(value, BaseModel):  # LiteLLM's details
+        value = value.model_dump()
     if isinstance(value, Mapping):
         return countable(value)
     if name == "cost":

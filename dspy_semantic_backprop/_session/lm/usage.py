@@ -33,21 +33,27 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Price:
-    """What a model costs: US dollars for a token that is sent, and for one that is received."""
+    """What a model costs: US dollars for a token that is sent, and for one that is received.
+
+    Args:
+        read: For one that is sent and that the provider's prompt cache holds; None for the same as any.
+    """
 
     sent: float
     received: float
+    read: float | None = None
 
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def usd(self, prompt_tokens: int, completion_tokens: int, cache_read_tokens: int = 0) -> float:
         """The price of a request, in US dollars."""
-        return prompt_tokens * self.sent + completion_tokens * self.received
+        less = 0.0 if self.read is None else cache_read_tokens * (self.sent - self.read)
+        return prompt_tokens * self.sent + completion_tokens * self.received - less
 
 
 def stated_price(lm: Any, budget: Budget) -> Price | None:
     """The price that the budget itself states for a model; None where it states none."""
     name = str(getattr(lm, "model", ""))
     found = budget.prices.get(name) or budget.prices.get(name.partition("/")[2])
-    return Price(found[0] / _MILLION, found[1] / _MILLION) if found is not None else None
+    return Price(*(one / _MILLION for one in found)) if found is not None else None
 
 
 def price_of(lm: Any, budget: Budget) -> Price | None:
@@ -56,10 +62,11 @@ def price_of(lm: Any, budget: Budget) -> Price | None:
     if stated is not None:
         return stated
     known = _known(str(getattr(lm, "model", "")))
-    # Long prompts and other tiers cost more: the bound is the dearest.
+    # Long prompts and other tiers cost more, and so do tokens that the provider's prompt cache is to keep, which a
+    # request may ask for: the bound is the dearest.
     sent, received = (
-        [value for name, value in known.items() if name.startswith(f"{way}_cost_per_token") and value is not None]
-        for way in ("input", "output")
+        [value for name, value in known.items() if name.startswith(names) and value is not None]
+        for names in (("input_cost_per_token", "cache_creation_input_token_cost"), "output_cost_per_token")
     )
     return Price(max(sent), max(received)) if sent and received else None
 
@@ -195,6 +202,18 @@ def _known(model: str) -> Mapping[str, Any]:
 ASKED = ("prompt", "messages", "request", "outputs")
 """What an entry of DSPy's history holds besides what an answer alone tells."""
 _COUNTED = ("prompt_tokens", "completion_tokens")
+_CACHED = {
+    "cache_read_tokens": ("cached_tokens", "cache_read_input_tokens"),
+    "cache_write_tokens": ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens"),
+}
+"""How much of the prompt the provider's cache held, or was to keep, and what clients and providers call it."""
+
+
+def _cached(usage: Mapping[str, Any]) -> dict[str, int]:
+    details = usage.get("prompt_tokens_details")
+    told = {**usage, **(details if isinstance(details, Mapping) else {})}
+    sent = count(usage.get("prompt_tokens"))
+    return {name: min(sent, max(count(told.get(one)) for one in names)) for name, names in _CACHED.items()}
 
 
 class RequestUsage(UsageTracker):
@@ -229,6 +248,12 @@ class RequestUsage(UsageTracker):
         return {name: sum(count(usage.get(name)) for usage in self.usage) for name in _COUNTED}
 
     @property
+    def cached(self) -> dict[str, int]:
+        """What it says of its prompt cache: cache_read_tokens and cache_write_tokens."""
+        found = [_cached(usage) for usage in self.usage]
+        return {name: sum(one[name] for one in found) for name in _CACHED}
+
+    @property
     def reported(self) -> dict[str, Any]:
         """All that the server counted, as DSPy was told; empty where the cache answered."""
         return dict(self.usage[0]) if len(self.usage) == 1 else self.tokens if self.usage else {}
@@ -252,14 +277,14 @@ class RequestUsage(UsageTracker):
         replies = entry.get("response")
         # DSPy's native engine sends one request for each completion that `n` asks for.
         calls = len(replies) if isinstance(replies, (tuple, list)) else 1
-        tokens = self.tokens
-        cost = price.usd(*tokens.values()) if price is not None else entry.get("cost")
+        tokens, cached = self.tokens, self.cached
+        cost = price.usd(*tokens.values(), cached["cache_read_tokens"]) if price is not None else entry.get("cost")
         unpriced = int(cost is None)
         if not tokens["prompt_tokens"] or (not tokens["completion_tokens"] and _wrote(self.outputs)):
             # A server that says nothing of its tokens, or that it took none, has told nothing.
             bound = most()
             return Spent(calls=calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd, unpriced=unpriced)
-        return Spent(calls=calls, **tokens, usd=float(cost or 0.0), unpriced=unpriced)
+        return Spent(calls=calls, **tokens, usd=float(cost or 0.0), unpriced=unpriced, **cached)
 
     def spent_in_vain(self, error: Exception, most: Callable[[], Bound], price: Price | None = None) -> Spent:
         """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown."""
@@ -297,5 +322,6 @@ class Outside(UsageTracker):
             self.parent.add_usage(lm, usage_entry)
         if isinstance(attempt, RequestUsage):
             return  # it came through a metered client, which books it itself, retries included
-        tokens = {name: count((usage_entry or {}).get(name)) for name in _COUNTED}
-        self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, unpriced=1))
+        entry = countable(usage_entry)
+        tokens = {name: count(entry.get(name)) for name in _COUNTED}
+        self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, **_cached(entry), unpriced=1))

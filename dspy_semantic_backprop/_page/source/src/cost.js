@@ -27,10 +27,12 @@ export function Cost({ run }) {
 }
 
 // What the table leaves out.
-const unsure = ({ unpriced, unsure_tokens, unsure_usd, cached, reused }) =>
+const unsure = ({ unpriced, unsure_tokens, unsure_usd, cached, reused, cache_read_tokens, cache_write_tokens }) =>
   [
     unpriced && `The price of ${plural(unpriced, "answer")} is not known; the US dollars leave them out.`,
     unsure_tokens && `Requests without a readable answer may have cost up to ${count(unsure_tokens)} tokens${unsure_usd ? ` (${dollars(unsure_usd)})` : ""} more.`,
+    cache_read_tokens && `${count(cache_read_tokens)} of the tokens sent were read from the provider's prompt cache.`,
+    cache_write_tokens && `${count(cache_write_tokens)} tokens were written to the provider's prompt cache.`,
     cached && `${plural(cached, "answer")} came from a cache and cost nothing.`,
     reused && `${plural(reused, "request")} were not sent: the answer was known from an earlier execution.`,
   ].filter(Boolean);
