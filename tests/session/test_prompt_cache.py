@@ -12,7 +12,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, Spent
+from dspy_semantic_backprop import Budget, SemanticGradientDescent
 from tests.optimizer.test_resume import Fan
 from tests.scripted import questions, right
 
