@@ -278,7 +278,8 @@ class RequestUsage(UsageTracker):
         # DSPy's native engine sends one request for each completion that `n` asks for.
         calls = len(replies) if isinstance(replies, (tuple, list)) else 1
         tokens, cached = self.tokens, self.cached
-        cost = price.usd(*tokens.values(), cache_read_tokens=cached["cache_read_tokens"]) if price is not None else entry.get("cost")
+        read = cached["cache_read_tokens"]
+        cost = price.usd(*tokens.values(), cache_read_tokens=read) if price is not None else entry.get("cost")
         unpriced = int(cost is None)
         if not tokens["prompt_tokens"] or (not tokens["completion_tokens"] and _wrote(self.outputs)):
             # A server that says nothing of its tokens, or that it took none, has told nothing.
