@@ -27,6 +27,18 @@ from dspy_semantic_backprop.testing import Faults, Prompt, SimulatedServer
 from .correction import asks_to_correct, corrected
 from .guesses import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
 from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE, unescaped
+from .reading import (
+    EDGES,
+    REASONS,
+    current_of,
+    examples_in,
+    extracted,
+    gold_of,
+    material_of,
+    question_of,
+    result_names,
+    said_in,
+)
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
 
 _METHOD_LUCK = 0.3
@@ -38,15 +50,9 @@ _SKILLS = (*{skill: None for task in TASKS.values() for skill in task.skills}, *
 _PROPOSES = re.compile(r"instruction|prompt|prefix|^tip$|observation|summary|_description$|source|docstring")
 _CRITICISES = re.compile(r"change|feedback|advice|critique|gradient|analysis|discussion|comment|direction")
 _ANSWERS = re.compile(r"answer|label|verdict|result|response|prediction|decision|solution")
-_REASONS = re.compile(r"reasoning|rationale|thought|^plan$|scratch")
 _STEPS = re.compile(r"statement|step|hint|note|intermediate|draft|evidence")
 _STEP_INPUT = re.compile(r"(?:statement|step|hint|note|intermediate|draft|evidence)\w*_\w+$")
-_QUESTION = re.compile(r"question|query|problem|task|input")
-_GOLD = re.compile(r"oracle|gold|label|expected|target|reference")
-_IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle|^rejected")
 _BLOCK = re.compile(r"```(?:\w*\n)?(.*?)```", re.DOTALL)
-
-_EDGES = " .\"'`"
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class SimulatedModel:
 
     def __call__(self, prompt: Prompt) -> dict[str, Any] | str:
         """Output values by field name, or a text where the prompt asks for no fields."""
-        names = _results(prompt)
+        names = result_names(prompt)
         if not prompt.outputs:
             return self._plain(prompt)
         if asks_to_correct(prompt):
@@ -92,7 +98,7 @@ class SimulatedModel:
         if any(map(_CRITICISES.search, names)) and not any(map(_ANSWERS.search, names)):
             return self._criticise(prompt)
         if set(prompt.inputs) == {"text"} and "extract the fields from the text" in prompt.instruction:
-            return _extracted(prompt)
+            return extracted(prompt)
         return self._solve(prompt)
 
     def _plain(self, prompt: Prompt) -> str:
@@ -104,15 +110,15 @@ class SimulatedModel:
         return self._formed(value, kind, prompt.text, prompt)
 
     def _solve(self, prompt: Prompt) -> dict[str, Any]:
-        names = _results(prompt) or prompt.names
+        names = result_names(prompt) or prompt.names
         main = next((name for name in names if _ANSWERS.search(name)), names[-1])
         final = bool(_ANSWERS.search(main)) or not _STEPS.search(main)
-        question = _question(prompt)
+        question = question_of(prompt)
         value, kind = self._worked_out(question, final, prompt)
         if self.noise and _share(self.seed, "noise", prompt.text, prompt.sample) < self.noise:
             value = _slipped(value, kind)
         values: dict[str, Any] = dict.fromkeys(prompt.names, _step(value, question))
-        values |= {name: f"Working it out gives {value}." for name in prompt.names if _REASONS.search(name)}
+        values |= {name: f"Working it out gives {value}." for name in prompt.names if REASONS.search(name)}
         if final and prompt.schemas[main].get("type") == "string":
             values[main] = self._formed(value, kind, question, prompt)
         elif final:
@@ -164,7 +170,7 @@ class SimulatedModel:
             relevant = (*found[0].skills, FORMS[found[0].kind])
             named.update(one for one in relevant if one not in named and one.named_in(text))
         if not named:
-            for block, expected in _examples(text, _gold(prompt)):
+            for block, expected in examples_in(text, gold_of(prompt)):
                 named.update(self._called_for(block, expected, "module_names" in prompt.inputs))
         if len(named) <= _MOST_NEW_SKILLS:
             return [skill for skill, _ in named.most_common()]
@@ -208,7 +214,7 @@ class SimulatedModel:
         rest = {name: text for name, text in prompt.inputs.items() if not name.startswith("output_")}
         wanted = next((text for name, text in rest.items() if "wanted" in name), "\n".join(rest.values()))
         question = unescaped(rest.get("reader_inputs", "\n".join(rest.values())))
-        expected = next((match[1].strip(_EDGES) for match in EXPECTED.finditer(unescaped(wanted))), "")
+        expected = next((match[1].strip(EDGES) for match in EXPECTED.finditer(unescaped(wanted))), "")
         values: dict[str, Any] = {}
         for name, kind, _ in prompt.outputs:
             what, _, key = name.partition("_")
@@ -227,7 +233,7 @@ class SimulatedModel:
         """How one output should have been different, judged beside the others."""
         if not expected:
             return f"The content of output_{key} should be worked out with more care and said more plainly."
-        value = _said(members[key])
+        value = said_in(members[key])
         wanted, skills = self._wanted(members[key], value, question, expected)
         if _canonical(value) == _canonical(wanted):
             return _NO_CHANGE
@@ -236,9 +242,9 @@ class SimulatedModel:
             message += "; the instruction should say: " + " ".join(skill.sentence for skill in skills)
         message = message.rstrip(".") + "."
         for other, text in members.items():
-            if other != key and _said(text) == value:
+            if other != key and said_in(text) == value:
                 message += f" As it is, output_{key} only repeats output_{other}."
-            elif other != key and _canonical(_said(text)) == _canonical(wanted) and text != members[key]:
+            elif other != key and _canonical(said_in(text)) == _canonical(wanted) and text != members[key]:
                 message += f" It contradicts output_{other}."
         return message
 
@@ -255,20 +261,20 @@ class SimulatedModel:
 
     def _remark(self, prompt: Prompt) -> str:
         """A judgement of the step as a whole."""
-        said = " ".join(skill.sentence for skill in self._skills_in(_material(prompt), prompt))
+        said = " ".join(skill.sentence for skill in self._skills_in(material_of(prompt), prompt))
         return f"The instruction should say: {said}" if said else "The step should be done with more care."
 
     def _advice(self, prompt: Prompt) -> dict[str, str]:
         """One advice for each module: on form for the last one, on method for those before it."""
         names = re.findall(r"[^\s\",]+", prompt.inputs.get("module_names", "")[1:-1]) or ["self"]
-        skills = self._skills_in(_material(prompt), prompt)
+        skills = self._skills_in(material_of(prompt), prompt)
         forms = [skill.sentence for skill in skills if skill in FORMS.values()]
         methods = [skill.sentence for skill in skills if skill not in FORMS.values()]
         advice = {name: " ".join(methods) or HARMLESS[0] for name in names[:-1]}
         return {**advice, names[-1]: " ".join(forms if advice else methods + forms) or HARMLESS[0]}
 
     def _propose(self, prompt: Prompt) -> dict[str, Any]:
-        current = _current(prompt)
+        current = current_of(prompt)
         values: dict[str, Any] = {}
         for name in prompt.names:
             if "source" in name or "short" in name:
@@ -276,11 +282,11 @@ class SimulatedModel:
             elif "prefix" in name:
                 values[name] = "Answer:"
             elif re.search(r"instruction|prompt|docstring", name):
-                values[name] = self._improved(current, _material(prompt), prompt)
+                values[name] = self._improved(current, material_of(prompt), prompt)
             elif "observation" in name:
                 values[name] = self._observed(unescaped(prompt.inputs.get("examples", "")))
             elif "summary" in name:
-                skills = self._skills_in(_material(prompt), prompt)
+                skills = self._skills_in(material_of(prompt), prompt)
                 values[name] = " ".join([PLAIN, *(one.sentence for one in skills)])
             else:
                 values[name] = self._remark(prompt) if _CRITICISES.search(name) else PLAIN
@@ -308,7 +314,7 @@ def _share(*parts: object) -> float:
 
 def _canonical(value: str) -> str:
     """A value without what does not matter when two are compared: quotes, case, spaces, a final period."""
-    text = " ".join(value.split()).strip(_EDGES).casefold()
+    text = " ".join(value.split()).strip(EDGES).casefold()
     return text.replace(",", "") if re.fullmatch(r"-?[\d,]+", text) else text
 
 
@@ -321,19 +327,6 @@ def _kind_of(value: str) -> Kind:
     if re.fullmatch(r"yes|no|true|false|valid|invalid|plausible|implausible", value, re.IGNORECASE):
         return "word"
     return "words" if re.fullmatch(r"[a-z&'-]+(?: [a-z&'-]+)+", value[:2000]) else "text"
-
-
-def _results(prompt: Prompt) -> list[str]:
-    return [name for name in prompt.names if not _REASONS.search(name)]
-
-
-def _question(prompt: Prompt) -> str:
-    """The inputs that pose the task: a question by name, else all that are no results of other steps."""
-    for name, text in prompt.inputs.items():
-        if _QUESTION.fullmatch(name):
-            return unescaped(text)
-    own = {name: unescaped(text) for name, text in prompt.inputs.items()}
-    return "\n".join(f"{name}: {text}" for name, text in own.items() if not CARRIED.search(text))
 
 
 def _step(value: str, question: str) -> str:
@@ -368,48 +361,3 @@ def _slipped(value: str, kind: Kind) -> str:
     pairs = {"yes": "no", "no": "yes", "Yes": "No", "No": "Yes", "True": "False", "False": "True"}
     turned = "(A)" if value != "(A)" else "(B)"
     return turned if kind == "option" else pairs.get(value, " ".join(value.split()[::-1]))
-
-
-def _extracted(prompt: Prompt) -> dict[str, Any]:
-    """The fields of a reply that a first request wrote as "name: value" paragraphs."""
-    pieces = re.split(rf"^({'|'.join(prompt.names)}): ", prompt.inputs["text"], flags=re.MULTILINE)
-    return dict(zip(pieces[1::2], map(str.strip, pieces[2::2]), strict=True))
-
-
-def _examples(text: str, gold: str) -> Iterator[tuple[str, str]]:
-    """The stretches of a text that end in an expected answer, with that answer."""
-    begin = 0
-    for match in EXPECTED.finditer(text):
-        end = re.compile(r"[\n\"]").search(text, match.end())
-        yield text[begin : end.start() if end else len(text)], match[1].strip(_EDGES)
-        begin = end.start() if end else len(text)
-    if not begin and gold:
-        yield text, gold
-
-
-def _said(text: str) -> str:
-    match = CARRIED.search(text) or LOOSE.search(text) or ANSWERED.search(text)
-    return (match[1] if match else text).strip()
-
-
-def _material(prompt: Prompt) -> str:
-    """The inputs that a lesson can be drawn from: not the instruction, nor the demands on the new one."""
-    current = _current(prompt)
-    inputs = prompt.inputs.items()
-    return "\n".join(text for name, text in inputs if text != current and not _IMMATERIAL.search(name))
-
-
-def _current(prompt: Prompt) -> str:
-    for part in ("current", "basic", "instruction", "source"):
-        for name, text in prompt.inputs.items():
-            if part in name and not re.search(r"previous|additional|attempted|reader", name):
-                return text
-    attempts = re.findall(r"Instruction #\d+: (.+)", unescaped(prompt.inputs.get("attempted_instructions", "")))
-    return attempts[-1].strip(" '\"\u00bb\u00ab,]") if attempts else ""
-
-
-def _gold(prompt: Prompt) -> str:
-    """The label that a field such as SIMBA's oracle_metadata shows, plain or the first value in JSON."""
-    text = next((text for name, text in prompt.inputs.items() if _GOLD.search(name)), "").strip()
-    value = re.match(r"\{\s*\"\w+\": \"?([^\n\"]*)", text)
-    return value[1].strip(" ,}") if value else text[:2000]

@@ -10,10 +10,12 @@ CARRIED = re.compile(r"intermediate result is ([^\n\"]+?)(?= \(|\.(?:\s|$|[\"'])
 CARRIED_CUE = re.compile(r"intermediate result is \w+ \(([a-z ]+): ([^\n\"]*?)\)\.")
 LOOSE = re.compile(r"seems that the answer is ([^\n]+?) (?:in total|here)\b")
 ANSWERED = re.compile(r"\banswer[\"']?\s*(?:[:=]|\n)\s*[\"']?([^\n\"]{1,2000})")
-# "How the output should have been different:" heads what is asked for; it names no answer.
+_ANSWER = r"(?:expected|correct|right|true|gold|wanted|reference)(?: final)?(?: (?:answer|output|result|value|label))?"
+# Prose is full of what looks like it: "How the output should have been different:" heads what is asked for, and "the
+# wanted result: name what is missing" asks. So a colon makes a label only where the label begins what is said.
 EXPECTED = re.compile(
-    r"(?:(?:expected|correct|right|true|gold|wanted|reference)(?: final)?"
-    r"(?: (?:answer|output|result|value|label))?(?: is| was|:| =| should be| would be)"
+    rf"(?:{_ANSWER}(?: is| was| should be| would be)"
+    rf"|(?:^|[.,;({{\[\"'`>#*])[ \t]*(?:the )?{_ANSWER}(?::| =)"
     r"|should have (?:given|been(?! different\b)|said|answered))"
     r"\s*[\"'`\u201c]?([^\n;\"\u201d]{1,2000}?)"
     r"(?=[\n;\"\u201d`]|\.?[\"']?(?:\s*$|(?-i:\.\s+[A-Z]))|,? (?:but|not|and not)\b)",

@@ -333,7 +333,8 @@ def _judge_cues(found: Mapping[str, str], has: Collection[str]) -> str:
     return "yes" if doubts * 2 > len(found) else "no"
 
 
-_BARE = r"(?:only|just|nothing but) (?:with |give )?(?:the )?(?:final |bare |short )?answer\b|nothing else"
+_BARE = r"(?:only|just|nothing but) (?:with |give )?(?:the )?(?:final |bare |short )?answer\b"
+_BARE += rf"|\b(?:answer|reply|respond|number|letter|words?)\b{_GAP}nothing else"
 _BARE += rf"|(?:without|no){_GAP}(?:explanation|extra|other words|sentence)"
 FORMS: Mapping[Kind, Skill] = {
     "number": Skill(
