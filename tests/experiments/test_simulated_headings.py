@@ -13,7 +13,7 @@ from dspy.propose import dataset_summary_generator, grounded_proposer
 from dspy.teleprompt import copro_optimizer, infer_rules, simba_utils
 from dspy.teleprompt.gepa import instruction_proposal
 
-from dspy_semantic_backprop import Proposer, SemanticGradientDescent, presets
+from dspy_semantic_backprop import Proposer, Semantic, SemanticGradientDescent, presets
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
 from experiments.simulated import SimulatedModel
 from experiments.simulated.tasks import FORMS, TASKS
@@ -24,7 +24,7 @@ QUESTION = "I have three plums, two figs, and a clock. How many fruits do I have
 LESSON = f"Given:\n  question: {QUESTION}\nProduced:\n  statement: The intermediate result is 3.\n"
 EXPECTED = "The expected answer is 5."
 SAID = "Kestrel"
-ALONE = replace(presets.isolated().backward, directions=False)
+ALONE = Semantic(siblings=False, directions=False)
 METHODS = {
     "directions": presets.published(),
     "comments, judged alone": replace(presets.published(), backward=ALONE),
