@@ -21,10 +21,12 @@ What the simulated reader can see, and why the comparison is fair (`faults/reade
 - The same reader answers the semantic, the isolated and the shuffled method. Shown one output of several and
   finding it true, it lets that pass and calls the step's instruction a minor cause: it may be one.
 - The judge makes the same judgements on the whole trace, each with the whole group in view, before its noise
-  flips one judgement for each call; it names one of the calls it then holds to be at fault.
+  flips one judgement for each call; it scores every predictor by the share of its calls that it then holds to be at
+  fault. `judge` is asked once, `judges` as often as the tokens of the semantic sweep pay.
 - At noise q each judgement, of an output or of the step's own instruction, flips with probability q: a wrong
   one passes as "no change needed", a right one is asked for other numbers.
-- All methods see the same failures; the judge's votes and the shares of the blame are averaged over them.
+- All methods see the same failures; the judge's scores and the shares of the blame are averaged over them.
+  `unpooled` takes each failure's blame by itself; `judges_pooled` pools the judge's scores as `semantic` pools its own.
   `last` accuses the predictor whose output is returned; `uniform` and ties count by their chance.
 
 A world in which counts can be checked by arithmetic is kinder than text; the noise stands for what is lost.
@@ -33,16 +35,13 @@ A world in which counts can be checked by arithmetic is kinder than text; the no
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,7 @@ from faults.report import Result, compared, plot, rows, table
 from faults.shapes import SHAPES
 from faults.study import Settings, simulated
 from faults.words import TASKS, studied
+from records import origin
 from tqdm.auto import tqdm
 
 SMOKE = ("pair (BBH, GSM8K)", "router")
@@ -134,13 +134,8 @@ def recorded(
     noises = sorted({noise for _, noise in results[0].hits})
     return {
         "study": "fault_localization",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("dspy-semantic-backprop", "dspy", "litellm")},
-        },
         "seed": config.seed,
         "simulated": not config.base_model,
         "seconds": round(seconds, 1),
@@ -151,7 +146,7 @@ def recorded(
         "tests": [
             compared(some, "semantic", other, noise)
             for some in (results, joint)
-            for other in ("isolated", "judge")
+            for other in ("unpooled", "isolated", "judge", "judges", "judges_pooled")
             for noise in noises
             if some
         ],
@@ -174,7 +169,7 @@ def show(record: dict[str, Any]) -> None:
         if row["calls"]:
             low, high = row["top1_interval"]
             print(
-                f"  {row['method']:9} noise {row['noise']:g}: top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}], "
+                f"  {row['method']:13} noise {row['noise']:g}: top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}], "
                 f"top-2 {row['top2']:.3f}, {row['calls']:g} calls and {row['tokens']} tokens a fault, n={row['n']}"
             )
     for test in record["tests"]:

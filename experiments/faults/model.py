@@ -41,7 +41,7 @@ class Model:
         """The reply's fields; the worker's where it is no question about a fault."""
         if prompt.inputs.keys() >= _GIVEN:
             return self._read(prompt)
-        if "faulty_predictor" in prompt.names:
+        if "suspicion" in prompt.names:
             return self._accuse(prompt)
         return work(prompt)
 
@@ -95,14 +95,14 @@ class Model:
     def _accuse(self, prompt: Prompt) -> dict[str, Any]:
         calls = json.loads(prompt.inputs["trace"])
         guilty = culprits(calls, prompt.inputs["feedback"])
-        accused = [
-            call["predictor"]
-            for call in calls
-            if (call["call"] in guilty) != (self._point("flip", prompt, call["call"]) < self.noise)
-        ]
-        names = accused or [call["predictor"] for call in calls]
+        held: dict[str, list[bool]] = {}
+        for call in calls:
+            flipped = self._point("flip", prompt, call["call"]) < self.noise
+            held.setdefault(call["predictor"], []).append((call["call"] in guilty) != flipped)
+        # A predictor is suspected by the share of its calls that the judge holds to be at fault.
+        scores = {name: round(sum(each) / len(each), 3) for name, each in held.items()}
         return {
-            "faulty_predictor": names[int(self._point("pick", prompt, "") * len(names))],
+            "suspicion": scores,
             "reasoning": "Each call was compared with what the wanted answer requires.",
         }
 

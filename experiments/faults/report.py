@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .methods import METHODS
+from .verdict import METHODS
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,21 @@ def plot(made: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
 
     noises = sorted({row["noise"] for row in made})
     shapes = list(dict.fromkeys(row["shape"] for row in made))
+    wide = 0.8 / len(METHODS)
     figure, panels = pyplot.subplots(len(noises), 1, figsize=(11, 1.2 + 2.2 * len(noises)), sharex=True, squeeze=False)
     for panel, noise in zip(panels[:, 0], noises, strict=True):
         for at, method in enumerate(METHODS):
             mine = [row for row in made if row["noise"] == noise and row["method"] == method]
-            places = [shapes.index(row["shape"]) + (at - 2.5) * 0.13 for row in mine]
+            places = [shapes.index(row["shape"]) + (at - len(METHODS) / 2 + 0.5) * wide for row in mine]
             heights = [row["top1"] for row in mine]
             spread = [
                 [max(0.0, row["top1"] - row["top1_interval"][0]) for row in mine],
                 [max(0.0, row["top1_interval"][1] - row["top1"]) for row in mine],
             ]
-            panel.bar(places, heights, 0.13, yerr=spread, label=method, error_kw={"elinewidth": 0.6})
+            panel.bar(places, heights, wide, yerr=spread, label=method, error_kw={"elinewidth": 0.6})
         panel.set(ylabel=f"top-1, noise {noise:g}", ylim=(0, 1.05))
     panels[-1, 0].set_xticks(range(len(shapes)), shapes, rotation=25, ha="right")
-    panels[0, 0].legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    panels[0, 0].legend(ncols=len(METHODS), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(path, dpi=100)

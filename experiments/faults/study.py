@@ -15,10 +15,11 @@ import dspy
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
-from .methods import Execution, Proved, Verdict, executed, success, verdicts
+from .methods import Execution, Proved, executed, verdicts
 from .model import Model
 from .report import Hit, Result
 from .shapes import metric
+from .verdict import Verdict, success
 
 LARGE = 150
 """The most calls that the failed executions of one fault have together, from five executions on."""
