@@ -10,7 +10,8 @@ import dspy_semantic_backprop
 from tests import house
 
 INSIDE = {
-    "experiments/faults/methods.py": "six methods on the same executions, run and proved once: `diagnose` tries one",
+    "experiments/faults/judges.py": "the rival of the backward pass is asked and booked as that is",
+    "experiments/faults/methods.py": "all methods on the same executions, run and proved once: `diagnose` tries one",
     "tests/backward/test_inside.py": "what counts as a usable answer, in texts; merging lessons, in hundreds of them",
     "tests/decide/test_group.py": "which examples are kept together, without a run",
     "tests/decide/test_commit.py": "how often luck is committed, in thousands of runs on made-up scores",
