@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,21 @@ import dspy
 from ._concurrency import Interrupt
 from ._decide.examples import example_records
 from ._decide.records import Final, candidate_records
-from ._errors import BudgetSpent, Ending, JournalFailed, ModelUnavailable, SemanticBackpropError, refused, shortened
+from ._errors import (
+    BudgetSpent,
+    Ending,
+    JournalFailed,
+    ModelUnavailable,
+    SemanticBackpropError,
+    refused,
+    shortened,
+)
 from ._evaluate.candidate import Candidate
 from ._evaluate.outcome import mean
 from ._loop import optimise
 from ._result import Result
 from ._run import Run
+from ._secrets import cleaned
 from ._session.events import Resumed, RunDone
 from ._session.fingerprint import fingerprint
 from ._session.journal import Journal
@@ -26,6 +36,7 @@ from ._session.session import logger
 from ._session.spans import span
 from ._settings import Settings
 
+_FROM_OUTSIDE = (KeyboardInterrupt, CancelledError)
 GRACE = 1.0
 """How long a run that is over waits for the answers that are still under way, in seconds."""
 
@@ -55,10 +66,10 @@ async def compiled(
     Raises:
         SemanticBackpropError: As `SemanticGradientDescent.acompile` says; its `best` is the best program so far.
     """
+    plan = settings.plan(program, trainset, valset)
     header = fingerprint(settings, program, trainset, valset) if settings.log_dir is not None else None
     journal = Journal(settings.log_dir, header)
     try:
-        plan = settings.plan(program, trainset, valset)
         named = settings.budget is None and settings.auto is not None
         session = settings.session(journal, budget=budget_for(plan[1].projection()) if named else None)
         run = Run.of(settings, session, program, (trainset, valset), plan)
@@ -73,23 +84,51 @@ async def compiled(
 
 
 async def _until_stopped(run: Run, interrupt: Interrupt, current: Any) -> dspy.Module:
-    ledger = run.session.ledger
     try:
-        ending, reason = await _guarded(run, interrupt)
+        ending, reason = await _settled(run, interrupt)
     except ModelUnavailable as stop:
         error = refused(stop)
-        error.best = _best(run, error)
+        _fail(run, error, current)
         raise shortened(error) from (stop.error if error is not stop.error else None)
-    except SemanticBackpropError as error:
-        error.best = _best(run, error)
-        raise shortened(error)  # noqa: B904 - it is the same one
+    except BaseException as error:
+        _fail(run, error, current)
+        if isinstance(error, SemanticBackpropError):
+            raise shortened(error)  # noqa: B904 - it is the same one
+        raise
+    if ending is not Ending.STEPS and ending is not Ending.PERFECT:
+        logger.warning("%s; the best program so far is returned", reason)
+    return _finished(run, _told(run, ending, reason, current))
+
+
+async def _settled(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
+    """How a run ends; the answers that are under way then are waited for a while."""
+    ledger = run.session.ledger
+    try:
+        return await _guarded(run, interrupt)
     finally:
         ledger.close()
         await ledger.settled(GRACE)
+
+
+def _fail(run: Run, error: BaseException, current: Any) -> None:
+    """Tell of a run that an error ended, and let the error carry the best program so far."""
+    ending = Ending.INTERRUPTED if isinstance(error, _FROM_OUTSIDE) else Ending.FAILED
+    result = _told(run, ending, _in_words(error), current)
+    if isinstance(error, SemanticBackpropError) and run.pool[run.start].outcomes:
+        error.best = _finished(run, result)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, _FROM_OUTSIDE):
+        return "the run was stopped from outside, by Ctrl-C or by a cancellation"
+    said = str(error)
+    return cleaned(said if said and isinstance(error, SemanticBackpropError) else f"{type(error).__name__}: {said}")
+
+
+def _told(run: Run, ending: Ending, reason: str, current: Any) -> Result:
+    """The result of a run, told to its log, its subscribers and its span."""
     if current is not None:
         current.set_attributes({"semantic_backprop.ending": ending.name.lower(), "semantic_backprop.reason": reason})
-    if ending is not Ending.STEPS and ending is not Ending.PERFECT:
-        logger.warning("%s; the best program so far is returned", reason)
     result = _result(run, ending, reason)
     try:
         run.session.publish(RunDone(ending.name.lower(), reason, result.to_dict()))
@@ -97,7 +136,7 @@ async def _until_stopped(run: Run, interrupt: Interrupt, current: Any) -> dspy.M
         if ending is not Ending.JOURNAL:
             run.session.warn(f"the end of the run does not stand in its log: {stop}")
             result = replace(result, warnings=(*run.session.warnings, *run.session.unanswered))
-    return _finished(run, result)
+    return result
 
 
 async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
@@ -114,10 +153,6 @@ async def _guarded(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:
     if interrupt.reason:
         return Ending.INTERRUPTED, interrupt.reason
     return Ending.BUDGET, f"the budget of {ledger.budget.seconds:g} seconds is spent"
-
-
-def _best(run: Run, error: BaseException) -> dspy.Module | None:
-    return _finished(run, _result(run, Ending.FAILED, str(error))) if run.pool[run.start].outcomes else None
 
 
 def _finished(run: Run, result: Result) -> dspy.Module:

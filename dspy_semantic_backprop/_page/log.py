@@ -93,11 +93,13 @@ class _Told:
     def take(self, line: Line) -> None:
         """Take one more line in."""
         self.seconds = max(self.seconds, line["seconds"])
+        if line["event"] != "resumed":  # what comes after an end makes it none
+            self.last.pop("RunDone", None)
         if line["event"] in ("answer", "lost"):
             self._spend(line)
         elif line["event"] == "kept":
             self.grades += line.get("what") == "grade"
-        elif line["event"] in ("run", "RunStarted", "GraphKnown", "StepDone", "RunDone"):
+        elif line["event"] in ("run", "RunStarted", "GraphKnown", "RunDone"):
             self.last[line["event"]] = line
         if line["event"] == "StepDone":
             self.steps[line["step"]] = line["record"]
@@ -123,8 +125,8 @@ class _Told:
 
     def state(self) -> dict[str, Any]:
         """What `Result.to_dict()` gives: the result at the log's end, or what is known of a run that did not end."""
-        done, stepped = self.last.get("RunDone", {}), self.last.get("StepDone", {})
-        if done.get("result") and done["line"] > stepped.get("line", 0):
+        done = self.last.get("RunDone", {})
+        if done.get("result"):
             return dict(done["result"])
         head, records = self.last["run"], [record for _, record in sorted(self.steps.items())]
         return {

@@ -63,7 +63,7 @@ class LoggedRun:
         goes_on = f"{'resumable' if self.resumable else 'not resumable'}: {clean(self.why)}"
         lines = [*wrapped(about, "", 2, indent=2)] if self.program else []
         state = self.state if self.state in _OPEN else f"ended, {self.state}"
-        return "\n".join([f"{clean(self.folder)}: {state}", *lines, *wrapped(goes_on, "", 3, indent=2)])
+        return "\n".join([f"{clean(self.folder)}: {state}", *lines, *wrapped(goes_on, "", 8, indent=2)])
 
 
 def runs_in(folder: str | os.PathLike[str]) -> list[LoggedRun]:
@@ -152,8 +152,10 @@ def _state(folder: Path, done: Mapping[str, Any] | None, torn: bool) -> tuple[st
         end = "; its last line is torn and is paid for again" if torn else ""
         return "unfinished", True, f"the same call goes on from there with the same program, data and settings{end}"
     again = "the same call gives the same result and pays for nothing"
-    if done["ending"] in ("budget", "interrupted", "journal", "failed"):
-        again = "the same call goes on, a budget allowing"
+    if done["ending"] == "budget":
+        again = "the same call goes on with a larger budget"
+    elif done["ending"] in ("interrupted", "journal", "failed"):
+        again = "the same call goes on from there"
     return str(done["ending"]), True, f"{again}; it ended because: {done['reason']}"
 
 

@@ -68,6 +68,7 @@ class Journal:
         self._closing = False
         self._unsynced = False
         self._failed: OSError | None = None
+        self._read_to = 0
         self.ledger: Ledger | None = None
         if self.folder is not None:
             try:
@@ -158,7 +159,8 @@ class Journal:
         kind, fields = type(event).__name__, plain(event)
         digest = digest_of([kind, {name: value for name, value in fields.items() if name != APART}])
         with self._lock:
-            repeated = self._state.events[digest] > 0
+            # An end is told again where something came after the one that stands there.
+            repeated = self._state.events[digest] > 0 and (kind != "RunDone" or self._state.lines == self._read_to)
             self._state.events[digest] -= repeated
         if repeated:
             return
@@ -275,6 +277,7 @@ class Journal:
                 kept = [one for left in self._state.kept.values() for one in left]
                 self.answers = sum(isinstance(one, Answered) for one in kept)
                 self._append("resumed", remembered=len(kept))
+                self._read_to = self._state.lines
             else:
                 self._append("run", schema=SCHEMA, **sealed(header, _key(self._path, make=True)))
         except BaseException:

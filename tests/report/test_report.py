@@ -10,15 +10,17 @@ import pytest
 
 from dspy_semantic_backprop import (
     JournalError,
+    MetricError,
     Result,
     SemanticGradientDescent,
     SetupError,
     compare,
     report,
 )
+from tests.cli.world import World
 from tests.optimizer.test_compile import Chain
 from tests.report.conftest import HOSTILE, TRAIN
-from tests.scripted import careful, right, served
+from tests.scripted import careful, number_from_the_start, right, served
 
 
 def data_of(page: Path) -> dict:
@@ -76,6 +78,26 @@ def test_the_log_of_a_run_that_did_not_end_says_so(ran, tmp_path):
     assert [node["predictor"] for node in data["graph"]["nodes"]] == ["draft", "judge"]
     assert data["instructions"]["before"] == ran.instructions_before
     assert data["spent"] == {purpose: one for purpose, one in ran.to_dict()["spent"].items()}
+
+
+@pytest.mark.parametrize("stop", [RuntimeError("no such column"), KeyboardInterrupt()])
+def test_the_log_of_a_run_that_an_error_ended_tells_what_it_was(stop, tmp_path, capsys):
+    def fails(example, prediction, trace=None):
+        if prediction.answer == "careful answer":
+            raise stop
+        return right(example, prediction, trace)
+
+    for again in ("", "again"):  # the second time everything up to there is known, and nothing is told twice
+        number_from_the_start()
+        with served(careful), pytest.raises((MetricError, KeyboardInterrupt)):
+            optimizer = SemanticGradientDescent(fails, steps=2, subscribers=(), log_dir=tmp_path, num_threads=1)
+            optimizer.compile(Chain(), trainset=TRAIN[:4])
+        data = data_of(report(tmp_path, tmp_path / f"{again}run.html"))
+        words = "by Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "no such column"
+        assert words in data["reason"] and data["ending"] in ("the run failed", "the run was interrupted")
+        assert data["spent"] and data["examples"] and data["score"]["before"] == 0.0
+        (told,) = json.loads(World(tmp_path).run(capsys, f"runs {tmp_path} --json").out)
+        assert told["state"] in ("failed", "interrupted") and words in told["why"] and told["resumable"]
 
 
 def test_what_is_no_log_and_what_cannot_be_written_is_refused(ran, tmp_path):
