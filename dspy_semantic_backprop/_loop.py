@@ -11,7 +11,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 
-from ._backward.sweep import sweep
+from ._backward.sweep import sweep, tell_blame
 from ._concurrency import gather
 from ._decide.consider import Fate
 from ._errors import BudgetSpent, Ending
@@ -81,6 +81,7 @@ async def learn(run: Run, step: int, batches: Sequence[Sequence[Scored]], parent
     proved = await run.student.prove([outcomes[number] for number in times.elements()], parent)
     method, seed = run.settings.method, run.settings.seed
     learned = Learned(parent, *await sweep(run.session, proved, method, seed=seed, where=f"step {step}"))
+    tell_blame(learned.outcomes, learned.sweeps, learned.blames)
     run.session.publish(GradientsReady(step, learned.gradients))
     return learned
 

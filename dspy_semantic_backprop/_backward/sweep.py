@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dspy.utils.exceptions import LMError
@@ -14,9 +14,10 @@ from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT
 from .._session.budget import Purpose
 from .._session.session import Session
-from .._session.spans import span
+from .._session.spans import evaluated, span
 from .._terminal import logger
 from .._values.text import printed
+from .blame import Blame
 from .collect import Deliver
 from .gradient import Backward, Collect, Direction, Message, TextGradient
 from .propagate import propagate
@@ -123,6 +124,19 @@ async def sweep(
     _say_what_was_seen(session)
     done = [(outcome, found) for outcome, found in zip(chosen, sweeps, strict=True) if found is not None]
     return [outcome for outcome, _ in done], [found for _, found in done]
+
+
+def tell_blame(
+    outcomes: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], blames: Sequence[Blame]
+) -> None:
+    """Tell whoever traces with OpenTelemetry how much of the blame for its failure each call has, and why."""
+    for outcome, gradients, blame in zip(outcomes, sweeps, blames, strict=True):
+        spans = outcome.trace.spans
+        for call in (one for one in outcome.graph if one.id in spans):
+            share = round(blame.shares.get(call.id, 0.0), 4)
+            about = {"predictor": call.predictor, "call": call.id, "example": str(outcome.example_id)}
+            why = str(gradients.get(call.id, ""))
+            evaluated(spans[call.id], "semantic_backprop.blame", share, "blamed" if share else "cleared", why, **about)
 
 
 def _say_what_was_seen(session: Session) -> None:

@@ -150,6 +150,7 @@ class Trace:
             Kept alive so that identity can be compared; a failed call's exception is its output "".
         answers: Call id -> what whoever had the program recorded noted of a language model's answers in it, in order;
             the graph does not look at it.
+        spans: Call id -> trace id, span id and flags of its span in OpenTelemetry, of calls that have one.
         shared: Which of its inputs could not be copied for it and are the caller's own, in words.
         blocked: Why this execution must not be replayed, whatever the user allows, in words.
     """
@@ -167,6 +168,7 @@ class Trace:
     ways: Mapping[str, tuple[Position, ...]] = field(default_factory=dict, repr=False)
     live: Mapping[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     answers: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
+    spans: Mapping[str, tuple[int, int, int]] = field(default_factory=dict, repr=False)
     blocked: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .._backward.blame import mean_shares, pool_blame
+from .._backward.blame import Blame, mean_shares, pool_blame
 from .._backward.gradient import TextGradient
 from .._backward.reduce import Remark
 from .._evaluate.candidate import Candidate
@@ -100,12 +100,16 @@ class Learned:
         """The predictors that there are lessons for."""
         return [name for name in self.parent.instructions if name in self.lessons]
 
+    @functools.cached_property
+    def blames(self) -> Sequence[Blame]:
+        """The blame for each of the outcomes."""
+        return pool_blame([(outcome.graph, found) for outcome, found in zip(self.outcomes, self.sweeps, strict=True)])
+
     @property
     def blame(self) -> Mapping[str, float]:
         """Predictor's name -> its mean share of the blame, 0 to 1."""
-        graphs = [outcome.graph for outcome in self.outcomes]
-        blames = pool_blame(list(zip(graphs, self.sweeps, strict=True)))
-        return mean_shares([one.by_predictor(graph) for one, graph in zip(blames, graphs, strict=True)])
+        pairs = zip(self.blames, self.outcomes, strict=True)
+        return mean_shares([one.by_predictor(outcome.graph) for one, outcome in pairs])
 
     @property
     def gradients(self) -> tuple[tuple[int, Mapping[str, str]], ...]:

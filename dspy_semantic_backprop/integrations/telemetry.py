@@ -24,6 +24,9 @@ def span_labels() -> Any:
     | `semantic_backprop.where` | which part of the run, such as "evaluation 3, example 7" |
     | `semantic_backprop.about` | of a question of the backward pass or a proposal: the predictor that it is about |
 
+    Blame for a call is told as an event `gen_ai.evaluation.result` of the call's span, in a process that has set a
+    logger provider, too.
+
     Returns:
         The processor, an `opentelemetry.sdk.trace.SpanProcessor`.
 
@@ -38,6 +41,11 @@ def span_labels() -> Any:
     class Labels(SpanProcessor):
         def on_start(self, span: Any, parent_context: Any = None) -> None:
             span.set_attributes(_labels())
+            recording, call = dspy.settings.get("semantic_recording"), CURRENT.get()
+            if recording is not None and call is not None:
+                # The first span within a call is the call's own: blame is told of it later, when it has ended.
+                here = span.get_span_context()
+                recording.spans.setdefault(call[0], (here.trace_id, here.span_id, int(here.trace_flags)))
 
     return Labels()
 

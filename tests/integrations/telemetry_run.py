@@ -10,7 +10,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from openinference.instrumentation.dspy import DSPyInstrumentor
+from opentelemetry import _logs as logs
 from opentelemetry import trace as telemetry
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -25,7 +28,10 @@ def seen(exporter: InMemorySpanExporter) -> list[dict[str, Any]]:
     """The finished spans, which are then forgotten."""
     spans = exporter.get_finished_spans()
     exporter.clear()
-    return [{"name": one.name, "root": one.parent is None, "attributes": _plain(one.attributes)} for one in spans]
+    return [
+        {"id": one.context.span_id, "name": one.name, "root": one.parent is None, "attributes": _plain(one.attributes)}
+        for one in spans
+    ]
 
 
 def _plain(attributes: Any) -> dict[str, Any]:
@@ -34,6 +40,9 @@ def _plain(attributes: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Run both."""
+    judgements, judged = InMemoryLogRecordExporter(), LoggerProvider()
+    judged.add_log_record_processor(SimpleLogRecordProcessor(judgements))
+    logs.set_logger_provider(judged)
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(span_labels())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -46,6 +55,8 @@ def main() -> None:
         better = SemanticGradientDescent(right, steps=2, subscribers=()).compile(Fan(), trainset=questions(4))
         found |= {"requests": server.requests, "compile": seen(exporter)}
     spent = Result.of(better).spent
+    records = [one.log_record for one in judgements.get_finished_logs()]
+    found["blame"] = [{"name": one.event_name, "span": one.span_id, **dict(one.attributes or {})} for one in records]
     found["spent"] = {str(purpose): one.calls for purpose, one in spent.items() if one.calls}
     print(json.dumps(found))
 

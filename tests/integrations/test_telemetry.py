@@ -53,3 +53,19 @@ def test_a_compile_is_one_tree_whose_spans_name_their_predictor(ran):
 def test_every_call_says_what_it_was_for(ran):
     asked = [one["attributes"] for one in ran["compile"] if one["name"].startswith("Predict(")]
     assert Counter(one["semantic_backprop.purpose"] for one in asked) == ran["spent"]
+
+
+def test_blame_is_an_event_of_the_span_that_is_judged(ran):
+    spans = {one["id"]: one["attributes"] for one in ran["compile"]}
+    assert {one["name"] for one in ran["blame"]} == {"gen_ai.evaluation.result"}
+    assert {one["gen_ai.evaluation.name"] for one in ran["blame"]} == {"semantic_backprop.blame"}
+    for one in ran["blame"]:
+        assert spans[one["span"]]["semantic_backprop.predictor"] == one["semantic_backprop.predictor"]
+        assert spans[one["span"]]["semantic_backprop.where"].endswith(f"example {one['semantic_backprop.example']}")
+        share, label = one["gen_ai.evaluation.score.value"], one["gen_ai.evaluation.score.label"]
+        assert 0 <= share <= 1 and label == ("blamed" if share else "cleared")
+    assert any("careful" in one.get("gen_ai.evaluation.explanation", "") for one in ran["blame"])
+    for example in {one["semantic_backprop.example"] for one in ran["blame"]}:
+        mine = [one for one in ran["blame"] if one["semantic_backprop.example"] == example]
+        calls = {one["semantic_backprop.call"]: one["gen_ai.evaluation.score.value"] for one in mine}
+        assert len(calls) == 3 and abs(sum(calls.values()) - 1) < 0.01

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +36,22 @@ def test_scores_decisions_and_the_ending_stand_in_mlflow(tmp_path, monkeypatch):
     assert (kept.metrics["before"], kept.metrics["after"], kept.metrics["accepted"]) == (0.0, 1.0, 1.0)
     assert kept.tags["ending"] == "perfect"
     assert {one.path for one in mlflow.MlflowClient().list_artifacts(run.info.run_id)} >= {"step_0.json", "report.html"}
+
+
+def test_mlflow_autologging_beside_the_tracker_keeps_the_run_and_traces_every_call_once(tmp_path):
+    if importlib.util.find_spec("mlflow") is None:
+        pytest.skip("NOT TESTED: mlflow is an extra that is not installed")
+    script = Path(__file__).with_name("autolog_run.py")  # autologging patches DSPy for the whole process
+    here = {**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, str(script), str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
+    assert done.returncode == 0, done.stderr
+    kept = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
+    assert (kept["metrics"]["before"], kept["metrics"]["after"], kept["tags"]["ending"]) == (0.0, 1.0, "perfect")
+    assert {"report.html", "step_0.json", "best_model.json"} <= set(kept["artifacts"])
+    asked = [name for trace in kept["traces"] for name in trace if name == "LM.__call__"]
+    assert len(asked) == kept["requests"] == kept["calls"] + len(dict(Fan().named_predictors()))
+    assert "raised on" not in done.stderr, "no subscriber failed"
 
 
 def test_scores_decisions_and_the_ending_stand_in_wandb(tmp_path, monkeypatch):

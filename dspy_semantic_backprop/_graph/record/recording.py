@@ -98,6 +98,7 @@ class Recording:
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     asides: dict[str, Aside] = field(default_factory=dict)
     answers: dict[str, list[Any]] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=lambda: _Outside())
     callers: set[str] = field(default_factory=set)
     paused: dict[str, Any] = field(default_factory=dict)
@@ -230,6 +231,7 @@ class Recording:
             effects=tuple(dict.fromkeys(self.effects)),
             ways=ways,
             answers={named[key].id: given for key, given in answers.items()},
+            spans={named[key].id: one for key, one in self.spans.items() if key in named},
             live={**live, **{("inputs", OUTPUT, name): value for name, value in output.items()}},
         )
 

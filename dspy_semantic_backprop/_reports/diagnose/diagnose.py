@@ -12,7 +12,7 @@ from dspy.utils.exceptions import LMError
 from ..._backward.blame import mean_shares, pool_blame
 from ..._backward.blame_estimate import BlameEstimate, estimate_blame, range_of
 from ..._backward.reduce import Remark, Statement, reduce
-from ..._backward.sweep import sweep
+from ..._backward.sweep import sweep, tell_blame
 from ..._checks import check_number
 from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
@@ -115,6 +115,7 @@ async def diagnosis_of(
         suspected = mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(said, traced, strict=True)])
         made = await Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)(everyone, suspected)
     known = estimate_blame(traced, [_helped(outcome.example_id, made) for outcome in swept], seed=settings.seed)
+    tell_blame(swept, sweeps, known.failures)
     rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
     names = [name for name, _ in student.program.named_predictors()]
     lessons = group_by_predictor(swept, sweeps)
