@@ -6,8 +6,8 @@ is given every text that it writes; what the instructions of the start hold is t
 Addresses are looked for behind the usual disguises: in compatible letters, without what is invisible, with spaces
 between letters, as "hxxp" and "[.]", percent-encoded, as entities, in base64 and as hexadecimal numbers. The names of
 hosts that could as well be files or attributes ("main.py", "order.id") only count with a path, or behind "visit". A
-command is told by its verb, by what is sent and by where to, within one sentence, in English; in other languages only
-the address tells.
+command is told by its verb, by what is sent and by where to, within one sentence, in English and the languages of
+`languages`; in others only the address tells.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Orders that no user of a program gives it: to drop its instructions, to write to a stranger, to hand out secrets.
 
 Each is told by its verb and what it is about, within one sentence. What is forbidden ("never reveal ..."), asked about
-("whether it says to ...") or told of another one ("the user asks to ...") is no order.
+("whether it says to ...") or told of another one ("the user asks to ...") is no order. Here are those in English.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from .languages import foreign_orders
 
 DENIED = re.compile(
     r"(?:\b(?:never|not|without|avoid|cannot|no|nor|refuse to|refrain from)|n['\u2019]t)\s+"
@@ -91,21 +93,6 @@ _PATTERNS = (
         rf"\b(?P<verb>{_DROP})\s+(?:everything|all|anything|whatever)\s+(?:that\s+)?(?:(?:was|is|has been|you were|you"
         r" have been)\s+)?(?:(?:said|told|written|stated|given|instructed)\s+)?(?:above|before|so far|previously)\b"
         r"(?=\s*(?:[.,;:!?\n]|and\b|$))",
-    ),
-    (
-        "an order to drop instructions",
-        r"\b(?P<verb>ignorier(?:e|en|t)|vergiss|missachte)\s+(?:\w+\s+){0,3}(?:vorherigen?|bisherigen?|fr\u00fcheren?"
-        r"|obigen?)\s+(?:\w+\s+){0,1}(?:anweisung|regel|vorgabe|instruktion)"
-        r"|\b(?:ignore[zr]?|oublie[zr]?)\s+(?:toutes\s+)?(?:les|vos|tes)\s+(?:instructions|consignes|r\u00e8gles)\s+"
-        r"(?:pr\u00e9c\u00e9dentes|ant\u00e9rieures|ci-dessus)"
-        r"|\b(?:ignora|ignore|olvida|olvide)\s+(?:todas\s+)?(?:las|tus|sus)\s+(?:instrucciones|reglas)\s+"
-        r"(?:anteriores|previas)"
-        r"|\u5ffd\u7565[^\u3002\n]{0,8}(?:\u4e4b\u524d|\u4ee5\u4e0a|\u5148\u524d|\u6240\u6709)[^\u3002\n]{0,6}"
-        r"(?:\u6307\u4ee4|\u6307\u793a|\u8bf4\u660e|\u63d0\u793a)"
-        r"|\u4ee5\u524d\u306e[^\u3002\n]{0,6}\u6307\u793a[^\u3002\n]{0,4}\u7121\u8996"
-        r"|\u0438\u0433\u043d\u043e\u0440\u0438\u0440\u0443\u0439(?:\u0442\u0435)?\s+(?:\w+\s+){0,2}"
-        r"(?:\u043f\u0440\u0435\u0434\u044b\u0434\u0443\u0449\u0438\u0435|\u0432\u0441\u0435)\s+(?:\w+\s+)?"
-        r"\u0438\u043d\u0441\u0442\u0440\u0443\u043a\u0446\u0438\u0438",
     ),
     (
         "an order to take another role",
@@ -200,16 +187,18 @@ class Order:
         what: What it is.
         words: Its words.
         sure: Whether it is refused wherever it comes from; else where its words stand in the data that was shown.
+        about: What it asks for; "" where its last word says so.
     """
 
     what: str
     words: str
     sure: bool
+    about: str = ""
 
     @property
     def kind(self) -> tuple[str, str]:
         """What two orders have in common that ask for the same."""
-        return self.what, self.words.lower().split()[-1]
+        return self.what, self.about or self.words.lower().split()[-1]
 
 
 def names_a_tool_of(order: Order, texts: str) -> bool:
@@ -225,3 +214,5 @@ def orders(plain: str) -> Iterator[Order]:
             start = max((plain.rfind(sign, 0, match.start()) for sign in ".!?;\n"), default=-1) + 1
             if is_order(plain, match) and not _SPOKEN_OF.search(plain[start : match.start()]):
                 yield Order(what, " ".join(match.group().split()), sure)
+    for what, words, about in foreign_orders(plain):
+        yield Order(what, words, True, about)
