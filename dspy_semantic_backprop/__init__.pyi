@@ -32,6 +32,8 @@ from ._graph.graph import ComputationGraph
 from ._graph.program_graph import ProgramGraph, aggregate
 from ._graph.trace import OUTPUT, Call, Field
 from ._graph.tracing import aprogram_graph, atrace, program_graph, trace
+from ._logs.log import Log
+from ._logs.read import read_logs
 from ._method import Method
 from ._optimizer import SemanticGradientDescent
 from ._propose.choose import (
@@ -52,7 +54,8 @@ from ._propose.restraint import Restraint
 from ._reports.check.baseline import Baseline
 from ._reports.check.record import Checked
 from ._reports.compare import RunComparison, compare
-from ._reports.diagnose.record import Diagnosis
+from ._reports.diagnose.logs import adiagnose_logs, diagnose_logs, project_logs
+from ._reports.diagnose.record import BlamedCall, Diagnosis
 from ._reports.explain import Explanation
 from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
@@ -67,6 +70,7 @@ from .integrations.tracking import mlflow_tracker, wandb_tracker
 __all__ = [
     "Baseline",
     "BlameEstimate",
+    "BlamedCall",
     "Budget",
     "Call",
     "Checked",
@@ -85,6 +89,7 @@ __all__ = [
     "GradientCache",
     "JournalError",
     "Limits",
+    "Log",
     "Message",
     "Method",
     "MetricError",
@@ -116,6 +121,7 @@ __all__ = [
     "Verdict",
     "accept_always",
     "accumulate",
+    "adiagnose_logs",
     "aggregate",
     "any_example",
     "aprogram_graph",
@@ -127,6 +133,7 @@ __all__ = [
     "coin_flips",
     "compare",
     "confident",
+    "diagnose_logs",
     "drop",
     "estimate_blame",
     "estimate_tokens",
@@ -140,7 +147,9 @@ __all__ = [
     "pool_blame",
     "presets",
     "program_graph",
+    "project_logs",
     "propagate",
+    "read_logs",
     "report",
     "silent",
     "strict",

@@ -39,6 +39,7 @@ ORDER = (
     *(
         "integrations.progress",
         "_graph",
+        "_logs",
         "_evaluate",
         "_backward",
         "_propose",

@@ -34,6 +34,7 @@ ROOMS = {
     "_result": "optimizer",
     "_settings": "optimizer",
     "_reports": "reports",
+    "_logs": "reports",
     "_graph": "graph",
     "_backward": "gradients",
     "_propose": "proposing",

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 import dspy
 from dspy.utils.exceptions import LMError
 
 from ..._backward.blame import mean_shares, pool_blame
 from ..._backward.blame_estimate import BlameEstimate, estimate_blame, range_of
+from ..._backward.gradient import TextGradient
 from ..._backward.reduce import Remark, Statement, reduce
 from ..._backward.sweep import sweep, tell_blame
 from ..._checks import check_number
 from ..._errors import told_to_callers
 from ..._evaluate.candidate import read
-from ..._evaluate.outcome import Failed, Outcome, mean, score_range, scored
+from ..._evaluate.outcome import Failed, Outcome, Scored, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
@@ -24,12 +26,14 @@ from ..._session.budget import Purpose
 from ..._session.session import Session, logger
 from ..._settings import Optimizer, Settings
 from .blame_checks import Checker, final_predictors, suspects
-from .record import Check, Diagnosis, Finding, PredictorBlame
+from .record import BlamedCall, Check, Diagnosis, Finding, PredictorBlame
 
 SUMMARIES = "summaries of what was said of a predictor"
 """What a session counts them as."""
 MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
+RANKED = 5
+"""How many calls are kept of a failure."""
 
 
 async def adiagnose(
@@ -114,29 +118,67 @@ async def diagnosis_of(
     if everyone:
         suspected = mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(said, traced, strict=True)])
         made = await Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)(everyone, suspected)
-    known = estimate_blame(traced, [_helped(outcome.example_id, made) for outcome in swept], seed=settings.seed)
-    tell_blame(swept, sweeps, known.failures)
-    rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
     names = [name for name, _ in student.program.named_predictors()]
-    lessons = group_by_predictor(swept, sweeps)
-    predictors = await _predictors(session, names, known, rows, lessons) if rows else []
     return Diagnosis(
         examples=len(outcomes),
         failures=len(failing),
         missing=sum(isinstance(outcome, Failed) for outcome in outcomes),
         score=mean(outcomes),
-        predictors=_checked(predictors, made, final),
-        traced=len(swept),
-        unknown=math.fsum(one.unknown for one in said) / len(said) if said else 0.0,
-        missed=known.missed,
-        false_alarms=known.false_alarms,
         checks=made,
         max_calls=max_calls,
-        spent=session.ledger.by_purpose,
-        seconds=session.ledger.seconds,
-        notes=dict(+session.notes),
-        warnings=(*session.warnings, *session.unanswered),
+        **await blamed(session, names, swept, sweeps, (made, final), settings.seed),
     )
+
+
+async def blamed(
+    session: Session,
+    names: Sequence[str],
+    swept: Sequence[Scored],
+    sweeps: Sequence[Mapping[str, TextGradient]],
+    checked: tuple[Sequence[Check], Set[str]] = ((), frozenset()),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What a diagnosis says of failures by the sweeps over them: the blame, what was spent, what went wrong.
+
+    Args:
+        names: Predictors that are to be named, whether anything is said of them or not.
+        checked: The checks that were made, and the predictors whose outputs are the answer.
+        seed: Of the draws.
+    """
+    traced = [(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
+    known = estimate_blame(traced, [_helped(outcome.example_id, checked[0]) for outcome in swept], seed=seed)
+    tell_blame(swept, sweeps, known.failures)
+    rows = [one.by_predictor(graph) for one, (graph, _) in zip(known.failures, traced, strict=True)]
+    lessons = group_by_predictor(swept, sweeps)
+    predictors = await _predictors(session, names, known, rows, lessons) if rows else []
+    return {
+        "predictors": _checked(predictors, *checked),
+        "traced": len(swept),
+        "unknown": math.fsum(one.unknown for one in known.failures) / len(swept) if swept else 0.0,
+        "missed": known.missed,
+        "false_alarms": known.false_alarms,
+        "calls": _calls(swept, sweeps, known),
+        "spent": session.ledger.by_purpose,
+        "seconds": session.ledger.seconds,
+        "notes": dict(+session.notes),
+        "warnings": (*session.warnings, *session.unanswered),
+    }
+
+
+def _calls(
+    swept: Sequence[Scored], sweeps: Sequence[Mapping[str, TextGradient]], known: BlameEstimate
+) -> tuple[BlamedCall, ...]:
+    """Of each failure the calls with the largest shares, and what was said of them."""
+    found = []
+    for outcome, gradients, shares in zip(swept, sweeps, known.failures, strict=True):
+        # Of equal shares the earlier call comes first: what went wrong there went on from there.
+        for name in sorted(shares.shares, key=lambda name: -shares.shares[name])[:RANKED]:
+            call, share = outcome.graph[name], shares.shares[name]
+            if share > 0:
+                said = _remarks([Lesson(outcome.example_id, call, gradients[name], outcome.score)])
+                texts = tuple(one.text for one in said)
+                found.append(BlamedCall(outcome.example_id, name, call.predictor, share, texts))
+    return tuple(found)
 
 
 async def _predictors(

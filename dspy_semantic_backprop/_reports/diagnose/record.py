@@ -92,6 +92,24 @@ class PredictorBlame:
         return "confirmed" if 2 * self.confirmed >= self.checked else "not confirmed"
 
 
+@dataclass(frozen=True)
+class BlamedCall:
+    """One call's part in one failure.
+
+    Args:
+        example_id: The failing example, or the number of the log.
+        call: The call's id; of a log it names the turn.
+        share: Its share of the blame for that failure, 0 to 1.
+        said: How its output, or its instruction, should have been different.
+    """
+
+    example_id: int
+    call: str
+    predictor: str
+    share: float
+    said: tuple[str, ...] = ()
+
+
 @displayed
 @dataclass(frozen=True)
 class Diagnosis:
@@ -109,6 +127,9 @@ class Diagnosis:
         false_alarms: How much of what was not at fault it accused.
         checks: Every check, in the order of their planning.
         max_calls: The most language-model calls that the checks might make.
+        calls: Of each failure the calls with the largest shares, the largest first.
+        logs: The names of the logs, where logs were diagnosed, which cannot be run again: nothing was checked, and
+            there is no score.
         spent: By purpose: forward, metric, backward, check.
         seconds: Wall time, in seconds.
         notes: What happened in the backward passes, by name, how often; see `backward.ask`.
@@ -126,6 +147,8 @@ class Diagnosis:
     false_alarms: tuple[float, float] = (0.0, 1.0)
     checks: tuple[Check, ...] = ()
     max_calls: int = 0
+    calls: tuple[BlamedCall, ...] = ()
+    logs: tuple[str, ...] = ()
     spent: Mapping[str, Spent] = field(default_factory=dict)
     seconds: float = 0.0
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -138,7 +161,7 @@ class Diagnosis:
 
     @printable
     def __str__(self) -> str:
-        head, tail = _head(self), _tail(self)
+        head, tail = [*_head(self), *_turns(self)], _tail(self)
         if not self.predictors:
             return "\n".join([*head, *tail])
         blamed = _shown(self, LINES - len(head) - len(tail) - 1 - _REST)
@@ -146,7 +169,8 @@ class Diagnosis:
         rest = _rest(self, blamed)
         rows = [_row(one, width) for one in blamed]
         table = f"  {'predictor':{max(width, len('predictor'))}}  share  95 % sure  if right  check (helped in)"
-        said = _said(blamed, LINES - len(head) - len(tail) - len(rows) - len(rest) - 1)
+        room = LINES - len(head) - len(tail) - len(rows) - len(rest) - 1
+        said = _said(blamed, room, "log" if self.logs else "example")
         body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
         return "\n".join([*head, table, *body, *rest, *tail])
 
@@ -178,11 +202,17 @@ _NAME = 22
 _IDS = 4
 _FINDING = 3
 _LEADING = 2
+_SINGLE, _LOGS = 3, 4
+"""How many turns of a single log are shown, and of how many logs a line."""
 _SHOWN = 0.005
 """A smaller share is none, in whole percents."""
 
 
 def _head(diagnosis: Diagnosis) -> list[str]:
+    if diagnosis.logs:
+        line = f"{diagnosis.traced} of {len(diagnosis.logs)} logs were gone through; a log cannot be run again, so "
+        said = wrapped(line + "nothing was checked: shares are what the model said.", "", 2, indent=0)
+        return [*said, *(_concluded(diagnosis) if diagnosis.traced else [])]
     run = diagnosis.examples - diagnosis.missing
     line = f"{diagnosis.failures} of {run} examples failed, mean score {diagnosis.score:.3g}"
     line = first(line + f"; {diagnosis.missing} more are missing" if diagnosis.missing else line, COLUMNS)
@@ -193,6 +223,29 @@ def _head(diagnosis: Diagnosis) -> list[str]:
         failures = "1 failure is" if untraced == 1 else f"{untraced} failures are"
         return [line, f"{failures} left out: no gradients, since the model did not answer.", *_concluded(diagnosis)]
     return [line, *_concluded(diagnosis)]
+
+
+def _turns(diagnosis: Diagnosis) -> list[str]:
+    """Of logs the turns with the largest shares: of a single log several and what was said of them."""
+    if not diagnosis.logs:
+        return []
+    by_log: dict[int, list[BlamedCall]] = {}
+    for one in diagnosis.calls:
+        by_log.setdefault(one.example_id, []).append(one)
+    if len(diagnosis.logs) == 1:
+        some = [one for calls in by_log.values() for one in calls[:_SINGLE]]
+        told = [(f"{_part(one)}: {clean(one.said[0])}" if one.said else _part(one)) for one in some]
+        return [line for text in told for line in wrapped(text, "", _FINDING, indent=2)]
+    lines = [
+        first(f"  log {number}, {clean(diagnosis.logs[number])}: {_part(calls[0])}", COLUMNS)
+        for number, calls in list(by_log.items())[:_LOGS]
+    ]
+    more = len(by_log) - len(lines)
+    return [*lines, *([f"  and {more} more {'log' if more == 1 else 'logs'}: see `calls`"] if more else [])]
+
+
+def _part(one: BlamedCall) -> str:
+    return f"{clean(one.call)} ({one.share * 100:.0f} %)"
 
 
 def _shown(diagnosis: Diagnosis, room: int) -> list[PredictorBlame]:
@@ -219,7 +272,7 @@ def _verdict(one: PredictorBlame) -> str:
     return "unchecked (final step)" if one.final else "unchecked"
 
 
-def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
+def _said(blamed: Sequence[PredictorBlame], room: int, unit: str) -> list[list[str]]:
     """The findings of each predictor in as many lines as there are, one finding a round.
 
     Why the most blamed come first and not everybody gets one: a whole sentence can be acted on, half of one cannot.
@@ -232,18 +285,18 @@ def _said(blamed: Sequence[PredictorBlame], room: int) -> list[list[str]]:
         for at in reversed(order):
             if rank < len(blamed[at].findings):
                 finding = blamed[at].findings[rank]
-                sentence = wrapped(f"- {clean(finding.text)}", _where(finding), min(_FINDING, room))
+                sentence = wrapped(f"- {clean(finding.text)}", _where(finding, unit), min(_FINDING, room))
                 lines[at] += sentence
                 room -= len(sentence)
     return lines
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: Finding, unit: str) -> str:
     ids = finding.examples
     if not ids:
         return ""
     some = ", ".join(map(str, ids[:_IDS])) + (", ..." if len(ids) > _IDS else "")
-    return f" ({'disputed; ' if finding.disputed else ''}example{'s' if len(ids) > 1 else ''} {some})"
+    return f" ({'disputed; ' if finding.disputed else ''}{unit}{'s' if len(ids) > 1 else ''} {some})"
 
 
 def _rest(diagnosis: Diagnosis, shown: Sequence[PredictorBlame]) -> list[str]:
@@ -309,6 +362,8 @@ def _concluded(diagnosis: Diagnosis) -> list[str]:
 def _next(diagnosis: Diagnosis) -> str:
     """What to do where it is not sure who is to blame."""
     made = sum(one.checked for one in diagnosis.predictors)
+    if diagnosis.logs:
+        return "To be surer: more failed logs."
     if made:
         return f"To be surer: more checks (checks={2 * made}) or more failures."
     if not diagnosis.max_calls and not all(one.final for one in diagnosis.predictors):
