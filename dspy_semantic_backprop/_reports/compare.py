@@ -89,7 +89,8 @@ class RunComparison:
             yield from wrapped(said, "", _REASON, indent=0)
             yield f"Gain {one}"
         for name, spent in zip((first, second), self.spent, strict=True):
-            known = f"{spent.calls:,} calls, {spent.tokens_told}, ${spent.usd:.4g}" if spent else "not known"
+            usd = f", ${spent.usd:.4g}" if spent and spent.usd else ""
+            known = f"{spent.calls:,} calls, {spent.tokens_told}{usd}" if spent else "not known"
             yield from wrapped(f"Spent, {name}: {known}", "", _REASON, indent=0)
         yield f"{len(self.changed)} of {len(self.instructions)} instructions differ"
         for name in self.changed:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any, NamedTuple
 
 import pytest
 
-from dspy_semantic_backprop import compare
+from dspy_semantic_backprop import Result, SemanticGradientDescent, compare
+from tests.optimizer.test_compile import Chain
+from tests.report.conftest import TRAIN, hostile
+from tests.scripted import right, served
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -26,26 +30,60 @@ def browser(ran):
         running.close()
 
 
+class Shown(NamedTuple):
+    """A page, and whatever it has logged or asked for."""
+
+    page: Any
+    said: list[str]
+
+    def fits(self, width: int, scheme: str) -> bool:
+        """Whether it fits a window of that width, in the colours of that scheme."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
+        back = self.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == ("rgb(10, 10, 10)" if scheme == "dark" else "rgb(255, 255, 255)")
+        return self.page.evaluate("document.documentElement.scrollWidth") == width
+
+    def unfold(self) -> None:
+        """Open what is folded, and what is folded in that."""
+        for _ in range(3):
+            self.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+            self.page.wait_for_timeout(20)
+
+    def is_inert(self) -> bool:
+        """Whether nothing that a model wrote has acted, and nothing but the file itself was asked for."""
+        (asked,) = self.said
+        struck = self.page.evaluate("window.struck") is not None
+        return asked.startswith("file:") and not struck and self.page.locator("img").count() == 0
+
+
+def shown(browser, path) -> Shown:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("h1")
+    return Shown(page, said)
+
+
 @pytest.fixture(scope="module")
-def opened(browser, ran, tmp_path_factory):
-    """Opens a page at some width, in some scheme, and sees what it logs and asks for."""
-    file = ran.report(tmp_path_factory.mktemp("page") / "run.html")
-
-    def open_page(path=file, width=1280, scheme="light"):
-        page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("h1")
-        return page, said
-
-    return open_page
+def report(browser, ran, tmp_path_factory):
+    return shown(browser, ran.report(tmp_path_factory.mktemp("page") / "run.html"))
 
 
-def test_it_leads_with_the_claim_and_shows_the_change_word_by_word(opened):
-    page, _ = opened()
+@pytest.fixture(scope="module")
+def comparison(browser, ran, tmp_path_factory):
+    with served(hostile):
+        start = SemanticGradientDescent(right, steps=0, subscribers=()).compile(Chain(), trainset=TRAIN)
+    path = tmp_path_factory.mktemp("page") / "both.html"
+    compare(Result.of(start), ran.log_dir, path)
+    return shown(browser, path)
+
+
+def test_it_leads_with_the_claim_and_shows_the_change_word_by_word(report):
+    page = report.page
     assert "more than luck" in page.inner_text("header.lead")
     assert "2 of 2" in page.inner_text("header.lead")
     card = page.locator(".card", has=page.locator("h3", has_text="judge"))
@@ -54,17 +92,17 @@ def test_it_leads_with_the_claim_and_shows_the_change_word_by_word(opened):
     assert card.locator("ins").first.is_visible()
 
 
-def test_one_change_is_taken_back_alone(opened, ran):
-    page, _ = opened()
-    card = page.locator(".card", has=page.locator("h3", has_text="judge"))
+def test_one_change_is_taken_back_alone(report, ran):
+    card = report.page.locator(".card", has=report.page.locator("h3", has_text="judge"))
     card.locator(".back button").first.click()
     assert card.locator(".text ins").all_inner_texts() == ["Given"]
     card.get_by_role("button", name="After").click()
     assert card.locator(".text").inner_text() == ran.instructions_after["judge"]
+    card.get_by_role("button", name="Changes").click()
 
 
-def test_a_predictor_that_is_chosen_shows_what_it_was_told_and_where(opened):
-    page, _ = opened()
+def test_a_predictor_that_is_chosen_shows_what_it_was_told_and_where(report):
+    page = report.page
     page.locator("[data-node=judge]").click()
     assert "The expected answer is" in page.inner_text(".panel")
     page.locator("[data-node=draft]").focus()
@@ -75,32 +113,34 @@ def test_a_predictor_that_is_chosen_shows_what_it_was_told_and_where(opened):
     assert "What follows from statement" in page.inner_text(".panel")
 
 
-def test_what_models_wrote_is_text_and_what_hides_is_seen(opened):
-    page, said = opened()
-    page.locator("[data-node=draft]").click()
-    for _ in range(3):  # what was folded into what was folded
-        page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-        page.wait_for_timeout(20)
-    panel = page.inner_text(".panel")
+def test_what_models_wrote_is_text_and_what_hides_is_seen(report):
+    report.page.locator("[data-node=draft]").click()
+    report.unfold()
+    panel = report.page.inner_text(".panel")
     assert "</script><script>window.struck=1</script><img" in panel
     assert "**bold**" in panel
     assert "U+202E" in panel and "\u202e" not in panel
-    assert page.evaluate("window.struck") is None
-    assert page.locator("img").count() == 0
-    (asked,) = said
-    assert asked.startswith("file:"), "nothing was logged, and nothing but the file itself was asked for"
+    assert report.is_inert()
 
 
+def test_a_comparison_shows_which_run_wrote_what_and_where_they_score_otherwise(comparison):
+    page = comparison.page
+    assert "scores more" in page.inner_text("header.lead")
+    assert page.locator(".key del").inner_text() == "the first run"
+    card = page.locator(".card", has=page.locator("h3", has_text="judge"))
+    assert card.locator("ins").first.is_visible() and card.locator("del").all_inner_texts() == ["Given"]
+    card.get_by_role("button", name="Side by side").click()
+    assert card.locator(".sides .text").count() == 2
+    card.get_by_role("button", name="Differences").click()
+    comparison.unfold()
+    examples = page.inner_text("#examples")
+    assert "0 → 1" in examples and "sloppy answer" in examples and "careful answer" in examples
+    assert "<img src=x onerror=" in examples and "U+202E" in examples and "\u202e" not in page.inner_text("body")
+    assert comparison.is_inert()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_either_scheme(opened, scheme):
-    page, _ = opened(width=390, scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(10, 10, 10)"
-    assert dark == (scheme == "dark")
-
-
-def test_a_comparison_opens(opened, ran, tmp_path):
-    compare(ran, ran.log_dir, tmp_path / "both.html")
-    page, said = opened(tmp_path / "both.html")
-    assert "All instructions are the same." in page.inner_text("#instructions")
-    assert len(said) == 1
+def test_both_fit_a_phone_and_a_screen_in_either_scheme(report, comparison, width, scheme):
+    assert report.fits(width, scheme)
+    assert comparison.fits(width, scheme)

@@ -26,10 +26,11 @@ export function Comparison({ data }) {
         ${scores && html`
           <${Fact} name="Score on shared examples" note=${`${plural(scores.examples, "example")}; ${scores.fixes} better, ${scores.regressions} worse`}>${score(scores.before)}<span class="faint"> → </span>${score(scores.after)}<//>
           <${Fact} name="Difference" note=${`90 % sure: ${gain(scores.interval[0])} to ${gain(scores.interval[1])}`}>${gain(scores.gain)}<${Interval} value=${scores.gain} low=${scores.interval[0]} high=${scores.interval[1]} wide /><//>`}
-        ${spent.map((one, at) => html`<${Fact} name=${html`Spent, <${Text}>${names[at]}<//>`} note=${one ? `${count(one.calls)} calls, ${compact(tokens(one))} tokens` : "not recorded"}>${one ? (one.usd ? dollars(one.usd) : `${compact(one.calls)} calls`) : "–"}<//>`)}
+        ${spent.map((one, at) => html`<${Fact} name=${html`Spent, <${Text}>${names[at]}<//>`} note=${one ? `${one.usd ? `${count(one.calls)} calls, ` : ""}${compact(tokens(one))} tokens` : "not recorded"}>${one ? (one.usd ? dollars(one.usd) : `${compact(one.calls)} calls`) : "–"}<//>`)}
       </dl>
     </header>
     <${Section} id="instructions" title="Instructions">
+      ${apart.length > 0 && html`<p class="note key"><del><${Text}>${names[0]}<//></del> only <ins><${Text}>${names[1]}<//></ins> only</p>`}
       ${!apart.length && html`<p class="quiet">All instructions are the same.</p>`}
       ${apart.map((name) => html`<${Both} key=${name} name=${name} both=${instructions[name]} names=${names} />`)}
       ${same.length > 0 && html`<${Fold} summary=${`${plural(same.length, "instruction")} the same in both`}>${() => same.map((name) => html`<article class="card"><header><h3><${Text}>${name}<//></h3><${Copy} text=${instructions[name][0]} /></header><${Block} text=${instructions[name][0]} /></article>`)}<//>`}
@@ -69,7 +70,7 @@ function Differing({ differing, paired, unpaired }) {
   </div>`;
 }
 
-const ROWS = [["Calls", (one) => count(one.calls)], ["Tokens sent", (one) => count(one.prompt_tokens)], ["Tokens received", (one) => count(one.completion_tokens)], ["US dollars", (one) => dollars(one.usd)]];
+const ROWS = [["Calls", (one) => count(one.calls)], ["Tokens sent", (one) => count(one.prompt_tokens)], ["Tokens received", (one) => count(one.completion_tokens)], ["US dollars", (one) => (one.usd || !one.unpriced ? dollars(one.usd) : "unknown")]];
 
 const Costs = ({ names, spent }) => html`<div class="scroll"><table>
   <thead><tr><th></th>${names.map((name) => html`<th><${Text}>${name}<//></th>`)}</tr></thead>

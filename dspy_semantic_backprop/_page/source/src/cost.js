@@ -27,9 +27,9 @@ export function Cost({ run }) {
 }
 
 // What the table leaves out.
-const unsure = ({ unpriced, unsure_tokens, unsure_usd, cached, reused, cache_read_tokens, cache_write_tokens }) =>
+const unsure = ({ usd, unpriced, unsure_tokens, unsure_usd, cached, reused, cache_read_tokens, cache_write_tokens }) =>
   [
-    unpriced && `The price of ${plural(unpriced, "answer")} is not known; the US dollars leave them out.`,
+    unpriced && `The price of ${plural(unpriced, "answer")} is not known${usd ? "; the US dollars leave them out" : ""}.`,
     unsure_tokens && `Requests without a readable answer may have cost up to ${count(unsure_tokens)} tokens${unsure_usd ? ` (${dollars(unsure_usd)})` : ""} more.`,
     cache_read_tokens && `${count(cache_read_tokens)} of the tokens sent were read from the provider's prompt cache.`,
     cache_write_tokens && `${count(cache_write_tokens)} tokens were written to the provider's prompt cache.`,
@@ -94,15 +94,16 @@ function drawn(place, points, unit) {
       series: [{}, { stroke: colour("--accent"), width: 2, fill: colour("--tint"), points: { show: false } }],
       hooks: { drawAxes: [marks] },
     },
-    [points.map((one) => one.seconds), points.map((one) => one[unit])],
+    [[0, ...points.map((one) => one.seconds)], [0, ...points.map((one) => one[unit])]],
     place,
   );
 }
 
 export function Ledger({ title, spent, names }) {
+  const priced = total(spent).usd > 0;
   const rows = Object.entries(spent).sort(([, one], [, other]) => tokens(other) - tokens(one));
   const row = (name, amount, kind = "") =>
-    html`<tr class=${kind}><td><${Text}>${names[name] ?? name}<//></td><td class="num">${count(amount.calls)}</td><td class="num">${compact(tokens(amount))}</td><td class="num">${amount.usd ? dollars(amount.usd) : ""}</td></tr>`;
-  return html`<div class="scroll"><table><thead><tr><th>${title}</th><th>Calls</th><th>Tokens</th><th>US dollars</th></tr></thead>
+    html`<tr class=${kind}><td><${Text}>${names[name] ?? name}<//></td><td class="num">${count(amount.calls)}</td><td class="num">${compact(tokens(amount))}</td>${priced && html`<td class="num">${amount.usd ? dollars(amount.usd) : ""}</td>`}</tr>`;
+  return html`<div class="scroll"><table><thead><tr><th>${title}</th><th>Calls</th><th>Tokens</th>${priced && html`<th>US dollars</th>`}</tr></thead>
     <tbody>${rows.map(([name, amount]) => row(name, amount))}${row("Total", total(spent), "sum")}</tbody></table></div>`;
 }

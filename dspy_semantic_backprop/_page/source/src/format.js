@@ -13,7 +13,7 @@ export const plural = (number, one, many = `${one}s`) => `${count(number)} ${num
 
 export function duration(seconds) {
   if (!known(seconds)) return "unknown";
-  if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 90) return `${Number(seconds.toFixed(seconds < 10 ? 1 : 0))} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -6,7 +6,7 @@ import { Missing, Text } from "./text.js";
 import { Told, learnedFrom } from "./told.js";
 import { percent, plural } from "./format.js";
 
-const [WIDTH, HEIGHT, END, LETTER] = [160, 56, 88, 8];
+const [WIDTH, HEIGHT, END, LETTER] = [176, 56, 88, 8];
 const ENDS = { inputs: "inputs", returned: "returned" };
 const LEAST = 0.75; // A larger graph is scrolled, not made smaller than this.
 const [LONG, WIDE] = [30, 640];
@@ -79,7 +79,7 @@ export function ProgramGraph({ run }) {
         ? html`<${Drawing} graph=${graph} layers=${layers} shares=${shares} chosen=${chosen} choose=${choose} />`
         : html`<${Missing}>the graph; it is known once the program has been run on examples.<//><${Names} names=${names} shares=${shares} chosen=${chosen} choose=${choose} />`}
       <p class="legend note">
-        ${failures ? html`<span class="scale" aria-hidden="true"></span> Share of the blame, 0 to 100 %, for ${plural(failures, "failure")} looked at` : "No failure was sent back through the graph: there is no blame."}
+        ${failures ? html`0 % <span class="scale" aria-hidden="true"></span>100 % of the blame for ${plural(failures, "failure")} looked at` : "No failure was sent back through the graph: there is no blame."}
       </p>
       ${graph && html`<p class="legend note">${plural(graph.examples, "execution")} of the program as it was given${graph.raised ? `, ${graph.raised} of which raised` : ""}. Lines: solid, data; dashed, decides whether a call takes place; dotted, inferred from values.</p>`}
     </div>
@@ -92,7 +92,7 @@ const Names = ({ names, shares, chosen, choose }) =>
 
 function callsOf(node, executions) {
   if (!node.examples) return "never reached";
-  if (node.examples < executions) return `in ${percent(node.examples / executions)}`;
+  if (node.examples < executions) return `called in ${percent(node.examples / executions)}`;
   if (node.most === 1) return "";
   return `${node.fewest === node.most ? node.most : `${node.fewest}–${node.most}`} calls`;
 }
@@ -115,7 +115,8 @@ function Drawing({ graph, layers: { drawn, loops }, shares, chosen, choose }) {
       if (kind === "end") return html`<g class="end" transform="translate(${x},${y})"><rect x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="16" /><text dy="4">${ENDS[id.slice(0, -1)]}</text></g>`;
       const name = node.predictor;
       const share = shares[name];
-      const detail = [share === undefined ? "no blame recorded" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"];
+      const blamed = Object.keys(shares).length > 0;
+      const detail = [share === undefined ? blamed && "no blame" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"];
       return html`<g class="node ${node.examples ? "" : "absent"}" transform="translate(${x},${y})" tabindex="0" role="button" aria-pressed=${name === chosen} data-node=${name} onClick=${() => choose(name)} onKeyDown=${press(name)}>
         <title>${name}</title>
         <rect class="base" x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="8" />

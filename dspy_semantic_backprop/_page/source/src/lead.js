@@ -23,12 +23,17 @@ export function paired({ scores, returned }) {
   };
 }
 
+// Two of the endings by their words, as `Ending` in Python has them.
+const [FAILED, INTERRUPTED] = ["the run failed", "the run was interrupted"];
+const failed = (run) => run.ending === FAILED;
+
 function claim(run) {
   const { final, ending } = run;
+  if (failed(run)) return ["bad", "The run ended with an error"];
   if (!ending) return ["open", "The run is not finished"];
-  if (!final && run.candidates.length < 2) return ["same", "No candidate was found"];
+  if (!final && ending !== INTERRUPTED && run.candidates.length < 2) return ["same", "No candidate was found"];
   if (!final && changedOf(run.instructions).length) return ["open", "What was accepted came back, without a decision at the end"];
-  if (!final) return ["open", "The run ended before it could decide"];
+  if (!final) return ["open", `${ending === INTERRUPTED ? "The run was interrupted" : "The run ended"} before it could decide`];
   if (!final.returned) return ["same", "The program came back as it was given"];
   if (!changedOf(run.instructions).length) return ["same", "Nothing was changed"];
   return final.proven ? ["good", "Better, and more than luck"] : ["likely", "Probably better, not proven"];
@@ -51,7 +56,8 @@ export function Lead({ run }) {
     <p class="eyebrow">Run report${run.method && html` · ${run.method}`} · seed ${run.seed}</p>
     <h1><${Text}>${run.program || "A program"}<//></h1>
     <p class="claim ${tone}">${headline}</p>
-    <p class="reason"><${Text}>${final ? final.reason : run.reason}<//></p>
+    <p class="reason"><${Text}>${final && !failed(run) ? final.reason : run.reason}<//></p>
+    ${failed(run) && html`<p class="ended">${final ? html`What follows is the best that it had by then: <${Text}>${final.reason}<//>.` : "Nothing was decided; what follows is what it had by then."}</p>`}
     <dl class="facts">
       ${run.ending
         ? html`<${Fact} name="Instructions changed" note=${changed.join(", ") || "none"}>${changed.length}<span class="faint"> of ${all}</span><//>`
@@ -61,18 +67,18 @@ export function Lead({ run }) {
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
       ${both
-        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")} that both ran on${both.all > both.ids.length ? ` (${score(scores.after)} on all ${both.all} of the new one)` : ""}${run.returned ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
+        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}${run.returned ? " that both ran on" : ""}${both.all > both.ids.length ? ` (${score(scores.after)} on all ${both.all} of the new one)` : ""}${run.returned ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
         : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${known(scores.before) ? score(scores.before) : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
         ${score(final.before)}${arrow}${score(final.after)}
       <//>`}
-      <${Fact} name="Spent" note=${`${count(spent.calls)} calls, ${compact(tokens(spent))} tokens${spent.usd && spent.unpriced ? `; ${count(spent.unpriced)} answers without a known price` : ""}`}>
+      <${Fact} name="Spent" note=${`${spent.usd ? `${count(spent.calls)} calls, ` : ""}${compact(tokens(spent))} tokens${spent.usd && spent.unpriced ? `; ${count(spent.unpriced)} answers without a known price` : ""}`}>
         ${spent.usd ? dollars(spent.usd) : `${compact(spent.calls)} calls`}
       <//>
       <${Fact} name="Time" note=${plural(run.steps.length, "step")}>${duration(run.seconds)}<//>
     </dl>
-    ${run.ending && html`<p class="ended"><b>Ended:</b> <${Text}>${run.reason || run.ending}<//></p>`}
+    ${run.ending && final && !failed(run) && html`<p class="ended"><b>Ended:</b> <${Text}>${run.reason || run.ending}<//></p>`}
     <${Warnings} warnings=${run.warnings} />
   </header>`;
 }
