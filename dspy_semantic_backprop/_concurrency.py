@@ -9,6 +9,7 @@ import contextvars
 import functools
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -18,6 +19,8 @@ from ._errors import SemanticBackpropError, shortened
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+_PAUSES = (0.01, 0.1, 0.4, 1.0)
+"""Seconds between the tries to start a thread."""
 Limiter = AbstractAsyncContextManager[Any]
 """Bounds how many things run at once."""
 
@@ -64,6 +67,9 @@ def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
 
     Why not a worker of anyio or of an executor: these are waited for when the process ends. This thread is a daemon:
     what never returns (a metric that waits for ever) keeps neither a cancelled caller waiting nor the process alive.
+
+    Raises:
+        SemanticBackpropError: If the system starts no thread any more.
     """
     future: concurrent.futures.Future[R] = concurrent.futures.Future()
     context = contextvars.copy_context()
@@ -79,8 +85,21 @@ def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
 
     # A future that runs already is not cancelled with whoever waits for it.
     future.set_running_or_notify_cancel()
-    threading.Thread(target=work, name="semantic-backprop-worker", daemon=True).start()
+    _started(threading.Thread(target=work, name="semantic-backprop-worker", daemon=True))
     return future
+
+
+def _started(thread: threading.Thread) -> None:
+    """Start a thread; where the system has none left, wait a little for others to end."""
+    for pause in (*_PAUSES, None):
+        try:
+            return thread.start()
+        except RuntimeError as error:
+            if pause is None:
+                raise SemanticBackpropError(
+                    f"{error}: this process, its user or its container has as many as it may (ulimit -u, pids.max)"
+                ) from error
+        time.sleep(pause)
 
 
 async def in_thread(function: Callable[[], R], limiter: Limiter) -> R:
@@ -134,10 +153,29 @@ def run_sync(coroutine: Coroutine[Any, Any, R], on_interrupt: Callable[[], None]
     with _caught(on_interrupt):
         try:
             if on_event_loop():
-                return start_thread(lambda: asyncio.run(coroutine)).result()
-            return asyncio.run(coroutine)
+                return start_thread(lambda: _run(coroutine)).result()
+            return _run(coroutine)
         except SemanticBackpropError as error:
             raise shortened(error)  # noqa: B904 - it is the same one
+
+
+def _run(coroutine: Coroutine[Any, Any, R]) -> R:
+    """As `asyncio.run`, but what was come to counts though the loop cannot be closed: that takes a thread more."""
+    outcome: concurrent.futures.Future[R] = concurrent.futures.Future()
+
+    async def settled() -> None:
+        try:
+            outcome.set_result(await coroutine)
+        except BaseException as error:
+            outcome.set_exception(error)
+            raise
+
+    try:
+        asyncio.run(settled())
+    except RuntimeError:
+        if not outcome.done():
+            raise
+    return outcome.result()
 
 
 def synchronous(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:

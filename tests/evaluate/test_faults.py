@@ -97,6 +97,16 @@ def test_a_program_that_hides_a_failure_is_not_scored_for_it_either(spoil: Spoil
         assert scored(Swallowing()).score_before == 1.0
 
 
+def test_a_machine_that_has_no_thread_left_is_no_failure_of_the_program():
+    class Threaded(Pair):
+        def forward(self, question):
+            raise RuntimeError("can't start new thread")
+
+    with served(careful), pytest.raises(TooManyFailures, match="can't start new thread"):
+        optimizer = SemanticGradientDescent(lambda example, prediction: 1.0, steps=1, subscribers=())
+        optimizer.compile(Threaded(), trainset=questions(6))
+
+
 @ENGINES
 @pytest.mark.parametrize("spoil", (HEALED | NO_ANSWERS).values(), ids=HEALED | NO_ANSWERS)
 def test_what_may_heal_is_asked_again(spoil: Spoil, engine: str):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import platform
 import sys
 import threading
+import time
 import warnings
 
 import dspy
@@ -54,6 +57,35 @@ def test_a_fork_that_the_system_refuses_is_said(monkeypatch):
         graph = trace(Pair(), {"question": "why?"})
     assert ends(graph) >= STRAIGHT
     assert "no process could be forked (BlockingIOError" in " ".join(graph.warnings)
+
+
+NO_THREAD = "can't start new thread"
+
+
+def test_a_thread_that_the_system_refuses_is_waited_for_and_then_said(monkeypatch):
+    start, tries = threading.Thread.start, itertools.count()
+
+    def refused(thread):
+        if thread.name == "semantic-backprop-worker" and next(tries) < 6:
+            raise RuntimeError(NO_THREAD)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with served(echo):
+        # The replay's thread is refused five times and given up; the program's is started at the second try.
+        graph = trace(Pair(), {"question": "why?"})
+    assert ends(graph) >= STRAIGHT and graph.error is None
+    assert f"no process could be forked ({NO_THREAD}: this process" in " ".join(graph.warnings)
+
+
+def test_what_was_paid_for_is_not_lost_where_the_loop_cannot_be_closed(monkeypatch):
+    async def refused(loop):
+        raise RuntimeError(NO_THREAD)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "shutdown_default_executor", refused)
+    with served(echo):
+        assert ends(trace(Pair(), {"question": "why?"}, probe="never")) >= STRAIGHT
 
 
 @linux

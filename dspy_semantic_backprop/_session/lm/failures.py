@@ -7,6 +7,7 @@
 | 408, 409, 425, 429, 5xx, transport, a reply that is no reply     | asked again; then missing         |
 | any other refusal: 400, 413, 422, a content filter, 401 later on | missing                           |
 | a prompt that is longer than the model's context                 | the program's own, and scored     |
+| the machine has no thread left                                   | missing                           |
 | an answer that no adapter can read                               | the program's own, and scored     |
 
 Why a prompt that is too long is the program's own: the same program with a shorter instruction, or with a shorter
@@ -42,6 +43,8 @@ _SAYS_TOO_LONG = re.compile(r"context (length|window)|prompt is too long|too man
 """Servers that have no code for it say it in words."""
 _STATUS_ERRORS = ("APIStatusError", "HTTPStatusError")
 """Of the libraries below LiteLLM: what they raise where a server answered with a status that is no success."""
+_SAYS_NO_THREAD = "can't start new thread"
+"""Python's own words: it has no class for that."""
 _NEVER_SENT = frozenset(
     {
         *("ConnectionRefusedError", "gaierror", "LMConfigurationError", "LMUnsupportedFeatureError"),
@@ -102,8 +105,11 @@ def _is_broken(error: BaseException, status: int) -> bool:
 
 
 def is_provider_failure(error: BaseException) -> bool:
-    """Whether the error says that a language model was asked and gave no answer, and so nothing about the program."""
-    return isinstance(error, LMError) and not _is_too_long(error)
+    """Whether the error says that a language model was asked and gave no answer, and so nothing about the program.
+
+    The same is said where the machine has no thread left to ask in, or to run the program in.
+    """
+    return (isinstance(error, LMError) and not _is_too_long(error)) or _SAYS_NO_THREAD in str(error)
 
 
 def _is_too_long(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ...._concurrency import in_thread
+from ...._errors import SemanticBackpropError
 from ...edges import FoundEdges
 from ...record.snapshots import describe
 from ...record.threads import threads_followed
@@ -55,7 +56,10 @@ class Replays:
 
     async def start(self) -> None:
         """Fork now, before the execution that is to be replayed."""
-        await in_thread(partial(self._fork, None, False), nullcontext())
+        try:
+            await in_thread(partial(self._fork, None, False), nullcontext())
+        except SemanticBackpropError as error:
+            self._problem = f"no process could be forked ({error})"
 
     async def __call__(self, trace: Trace, probe: Probe) -> FoundEdges:
         """The edges that replays show, and what they rule out; nothing but a warning where nothing is replayed."""
@@ -164,8 +168,11 @@ def _first_stable(ways: Sequence[Callable[[], Surveyed]]) -> Surveyed:
         us.receive()
         us.send(_first_stable(ways[1:]).plain())
 
-    # It keeps the state from which the next way has to start.
-    spare = fork(go_on)
+    try:
+        # It keeps the state from which the next way has to start.
+        spare = fork(go_on)
+    except OSError:
+        return ways[0]()
     try:
         surveyed = ways[0]()
         if surveyed.unstable:
