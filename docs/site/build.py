@@ -1,11 +1,14 @@
 """The documentation as a site: its pages, the reference from the docstrings, and `llms.txt`.
 
     pip install '.[docs]'
-    python docs/site/build.py FOLDER      # then open FOLDER/html/index.html
+    python docs/site/build.py FOLDER
+    python -m http.server --bind 127.0.0.1 --directory FOLDER/html 8000      # then open http://127.0.0.1:8000
 
 Why zensical: MkDocs is no longer maintained and its Material theme is in maintenance; zensical is made by the authors
 of that theme, takes these Markdown pages as they are, and mkdocstrings reads the lazily imported face by its type stub.
-Sphinx with MyST would want another dialect in the pages. A warning is an error.
+Sphinx with MyST would want another dialect in the pages. A warning is an error. The pages can also be opened as
+files, without the search: a browser lets no file load the list of words, and the builder's way around it asks a host
+of somebody else.
 """
 
 from __future__ import annotations
@@ -96,11 +99,12 @@ def linked(text: str, page: Path, places: dict[Path, str]) -> str:
 
 
 def reference() -> dict[str, str]:
-    """The pages of the reference by their place, one section for each public name, in the order of the face."""
+    """The pages of the reference by their place, one section for each public name, in the order of the rooms."""
     titles = dict.fromkeys((*ROOMS.values(), *MODULES), "")
     for name in MODULES:
         titles[name] = f"::: dspy_semantic_backprop.{name}\n\n"
-    for module, name in _imported("__init__.pyi"):
+    order = list(ROOMS)
+    for module, name in sorted(_imported("__init__.pyi"), key=lambda one: order.index(one[0].split(".")[0])):
         titles[ROOMS[module.split(".")[0]]] += f"::: dspy_semantic_backprop.{name}\n\n"
     # The optimizer takes the reports over as methods, and makes each one's synchronous twin.
     text = (ROOT / "dspy_semantic_backprop" / "_optimizer.py").read_text(encoding="utf-8")

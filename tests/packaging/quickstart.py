@@ -64,7 +64,7 @@ def mlflow(names: dict[str, Any]) -> None:
     os.environ |= {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     mlflow.set_tracking_uri(f"file://{Path.cwd()}/runs")
     compiled_with(names, mlflow_tracker())
-    assert mlflow.last_active_run().data.tags["ending"]
+    assert mlflow.get_run(mlflow.last_active_run().info.run_id).data.tags["ending"]
 
 
 def wandb(names: dict[str, Any]) -> None:
