@@ -3,6 +3,7 @@
     python experiments/probing.py
     python experiments/probing.py --beside PATH   # another checkout of the package too, in the same run, in turn
     python experiments/probing.py --busy 2 --repeats 10   # with two processes beside that compute all the time
+    python experiments/probing.py --repeats 10 --ways auto   # whether the edges are the same each time; or "never"
 
 Every program runs alone, traced without replays, and traced with them, in turn, as often as `--repeats` says; the least
 of each counts, since other work on the machine only adds. Processor time is that of the process and of those that it
@@ -100,7 +101,9 @@ class Worker:
         return json.loads(answers.readline())
 
 
-def measure(names: list[str], repeats: int, checkouts: dict[str, Path], busy: int) -> list[dict[str, Any]]:
+def measure(
+    names: list[str], ways: list[str], repeats: int, checkouts: dict[str, Path], busy: int
+) -> list[dict[str, Any]]:
     """A row for each program: the least seconds and processor seconds of each way, and the edges of every repeat."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     with ExitStack() as stack:
@@ -113,17 +116,17 @@ def measure(names: list[str], repeats: int, checkouts: dict[str, Path], busy: in
             worker.once(names[0], "auto")  # the first use of everything takes longer
         for _ in range(repeats):
             for name in names:
-                for way in WAYS:
+                for way in ways:
                     for suffix, worker in workers.items():
                         found[name].setdefault(way + suffix, []).append(worker.once(name, way))
     return [
         {
             "program": name,
-            "seconds": {way: round(min(one["seconds"] for one in several), 5) for way, several in ways.items()},
-            "cpu": {way: round(min(one["cpu"] for one in several), 5) for way, several in ways.items()},
-            "edges": sorted({one["edges"] for one in ways["auto"]}),
+            "seconds": {way: round(min(one["seconds"] for one in several), 5) for way, several in by_way.items()},
+            "cpu": {way: round(min(one["cpu"] for one in several), 5) for way, several in by_way.items()},
+            "edges": sorted({one["edges"] for one in by_way.get("auto", by_way.get("never", []))}),
         }
-        for name, ways in found.items()
+        for name, by_way in found.items()
     ]
 
 
@@ -135,7 +138,7 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             for unit in ("seconds", "cpu")
         }
         for title, (one, other) in RATIOS.items()
-        if other in rows[0]["seconds"]
+        if {one, other} <= rows[0]["seconds"].keys()
     }
 
 
@@ -146,6 +149,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="of how many programs of the corpus one is taken")
     parser.add_argument("--programs", nargs="+", choices=CORPUS, metavar="NAME", help="these programs only")
     parser.add_argument("--beside", type=Path, help="another checkout, whose package is measured in the same run")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="how each program is run")
     parser.add_argument("--busy", type=int, default=0, help="how many processes compute beside, all the time")
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="few programs, once")
@@ -156,7 +160,7 @@ def main() -> None:
         return
     names = config.programs or list(CORPUS)[:: 48 if config.smoke else config.every]
     checkouts = {"": ROOT} | ({" beside": config.beside.resolve()} if config.beside else {})
-    rows = measure(names, 1 if config.smoke else config.repeats, checkouts, config.busy)
+    rows = measure(names, config.ways, 1 if config.smoke else config.repeats, checkouts, config.busy)
     medians = ratios(rows)
     print(f"{len(rows)} programs, DSPy {dspy.__version__}; medians, of seconds and of processor seconds")
     for title, units in medians.items():
