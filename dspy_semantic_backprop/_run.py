@@ -210,7 +210,8 @@ class Run:
         return any(entry.candidate != self.start for entry in self.pool)
 
     def warn_of_the_end(self) -> None:
-        """Say, however the run ended, what came of nothing."""
+        """Say, however the run ended, what came of nothing, and what took more than was told."""
+        self.session.warn_of_overrun()
         self.warn_of_a_flat_metric()
         if self.records and not self._tried:
             same = sum(record.verdict == Fate.SAME.name.lower() for record in self.records)

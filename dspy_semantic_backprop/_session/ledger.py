@@ -18,6 +18,7 @@ from typing import Any
 from .._concurrency import on_event_loop
 from .._errors import Abandoned, BudgetSpent, CapReached
 from .budget import Account, Bound, Budget, Purpose, Spent
+from .projection import SLACK
 
 _POLL = 0.01
 UNBOUNDED = 1_000_000_000
@@ -84,7 +85,7 @@ class Ledger:
 
         Raises:
             CapReached: Before the request, if its purpose has sent as many as it may.
-            BudgetSpent: Before the request, if it does not fit into the budget.
+            BudgetSpent: Before the request, if it does not fit into the budget, or into a multiple of the projection.
             Abandoned: If the run is over.
         """
         ticket = self.enter_now(account, bound if bound is not None else Bound())
@@ -119,7 +120,7 @@ class Ledger:
     def hold(self, calls: int = UNBOUNDED, executions: int = UNBOUNDED, each: float = 1.0, full: int = 0) -> None:
         """Remember what the run was projected to take at most: calls, executions, and so many calls for each of these.
 
-        Nothing is refused for it; who can do with less asks for `room`.
+        Who can do with less asks for `room`; nothing is refused but what comes to `SLACK` times as many.
 
         Args:
             full: What it takes at most where every execution is one in full.
@@ -174,6 +175,12 @@ class Ledger:
             raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
 
     def _check_cap(self, purpose: Purpose, need: Bound) -> None:
+        most, under_way = max(self._held[0], self._full), sum(bound.calls for _, bound in self._under_way.values())
+        if self._whole.calls + under_way + need.calls > SLACK * most:
+            raise BudgetSpent(
+                f"{self._whole.calls:,} calls are {SLACK} times what the run was projected to take at most, {most:,}: "
+                "its program calls its predictors ever more often; with a budget it goes on"
+            )
         cap = self.caps.get(purpose)
         if cap is None:
             return

@@ -59,7 +59,7 @@ HELD = (
 )
 OVERRUN = (
     "the run took {0:,} calls, more than the {1:,} that it was projected to take at most: its program calls its "
-    "predictors more often than in the first executions; the decision at the end rests on what was evaluated by then"
+    "predictors more often than in the first executions"
 )
 UNANSWERED = "were not answered"
 FEW = 10
@@ -177,9 +177,14 @@ class Session:
             known = self.ledger.room(executions)
             self.journal.keep("room", key, known)
         if not known:
-            over = self.ledger.overrun
-            self.warn(OVERRUN.format(*over) if over is not None else HELD)
+            self.warn(HELD)
         return known
+
+    def warn_of_overrun(self) -> None:
+        """Say, at the end, that the run took more than was projected, where it did."""
+        over = self.ledger.overrun
+        if over is not None:
+            self.warn(OVERRUN.format(*over))
 
     @property
     def unanswered(self) -> list[str]:

@@ -12,11 +12,12 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent, only, presets
+from dspy_semantic_backprop import Budget, Ending, SemanticGradientDescent, only, presets
 from dspy_semantic_backprop.integrations import Projected
 from dspy_semantic_backprop.testing import Prompt
 from tests.scripted import served
 
+REST = "that it was projected to take at most: its program calls its predictors more often than in the first executions"
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge")
 
 
@@ -90,16 +91,19 @@ class Straying(Hints):
 
 
 class Growing(dspy.Module):
-    """Drafts once at first, and later ever more often."""
+    """Drafts once at first, and later so often."""
 
-    def __init__(self) -> None:
+    runs = 0
+
+    def __init__(self, later: int) -> None:
         super().__init__()
+        self.later, Growing.runs = later, 0
         self.draft = dspy.Predict("question, number: int -> draft")
         self.last = dspy.Predict("question, drafts: list[str] -> answer")
 
     def forward(self, question: str) -> Any:
-        Growing.runs = getattr(Growing, "runs", 0) + 1
-        times = 1 if Growing.runs <= 8 else 9
+        Growing.runs += 1
+        times = 1 if Growing.runs <= 8 else self.later
         drafts = [self.draft(question=question, number=number).draft for number in range(times)]
         return self.last(question=question, drafts=drafts)
 
@@ -113,7 +117,15 @@ def test_a_program_that_does_not_repeat_itself_is_held_to_what_is_then_said():
 
 
 def test_a_program_that_takes_more_and_more_is_told():
-    told, result = ran(Growing(), 10, steps=2)
+    told, result = ran(Growing(3), 10, steps=2)
     over = [warning for warning in result.warnings if "more than the" in warning]
-    assert result.total.calls > told[-1].calls
-    assert over and f"{told[-1].calls:,} that it was projected" in over[0]
+    assert result.total.calls > told[-1].calls and result.ending is Ending.STEPS
+    assert over == [f"the run took {result.total.calls:,} calls, more than the {told[-1].calls:,} {REST}"]
+
+
+def test_a_program_that_takes_several_times_as_much_is_stopped_unless_there_is_a_budget():
+    told, stopped = ran(Growing(30), 10, steps=2)
+    assert stopped.ending is Ending.BUDGET and "times what the run was projected to take" in stopped.reason
+    assert told[-1].calls < stopped.total.calls <= 3 * told[-1].calls
+    _, free = ran(Growing(30), 10, steps=2, budget=Budget(calls=10_000))
+    assert free.ending is Ending.STEPS and free.total.calls > stopped.total.calls
