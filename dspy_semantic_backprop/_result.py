@@ -18,7 +18,7 @@ from ._graph.program_graph import ProgramGraph
 from ._json import from_json
 from ._page.run_page import save_run
 from ._session.budget import Spent
-from ._terminal import clean, displayed, printable, spelled, wrapped
+from ._terminal import clean, counted, displayed, printable, spelled, wrapped
 from ._values.text import jsonable
 
 _EDIT, _REASON, _WARNINGS, _WARNING = 8, 6, 4, 3
@@ -228,16 +228,18 @@ class Result:
     def _lines(self) -> Iterator[str]:
         yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)
         tried = self.candidates[0].scores if self.candidates else ()
-        yield f"Score {_shown(self.score_before)} -> {_shown(self.score_after)} on {len(tried)} examples to decide on"
+        scores = f"Score {_shown(self.score_before)} -> {_shown(self.score_after)}"
+        yield from wrapped(f"{scores} on {counted(len(tried), 'example')} to decide on", "", 2, indent=0)
         accepted = sum(step.verdict == "accepted" for step in self.steps)
-        yield f"Changed {len(self.changed)} of {len(self.instructions_after)} instructions" + (
-            f"; {accepted} of {len(self.steps)} proposals accepted" if self.steps else ""
-        )
+        changed = f"Changed {len(self.changed)} of {len(self.instructions_after)} instructions"
+        made = f"; {accepted} of {len(self.steps)} proposals accepted" if self.steps else ""
+        yield from wrapped(changed + made, "", 2, indent=0)
         for name in self.changed:
             yield from wrapped(clean(name), "", 2, indent=2)
             yield from wrapped(spelled(self._edit(name)), "", _EDIT)
         total = self.total
-        yield f"Spent {total.calls:,} calls, {total.tokens_told}{_dollars(total)}, {self.seconds:.1f} s"
+        spent = f"Spent {counted(total.calls, 'call')}, {total.tokens_told}{_dollars(total)}, {self.seconds:.1f} s"
+        yield from wrapped(spent, "", 2, indent=0)
         yield from wrapped(f"Ended: {clean(self.reason or self.ending.value)}", "", _REASON, indent=0)
         for warning in self.warnings[:_WARNINGS]:
             yield from wrapped(f"Warning: {clean(warning)}", "", _WARNING, indent=0)

@@ -129,8 +129,8 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
     if most <= 0:
         return []
     # What fits into 80 columns must not be cut for want of lines in a narrower terminal.
-    most = math.ceil(most * COLUMNS / _columns())
-    space = _columns() - indent - 2
+    most = math.ceil(most * COLUMNS / terminal_columns())
+    space = terminal_columns() - indent - 2
     lines = _lines(text + end, space)
     if len(lines) > most == 1:
         return []
@@ -141,8 +141,8 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
     return [" " * (indent + 2 * bool(at)) + line for at, line in enumerate(lines)]
 
 
-def _columns() -> int:
-    """80, or as many as a narrower terminal has."""
+def terminal_columns() -> int:
+    """How many columns there are to write in: 80, or as many as a narrower terminal has."""
     here = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else COLUMNS
     return max(_NARROWEST, min(COLUMNS, here))
 
@@ -162,9 +162,13 @@ def _lines(text: str, space: int) -> list[str]:
 
 
 def clean(text: str) -> str:
-    """A text on one line, without characters that a terminal does not show in one column or two."""
-    plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text[:_LONGEST])
-    return " ".join(plain.split())
+    """A text on one line, with what nobody can see spelled out."""
+    return " ".join(spelled(text[:_LONGEST]).split())
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: "1 step", "1,200 steps"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def columns(text: str) -> int:
@@ -173,7 +177,7 @@ def columns(text: str) -> int:
 
 
 def _cells(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from dspy.utils.exceptions import LMError
 
-from .._concurrency import gather
 from .._evaluate.outcome import Scored, brief
 from .._graph.trace import OUTPUT
 from .._session.budget import Purpose
@@ -119,7 +118,7 @@ async def sweep(
             logger.warning("no gradients for example %d: %s", outcome.example_id, error)
             return None
 
-    sweeps = await gather(one, numbered)
+    sweeps = await session.working(PASSES, one, numbered)
     session.check_answers(PASSES)
     _say_what_was_seen(session)
     done = [(outcome, found) for outcome, found in zip(chosen, sweeps, strict=True) if found is not None]

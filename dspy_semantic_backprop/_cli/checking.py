@@ -49,8 +49,7 @@ def _checked(arguments: argparse.Namespace) -> int:
             agree_to(arguments, bill)
             made = optimizer.baseline(program, examples, must=must)
             made.save(arguments.baseline)
-            marks = sum(one.must for one in made.scores)
-            say(f"{arguments.baseline}: {len(made.scores)} scores, {marks} that must not regress; {made.model}")
+            say(f"{made}\nwritten to {arguments.baseline}")
             return 0
         agree_to(arguments, bill)
         how = {"level": arguments.level, "tolerance": arguments.tolerance, "blame": not arguments.no_blame}

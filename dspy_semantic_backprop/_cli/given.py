@@ -23,7 +23,7 @@ from .._optimizer import SemanticGradientDescent
 from .._session.budget import Budget
 from .._session.projection import Projection
 from .._spelling import close, own_names
-from .._terminal import spelled, wrapped
+from .._terminal import counted, spelled, wrapped
 
 MUST = "must_not_regress"
 """The field of a line that marks an example for `check`; it is no field of the example."""
@@ -200,10 +200,10 @@ def agree_to(arguments: argparse.Namespace, projection: Projection, known: str =
         SetupError: If the answer is no, or nobody can be asked.
     """
     likely = projection.probable
-    steps = f"{projection.steps} step{'s' if projection.steps != 1 else ''}: " if projection.steps else ""
+    steps = f"{counted(projection.steps, 'step')}: " if projection.steps else ""
     text = (
         f"{steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
-        f"{likely.executions:,} executions of the program"
+        f"{counted(likely.executions, 'execution')} of the program"
     )
     bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
     given = ", ".join(f"{most:,g} {name}" for name, most in bounds.items() if most is not None)

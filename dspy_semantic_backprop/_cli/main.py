@@ -71,7 +71,10 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-class _Plain(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+class _Plain(argparse.ArgumentDefaultsHelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(_Plain, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
+
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return super()._get_help_string(action) if action.default not in (None, False) else action.help
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from .._terminal import printable, shown, spelled
+from .._terminal import clean, counted, printable, shown, spelled, wrapped
 from .._values.same import alike
 from .._values.text import jsonable
 from .draw.languages import Drawn
@@ -21,6 +21,9 @@ from .trace import OUTPUT, REASONING, Call
 
 MOST_CALLS = 200
 """More calls than this are unreadable; the picture shows the first ones and says so."""
+
+_LINES = 4
+"""Of an edge, an error or a warning in the text."""
 
 _CALLS = pydantic.TypeAdapter(tuple[Call, ...])
 
@@ -163,14 +166,17 @@ class ComputationGraph(Drawn):
 
     @printable
     def __str__(self) -> str:
-        lines = [f"ComputationGraph: {len(self.calls)} calls, {len(self.edges)} edges"]
+        lines = [f"ComputationGraph: {counted(len(self.calls), 'call')}, {counted(len(self.edges), 'edge')}"]
         for wave, names in enumerate(self.waves):
             for name in names:
-                lines.append(f"  wave {wave}  {name}" + (f"  FAILED: {self[name].error}" if self[name].error else ""))
-                lines += [f"      {edge}" for edge in self._into[name]]
-        lines.append(f"  returned  ({', '.join(self.output)})" + (f"  FAILED: {self.error}" if self.error else ""))
-        lines += [f"      {edge}" for edge in self._into[OUTPUT]]
-        return "\n".join(lines + [f"  warning: {text}" for text in self.warnings])
+                lines += [f"  wave {wave}  {name}", *self._said_of(name, self[name].error)]
+        lines += [f"  returned  ({', '.join(self.output)})", *self._said_of(OUTPUT, self.error)]
+        lines += [line for text in self.warnings for line in wrapped(f"warning: {clean(text)}", "", _LINES, indent=2)]
+        return "\n".join(lines)
+
+    def _said_of(self, reader: str, error: str | None) -> Iterator[str]:
+        for text in [*([f"FAILED: {error}"] if error else []), *map(str, self._into[reader])]:
+            yield from wrapped(clean(text), "", _LINES, indent=6)
 
     def given(self) -> Iterator[tuple[str, str, str]]:
         """Which inputs of the program reached a call: as they are, an item of them, or woven into a text.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from .._terminal import COLUMNS, columns, fitted, printable, spelled
+from .._terminal import columns, counted, fitted, printable, spelled, terminal_columns, wrapped
 from .._values.text import jsonable
 from .draw.languages import Drawn
 from .draw.picture import TIP, TITLE, Box, FieldRead, Picture, arrows, line
@@ -132,8 +132,9 @@ class ProgramGraph(Drawn):
 
     @printable
     def __str__(self) -> str:
-        head = f"ProgramGraph: {self.examples} examples, {len(self.nodes)} predictors, {len(self.edges)} edges"
-        lines = [head + (f"; raised in {self.raised}" if self.raised else "")]
+        sizes = {"example": self.examples, "predictor": len(self.nodes), "edge": len(self.edges)}
+        head = f"ProgramGraph: {', '.join(counted(size, name) for name, size in sizes.items())}"
+        lines = wrapped(head + (f"; raised in {self.raised}" if self.raised else ""), "", 2, indent=0)
         lines += _predictors(self)
         lines += _edge_lines([*self.given, *self.edges])
         for branch in self.branches:
@@ -310,12 +311,16 @@ def _edge_lines(edges: Iterable[ProgramEdge]) -> Iterator[str]:
         rows.setdefault((f"{edge.kind:8} {edge.share:4.0%}{sure}", source), []).append(target)
     for (what, source), targets in rows.items():
         text = f"{what}  {' '.join(source.split())} -> {', '.join(targets)}"
-        yield from textwrap.wrap(spelled(text), COLUMNS, initial_indent="    ", subsequent_indent=" " * 19)
+        yield from textwrap.wrap(spelled(text), terminal_columns(), initial_indent="    ", subsequent_indent=" " * 19)
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:
     text = spelled(", ".join(items))
-    return textwrap.wrap(f"{title}: {text}", COLUMNS, initial_indent="  ", subsequent_indent="    ") if text else []
+    return (
+        textwrap.wrap(f"{title}: {text}", terminal_columns(), initial_indent="  ", subsequent_indent="    ")
+        if text
+        else []
+    )
 
 
 def _box(node: ProgramNode, examples: int) -> Box:

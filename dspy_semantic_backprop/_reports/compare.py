@@ -13,7 +13,7 @@ from .._page.page import save
 from .._page.sides import Side, side_of_file, side_of_run
 from .._result import Result, word_diff
 from .._session.budget import Spent
-from .._terminal import clean, displayed, printable, spelled, wrapped
+from .._terminal import clean, counted, displayed, printable, spelled, wrapped
 from .._values.text import jsonable
 
 _EDIT, _REASON = 8, 4
@@ -90,7 +90,7 @@ class RunComparison:
             yield f"Gain {one}"
         for name, spent in zip((first, second), self.spent, strict=True):
             usd = f", ${spent.usd:.4g}" if spent and spent.usd else ""
-            known = f"{spent.calls:,} calls, {spent.tokens_told}{usd}" if spent else "not known"
+            known = f"{counted(spent.calls, 'call')}, {spent.tokens_told}{usd}" if spent else "not known"
             yield from wrapped(f"Spent, {name}: {known}", "", _REASON, indent=0)
         yield f"{len(self.changed)} of {len(self.instructions)} instructions differ"
         for name in self.changed:

@@ -35,9 +35,10 @@ from .._session.lm import never_cached
 from .._session.projection import Measured
 from .._session.session import UNANSWERED, Session, logger
 from .._settings import Optimizer, Settings
-from .._terminal import COLUMNS, LINES, clean, displayed, first, fitted, printable, wrapped
+from .._terminal import LINES, clean, counted, displayed, first, fitted, printable, terminal_columns, wrapped
 
-_NAME, _GAIN = 12, 21
+_NAME, _GAIN, _BROAD = 12, 21, 76
+_OVER = "own method over it"
 SURE = 0.05
 """The p-value up to which one arm is said to be better than another."""
 LONGER = 4
@@ -117,14 +118,15 @@ class Placebo:
     @printable
     def __str__(self) -> str:
         most = ", ".join(f"{value:,.6g} {name}" for name, value in self.budget.items())
-        head = f"{self.examples} held-out examples, {len(self.seeds)} run(s) of each method, each with at most {most}."
+        runs = f"{counted(len(self.seeds), 'run')} of each method, each with at most {most}"
+        head = f"{self.examples} held-out examples, {runs}."
         table = [
-            f"{'method':{_NAME}} score {'over the start (90 %)':{_GAIN}} p      {'own method over it':{_GAIN}} p",
+            f"{'method':{_NAME}} score {'over the start (90 %)':{_GAIN}} p" + _beside(f"{_OVER:{_GAIN}} p", "    "),
             f"{'the start':{_NAME}} {self.score:5.3g}",
             *map(_row, self.arms),
         ]
         lines = wrapped(self._verdict(), "", 4, indent=0)
-        lines += [*wrapped(head, "", 2, indent=0), *(first(line, COLUMNS) for line in table)]
+        lines += [*wrapped(head, "", 2, indent=0), *(first(line, terminal_columns()) for line in _lines(table))]
         calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
         held_out = sum(self.spent.values(), Spent()).calls
         tail = wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
@@ -148,7 +150,16 @@ class Placebo:
 
 def _row(one: Arm) -> str:
     row = f"{fitted(one.name, _NAME)} {one.score:5.3g} {_gain(one.gain)}"
-    return row if one.behind is None else f"{row}  {_gain(one.behind)}"
+    return row if one.behind is None else row + _beside(_gain(one.behind))
+
+
+def _lines(rows: list[str]) -> list[str]:
+    return [line for row in rows for line in row.split("\n")]
+
+
+def _beside(text: str, between: str = "") -> str:
+    """The right half of a row; in a terminal that is too narrow, below the left one."""
+    return f"{between}  {text}" if terminal_columns() >= _BROAD else f"\n{'':{_NAME + 7}}{text}"
 
 
 def _gain(pair: Paired) -> str:

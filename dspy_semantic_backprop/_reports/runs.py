@@ -14,7 +14,7 @@ from .._session.budget import Spent
 from .._session.files import content, opened
 from .._session.journal import FILE, LOCK
 from .._session.lines import read_lines
-from .._terminal import clean, logger, printable, wrapped
+from .._terminal import clean, counted, logger, printable, wrapped
 
 _OPEN = ("running", "unfinished", "unreadable")
 _DEEPEST = 3
@@ -57,8 +57,8 @@ class LoggedRun:
     def __str__(self) -> str:
         score = "no score yet" if self.score is None else f"score {self.score:.4g}"
         usd = f", ${self.spent.usd:.2f}" if self.spent.usd else ""
-        steps = f"{self.steps} step{'s' if self.steps != 1 else ''}"
-        spent = f"{self.spent.calls:,} calls, {self.spent.tokens:,} tokens{usd}, {self.seconds:.0f} s"
+        steps = counted(self.steps, "step")
+        spent = f"{counted(self.spent.calls, 'call')}, {self.spent.tokens:,} tokens{usd}, {self.seconds:.0f} s"
         about = f"{clean(self.program)}, {self.started[:16].replace('T', ' ')} UTC: {steps}, {score}; {spent}"
         goes_on = f"{'resumable' if self.resumable else 'not resumable'}: {clean(self.why)}"
         lines = [*wrapped(about, "", 2, indent=2)] if self.program else []

@@ -92,6 +92,21 @@ class EvaluationDone:
 
 
 @dataclass(frozen=True)
+class Working:
+    """Work goes on that is no evaluation; told to subscribers, and no part of the log.
+
+    Args:
+        what: Which: "backward passes", or "checks of the blame".
+        done: How many pieces of it are done.
+        pieces: How many there are.
+    """
+
+    what: str
+    done: int
+    pieces: int
+
+
+@dataclass(frozen=True)
 class GraphKnown:
     """The program as it was given was run on the first examples.
 
@@ -150,6 +165,7 @@ Event = (
     | EvaluationStarted
     | ExampleDone
     | EvaluationDone
+    | Working
     | GraphKnown
     | GradientsReady
     | StepDone

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from .._terminal import displayed, printable
+from .._terminal import counted, displayed, printable
 from .budget import Budget, Spent
 
 Auto = Literal["light", "medium", "heavy"]
@@ -127,7 +127,7 @@ class Projection:
         parts += [f"{one.tokens:,} tokens"] if one.tokens is not None else []
         parts += [f"{one.usd:,.2f} US dollars"] if one.usd is not None else []
         parts += [f"{one.seconds / 60:,.1f} minutes"] if one.seconds is not None else []
-        return f"projected for {self.steps} steps: probably about {', '.join(parts)}"
+        return f"projected for {counted(self.steps, 'step')}: probably about {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import dspy
 
+from .._concurrency import gather
 from .._errors import TooManyFailures
 from .._secrets import hide
 from .._terminal import logger, spelled
 from .budget import Budget, Purpose
-from .events import Event, Subscriber
+from .events import Event, Subscriber, Working
 from .journal import Journal, digest_of
 from .ledger import Ledger
 from .limits import Limits
 from .lm import LMContext, for_predictor, for_purpose, limit, unmetered
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -194,6 +198,20 @@ class Session:
             for kind, one in self.asked.items()
             if one.failed
         ]
+
+    async def working(self, what: str, work: Callable[[P], Awaitable[R]], pieces: Sequence[P]) -> list[R]:
+        """The pieces of some work at once; its progress is shown."""
+        done = 0
+        self.show(Working(what, done, len(pieces)))
+
+        async def one(piece: P) -> R:
+            nonlocal done
+            found = await work(piece)
+            done += 1
+            self.show(Working(what, done, len(pieces)))
+            return found
+
+        return await gather(one, pieces)
 
     def publish(self, event: Event) -> None:
         """Write an event down, and show it to every subscriber."""

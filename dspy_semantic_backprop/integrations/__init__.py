@@ -13,6 +13,7 @@ from .._session.events import (
     RunStarted,
     StepDone,
     Subscriber,
+    Working,
 )
 from .telemetry import span_labels
 
@@ -28,5 +29,6 @@ __all__ = [
     "RunStarted",
     "StepDone",
     "Subscriber",
+    "Working",
     "span_labels",
 ]

@@ -21,16 +21,18 @@ from .._session.events import (
     RunDone,
     RunStarted,
     StepDone,
+    Working,
 )
 from .._session.ledger import Ledger
 from .._session.projection import Projection
-from .._terminal import spelled
+from .._terminal import counted, spelled
 
 _WIDE = 58
 """Columns of the bar at most: a terminal that is made narrower leaves no half of it behind, down to this."""
 _FORMAT = "{desc} {bar} {n_fmt}/{total_fmt} <{remaining}{postfix}"
 _PHASES = {"gate": "deciding", "train": "running", "fresh": "proving", "heldout": "held out", "again": "once more"}
 """What a user calls what is evaluated."""
+_WORK = {"backward passes": "learning", "checks of the blame": "checking"}
 
 
 class ProgressBar:
@@ -62,7 +64,7 @@ class ProgressBar:
                 self._steps = event.steps
                 self._say(
                     f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
-                    f"{event.gate} to decide on, {event.steps} step{'s' if event.steps != 1 else ''} planned"
+                    f"{event.gate} to decide on, {counted(event.steps, 'step')} planned"
                 )
             case Projected():
                 self._projected(event.projection)
@@ -73,8 +75,8 @@ class ProgressBar:
                 self._executed()
             case EvaluationDone():
                 self._evaluated(event)
-            case GradientsReady():
-                self._phase("rewriting")
+            case Working() | GradientsReady():
+                self._works(event)
             case StepDone():
                 self._decided(event.step, event.record)
             case RunDone():
@@ -93,7 +95,28 @@ class ProgressBar:
                 self._bar = self._opened(0)
             self._bar.total += examples
 
+    def _works(self, event: Working | GradientsReady) -> None:
+        if isinstance(event, GradientsReady):
+            self._phase("rewriting")
+        elif self._steps is not None:
+            self._phase(f"learning {event.done}/{event.pieces}")
+        elif event.pieces and not self._open:
+            self._bar = self._bar or self._opened(0)
+            self._bar.total, self._bar.n = event.pieces, event.done
+            self._bar.set_postfix_str(self._spending(), refresh=False)
+            self._phase(_WORK.get(event.what, event.what))
+            if event.done == event.pieces:
+                self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            _fit(self._bar)
+            self._bar.close()
+        self._bar = None
+
     def _say(self, line: str) -> None:
+        if self._bar is not None:
+            _fit(self._bar)
         if sys.stdout.isatty():
             line = "\n".join(textwrap.wrap(spelled(line), _columns() - 1, subsequent_indent="  "))
         tqdm.write(spelled(line))
@@ -124,9 +147,8 @@ class ProgressBar:
     def _evaluated(self, event: EvaluationDone) -> None:
         if self._steps is None:
             self._open -= 1
-            if self._bar is not None and not self._open:
-                self._bar.close()
-                self._bar = None
+            if not self._open:
+                self._close()
             return
         if math.isnan(self._best):
             self._best = event.score
@@ -143,15 +165,14 @@ class ProgressBar:
         self._say(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
 
     def _ended(self, event: RunDone) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._close()
         score = event.result.get("score") or {}
         if score.get("before") is not None and score.get("after") is not None:
             self._best = math.nan
             said = [f"score {score['before']:.4g} -> {score['after']:.4g}"]
         else:
             said = []
-        said += [f"{self._done} executions", self._spending() or "nothing was spent"]
+        said += [counted(self._done, "execution"), self._spending() or "nothing was spent"]
         self._say(f"ended: {event.reason}; {', '.join(said)}")
         if self._known is not None and self.ledger is not None:
             self._say(f"resumed: {self._known:,} of {self.ledger.total.calls:,} answers were known")
@@ -173,5 +194,11 @@ def _columns() -> int:
 
 def _fit(bar: Any) -> None:
     # In a notebook the width is one of the page, in pixels.
-    if not hasattr(bar, "container"):
-        bar.ncols = min(_columns() - 1, _WIDE)
+    if bar.disable or hasattr(bar, "container"):
+        return
+    before, now = bar.ncols, _columns()
+    bar.ncols = min(now - 1, _WIDE)
+    if before and now < before:
+        # A terminal that has become narrower has broken the bar over several rows, and the cursor is in the last one.
+        bar.fp.write("\r" + "\x1b[A" * ((before - 1) // now) + "\x1b[J")
+        bar.sp = bar.status_printer(bar.fp)  # the old one would still blank out as much as it had written

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Any
 
 import pytest
 
 from dspy_semantic_backprop import ProgressBar, SemanticGradientDescent
+from dspy_semantic_backprop.integrations import Projected, Working
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
@@ -41,6 +43,39 @@ def test_lines_fit_the_terminal(events, width, monkeypatch):
     lines = terminal.getvalue().split("\n")
     assert max(map(len, lines)) < width
     assert "ended: no example is left to learn from" in " ".join(line.strip() for line in lines)
+
+
+def test_a_terminal_that_becomes_narrower_keeps_no_half_of_the_bar(events, monkeypatch):
+    terminal = Terminal()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    bar = ProgressBar()
+    (start,) = [at for at, event in enumerate(events) if isinstance(event, Projected)][:1]
+    for event in events[: start + 3]:
+        bar(event)
+    wide = terminal.getvalue()
+    monkeypatch.setenv("COLUMNS", "30")
+    for event in events[start + 3 :]:
+        bar(event)
+    narrow = terminal.getvalue()[len(wide) :]
+    assert "\x1b" not in wide
+    assert narrow.startswith("\r\x1b[A\x1b[J"), "58 columns are two rows of 30: the upper one goes, too"
+    assert max(len(line) for line in re.split("[\r\n]|\x1b\\[[AJ]", narrow)) < 30
+
+
+def test_a_diagnosis_shows_its_backward_passes_and_checks(monkeypatch):
+    terminal, seen = Terminal(), list[Any]()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with served(careful):
+        optimizer = SemanticGradientDescent(right, subscribers=[ProgressBar(), seen.append])
+        optimizer.diagnose(Chain(), questions(2), checks=1)
+    work = [(one.what, one.done, one.pieces) for one in seen if isinstance(one, Working)]
+    assert work[:3] == [("backward passes", done, 2) for done in range(3)]
+    assert ("checks of the blame", 1, 1) in work
+    shown = terminal.getvalue()
+    assert "learning" in shown and "checking" in shown
+    assert not shown.split("\r")[-1].strip(), "the bar is gone in the end"
 
 
 def test_a_log_gets_whole_lines_and_no_bar(events, capsys, monkeypatch):

@@ -197,7 +197,7 @@ def test_the_lines_of_a_run_show_score_and_spending(capsys):
     with served(careful):
         compiled(subscribers=None, steps=1)
     shown = capsys.readouterr().out
-    assert "projected for 1 steps" in shown
+    assert "projected for 1 step:" in shown
     assert re.search(r"score 0 -> 1, \d+ executions, \d+ calls", shown)
 
 

@@ -19,6 +19,7 @@ from ..._json import from_json, to_json
 from ..._session.entries import sealed
 from ..._session.fingerprint import fingerprint
 from ..._settings import Settings
+from ..._terminal import clean, counted, displayed, printable, wrapped
 
 _FORMAT = 1
 
@@ -38,6 +39,7 @@ class BaselineScore:
     must: bool = False
 
 
+@displayed
 @dataclass(frozen=True)
 class Baseline:
     """What a program scored, and what it was: made by `SemanticGradientDescent.baseline`, kept as JSON.
@@ -61,6 +63,13 @@ class Baseline:
     written: str
     version: str
     format: int = _FORMAT
+
+    @printable
+    def __str__(self) -> str:
+        marks = sum(one.must for one in self.scores)
+        mean = math.fsum(one.score for one in self.scores) / max(1, len(self.scores))
+        about = f"Baseline: {counted(len(self.scores), 'score')}, mean {mean:.4g}; {marks} must not regress"
+        return "\n".join(wrapped(f"{about}; {clean(self.program)} with {clean(self.model)}", "", 3, indent=0))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the baseline as JSON; a file that is there is replaced.

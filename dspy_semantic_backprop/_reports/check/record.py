@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import clean, displayed, printable, wrapped
+from ..._terminal import clean, counted, displayed, printable, wrapped
 from ..diagnose.record import Diagnosis, PredictorBlame
 from .written import junit, markdown
 
@@ -168,7 +168,7 @@ class Checked:
         usd = f", ${total.usd:.4g}" if total.usd else ""
         return (
             f"Baseline: {self.baseline}; {self.musts} must not regress{''.join(f'; {one}' for one in left)}. "
-            f"Spent {total.calls:,} calls, {total.tokens_told}{usd}, {self.seconds:.0f} s."
+            f"Spent {counted(total.calls, 'call')}, {total.tokens_told}{usd}, {self.seconds:.0f} s."
         )
 
     @property

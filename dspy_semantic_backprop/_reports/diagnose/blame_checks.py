@@ -31,6 +31,8 @@ from ..._session.budget import Purpose
 from ..._session.lm import ask
 from .record import Check
 
+CHECKS = "checks of the blame"
+"""What a session's progress calls them."""
 LONGEST = 2000
 """The most tokens of one text that the question for another output shows; of a longer one, beginning and end."""
 
@@ -118,11 +120,11 @@ class Checker:
             self.session.warn(
                 f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)"
             )
-        alone = await gather(lambda one: self._check([one]), planned)
+        alone = await self.session.working(CHECKS, lambda one: self._check([one]), planned)
         helped = {check.example_id for check in alone if check.confirmed}
         tried = {check.example_id for check in alone if check.after is not None}
         groups = self._groups([one for one in everyone if one.outcome.example_id in tried - helped])
-        return (*alone, *await gather(self._check, groups))
+        return (*alone, *await self.session.working(CHECKS, self._check, groups))
 
     def _planned(self, left: list[Suspect], shares: Mapping[str, float]) -> tuple[list[Suspect], int]:
         """The calls to check, in proportion to the blame of their predictors and spread over examples."""

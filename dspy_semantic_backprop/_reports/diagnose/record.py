@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import COLUMNS, LINES, clean, columns, displayed, first, fitted, printable, wrapped
+from ..._terminal import LINES, clean, columns, counted, displayed, first, fitted, printable, terminal_columns, wrapped
 
 Verdict = Literal["confirmed", "not confirmed", "unchecked"]
 """Whether changing the blamed outputs as asked made failing examples better, in at least half of the checks."""
@@ -165,10 +165,8 @@ class Diagnosis:
         if not self.predictors:
             return "\n".join([*head, *tail])
         blamed = _shown(self, LINES - len(head) - len(tail) - 1 - _REST)
-        width = min(_NAME, max((columns(clean(one.predictor)) for one in blamed), default=0))
         rest = _rest(self, blamed)
-        rows = [_row(one, width) for one in blamed]
-        table = f"  {'predictor':{max(width, len('predictor'))}}  share  95 % sure  if right  check (helped in)"
+        table, *rows = _table(blamed)
         room = LINES - len(head) - len(tail) - len(rows) - len(rest) - 1
         said = _said(blamed, room, "log" if self.logs else "example")
         body = [line for row, lines in zip(rows, said, strict=True) for line in (row, *lines)]
@@ -204,6 +202,9 @@ _FINDING = 3
 _LEADING = 2
 _SINGLE, _LOGS = 3, 4
 """How many turns of a single log are shown, and of how many logs a line."""
+_SHARE, _SURE, _IF_RIGHT, _CHECK = "share", "95 % sure", "if right", "check (helped in)"
+_SHORTEST, _LEAST = 6, 12
+"""A name gets so many columns at least, and the second before a range gets any."""
 _SHOWN = 0.005
 """A smaller share is none, in whole percents."""
 
@@ -215,7 +216,7 @@ def _head(diagnosis: Diagnosis) -> list[str]:
         return [*said, *(_concluded(diagnosis) if diagnosis.traced else [])]
     run = diagnosis.examples - diagnosis.missing
     line = f"{diagnosis.failures} of {run} examples failed, mean score {diagnosis.score:.3g}"
-    line = first(line + f"; {diagnosis.missing} more are missing" if diagnosis.missing else line, COLUMNS)
+    line = first(line + f"; {diagnosis.missing} more are missing" if diagnosis.missing else line, terminal_columns())
     if not diagnosis.failures:
         return [line, "There is nothing to blame."] if run else ["No example could be run."]
     untraced = diagnosis.failures - diagnosis.traced
@@ -237,7 +238,7 @@ def _turns(diagnosis: Diagnosis) -> list[str]:
         told = [(f"{_part(one)}: {clean(one.said[0])}" if one.said else _part(one)) for one in some]
         return [line for text in told for line in wrapped(text, "", _FINDING, indent=2)]
     lines = [
-        first(f"  log {number}, {clean(diagnosis.logs[number])}: {_part(calls[0])}", COLUMNS)
+        first(f"  log {number}, {clean(diagnosis.logs[number])}: {_part(calls[0])}", terminal_columns())
         for number, calls in list(by_log.items())[:_LOGS]
     ]
     more = len(by_log) - len(lines)
@@ -255,10 +256,23 @@ def _shown(diagnosis: Diagnosis, room: int) -> list[PredictorBlame]:
     return [one for one in wanted if one in first_of_all]
 
 
-def _row(one: PredictorBlame, width: int) -> str:
-    name = fitted(one.predictor, max(width, len("predictor")))
-    ranges = f"{_percent(one.interval):>9}  {_percent(one.if_right):>8}"
-    return first(f"  {name}  {one.share * 100:3.0f} %  {ranges}  {_verdict(one)}", COLUMNS)
+def _table(shown: Sequence[PredictorBlame]) -> Iterator[str]:
+    """A head and a row for each; in a narrow terminal without the ranges that are least needed."""
+    longest = max([len("predictor"), *(columns(clean(one.predictor)) for one in shown)])
+    verdicts = max((len(_verdict(one)) for one in shown), default=0)
+    rest = [_CHECK, _SHARE, _SURE, _IF_RIGHT]
+    space = terminal_columns() - 4 - max(verdicts, len(_CHECK)) - sum(len(one) + 2 for one in rest[1:])
+    while space < min(longest, _LEAST) and len(rest) > 2:
+        space += len(rest.pop()) + 2
+    width = max(_SHORTEST, min(longest, _NAME, space))
+    yield "  ".join(["", fitted("predictor", width), *rest[1:], _CHECK])
+    for one in shown:
+        said = {
+            _SHARE: f"{one.share * 100:3.0f} %",
+            _SURE: f"{_percent(one.interval):>{len(_SURE)}}",
+            _IF_RIGHT: f"{_percent(one.if_right):>{len(_IF_RIGHT)}}",
+        }
+        yield "  ".join(["", fitted(one.predictor, width), *(said[name] for name in rest[1:]), _verdict(one)])
 
 
 def _percent(within: tuple[float, float]) -> str:
@@ -321,14 +335,16 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         together = _rose([check for check in checks if len(check.calls) > 1])
         text = f"Checks: changing one output helped in {_rose(alone)}"
         text += f", changing all blamed ones of an example in {together}" if together != "0 of 0" else ""
-        lines += wrapped(f"{text}; {calls.get('check', 0)} calls, at most {diagnosis.max_calls}.", "", 2, indent=0)
+        lines += wrapped(
+            f"{text}; {counted(calls.get('check', 0), 'call')}, at most {diagnosis.max_calls}.", "", 2, indent=0
+        )
         failed = [check.problem for check in checks if check.after is None]
         lines += wrapped(f"{len(failed)} could not be made: {clean(failed[0])}", "", 2, indent=0) if failed else []
     for warning in diagnosis.warnings[:2]:
         lines += wrapped(f"Warning: {clean(warning)}", "", 2, indent=0)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
     total = diagnosis.total
-    text = f"Spent: {total.calls} calls ({spent}), {total.tokens_told}, {diagnosis.seconds:.0f} s."
+    text = f"Spent: {counted(total.calls, 'call')} ({spent}), {total.tokens_told}, {diagnosis.seconds:.0f} s."
     return lines + wrapped(text, "", 2, indent=0)
 
 

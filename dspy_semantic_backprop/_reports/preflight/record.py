@@ -10,7 +10,7 @@ from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._session.projection import Projection
-from ..._terminal import LINES, clean, displayed, fitted, printable, wrapped
+from ..._terminal import LINES, clean, counted, displayed, fitted, printable, wrapped
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _detectable(preflight: Preflight) -> list[str]:
 def _cost(preflight: Preflight) -> list[str]:
     total = preflight.total
     calls = ", ".join(f"{purpose} {spent.calls}" for purpose, spent in preflight.spent.items())
-    text = f"Spent here: {total.calls:,} calls ({calls}), {total.tokens_told}, {preflight.seconds:.0f} s."
+    text = f"Spent here: {counted(total.calls, 'call')} ({calls}), {total.tokens_told}, {preflight.seconds:.0f} s."
     return [
         *wrapped(f"Cost of a run, {preflight.projection}.", "", 2, indent=0),
         *wrapped(text, "", 2, indent=0),
