@@ -20,6 +20,8 @@ import regex
 COLUMNS, LINES = 80, 24
 _NARROWEST = 40
 _LONGEST = 2000
+_SAID = 24
+"""Lines of a warning at most."""
 T = TypeVar("T")
 
 _UNSEEN = r"[[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{DI}\p{NChar}]--[\t\n\p{PCM}]]"
@@ -119,9 +121,31 @@ class Printable(logging.Filter):
         return True
 
 
+class Aloud(logging.Handler):
+    """Says warnings where nobody has configured logging: above a progress bar, and in a notebook as ordinary output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record down for a person."""
+        stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr
+        if stream is None or logging.getLogger().handlers or logger.handlers != [self]:
+            return
+        text = self.format(record)
+        if not record.exc_text and (stream is sys.stdout or stream.isatty()):
+            text = "\n".join(wrapped(f"{record.levelname.capitalize()}: {text}", "", _SAID, indent=0))
+        bars: Any = sys.modules.get("tqdm.std")
+        try:
+            if bars is not None:
+                bars.tqdm.write(text, file=stream)  # a bar that stands there is taken away and drawn again below
+            else:
+                print(text, file=stream, flush=True)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+
+
 logger = logging.getLogger("dspy_semantic_backprop")
 """The one logger of the package."""
 logger.addFilter(Printable())
+logger.addHandler(Aloud(logging.WARNING))
 
 
 def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:

@@ -12,13 +12,13 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-def outputs(notebook: Any) -> list[str]:
+def outputs(notebook: Any, name: str = "stdout") -> list[str]:
     return [
         output["text"]
         for cell in notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs
-        if output.get("name") == "stdout"
+        if output.get("name") == name
     ]
 
 
@@ -33,6 +33,7 @@ def test_a_notebook_runs_and_shows_what_is_stored(notebook, tmp_path):
     # For a hang, not for a busy machine.
     limits: Any = {"timeout": 600, "startup_timeout": 600}
     nbclient.NotebookClient(fresh, resources={"metadata": where}, **limits).execute()
+    assert not outputs(fresh, "stderr") and not outputs(stored, "stderr"), "nothing stands in a red box"
     assert len(outputs(fresh)) == len(outputs(stored)) >= 2
     if notebook.stem == "quickstart":
         assert outputs(fresh)[:2] == outputs(stored)[:2]  # the graph, and what every call was told

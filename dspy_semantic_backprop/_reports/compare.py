@@ -87,7 +87,7 @@ class RunComparison:
             one = self.scores
             said = f"Score {one.before:.4g} ({first}) -> {one.after:.4g} ({second}) on {one.examples} shared examples"
             yield from wrapped(said, "", _REASON, indent=0)
-            yield f"Gain {one}"
+            yield from wrapped(f"Gain {one}", "", _REASON, indent=0)
         for name, spent in zip((first, second), self.spent, strict=True):
             usd = f", ${spent.usd:.4g}" if spent and spent.usd else ""
             known = f"{counted(spent.calls, 'call')}, {spent.tokens_told}{usd}" if spent else "not known"

@@ -6,9 +6,8 @@ import math
 import shutil
 import sys
 import textwrap
+import warnings
 from typing import Any
-
-from tqdm.auto import tqdm
 
 from .._session.events import (
     EvaluationDone,
@@ -26,6 +25,11 @@ from .._session.events import (
 from .._session.ledger import Ledger
 from .._session.projection import Projection
 from .._terminal import counted, spelled
+
+with warnings.catch_warnings():
+    # Without its widgets a notebook shows no bar, and the lines all the same: nobody needs to be told at each import.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 _WIDE = 58
 """Columns of the bar at most: a terminal that is made narrower leaves no half of it behind, down to this."""

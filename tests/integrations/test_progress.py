@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import sys
 from typing import Any
@@ -76,6 +77,31 @@ def test_a_diagnosis_shows_its_backward_passes_and_checks(monkeypatch):
     shown = terminal.getvalue()
     assert "learning" in shown and "checking" in shown
     assert not shown.split("\r")[-1].strip(), "the bar is gone in the end"
+
+
+@pytest.mark.parametrize("notebook", [False, True])
+def test_a_warning_stands_above_the_bar_and_is_ordinary_output_in_a_notebook(events, notebook, monkeypatch):
+    streams = {name: Terminal() for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process that has configured no logging
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    else:
+        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    bar, (start, *_) = ProgressBar(), [at for at, event in enumerate(events) if isinstance(event, Projected)]
+    for event in events[: start + 3]:
+        bar(event)
+    begun = {name: len(stream.getvalue()) for name, stream in streams.items()}
+    logging.getLogger("dspy_semantic_backprop").warning("the price of \x1b[31mthis is not known")
+    said = {name: stream.getvalue()[begun[name] :] for name, stream in streams.items()}
+    for event in events[start + 3 :]:
+        bar(event)
+    text = "Warning: the price of \\u001b[31mthis is not known\n"
+    if notebook:
+        assert text in said["stdout"] and text not in said["stderr"]
+    else:
+        assert re.match(f"\r *\r{re.escape(text)}\r", said["stderr"]), "the bar makes room, and comes again below"
 
 
 def test_a_log_gets_whole_lines_and_no_bar(events, capsys, monkeypatch):
