@@ -101,7 +101,7 @@ def pipelines(count: int, seed: int) -> list[Pipeline]:
     return [
         Pipeline("bbh", LayeredProgram(), exact_match, counting),
         Pipeline("gsm8k", LayeredProgram(), number_match, problems),
-        Pipeline("liar", LiarProgram(), yes_no, claims),
+        Pipeline("liar", LiarProgram(narrow=True), yes_no, claims),
         Pipeline("chain of 6", LayeredProgram(layers=5, width=1), exact_match, counting),
     ]
 

@@ -72,7 +72,7 @@ def drawings() -> dict[str, tuple[Callable[[], dspy.Module], dict[str, Any], boo
     statement = liar.load(folder=SAMPLES).train[0].inputs().toDict()
     question = bbh.load("object_counting", folder=SAMPLES).train[0].inputs().toDict()
     return {
-        "liar": (LiarProgram, statement, True),
+        "liar": (lambda: LiarProgram(narrow=True), statement, True),
         "layers": (lambda: LayeredProgram(layers=3, width=3, across_layers=True), question, True),
         "react": (
             lambda: react("question -> answer", tools=[population, multiply]),

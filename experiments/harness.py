@@ -6,6 +6,7 @@ Every study ends with the path of one JSON record as its last printed line; see 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -19,20 +20,25 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, DataError, Split, fingerprint
-from records import average, record, save, summary
+from projected import Bill, table
+from records import average, averages, record, save, summary
 from simulated import SimulatedModel
 from tqdm.auto import tqdm
 
 from dspy_semantic_backprop import (
+    Direction,
     Gated,
+    Message,
     Method,
     ProgressBar,
     Proposer,
+    Reading,
     Semantic,
     SemanticBackpropError,
     SemanticGradientDescent,
     SetupError,
     Spent,
+    TextGradient,
     accept_always,
     any_example,
     bounded,
@@ -47,7 +53,7 @@ from dspy_semantic_backprop import (
     without,
     wrong,
 )
-from dspy_semantic_backprop.integrations import Event, ExampleDone, Subscriber
+from dspy_semantic_backprop.integrations import Event, ExampleDone, Projected, Subscriber
 from dspy_semantic_backprop.testing import Faults, SimulatedServer
 
 SMOKE_TRAIN, SMOKE_HELD_OUT = 8, 12
@@ -72,13 +78,14 @@ class Config:
     temperature: float = flag(0.0, "sampling temperature of both models")
     max_tokens: int = flag(1024, "the most tokens of one answer")
     max_threads: int = flag(64, "how many programs run at once")
-    n_iters: int = flag(4, "how many steps to make")
+    n_iters: int = flag(12, "how many steps to make; the published shell lines say 4, for LIAR 8")
     errors_per_gradient: int = flag(2, "how many examples a step learns from")
     gradients_per_error: int = flag(1, "how many backward passes to make on each of them")
     include_grad: bool = flag(False, "propagate gradients; without it proposals see inputs and outputs only")
     target: bool = flag(False, "ask for directions of change rather than comments")
     no_include_sibling: bool = flag(False, "judge every output alone, as TextGrad does")
-    use_bad_samples: bool = flag(False, "learn from wrong examples only; without it from any")
+    bare: bool = flag(False, "with --no_include_sibling: show neither the reader's task nor its inputs, as published")
+    use_bad_samples: bool = flag(False, "learn from wrong examples only; without it from any", also="--use_bad_sample")
     full_update: bool = flag(False, "rewrite all predictors at once; without it each with probability 1/2")
     include_final: bool = flag(True, "rewrite the final predictor too; --no-include_final leaves it as it is")
     opt_keys: str | None = flag(None, "rewrite these predictors only, separated by commas")
@@ -87,6 +94,8 @@ class Config:
     no_select: bool = flag(False, "keep every proposal, whatever it scores")
     across_layers: bool = flag(False, "each layer also reads all earlier ones")
     batch_size: int | None = flag(None, "the most training examples; none: the paper's split")
+    narrow: bool = flag(False, "liar: each hint reads one attribute and the verdict none; a variant of ours")
+    arm: str | None = flag(None, "liar: one of the paper's arms by name, or 'all', a record for each")
     category: str = flag("all", "bbh: all, nlp or algorithmic tasks", choices=("all", "nlp", "algorithmic"))
     bbh_cat: str = flag("", "bbh: one task by name; none: every task there is data for")
     data: str | None = flag(None, "a folder with bbh/, gsm8k/, liar/, or 'hub'; none: the project's own questions")
@@ -98,6 +107,7 @@ class Config:
     faults: float = flag(0.0, "simulated model only: the share of requests that fail in passing")
     latency: float = flag(0.0, "simulated model only: seconds that each request takes")
     smoke: bool = flag(False, "a minute's run on a few questions")
+    project: bool = flag(False, "run nothing: print how many calls and US dollars the run is projected to take")
 
 
 @dataclass(frozen=True)
@@ -107,9 +117,10 @@ class Job:
     Args:
         name: The task's name in the record.
         build: Makes the program.
-        metric: Grades an answer.
+        metric: Grades an answer, as published.
         lenient: Grades it without regard to its format.
         split: The examples.
+        group: The group of tasks that it is averaged with; "" for none.
     """
 
     name: str
@@ -117,6 +128,7 @@ class Job:
     metric: Callable[..., Any]
     lenient: Callable[..., Any]
     split: Split
+    group: str = ""
 
 
 C = TypeVar("C", bound=Config)
@@ -136,20 +148,19 @@ def parse(study: str, argv: Sequence[str] | None = None, *, kind: type[C] = Conf
         default = defaults.get(one.name, one.default)
         assert default is not MISSING
         how: dict[str, Any] = dict(one.metadata) | {"default": default}
-        if one.name == "include_final":
-            how["action"] = argparse.BooleanOptionalAction
-        elif isinstance(default, bool):
-            how["action"] = "store_true"
+        names = [f"--{one.name}", *filter(None, [how.pop("also", None)])]
+        if isinstance(default, bool):
+            how["action"] = argparse.BooleanOptionalAction if default else "store_true"
         else:
             how["type"] = next(kind for kind in (int, float, str) if kind.__name__ in str(one.type))
-        parser.add_argument(f"--{one.name}", **how)
+        parser.add_argument(*names, **how)
     return kind(**vars(parser.parse_args(argv)))
 
 
 def main(study: str, jobs: Callable[[Config], list[Job]], config: Config) -> None:
     """Run a study from the command line: a user's mistake is one line on standard error and exit status 2."""
     try:
-        print(run(study, jobs(config), config))
+        print(costs(jobs(config), config) if config.project else run(study, jobs(config), config))
     except (SemanticBackpropError, DataError) as error:
         sys.exit(f"error: {error}")
 
@@ -179,12 +190,10 @@ def run(study: str, jobs: list[Job], config: Config) -> Path:
     note = "simulated model; " if written["simulated"] else ""
     for result in results:
         print(summary(result, note))
-    held = written["score"]["heldout"]
+    for name, held in {**written["score"]["groups"], "all": written["score"]["heldout"]}.items():
+        print(f"{study}, {name} ({note}seed {config.seed}): {averages(held)}")
     spent = written["spent"]
-    print(
-        f"{study} ({note}seed {config.seed}): held out {held['before']:.3f} -> {held['after']:.3f} on {held['n']}; "
-        f"{spent['calls']} calls, {spent['tokens']} tokens, {spent['seconds']:.0f} s"
-    )
+    print(f"{spent['calls']} calls, {spent['tokens']} tokens, {spent['seconds']:.0f} s")
     return save(study, written, config)
 
 
@@ -222,7 +231,8 @@ def shortened(job: Job, config: Config) -> Job:
 
 def method(config: Config, program: dspy.Module) -> Method:
     """The published switches as the optimizer's parts; the table is in `presets`."""
-    backward = Semantic(directions=config.target, siblings=not config.no_include_sibling)
+    judge = Semantic(directions=config.target, siblings=not config.no_include_sibling)
+    backward = Bare(judge) if config.bare else judge
     choose = wrong if config.use_bad_samples else any_example
     predictors = every if config.full_update else coin_flips
     if not config.include_final:
@@ -238,6 +248,23 @@ def method(config: Config, program: dspy.Module) -> Method:
         propose=Proposer(via_analysis=config.opt_via_feedback, short=config.short_prompt),
         search=Gated(accept_always if config.no_select else strictly_better, commit=None),
     )
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The published backward call without siblings: an output, the reader's answer, what was wanted, and nothing else.
+
+    Args:
+        judge: Asks.
+    """
+
+    judge: Semantic
+
+    async def __call__(self, reading: Reading[TextGradient], /) -> list[Message[Direction]]:
+        """Ask without the reader's task and its inputs; nothing is said of an instruction that is not shown."""
+        reader = replace(reading.reader, instruction="(not shown)", inputs={}, demos=())
+        sent = await self.judge(replace(reading, reader=reader))
+        return [message for message in sent if message.receiver != reader.id]
 
 
 def predictor_names(keys: str, program: dspy.Module) -> list[str]:
@@ -260,20 +287,12 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
         The job's part of the record.
     """
     program = job.build()
-    chosen = method(config, program)
-    before = evaluate(program, job, config, f"{job.name}: held out, before")
     subscribers: list[Subscriber] = [ProgressBar()]
     if config.use_wandb:
         subscribers.append(wandb_tracker(name=job.name, config=asdict(config), reinit=True))
-    optimizer = SemanticGradientDescent(
-        job.metric,
-        gradient_lm=gradient_lm,
-        steps=1 if config.smoke else config.n_iters,
-        method=chosen,
-        num_threads=config.max_threads,
-        seed=config.seed,
-        subscribers=subscribers,
-    )
+    # Before anything is paid for: a mistake in the flags shows here.
+    optimizer = descent(job, program, gradient_lm, config, subscribers)
+    before = evaluate(program, job, config, f"{job.name}: held out, before")
     better: Any = optimizer.compile(program, trainset=job.split.train)
     result = better.detailed_results
     same = result.instructions_before == result.instructions_after
@@ -281,6 +300,7 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
     purposes = {**result.spent, "heldout": before.spent if same else before.spent + after.spent}
     return {
         "name": job.name,
+        "group": job.group,
         "train": {"n": len(job.split.train), "before": result.score_before, "after": result.score_after},
         "heldout": {"before": before.scores, "after": after.scores},
         "lenient": {"before": before.lenient, "after": after.lenient},
@@ -291,6 +311,44 @@ def one(job: Job, gradient_lm: dspy.LM, config: Config) -> dict[str, Any]:
         "instructions": {"before": dict(result.instructions_before), "after": dict(result.instructions_after)},
         "spent": {purpose: asdict(spent) for purpose, spent in purposes.items()},
     }
+
+
+def descent(
+    job: Job, program: dspy.Module, gradient_lm: dspy.LM | None, config: Config, subscribers: Sequence[Subscriber]
+) -> SemanticGradientDescent:
+    """The optimizer as the flags have it."""
+    return SemanticGradientDescent(
+        job.metric,
+        gradient_lm=gradient_lm,
+        steps=1 if config.smoke else config.n_iters,
+        method=method(config, program),
+        num_threads=config.max_threads,
+        seed=config.seed,
+        subscribers=subscribers,
+    )
+
+
+class Enough(BaseException):
+    """All that was to be seen of a run was seen."""
+
+
+def costs(jobs: list[Job], config: Config) -> str:
+    """What the run is projected to take, told before anything is asked."""
+    bills = []
+    for job in (shortened(job, config) for job in jobs):
+        program, seen = job.build(), []
+
+        def see(event: Event, seen: list[Projected] = seen) -> None:
+            if isinstance(event, Projected):
+                seen.append(event)
+                raise Enough
+
+        with contextlib.suppress(Enough), dspy.context(lm=dspy.LM("openai/nobody", api_key="none")):
+            descent(job, program, None, config, [see]).compile(program, trainset=job.split.train)
+        most, likely = seen[0].projection, seen[0].projection.probable
+        held_out = 2 * len(job.split.held_out) * len(program.predictors())
+        bills.append(Bill(job.name, (likely.calls - likely.own, likely.own, held_out), most.calls))
+    return table(bills, config.base_model, config.opt_model)
 
 
 @dataclass(frozen=True)
@@ -313,6 +371,8 @@ class HeldOut:
 def evaluate(program: dspy.Module, job: Job, config: Config, title: str) -> HeldOut:
     """Run a program on the held-out examples: a compile of no steps, so that every request is accounted for."""
     count = len(job.split.held_out)
+    if not count:
+        return HeldOut([], average([]), 0, Spent())
     lenient: dict[Any, float] = {}
 
     def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:

@@ -49,8 +49,7 @@ def record(
     counts; `served` is what the simulated server counted.
     """
     spent = sum((Spent(**amount) for result in results for amount in result["spent"].values()), Spent())
-    before = [score for result in results for score in result["heldout"]["before"]]
-    after = [score for result in results for score in result["heldout"]["after"]]
+    groups = {result["group"]: None for result in results if result["group"]}
     train = sum(result["train"]["n"] for result in results)
     weighted = {
         when: sum(result["train"][when] * result["train"]["n"] for result in results) / train
@@ -64,13 +63,8 @@ def record(
         "simulated": server is not None,
         "score": {
             "train": {**weighted, "n": train},
-            "heldout": {
-                "before": average(before),
-                "after": average(after),
-                "n": len(after),
-                "interval_before": interval(before),
-                "interval_after": interval(after),
-            },
+            "heldout": pooled(results),
+            "groups": {group: pooled([one for one in results if one["group"] == group]) for group in groups},
         },
         "steps": [step for result in results for step in result["steps"]],
         "spent": {
@@ -91,6 +85,33 @@ def record(
         },
         "tasks": [{key: value for key, value in result.items() if key != "steps"} for result in results],
     }
+
+
+def pooled(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The held-out scores of some tasks together, as published and without regard to format."""
+    scores = {when: [score for one in results for score in one["heldout"][when]] for when in ("before", "after")}
+    sizes = [len(one["heldout"]["after"]) for one in results]
+    lenient = {
+        when: math.fsum(one["lenient"][when] * size for one, size in zip(results, sizes, strict=True) if size)
+        / max(1, sum(sizes))
+        for when in scores
+    }
+    return {
+        **{when: average(some) for when, some in scores.items()},
+        "n": len(scores["after"]),
+        "tasks": len(results),
+        **{f"interval_{when}": interval(some) for when, some in scores.items()},
+        "lenient": lenient,
+    }
+
+
+def averages(held: dict[str, Any]) -> str:
+    """Pooled scores in a line."""
+    lenient = held["lenient"]
+    return (
+        f"held out {held['before']:.3f} -> {held['after']:.3f} as published, {lenient['before']:.3f} -> "
+        f"{lenient['after']:.3f} format aside; {held['n']} questions of {held['tasks']} task(s)"
+    )
 
 
 def average(scores: Sequence[float]) -> float:

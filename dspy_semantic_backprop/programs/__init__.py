@@ -2,7 +2,15 @@
 
 from .layered import LayeredProgram
 from .liar import LiarProgram
-from .metrics import exact_match, format_normalised_match, normalise, number_match, yes_no
+from .metrics import (
+    exact_match,
+    format_normalised_match,
+    normalise,
+    number_match,
+    verbatim_match,
+    yes_no,
+    yes_or_else_no,
+)
 
 __all__ = [
     "LayeredProgram",
@@ -11,5 +19,7 @@ __all__ = [
     "format_normalised_match",
     "normalise",
     "number_match",
+    "verbatim_match",
     "yes_no",
+    "yes_or_else_no",
 ]

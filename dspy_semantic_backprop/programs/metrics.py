@@ -44,10 +44,35 @@ _NUMBER = re.compile(
 )
 
 
+def verbatim_match(
+    gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
+) -> dspy.Prediction:
+    """Score 1.0 when both answers are the same string but for blanks at the ends; the paper's score for BBH and GSM8K.
+
+    Letter case, quotes, a period or a thousands comma ("1,080") make an answer wrong: see `exact_match` and
+    `number_match`.
+
+    Arguments and errors: as for `exact_match`.
+    """
+    return _judge("verbatim_match", gold, pred, lambda expected, given: str(expected).strip() == str(given).strip())
+
+
+def yes_or_else_no(
+    gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
+) -> dspy.Prediction:
+    """Score 1.0 when both answers begin with "yes", in any case, or neither does; the paper's score for LIAR.
+
+    Any answer but yes counts as no there, "**Yes**" and "True" too; no answer at all is wrong. `yes_no` is stricter.
+
+    Arguments and errors: as for `exact_match`.
+    """
+    return _judge("yes_or_else_no", gold, pred, lambda want, got: _begins_with_yes(want) == _begins_with_yes(got))
+
+
 def exact_match(
     gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None
 ) -> dspy.Prediction:
-    """Score 1.0 when both answers are equal after `normalise`; the raw score of the paper's BBH runs.
+    """Score 1.0 when both answers are equal after `normalise`; the paper's own score is `verbatim_match`.
 
     Arguments:
         gold: the example, with the field `answer`.
@@ -198,6 +223,10 @@ def _is_given(value: Any) -> bool:
 def _quote(value: Any) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + " ..."
+
+
+def _begins_with_yes(value: Any) -> bool:
+    return str(value).strip().upper().startswith("YES")
 
 
 def _first_word(value: Any) -> str:

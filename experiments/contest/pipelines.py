@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,6 @@ PIPELINES = {
     for one in (
         Pipeline("bbh", LayeredProgram, exact_match, "question", _bbh),
         Pipeline("gsm8k", LayeredProgram, number_match, "question", _gsm8k),
-        Pipeline("liar", LiarProgram, yes_no, "statement", _liar),
+        Pipeline("liar", partial(LiarProgram, narrow=True), yes_no, "statement", _liar),
     )
 }

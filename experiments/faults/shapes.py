@@ -9,6 +9,7 @@ import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dspy
@@ -113,7 +114,7 @@ def pair(rng: random.Random) -> Plan:
 
 
 def liar(rng: random.Random) -> Plan:
-    """The paper's pipeline for LIAR: five hints, four of which see a list that the final node does not see.
+    """The narrow LIAR graph: five hints, four of which see a list that the final node does not see.
 
     The statement counts things of which each hint states some; the lists count others, of which each is
     stated by two hints.
@@ -134,7 +135,7 @@ def liar(rng: random.Random) -> Plan:
         return {"statement": _text(counts, _all(parts)), **lists}, _total(counts, (*_all(parts), *hidden))
 
     joint = dict.fromkeys(names[1:], ("repeat", "contradict"))
-    return Plan(LiarProgram, told, _ring(names[1:]), example, joint)
+    return Plan(partial(LiarProgram, narrow=True), told, _ring(names[1:]), example, joint)
 
 
 def chain(rng: random.Random) -> Plan:

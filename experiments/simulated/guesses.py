@@ -53,8 +53,18 @@ def guesses(current: str) -> list[str]:
     Arguments:
         current: the instruction.
     """
-    cues = [CUES[name].sentence for name, subject in _SUBJECTS.items() if re.search(subject, current, re.IGNORECASE)]
+    subjects = subjects_of(current)
+    cues = [CUES[name].sentence for name in _SUBJECTS if name in subjects]
     return [*HARMLESS, FORMS["text"].sentence, *cues]
+
+
+def subjects_of(instruction: str) -> set[str]:
+    """The attributes of a statement that an instruction speaks of.
+
+    Arguments:
+        instruction: any text.
+    """
+    return {name for name, words in _SUBJECTS.items() if re.search(words, instruction, re.IGNORECASE)}
 
 
 def fitting_first(skills: Sequence[Skill], current: str) -> list[Skill]:
@@ -64,8 +74,8 @@ def fitting_first(skills: Sequence[Skill], current: str) -> list[Skill]:
         skills: what is to be taught.
         current: the instruction.
     """
-    subjects = {CUES[name] for name, words in _SUBJECTS.items() if re.search(words, current, re.IGNORECASE)}
-    elsewhere = set(CUES.values()) - subjects if subjects else set()
+    subjects = subjects_of(current)
+    elsewhere = {skill for name, skill in CUES.items() if name not in subjects} if subjects else set()
     return sorted(skills, key=lambda skill: skill in elsewhere)
 
 

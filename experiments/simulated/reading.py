@@ -8,6 +8,7 @@ from typing import Any
 
 from dspy_semantic_backprop.testing import Prompt
 
+from .guesses import subjects_of
 from .phrases import ANSWERED, CARRIED, EXPECTED, LOOSE, unescaped
 
 EDGES = " .\"'`"
@@ -28,7 +29,11 @@ def question_of(prompt: Prompt) -> str:
         if _QUESTION.fullmatch(name):
             return unescaped(text)
     own = {name: unescaped(text) for name, text in prompt.inputs.items()}
-    return "\n".join(f"{name}: {text}" for name, text in own.items() if not CARRIED.search(text))
+    asked = {name: text for name, text in own.items() if not CARRIED.search(text)}
+    # A step that is told what to judge by judges by that, whatever else it is shown.
+    if len(asked) == len(own) and "statement" in own and (told := subjects_of(prompt.instruction)):
+        asked = {name: text for name, text in asked.items() if name == "statement" or name in told}
+    return "\n".join(f"{name}: {text}" for name, text in asked.items())
 
 
 def extracted(prompt: Prompt) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_miprov2s_summary_and_proposals_name_what_leads_to_the_labels() -> None:
 
 
 def test_miprov2s_proposals_prefer_what_the_step_is_about() -> None:
-    program = LiarProgram()
+    program = LiarProgram(narrow=True)
     proposer = GroundedProposer(dspy.settings.lm, program, spoken(), rng=random.Random(0))
     drafts = proposer.propose_instructions_for_program(spoken(), program, None, {}, N=4)
     names = [name.removeprefix("hint_") for name, _ in program.named_predictors()]

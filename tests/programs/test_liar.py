@@ -29,9 +29,10 @@ def test_names():
     assert [name for name, _ in LiarProgram().named_predictors()] == [*HINTS, "final"]
 
 
+@pytest.mark.parametrize("narrow", [False, True], ids=["whole", "narrow"])
 @pytest.mark.parametrize("how", ["sync", "async"])
-def test_each_hint_reads_its_own_attribute_and_the_final_node_reads_the_hints(how):
-    program, trace = LiarProgram(), []
+def test_every_node_reads_the_whole_context_and_in_the_narrow_variant_its_own_attribute(how, narrow):
+    program, trace = LiarProgram(narrow=narrow), []
     prediction = judge(program, how, trace)
     assert prediction.answer == "yes" and prediction is trace[-1][2]
     by_node = {id(node): (inputs, output) for node, inputs, output in trace}
@@ -39,19 +40,21 @@ def test_each_hint_reads_its_own_attribute_and_the_final_node_reads_the_hints(ho
     for name in HINTS:
         inputs, _ = by_node[id(getattr(program, name))]
         attribute = name.removeprefix("hint_")
-        assert inputs == {"statement": INPUTS["statement"], attribute: INPUTS[attribute]}
+        own = {"statement": INPUTS["statement"], attribute: INPUTS[attribute]}
+        assert inputs == (own if narrow else INPUTS)
     final_inputs, _ = by_node[id(program.final)]
-    assert list(final_inputs) == ["statement", *HINTS]
+    assert list(final_inputs) == [*(["statement"] if narrow else INPUTS), *HINTS]
     for name in HINTS:
         assert final_inputs[name] is by_node[id(getattr(program, name))][1].hint
 
 
-def test_instructions_tell_the_nodes_apart():
-    nodes: list[tuple[str, Any]] = LiarProgram().named_predictors()
+@pytest.mark.parametrize("narrow", [False, True], ids=["whole", "narrow"])
+def test_instructions_tell_the_nodes_apart(narrow):
+    nodes: list[tuple[str, Any]] = LiarProgram(narrow=narrow).named_predictors()
     instructions = {name: node.signature.instructions for name, node in nodes}
     assert len(set(instructions.values())) == 6
     assert instructions["final"] == "Decide whether the statement is a lie."
-    assert instructions["hint_party"].startswith("Judging by the speaker's political party,")
+    assert instructions["hint_party"].startswith("Judging by the speaker's political party," if narrow else "What")
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])

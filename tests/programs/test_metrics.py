@@ -12,10 +12,12 @@ from dspy_semantic_backprop.programs import (
     format_normalised_match,
     normalise,
     number_match,
+    verbatim_match,
     yes_no,
+    yes_or_else_no,
 )
 
-METRICS = [exact_match, format_normalised_match, number_match, yes_no]
+METRICS = [exact_match, format_normalised_match, number_match, verbatim_match, yes_no, yes_or_else_no]
 anything = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text(max_size=5)))
 
 
@@ -23,6 +25,27 @@ def score(metric, expected, given):
     result = metric(dspy.Example(question="?", answer=expected), dspy.Prediction(answer=given))
     assert isinstance(result, dspy.Prediction) and isinstance(result.feedback, str) and result.feedback
     return result.score
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected", "given", "right"),
+    [
+        (verbatim_match, "(B)", " (B)\n", 1),
+        (verbatim_match, "(B)", "(b)", 0),
+        (verbatim_match, "(B)", "The answer is (B)", 0),
+        (verbatim_match, "1,080", "1080", 0),
+        (verbatim_match, "Yes", "Yes.", 0),
+        (verbatim_match, "12", 12, 1),
+        (yes_or_else_no, "yes", "YES, since", 1),
+        (yes_or_else_no, "yes", "**Yes**", 0),
+        (yes_or_else_no, "no", "**Yes**", 1),
+        (yes_or_else_no, "no", "perhaps", 1),
+        (yes_or_else_no, "yes", "No", 0),
+        (yes_or_else_no, "no", "", 0),
+    ],
+)
+def test_the_paper_s_own_scores(metric, expected, given, right):
+    assert score(metric, expected, given) == right
 
 
 @pytest.mark.parametrize(
