@@ -24,7 +24,8 @@ def jobs(config: Config) -> list[Job]:
     tasks = [task for task in asked if config.category in ("all", bbh.TASKS.get(task, "all"))]
     missing = sorted(bbh.TASKS.keys() - set(there))
     if missing and not config.bbh_cat:
-        print(f"no data for {len(missing)} of the 27 tasks, so no average is the paper's: {', '.join(missing)}", file=sys.stderr)
+        lacking = f"no data for {len(missing)} of the 27 tasks, so no average is the paper's: {', '.join(missing)}"
+        print(lacking, file=sys.stderr)
     splits = {task: bbh.load(task, folder=place, seed=config.seed) for task in tasks}
     return [
         Job(
