@@ -81,7 +81,8 @@ def table(bills: Sequence[Bill], program: str | None, optimizer: str | None) -> 
         "| job | program's calls | optimizer's | held out, before and after | at most, without held out | US dollars |",
         "|---|---|---|---|---|---|",
     ]
-    total = Bill("sum", tuple(sum(one.calls[at] for one in bills) for at in range(3)), sum(one.most for one in bills))
+    column = [sum(one.calls[at] for one in bills) for at in range(3)]
+    total = Bill("sum", (column[0], column[1], column[2]), sum(one.most for one in bills))
     for one in bills if len(bills) == 1 else [*bills, total]:
         usd = one.usd(*models)
         calls = " | ".join(f"{number:,}" for number in (*one.calls, one.most))
