@@ -39,16 +39,24 @@ def openai(state: Any, name: str) -> Log:
             tool = message.get("name") or (caller[1] if caller else "tool")
             turns.append(Turn(number, str(tool), text, read=None if caller is None else (caller[0],)))
         elif role == "assistant":
-            calls = [_tool_call(one) for one in _called(message)]
-            callers |= {key: (number, tool) for key, tool, _ in calls}
-            said = "\n".join([text, *(f"{tool}({arguments})" for _, tool, arguments in calls)]).strip()
-            said = said or _text(message.get("refusal"))
+            callers |= {key: (number, tool) for key, tool, _ in map(_tool_call, _called(message))}
             speaker = str(message.get("name") or "assistant")
-            turns.append(Turn(number, speaker, said, "\n\n".join(told), dict(given)))
+            turns.append(Turn(number, speaker, said(message), "\n\n".join(told), dict(given)))
         else:
             raise ValueError(f"message {number} has the role {role!r}, which chat messages do not know")
     expected = record.get("expected", record.get("ground_truth"))
     return log_of_turns(str(record.get("id") or name), turns, given, expected, _words(record.get("feedback")))
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """What a message says, and which tools it calls with which arguments.
+
+    Raises:
+        ValueError: If a tool call is no object.
+    """
+    calls = [f"{tool}({arguments})" for _, tool, arguments in map(_tool_call, _called(message))]
+    text = _text(message.get("content")) or _text(message.get("refusal"))
+    return "\n".join(filter(None, [text, *calls]))
 
 
 def _called(message: Mapping[str, Any]) -> Sequence[Any]:

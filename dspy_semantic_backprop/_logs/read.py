@@ -5,29 +5,34 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import dspy
+
 from .._errors import SetupError
-from . import chats
+from . import chats, mlflow, openinference
 from .log import Log
+from .spans import log_of_spans
 
 LogFormat = Literal["openai", "openinference", "mlflow", "whoandwhen"]
 """Chat messages; spans of OpenTelemetry by OpenInference's conventions; MLflow's traces; the logs of Who&When."""
 
-_READERS: dict[str, Callable[[Any, str], Log]] = {"openai": chats.openai, "whoandwhen": chats.whoandwhen}
 _SPACE = re.compile(r"\s*")
 _SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
-def read_logs(path: str | os.PathLike[str], format: LogFormat) -> list[Log]:
+def read_logs(path: str | os.PathLike[str], format: LogFormat, program: dspy.Module | None = None) -> list[Log]:
     """Read logs of failed executions, so that `diagnose_logs` can say who is to blame.
 
     Args:
         path: A file with one JSON value or several, as JSON lines are; or a folder of such files.
         format: "openai" for chat messages, "openinference" for spans of OpenTelemetry, "mlflow" for traces of MLflow,
             "whoandwhen" for the logs of that data set.
+        program: The program that the spans are of, by whose predictors they are named where fields and instruction
+            tell whose they are; None: they are named by their signature. Nothing is run.
 
     Returns:
         The logs, in the order of the files and of their lines.
@@ -37,7 +42,9 @@ def read_logs(path: str | os.PathLike[str], format: LogFormat) -> list[Log]:
     """
     if format not in get_args(LogFormat):
         raise SetupError(f"format must be one of {', '.join(get_args(LogFormat))}, not {format!r}")
-    logs = [log for file in _files(path) for log in _logs(file, format)]
+    if program is not None and not isinstance(program, dspy.Module):
+        raise SetupError(f"program must be a dspy.Module, not of type {type(program).__name__}")
+    logs = [log for file in _files(path) for log in _logs(file, format, program)]
     if not logs:
         raise SetupError(f"{os.fspath(path)!r} holds no log")
     return logs
@@ -52,15 +59,35 @@ def _files(path: str | os.PathLike[str]) -> Sequence[Path]:
     return sorted(files, key=lambda file: (len(file.stem), file.name))
 
 
-def _logs(file: Path, format: str) -> Iterator[Log]:
+def _logs(file: Path, format: str, program: dspy.Module | None) -> Iterator[Log]:
     states = _states(file, format)
+    if format == "openinference":
+        with _named(f"{file}", format):
+            traces = openinference.spans_by_trace(states)
+        for trace, spans in traces.items():
+            with _named(f"trace {trace} of {file}", format):
+                yield log_of_spans(spans, trace, program)
+        return
     for number, state in enumerate(states):
-        name = file.stem if len(states) == 1 else f"{file.stem}:{number}"
-        try:
-            yield _READERS[format](state, name)
-        except ValueError as error:
-            where = f"{file}" if len(states) == 1 else f"value {number} (from 0) of {file}"
-            raise SetupError(f"{where} is no log in the format {format!r}: {error}") from error
+        alone = len(states) == 1
+        with _named(f"{file}" if alone else f"value {number} (from 0) of {file}", format):
+            yield _log(state, format, file.stem if alone else f"{file.stem}:{number}", program)
+
+
+def _log(state: Any, format: str, name: str, program: dspy.Module | None) -> Log:
+    if format == "mlflow":
+        spans = mlflow.spans_in(state)
+        return log_of_spans(spans, mlflow.name_of(state, name), program, *mlflow.wanted(state))
+    return chats.openai(state, name) if format == "openai" else chats.whoandwhen(state, name)
+
+
+@contextmanager
+def _named(where: str, format: str) -> Iterator[None]:
+    """Inside, what is no log is refused by its place."""
+    try:
+        yield
+    except ValueError as error:
+        raise SetupError(f"{where} is no log in the format {format!r}: {error}") from error
 
 
 def _states(file: Path, format: str) -> list[Any]:

@@ -19,6 +19,7 @@ from dspy_semantic_backprop import (
     project_logs,
     read_logs,
 )
+from tests.reports.exporting import EXPORTED, Liar
 from tests.scripted import served
 
 TEAM = {
@@ -163,6 +164,88 @@ def test_chat_messages_with_tools(tmp_path):
         assert diagnose_logs([one], subscribers=()).calls[0].call == "assistant, turn 2"
 
 
+@pytest.mark.parametrize(("file", "format"), [("openinference.jsonl", "openinference"), ("mlflow.json", "mlflow")])
+def test_an_exported_trace_of_dspy_shows_which_prediction_read_which_and_whose_it_is(file, format):
+    (bare,) = read_logs(EXPORTED / file, format=format)
+    (log,) = read_logs(EXPORTED / file, format=format, program=Liar())
+    graph = log.graph
+    assert [call.id for call in graph] == ["lookup[0]", "title[0]", "party[0]", "verdict.predict[0]"]
+    assert graph.predecessors("title[0]") == graph.predecessors("party[0]") == ("lookup[0]",)
+    assert graph.predecessors("verdict.predict[0]") == ("title[0]", "party[0]")
+    assert [member.call.id for member in graph.group("output")] == ["verdict.predict[0]"] * 2
+    assert graph["party[0]"].instruction == "State what the party says of the speaker's honesty."
+    assert graph["title[0]"].outputs == {"hint": "a radio host holds no public office"}
+    assert graph.inputs == {"statement": "Taxes fell by half.", "speaker": "Ann Smith"}
+    assert not graph.warnings
+    # Without the program two predictors with the same fields are told apart by what they were told.
+    assert len({call.predictor for call in bare.graph}) == 4
+    assert any("the job says" in call.predictor for call in bare.graph)
+
+
+def test_what_people_said_of_a_trace_of_mlflow_is_what_was_wanted():
+    (log,) = read_logs(EXPORTED / "mlflow.json", format="mlflow")
+    assert log.told == "correct: False (A host is no source.)\nThe right answer is: false"
+
+
+def test_predictors_that_a_program_does_not_tell_apart_are_named_by_their_fields_with_a_warning():
+    program = Liar()
+    program.party.signature = program.title.signature
+    (log,) = read_logs(EXPORTED / "mlflow.json", format="mlflow", program=program)
+    assert [call.predictor.partition(":")[0] for call in log.graph][1:3] == ["job -> hint"] * 2
+    assert "or several" in log.graph.warnings[0]
+
+
+def attribute(key, value):
+    return {"key": key, "value": {"intValue": "3"} if key == "n" else {"stringValue": value}}
+
+
+def otlp(name, number, parent, kind, *attributes, **more):
+    times = {"startTimeUnixNano": str(number * 10), "endTimeUnixNano": str(99 if parent is None else number * 10 + 5)}
+    state = {"traceId": "a1", "spanId": str(number), "name": name, **times, **more}
+    kinds = [attribute("openinference.span.kind", kind), attribute("n", 3)]
+    return {**state, "attributes": [*kinds, *attributes]} | ({} if parent is None else {"parentSpanId": str(parent)})
+
+
+def test_spans_of_any_agent_by_otlp(tmp_path):
+    sent, said = "llm.input_messages", "llm.output_messages.0.message"
+    call = f"{said}.tool_calls.0.tool_call.function"
+    spans = [
+        otlp(
+            "run", 0, None, "CHAIN", attribute("input.value", "Oslo?"), attribute("output.value", "It is cold there.")
+        ),
+        otlp("forecaster", 1, 0, "AGENT"),
+        otlp(
+            *("ChatOpenAI", 2, 1, "LLM", attribute(f"{sent}.0.message.role", "system")),
+            *(attribute(f"{sent}.0.message.content", "Use the tool."), attribute(f"{call}.name", "weather")),
+            attribute(f"{call}.arguments", '{"city": "Oslo, Minnesota"}'),
+        ),
+        otlp(
+            *("weather", 3, 1, "TOOL", attribute("tool.name", "weather")),
+            *(
+                attribute("input.value", '{"city": "Oslo, Minnesota"}'),
+                attribute("input.mime_type", "application/json"),
+            ),
+            attribute("output.value", "Eleven degrees below zero"),
+        ),
+        otlp(
+            *("ChatOpenAI", 4, 1, "LLM", attribute(f"{sent}.0.message.role", "tool")),
+            attribute(f"{sent}.0.message.content", "Eleven degrees below zero"),
+            *(attribute(f"{said}.role", "assistant"), attribute(f"{said}.content", "It is cold there.")),
+        ),
+        otlp("weather", 5, 0, "TOOL", attribute("tool.name", "map"), status={"code": 2, "message": "no map"}),
+    ]
+    request = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+    (log,) = read_logs(written(tmp_path, "otlp.json", request), format="openinference")
+    graph = log.graph
+    assert [call.id for call in graph] == ["forecaster[0]", "weather[0]", "forecaster[1]", "map[0]"]
+    assert graph["map[0]"].error == "no map"
+    assert graph["forecaster[0]"].instruction == "Use the tool."
+    assert graph.predecessors("weather[0]") == ("forecaster[0]",)
+    assert graph.predecessors("forecaster[1]") == ("weather[0]",)
+    assert graph.predecessors("output") == ("forecaster[1]",)
+    assert graph.inputs == {"input": "Oslo?"}
+
+
 @pytest.mark.parametrize(
     ("text", "format", "said"),
     [
@@ -173,6 +256,14 @@ def test_chat_messages_with_tools(tmp_path):
         ("", "openai", "no log"),
         ("[1]", "openai", "messages"),
         ("{}", "xml", "format"),
+        ("{}", "mlflow", "data"),
+        ('{"data": {"spans": []}}', "mlflow", "none of its spans"),
+        ("{}", "openinference", "resourceSpans"),
+        (
+            '{"name": "a", "context": {"trace_id": "1", "span_id": "2"}, "parent_id": null}',
+            "openinference",
+            "none of its",
+        ),
     ],
 )
 def test_what_is_no_log_is_refused_by_name(tmp_path, text, format, said):

@@ -167,6 +167,9 @@ def _check(logs: Any, window: int | None) -> None:
 
 async def _diagnosed(settings: Settings, logs: Sequence[Log], window: int | None) -> Diagnosis:
     session = settings.session()
+    for log in logs:
+        for warning in log.graph.warnings:
+            session.warn(f"{log.name}: {warning}")
     seen = [within(log.graph, window) for log in logs]
     outcomes = [_outcome(at, log, graph) for at, (log, (graph, _)) in enumerate(zip(logs, seen, strict=True))]
     session.publish(EvaluationStarted("diagnose", len(logs)))
