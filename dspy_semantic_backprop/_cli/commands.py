@@ -14,13 +14,26 @@ import dspy
 from .._checks import check_number
 from .._errors import Ending, ProgramError, SemanticBackpropError, SetupError
 from .._graph.tracing import program_graph, trace
+from .._logs.read import read_logs
 from .._reports.bill import bill_of_compile, bill_of_diagnose, bill_of_preflight
 from .._reports.compare import compare
+from .._reports.diagnose.logs import diagnose_logs, project_logs
 from .._reports.preflight.candidates import LOOKED_AT
 from .._reports.report import report
 from .._reports.runs import logged_run, runs_in
 from .checking import check
-from .given import agree_to, as_json, examples_of, model_of, optimizer_of, program_of, say, say_record
+from .given import (
+    agree_to,
+    as_json,
+    budget_of,
+    examples_of,
+    lm_of,
+    model_of,
+    optimizer_of,
+    program_of,
+    say,
+    say_record,
+)
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
@@ -62,6 +75,16 @@ def diagnose(arguments: argparse.Namespace) -> int:
         check_number("--checks", arguments.checks, 0)
         agree_to(arguments, bill_of_diagnose(optimizer.settings, program, len(examples), arguments.checks))
         return say_record(arguments, optimizer.diagnose(program, examples, checks=arguments.checks))
+
+
+def diagnosed_logs(arguments: argparse.Namespace) -> int:
+    """Print which agents, and which turns, failed executions come from that are known from their logs only."""
+    program = program_of(arguments) if arguments.program else None
+    logs, how = read_logs(arguments.logs, arguments.format, program), {"window": arguments.window}
+    agree_to(arguments, project_logs(logs, **how))
+    how |= {"num_threads": arguments.threads, "seed": arguments.seed, "budget": budget_of(arguments)}
+    shown = () if arguments.json else None
+    return say_record(arguments, diagnose_logs(logs, gradient_lm=lm_of(arguments.model), subscribers=shown, **how))
 
 
 def preflight(arguments: argparse.Namespace) -> int:
@@ -157,6 +180,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "graph": graph,
     "explain": explain,
     "diagnose": diagnose,
+    "diagnose-logs": diagnosed_logs,
     "preflight": preflight,
     "compile": compiled,
     "check": check,

@@ -142,13 +142,14 @@ def model_of(arguments: argparse.Namespace, program: dspy.Module) -> Iterator[No
     Raises:
         SetupError: If there is none.
     """
-    with dspy.context(lm=_lm(arguments.model)) if arguments.model else contextlib.nullcontext():
+    with dspy.context(lm=lm_of(arguments.model)) if arguments.model else contextlib.nullcontext():
         if dspy.settings.lm is None and any(predictor.lm is None for predictor in program.predictors()):
             raise SetupError("no language model; add --model NAME, or call dspy.configure in the module of the program")
         yield
 
 
-def _lm(name: str | None) -> dspy.LM | None:
+def lm_of(name: str | None) -> dspy.LM | None:
+    """The language model of a name; None without one."""
     return dspy.LM(name) if name else None
 
 
@@ -167,15 +168,16 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
         settings["method"] = getattr(presets, given["method"])()
     return SemanticGradientDescent(
         named(arguments.metric, "metric"),
-        gradient_lm=_lm(arguments.gradient_model),
+        gradient_lm=lm_of(arguments.gradient_model),
         num_threads=arguments.threads,
         seed=arguments.seed,
-        budget=_budget(arguments),
+        budget=budget_of(arguments),
         **settings,
     )
 
 
-def _budget(arguments: argparse.Namespace) -> Budget | None:
+def budget_of(arguments: argparse.Namespace) -> Budget | None:
+    """The bounds that were given; None without any."""
     bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
     prices = dict(map(_price, arguments.price or ()))
     return Budget(**bounds, prices=prices) if any(bound is not None for bound in bounds.values()) else None
@@ -201,10 +203,10 @@ def agree_to(arguments: argparse.Namespace, projection: Projection, known: str =
     """
     likely = projection.probable
     steps = f"{counted(projection.steps, 'step')}: " if projection.steps else ""
-    text = (
-        f"{steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), "
-        f"{counted(likely.executions, 'execution')} of the program"
-    )
+    # Logs are not run.
+    runs = f"{counted(likely.executions, 'execution')} of the program"
+    what = runs if projection.executions else f"{likely.tokens:,} tokens"
+    text = f"{steps}about {likely.calls:,} language-model calls (at most {projection.calls:,}), {what}"
     bounds = {name: getattr(arguments, f"max_{name}") for name in ("calls", "tokens", "usd", "seconds")}
     given = ", ".join(f"{most:,g} {name}" for name, most in bounds.items() if most is not None)
     told = f"{text}; no more than {given}" if given else text

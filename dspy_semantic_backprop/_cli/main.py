@@ -11,6 +11,8 @@ from importlib.metadata import version
 from typing import Any, get_args
 
 from .._errors import SemanticBackpropError, Stop
+from .._logs.read import LogFormat
+from .._reports.diagnose.logs import WINDOW
 from .._session.projection import Auto
 from .._terminal import spelled
 from .checking import add_check
@@ -90,10 +92,14 @@ def _program(command: Any, examples: str = "JSON lines, an example each") -> Non
 def _settings(command: Any) -> None:
     command.add_argument("--metric", required=True, metavar="MODULE:METRIC", help="metric(example, prediction, ...)")
     command.add_argument("--gradient-model", metavar="NAME", help="writes gradients and instructions")
-    command.add_argument("--threads", type=int, metavar="N", help="how many programs run at once")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
     command.add_argument("--group", metavar="NAME", help="the field by which examples belong together")
     command.add_argument("--failure-score", type=float, metavar="X", help="the score where the program fails; else 0")
+    _bounds(command)
+
+
+def _bounds(command: Any) -> None:
+    command.add_argument("--threads", type=int, metavar="N", help="how many programs, or questions, at once")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
     command.add_argument("--max-calls", type=int, metavar="N", help="the most requests to language models")
     command.add_argument("--max-tokens", type=int, metavar="N", help="the most tokens, sent and received")
     command.add_argument("--max-usd", type=float, metavar="X", help="the most US dollars")
@@ -126,6 +132,17 @@ def _diagnose(command: Any) -> None:
     _settings(command)
     _paid(command)
     command.add_argument("--checks", type=int, default=8, metavar="N", help="how much of the blame is checked")
+
+
+def _diagnose_logs(command: Any) -> None:
+    command.add_argument("logs", metavar="LOGS", help="a file of logs of failed executions, or a folder of such")
+    command.add_argument("--format", required=True, choices=get_args(LogFormat), help="what the files hold")
+    command.add_argument("--model", required=True, metavar="NAME", help="reads the logs; as dspy.LM takes it")
+    command.add_argument("--window", type=int, default=WINDOW, metavar="N", help="earlier turns that a turn has read")
+    command.add_argument("--program", metavar="MODULE:PROGRAM", help="the program that spans are named by")
+    command.set_defaults(load=None)
+    _bounds(command)
+    _paid(command)
 
 
 def _preflight(command: Any) -> None:
@@ -179,6 +196,7 @@ _ARGUMENTS = {
     "graph": _graph,
     "explain": _explain,
     "diagnose": _diagnose,
+    "diagnose-logs": _diagnose_logs,
     "preflight": _preflight,
     "compile": _compile,
     "check": _check,

@@ -123,11 +123,12 @@ class Projection:
     def __str__(self) -> str:
         one = self.probable
         parts = [f"{one.calls:,} language-model calls (at most {self.calls:,})"]
-        parts += [f"{one.executions:,} executions (at most {self.executions:,})"]
+        parts += [f"{one.executions:,} executions (at most {self.executions:,})"] if self.executions else []
         parts += [f"{one.tokens:,} tokens"] if one.tokens is not None else []
         parts += [f"{one.usd:,.2f} US dollars"] if one.usd is not None else []
         parts += [f"{one.seconds / 60:,.1f} minutes"] if one.seconds is not None else []
-        return f"projected for {counted(self.steps, 'step')}: probably about {', '.join(parts)}"
+        steps = f" for {counted(self.steps, 'step')}" if self.executions else ""
+        return f"projected{steps}: probably about {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

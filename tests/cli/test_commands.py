@@ -52,6 +52,22 @@ def test_who_is_to_blame_and_whether_it_is_worth_it(world):
     assert told.out.startswith("Is it worth optimising? GO") and told.err.startswith("about ")
 
 
+def test_who_is_to_blame_in_logs_of_others(world, monkeypatch):
+    run, server = world
+    messages = [{"role": "assistant", "content": "A sloppy start."}, {"role": "assistant", "content": "The end."}]
+    with open("chats.jsonl", "w", encoding="utf-8") as file:
+        file.write(json.dumps({"id": "one", "messages": messages, "expected": "Another end."}))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("OPENAI_API_BASE", server.url)
+    command = f"diagnose-logs chats.jsonl --format openai --model openai/{server.model}"
+    refused = run(command)
+    assert refused.status == 2 and "about 1 language-model calls" in refused.err and not server.requests
+    told = run(f"{command} --yes")
+    assert told.out.startswith("1 of 1 logs were gone through") and "assistant, turn 0" in told.out
+    assert json.loads(run(f"{command} --yes --json").out)["logs"] == ["one"]
+    assert run(f"diagnose-logs nothing.json --format openai --model openai/{server.model}").status == 2
+
+
 def test_a_compiled_program_is_saved_runs_and_is_listed(world, place):
     run, server = world
     done = run(f"compile {WITH} --steps 1 --yes --output better.json --log-dir runs/first")

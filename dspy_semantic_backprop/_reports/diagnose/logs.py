@@ -41,8 +41,8 @@ WINDOW = 16
 """How many earlier turns a turn is taken to have read, where the log does not say."""
 LONGEST = 1000
 """The most tokens of one turn in a question; of a longer one the two ends are shown."""
-_ANSWERED = 60
-"""Tokens of the answer about one output, about: a sentence or two, a severity, a quotation."""
+_ASKED, _ANSWERED = 900, 100
+"""Tokens, about, of a question's own words and its answer's, and of what it says of one output and is told of it."""
 
 
 async def adiagnose_logs(  # noqa: PLR0913 - keyword-only settings, as the optimizer has them
@@ -118,7 +118,8 @@ def project_logs(logs: Sequence[Log], *, method: Method | None = None, window: i
     form = form if isinstance(form, QuestionForm) else QuestionForm()
     costs = [_cost(within(log.graph, window)[0], form) for log in logs]
     calls, tokens = sum(one for one, _ in costs), sum(one for _, one in costs)
-    likely = _projection(max(len(logs), calls / 4), tokens / 4)
+    share = max(0.25, len(logs) / calls) if calls else 0.0
+    likely = _projection(share * calls, share * tokens)
     return replace(_projection(ASKED_AGAIN * calls, ASKED_AGAIN * tokens), likely=likely)
 
 
@@ -133,10 +134,10 @@ def _cost(graph: ComputationGraph, form: QuestionForm) -> tuple[int, float]:
     for call in graph:
         sources = graph.predecessors(call.id)
         if sources:
-            read = sum(size[name] + 2 * _ANSWERED for name in sources)
+            read = sum(size[name] + _ANSWERED for name in sources)
             several = max(1, math.ceil(read / form.budget)) if form.siblings else len(sources)
             calls += several
-            own = size[call.id] + min(form.longest, estimate_tokens(call.instruction)) + 600
+            own = size[call.id] + min(form.longest, estimate_tokens(call.instruction)) + _ASKED
             tokens += read + several * own
     return calls, tokens
 
