@@ -79,7 +79,7 @@ def _mlflow() -> str:
         mlflow.log_feedback(
             trace_id=trace, name="correct", value=False, rationale="A host is no source.", source=person
         )
-        state = json.loads(mlflow.get_trace(trace).to_json())
+        state = json.loads(mlflow.get_trace(trace).to_json())  # pyright: ignore[reportOptionalMemberAccess]
     kept = ("trace_id", "request_time", "state", "assessments")
     return json.dumps({"info": {name: state["info"][name] for name in kept}, "data": state["data"]}) + "\n"
 
