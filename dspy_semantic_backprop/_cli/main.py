@@ -74,6 +74,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 class _Plain(argparse.ArgumentDefaultsHelpFormatter):
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        # Two dozen options in brackets hide the four that are needed; all are listed below.
+        super().add_usage(usage, [one for one in actions if one.required or one.dest == "help"], (), prefix)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n\n".join(super(_Plain, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
 
