@@ -29,7 +29,8 @@ from .verdict import AT_ONCE, Shares, Verdict, mean
 
 MOST = 12
 """How often a judge is asked about one failure at the most."""
-_JUDGE = "judge"
+_JUDGE = "(the judge)"
+"""No predictor has such a name."""
 
 
 class Accuse(dspy.Signature):
