@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from typing import Any, ClassVar
 
 import dspy
@@ -217,6 +219,40 @@ def test_a_word_inside_of_a_text_is_swapped_for_another_that_the_program_knows()
     )
     control = [edge for edge in graph.edges if edge.kind == "control"]
     assert [(edge.source.call, edge.target.call) for edge in control] == [("first[0]", "second[0]")]
+
+
+KNOWN_CODES = {"late": 1, "broken": 2}
+
+
+def test_an_answer_that_is_looked_up_is_changed_to_what_is_found_there():
+    def body(program, question):
+        hint = program.first(question=question).hint
+        return dspy.Prediction(code=KNOWN_CODES.get(hint, 0), answer=program.second(hint="all").answer)
+
+    with served(echo):
+        graph = trace(Program(body), {"question": "why?"})
+    assert ("first[0].hint", "output.code") in {edge[:2] for edge in ends(graph)}
+
+
+def test_a_database_in_a_file_is_read_in_replays_and_written_nowhere(tmp_path):
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table paid(word text)")
+        connection.execute("insert into paid values ('one'), ('two')")
+    connection.close()
+
+    def body(program, question):
+        hint = program.first(question=question).hint
+        with contextlib.closing(sqlite3.connect(path)) as opened, opened:
+            opened.execute("insert into paid values (?)", (hint,))
+            longest = opened.execute("select max(length(word)) from paid").fetchone()[0]
+        return program.second(hint=f"{longest} letters")
+
+    with served(echo):
+        graph = trace(Program(body), {"question": "why?"})
+    assert ends(graph) >= STRAIGHT
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        assert opened.execute("select count(*) from paid").fetchone()[0] == 3
 
 
 def test_an_edge_that_is_suggested_and_proved_stands_once():

@@ -80,7 +80,7 @@ def test_a_thread_that_the_system_refuses_is_waited_for_and_then_said(monkeypatc
 
 
 def test_what_was_paid_for_is_not_lost_where_the_loop_cannot_be_closed(monkeypatch):
-    async def refused(loop):
+    async def refused(loop, timeout=None):
         raise RuntimeError(NO_THREAD)
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "shutdown_default_executor", refused)

@@ -164,3 +164,33 @@ def test_a_program_that_answers_from_a_cache_of_its_own_ends_with_a_word(method)
     assert result.score_after == 0.0
     assert sum("answers from what it kept" in words for words in result.warnings) == 1
     assert result.total.calls < 60
+
+
+class Remembering(dspy.Module):
+    """Gives each question those that were asked before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.final = dspy.Predict("earlier: dspy.History, question -> answer")
+        self.past, self.count, self.latest = dspy.History(messages=[]), 0, ""
+
+    def forward(self, question: str) -> Any:
+        self.count, self.latest = self.count + 1, question
+        answer = self.final(earlier=self.past, question=question)
+        self.past.messages.append({"question": question, "answer": answer.answer})
+        return answer
+
+
+class Forgetting(Remembering):
+    def forward(self, question: str) -> Any:
+        self.past = dspy.History(messages=[])
+        return super().forward(question)
+
+
+@pytest.mark.parametrize(("kind", "named"), [(Remembering, ["`past`"]), (Forgetting, [])])
+def test_what_one_example_leaves_for_the_next_is_named(kind, named):
+    with served(careful):
+        optimizer = SemanticGradientDescent(right, steps=1, subscribers=(), num_threads=1)
+        result: Any = optimizer.compile(kind(), trainset=questions(4)).detailed_results
+    told = [one for one in result.warnings if "from one execution for the next" in one]
+    assert [one.partition("(")[2].partition(")")[0] for one in told] == named

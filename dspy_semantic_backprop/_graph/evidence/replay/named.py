@@ -34,11 +34,29 @@ def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
 
 
 def tested(program: Any, inputs: Mapping[str, Any], most: int = 8) -> list[Any]:
-    """Texts and numbers with which a program's own code, and what it is given, compares, in the order of the code."""
-    named = _named(program, inputs)
+    """Texts and numbers with which a program's own code, and what it is given, compares, in the order of the code.
+
+    Behind them some of the texts in which it looks something up: an answer that is none of them seldom counts.
+    """
+    named = list(_named(program, inputs))
     functions = [one for one in named if isinstance(one, types.FunctionType) and _is_own(one.__module__)]
-    found = (value for one in functions for code in codes(one.__code__) for value in _compared(code))
-    return list(itertools.islice(dict.fromkeys(found), most))
+    classes = [vars(one) for one in named if isinstance(one, type)]
+    compared = (value for one in functions for code in codes(one.__code__) for value in _compared(code))
+    looked_up = (text for one in functions for code in codes(one.__code__) for text in _looked_up(code, one, classes))
+    some = itertools.islice(dict.fromkeys(looked_up), most // 2)
+    return list(dict.fromkeys([*itertools.islice(dict.fromkeys(compared), most), *some]))
+
+
+def _looked_up(code: types.CodeType, function: types.FunctionType, classes: list[Any]) -> Iterator[str]:
+    """The first texts of each collection of short ones, in a global or a class, that code looks something up in."""
+    if "get" not in code.co_names and not any(one.opname in _LOOK_UPS for one in dis.get_instructions(code)):
+        return
+    for name, space in itertools.product(code.co_names, (function.__globals__, *classes)):
+        held = space.get(name)
+        if isinstance(held, (dict, set, frozenset, list, tuple)) and 1 < len(held) <= _MOST_ITEMS:
+            keys = sorted(held, key=str) if isinstance(held, (set, frozenset)) else held
+            texts = [key for key in keys if isinstance(key, str) and len(key) <= _LONGEST_KEY]
+            yield from texts[:2] if len(texts) == len(held) else ()
 
 
 def stored(program: Any, inputs: Mapping[str, Any], most: int = 6) -> list[str]:
@@ -74,6 +92,8 @@ def _compared(code: types.CodeType) -> Iterator[Any]:
         held = [] if is_test else [*held, instruction.argval if instruction.opname.startswith(_CONSTANT) else None]
 
 
+_LOOK_UPS = frozenset({"CONTAINS_OP", "BINARY_SUBSCR"})
+_LONGEST_KEY = 40
 _TESTS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
 _CONSTANT = ("LOAD_CONST", "LOAD_SMALL_INT")
 _CONTAINERS = (list, tuple, dict)

@@ -22,6 +22,7 @@ import os
 import queue
 import re
 import signal
+import sqlite3.dbapi2
 import stat
 import sys
 import threading
@@ -33,6 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import dspy
 
@@ -58,6 +60,8 @@ _HARMLESS = frozenset(
 )
 _SHARED = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 """A line of the process's memory that is shared and can be written: from where, to where, and whose it is."""
+_VERSIONS = slice(18, 20)
+"""Where a database says whether it has a log of writes beside it."""
 _SILENT_FILES = (os.devnull, "/dev/urandom", "/dev/random", "/dev/zero")
 _LARGEST_COPY = 64 * 2**20
 _LONGEST_PAUSE = 0.001
@@ -215,9 +219,42 @@ def _limit_files() -> None:
     for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "listdir"), (os, "scandir")):
         setattr(module, name, _with_files(getattr(module, name)))
     setattr(tokenize, "_builtin_open", builtins.open)  # noqa: B010 - a type checker's rule
+    if hasattr(sqlite3.Connection, "deserialize"):
+        for module in (sqlite3, sqlite3.dbapi2):
+            setattr(module, "connect", _connected(sqlite3.connect))  # noqa: B010 - a type checker's rule
     # Only what is not loaded yet comes here, whoever imports it.
     loading: Any = importlib._bootstrap  # pyright: ignore[reportAttributeAccessIssue]
     loading._find_and_load = _with_files(loading._find_and_load)
+
+
+def _connected(connect: Callable[..., Any]) -> Callable[..., Any]:
+    """Opens a database that is a file as a copy in memory: what is read is there, what is written is nowhere."""
+
+    @functools.wraps(connect)
+    def connected(database: Any, *args: Any, **kwargs: Any) -> Any:
+        path = urlsplit(database).path if kwargs.pop("uri", False) else os.fspath(database)
+        content = _content(path) if path != ":memory:" else b""
+        if content is None:
+            return connect(database, *args, **kwargs)
+        connection = connect(":memory:", *args, **kwargs)
+        if content:
+            connection.deserialize(content)
+        return connection
+
+    return connected
+
+
+def _content(path: Any) -> bytes | None:
+    """What a database file holds; None where that is not all, or too much, or no such file is there."""
+    with suppress(OSError):
+        journals = any(os.path.exists(f"{path}{end}") for end in ("-wal", "-journal"))
+        if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_COPY and not journals:
+            with open(path, "rb") as file:
+                content = bytearray(file.read())
+            # A copy in memory has no log of writes beside it.
+            content[_VERSIONS] = b"\1\1" if len(content) > _VERSIONS.stop else content[_VERSIONS]
+            return bytes(content)
+    return None
 
 
 @contextmanager

@@ -1,0 +1,70 @@
+"""Whether a program carries something from one example into another: it changes itself, and tells its predictors."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dspy
+
+from .._values.same import alike
+from .._values.walk import ATOMS, attributes
+from .outcome import Scored
+
+CARRIED = (
+    "the program keeps something from one execution for the next ({0}), and tells its predictors: an example is "
+    "answered by what was asked before it, in whatever order; make it anew in `forward`, or pass it as an input"
+)
+_LEAST, _MOST, _LOOKED_AT = 8, 2_000, 20
+"""Texts of so many characters are told apart; so many values of an attribute, and executions, are looked at."""
+
+
+def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Scored]) -> list[str]:
+    """The attributes that executions changed and by which one of them told a predictor of another one.
+
+    Args:
+        fresh: The program as it was before.
+        run: The copy of it that was run.
+    """
+    before = dict(fresh.named_sub_modules())
+    told = [(_told(outcome), _own(outcome)) for outcome in outcomes[:_LOOKED_AT]]
+    found = []
+    for path, module in run.named_sub_modules():
+        was = vars(before[path]) if path in before else {}
+        for name, value in vars(module).items() if not isinstance(module, dspy.Predict) else ():
+            if type(value) in ATOMS or alike(was.get(name), value):
+                continue
+            new = {*_texts(value)} - {*_texts(was.get(name))}
+            if any(text in whole and text not in own for whole, own in told for text in new):
+                found.append(f"{path.removeprefix('self').lstrip('.')}.{name}".lstrip("."))
+    return found
+
+
+def _told(outcome: Scored) -> str:
+    return "\n".join(text for call in outcome.trace.calls for text in _texts(call.inputs))
+
+
+def _own(outcome: Scored) -> str:
+    """What an execution has of itself: its example, and what its calls answered."""
+    answers = (text for call in outcome.trace.calls for text in _texts(call.outputs))
+    return "\n".join((*_texts(dict(outcome.example)), *answers))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, of those that are long enough to be told apart."""
+    left, seen = deque([value]), set()
+    while left and len(seen) < _MOST:
+        one = left.popleft()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, str):
+            yield from (one,) if len(one) >= _LEAST else ()
+        elif isinstance(one, dict):
+            left += itertools.islice(one.values(), _MOST)
+        elif isinstance(one, (list, tuple, set, frozenset, deque)):
+            left += itertools.islice(one, _MOST)
+        elif type(one) not in ATOMS and not isinstance(one, dspy.Module):
+            left += attributes(one).values()
