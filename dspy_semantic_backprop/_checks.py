@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections import Counter
@@ -70,37 +71,38 @@ def check_examples(name: str, examples: Any, student: dspy.Module) -> None:
         raise SetupError(f"{name} must be a list of dspy.Example, not {type(examples).__name__}")
     if not examples:
         raise SetupError(f"{name} is empty; pass at least one example")
+    # Whether an example fits depends on the names of its inputs alone, which are the same for thousands.
+    problem_of = functools.cache(functools.partial(_problem, student))
     for position, example in enumerate(examples):
-        _check_example(f"{name}[{position}]", example, student)
+        _check_example(f"{name}[{position}]", example, type(student).__name__, problem_of)
 
 
-def _check_example(where: str, example: Any, student: dspy.Module) -> None:
+def _check_example(where: str, example: Any, program: str, problem_of: Callable[[tuple[str, ...]], str]) -> None:
     if not isinstance(example, dspy.Example):
         raise SetupError(f"{where} is a {type(example).__name__}; make it dspy.Example(...).with_inputs(...)")
     try:
-        inputs = dict(example.inputs())
+        inputs = tuple(example.inputs().keys())
     except ValueError:
-        inputs = {}
+        inputs = ()
     if not inputs:
         raise SetupError(f"{where} ({brief(example)}) has no inputs; call .with_inputs('name', ...) on it")
-    if isinstance(student, dspy.Predict):
-        signature: Any = student.signature
-        missing = [name for name, field in signature.input_fields.items() if name not in inputs and field.is_required()]
-        problem = f"it lacks the input {missing[0]!r}" if missing else ""
-    else:
-        problem = _does_not_fit(student, inputs)
-    if problem:
+    if problem := problem_of(inputs):
         raise SetupError(
-            f"{where} with the inputs {', '.join(inputs)} does not fit {type(student).__name__}: {problem}; "
+            f"{where} with the inputs {', '.join(inputs)} does not fit {program}: {problem}; "
             "name the program's inputs in .with_inputs(...)"
         )
 
 
-def _does_not_fit(student: dspy.Module, inputs: Mapping[str, Any]) -> str:
+def _problem(student: dspy.Module, inputs: tuple[str, ...]) -> str:
+    """Why inputs of these names cannot be given to a program; "" where they can."""
+    if isinstance(student, dspy.Predict):
+        signature: Any = student.signature
+        missing = [name for name, field in signature.input_fields.items() if name not in inputs and field.is_required()]
+        return f"it lacks the input {missing[0]!r}" if missing else ""
     run = runner(student)
     own = () if any(run is one for one in vars(student).values()) else (student,)
     try:
-        inspect.signature(run).bind(*own, **inputs)
+        inspect.signature(run).bind(*own, **dict.fromkeys(inputs))
     except TypeError as error:
         return str(error)
     except ValueError:

@@ -21,7 +21,7 @@ from rapidfuzz import fuzz
 from .._evaluate.candidate import Candidate
 from .._values.text import jsonable
 from .sentences import Span, sentences, without
-from .shingles import SIZE, Shingles, letters, located, located_words, shingles, weight, words
+from .shingles import SIZE, Shingles, letters, folded, located, located_words, shingles, weight, words, words_of
 
 _GAP = 6
 """Shingles that begin at most so many words apart belong to one quotation: three words in between may differ."""
@@ -30,6 +30,7 @@ _BESIDE_ANSWER = 5
 _ALIKE = 80
 _HEAD = 6
 _LONGEST_ANSWER = 7
+_SIGN = re.compile(r"[\W_]")
 _SEARCHED = 5_000
 """In longer texts any word stands somewhere."""
 _MARK = re.compile(
@@ -176,7 +177,7 @@ class LeakGuard:
     def _whole(self, text: str, familiar: str) -> Iterator[Leak]:
         """Short inputs and lines of symbols, compared without white space."""
         said, origin = _squeezed(text)
-        known = _squeezed(familiar)[0]
+        known = "".join(folded(familiar).split())
         for at in range(len(said)):
             for whole, one in self._wholes.get(said[at : at + _HEAD], ()):
                 if said.startswith(whole, at) and self._times[whole] < self._most and whole not in known:
@@ -290,8 +291,9 @@ def _wholes(given: list[_Text], told: list[_Text]) -> Iterator[tuple[str, _Text]
     for one in [*given, *told]:
         lines = one.text.splitlines() if len(one.text) <= _SEARCHED else []
         for text in {*lines, one.text} if lines else ():
-            whole, found = _squeezed(text)[0].rstrip("=?.:,;!"), words(text)
-            signs = sum(not sign.isalnum() for sign in whole)
+            plain = folded(text)
+            whole, found = "".join(plain.split()).rstrip("=?.:,;!"), words_of(plain)
+            signs = len(_SIGN.findall(whole))
             is_main = one in given and text == one.text and (len(given) == 1 or len(found) >= _ENOUGH)
             tells = len(found) > 1 or any(sign.isdigit() for sign in whole)
             if (len(whole) >= 12 and 2 * signs >= len(found)) or (is_main and tells and len(whole) >= _HEAD):

@@ -56,7 +56,12 @@ def located(text: str) -> tuple[str, Sequence[int]]:
 
 def words(text: str) -> list[str]:
     """The words of a text; in scripts without spaces, its characters."""
-    return _WORD.findall(folded(text))
+    return words_of(folded(text))
+
+
+def words_of(plain: str) -> list[str]:
+    """The words of a folded text."""
+    return _WORD.findall(plain)
 
 
 def located_words(text: str) -> tuple[list[str], list[Span]]:
