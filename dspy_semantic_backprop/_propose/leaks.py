@@ -21,7 +21,7 @@ from rapidfuzz import fuzz
 from .._evaluate.candidate import Candidate
 from .._values.text import jsonable
 from .sentences import Span, sentences, without
-from .shingles import SIZE, Shingles, letters, folded, located, located_words, shingles, weight, words, words_of
+from .shingles import SIZE, Shingles, folded, letters, located, located_words, shingles, weight, words, words_of
 
 _GAP = 6
 """Shingles that begin at most so many words apart belong to one quotation: three words in between may differ."""
