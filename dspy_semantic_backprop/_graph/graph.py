@@ -117,12 +117,12 @@ class ComputationGraph(Drawn):
 
     def descendants(self, call_id: str) -> tuple[str, ...]:
         """The calls that a call's outputs reached, over any number of edges, by start; the returned prediction not."""
-        found: set[str] = set()
-        frontier = [call_id]
+        readers, found, frontier = self._successors, {OUTPUT}, [call_id]
         while frontier:
-            new = {name for name in self.successors(frontier.pop()) if name not in found and name != OUTPUT}
+            new = set(readers[frontier.pop()]) - found
             found |= new
             frontier += new
+        found.remove(OUTPUT)
         return tuple(sorted(found, key=self._position.__getitem__))
 
     def group(self, reader: str) -> tuple[Member, ...]:
