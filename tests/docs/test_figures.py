@@ -142,6 +142,19 @@ def _with_interval(row: dict[str, Any]) -> str:
     return f"{row['top1']:.3f} [{low:.2f}, {high:.2f}]"
 
 
+def test_whoandwhen():
+    table, found = rows(RESULTS / "whoandwhen.md"), record("whoandwhen")["rows"]
+    for row in found:
+        cells = []
+        for name in ("agent", "step"):
+            within = row[f"{name}_interval"]
+            share = "-" if row[name] is None else f"{row[name]:.3f}"
+            cells.append(f"{share} [{within[0]:.2f}, {within[1]:.2f}]" if within else share)
+        assert (row["kind"], row["arm"], str(row["n"]), *cells) in table
+    run = {(row["kind"], row["arm"]) for row in found if row["model"]}
+    assert {row[:2] for row in table if row[2] == "not run"}.isdisjoint(run)
+
+
 def test_throughput():
     found = {(row["what"], row["latency"], row["threads"]): row for row in record("throughput-simulated")["rows"]}
     table = rows(RESULTS / "latency-and-throughput.md")
