@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+import regex
+from rapidfuzz.distance import LCSseq
 
 from ._decide.examples import ExampleRecord
 from ._decide.records import CandidateRecord, Final, StepRecord
@@ -21,6 +23,8 @@ from ._session.budget import Spent
 from ._terminal import clean, counted, displayed, printable, spelled, wrapped
 from ._values.text import jsonable
 
+AROUND = 12
+"""On a screen: unchanged words beside a change."""
 _EDIT, _REASON, _WARNINGS, _WARNING = 8, 6, 4, 3
 """On a screen: lines of one edit, lines of the decision, how many warnings, lines of each."""
 
@@ -207,8 +211,8 @@ class Result:
             "returned": {**self.instructions_before, **candidate.instructions} == dict(self.instructions_after),
         }
 
-    def _edit(self, name: str) -> str:
-        return word_diff(self.instructions_before.get(name, ""), self.instructions_after[name])
+    def _edit(self, name: str, around: int | None = None) -> str:
+        return word_diff(self.instructions_before.get(name, ""), self.instructions_after[name], around)
 
     @printable
     def __str__(self) -> str:
@@ -236,7 +240,7 @@ class Result:
         yield from wrapped(changed + made, "", 2, indent=0)
         for name in self.changed:
             yield from wrapped(clean(name), "", 2, indent=2)
-            yield from wrapped(spelled(self._edit(name)), "", _EDIT)
+            yield from wrapped(spelled(self._edit(name, AROUND)), "", _EDIT)
         total = self.total
         spent = f"Spent {counted(total.calls, 'call')}, {total.tokens_told}{_dollars(total)}, {self.seconds:.1f} s"
         yield from wrapped(spent, "", 2, indent=0)
@@ -247,14 +251,54 @@ class Result:
             yield f"{len(self.warnings) - _WARNINGS} more in `warnings`"
 
 
-def word_diff(before: str, after: str) -> str:
-    """A text with what became of it: `[-taken out-]` and `{+put in+}`, in whole words, as git writes it."""
-    old, new = (re.findall(r"\s+|\S+", text) for text in (before, after))
-    parts = []
-    for same, start, end, new_start, new_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        gone, come = "".join(old[start:end]), "".join(new[new_start:new_end])
-        parts += [come] if same == "equal" else [f"[-{gone}-]" if gone else "", f"{{+{come}+}}" if come else ""]
+_UNSPACED = r"\p{lb=ID}\p{lb=CJ}\p{lb=SA}"
+_WORD = regex.compile(rf"(?V1)\s*(?:[{_UNSPACED}]\p{{M}}*|[^\s{_UNSPACED}]+)|\s+\Z")
+"""A word, or a character of a script without spaces, with the space before it."""
+_MOST_PAIRS = 400_000_000
+"""Texts with more pairs of words are not compared word by word: it would take over 50 MB."""
+
+
+def word_diff(before: str, after: str, around: int | None = None) -> str:
+    """A text with what became of it: `[-taken out-]` and `{+put in+}`, in whole words, as git writes it.
+
+    Args:
+        around: How many unchanged words are kept beside a change; None keeps all.
+    """
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    if len(old) * len(new) > _MOST_PAIRS:
+        return _changed(before, after)
+    bare = ([one.strip() for one in text] for text in (old, new))
+    parts, at, new_at = [], 0, 0
+    for block in LCSseq.editops(*bare).as_matching_blocks():
+        parts.append(_changed("".join(old[at : block.a]), "".join(new[new_at : block.b])))
+        at, new_at = block.a + block.size, block.b + block.size
+        kept = [_spaced(*pair) for pair in zip(old[block.a : at], new[block.b : new_at], strict=True)]
+        parts.append("".join(kept if around is None else _beside(kept, around, not block.b, new_at == len(new))))
     return "".join(parts)
+
+
+def _changed(gone: str, come: str) -> str:
+    # A space that stands before both is no part of the change.
+    lead = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0].isspace(), zip(gone, come, strict=False))
+    )
+    shared, gone, come = gone[:lead], gone[lead:], come[lead:]
+    return shared + (f"[-{gone}-]" if gone else "") + (f"{{+{come}+}}" if come else "")
+
+
+def _spaced(old: str, new: str) -> str:
+    """A word that stayed, whose space may have changed."""
+    word = new.lstrip()
+    spaces = old[: len(old) - len(old.lstrip())], new[: len(new) - len(word)]
+    return new if old == new else _changed(*spaces) + word
+
+
+def _beside(kept: list[str], around: int, first: bool, last: bool) -> list[str]:
+    """Unchanged words, far from any change left out."""
+    head, tail = 0 if first else around, 0 if last else around
+    if len(kept) <= head + tail + 1 or (first and last):
+        return kept
+    return [*kept[:head], " ..." if head else "...", *kept[len(kept) - tail :]]
 
 
 def _dollars(spent: Spent) -> str:

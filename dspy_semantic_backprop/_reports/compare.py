@@ -11,7 +11,7 @@ from .._decide.comparison import Comparison, Pair
 from .._decide.records import Paired, paired
 from .._page.page import save
 from .._page.sides import Side, side_of_file, side_of_run
-from .._result import Result, word_diff
+from .._result import AROUND, Result, word_diff
 from .._session.budget import Spent
 from .._terminal import clean, counted, displayed, printable, spelled, wrapped
 from .._values.text import jsonable
@@ -96,7 +96,7 @@ class RunComparison:
         for name in self.changed:
             old, new = self.instructions[name]
             yield from wrapped(clean(name), "", 2, indent=2)
-            yield from wrapped(spelled(word_diff(old or "", new or "")), "", _EDIT)
+            yield from wrapped(spelled(word_diff(old or "", new or "", AROUND)), "", _EDIT)
 
 
 def compare(

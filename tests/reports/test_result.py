@@ -90,3 +90,19 @@ def test_any_text_prints_within_80_columns_and_the_diff_holds_both(result, befor
         shown = one.diff().split("\n", 1)[1]
         assert re.sub(r"\{\+.*?\+\}|\[-|-\]", "", shown) == before
         assert re.sub(r"\[-.*?-\]|\{\+|\+\}", "", shown) == after
+
+
+def test_an_edit_far_inside_a_long_text_is_seen_on_a_screen(result):
+    before = " ".join(f"Rule {at} stands." for at in range(900)) + " 回答问题并给出理由"
+    after = before.replace("Rule 400 stands.", "Rule 400 falls.").replace("理由", "原因")
+    one = of(result, instructions={"before": {"answer": before}, "after": {"answer": after}})
+    shown = " ".join(str(one).split())
+    assert "Rule 400 [-stands.-]{+falls.+} Rule 401" in shown
+    assert "回答问题并给出[-理由-]{+原因+}" in shown
+    assert "Rule 300" not in shown
+    assert one.diff().startswith(f"answer\n{before[:100]}")
+
+
+def test_texts_that_repeat_one_word_are_compared_at_once(result):
+    one = of(result, instructions={"before": {"answer": "word " * 5_000}, "after": {"answer": "other word " * 3_000}})
+    assert "{+other+} word" in one.diff()
