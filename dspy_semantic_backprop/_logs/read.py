@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import dspy
 
 from .._errors import SetupError
+from .._graph.record.snapshots import describe
 from . import chats, mlflow, openinference
 from .log import Log
 from .spans import log_of_spans
@@ -86,8 +87,9 @@ def _named(where: str, format: str) -> Iterator[None]:
     """Inside, what is no log is refused by its place."""
     try:
         yield
-    except ValueError as error:
-        raise SetupError(f"{where} is no log in the format {format!r}: {error}") from error
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        why = str(error) if type(error) is ValueError else f"something in it is of another kind ({describe(error)})"
+        raise SetupError(f"{where} is no log in the format {format!r}: {why}") from error
 
 
 def _states(file: Path, format: str) -> list[Any]:

@@ -30,12 +30,11 @@ def reader(prompt):
     for name in prompt.names:
         if name.startswith("change_"):
             output = name.replace("change_", "output_")
-            asked = (
-                output in sloppy
-                if output in prompt.inputs
-                else not sloppy and "sloppy" in prompt.inputs["reader_output"]
-            )
-            known[name] = "Check it against the task before going on." if asked else "No change needed."
+            own = not sloppy and "sloppy" in prompt.inputs["reader_output"]
+            # An answer that repeats the wanted change is none.
+            told = "The instruction should ask for a check." if own else "Check it against the task before going on."
+            asked = output in sloppy if output in prompt.inputs else own
+            known[name] = told if asked else "No change needed."
     return {name: known.get(name, "") for name in prompt.names}
 
 
@@ -60,7 +59,7 @@ def test_each_arm_has_a_row_beside_the_floors(run):
     assert {"chance", "first speaker", *whoandwhen.ARMS} <= set(found)
     assert found["first speaker"]["agent"] == pytest.approx(2 / 3)
     assert found["always step 1"]["step"] == pytest.approx(2 / 3)
-    for arm in ("semantic", "window", "isolated", "judge", "steps"):
+    for arm in whoandwhen.ARMS:
         assert (found[arm]["agent"], found[arm]["step"], found[arm]["n"]) == (1, 1, 3), arm
         assert found[arm]["tokens"] > 0 and found[arm]["agent_interval"][0] < 1
     assert run[0]["data"] == {"small": {"logs": 3, "labels_disagree": 0}}
