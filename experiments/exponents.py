@@ -18,6 +18,7 @@ size, where what every compile costs weighs least.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -50,11 +51,13 @@ class Instant(dspy.BaseLM):
 
     def __init__(self) -> None:
         super().__init__(model="instant", cache=False)
+        self.numbers = itertools.count()
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> list[str]:
-        """A text for every field that is asked for."""
+        """A text for every field that is asked for, never the same one."""
         asked = [name for name in ASKED.findall(messages[-1]["content"]) if name != "completed"]
-        return ["\n".join([*(f"[[ ## {name} ## ]]\nSome {name}.\n" for name in asked), "[[ ## completed ## ]]"])]
+        said = [f"[[ ## {name} ## ]]\nversion number {next(self.numbers)} of it\n" for name in asked]
+        return ["\n".join([*said, "[[ ## completed ## ]]"])]
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> list[str]:
         """The same."""
@@ -73,7 +76,7 @@ class Chain(dspy.Module):
         """Call them."""
         text = "the beginning"
         for at in range(self.calls):
-            text = f"{at} {self.steps[at % len(self.steps)](question=question, text=text).longer}"
+            text = self.steps[at % len(self.steps)](question=question, text=text).longer
         return dspy.Prediction(answer=text)
 
 

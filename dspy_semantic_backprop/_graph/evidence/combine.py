@@ -7,6 +7,7 @@ wherever it got, and what it did not reach stays as suggested.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -77,17 +78,19 @@ def _agreed(by_values: Iterable[Edge], by_code: FoundEdges) -> list[Edge]:
 
 def _direct(edges: list[Edge], calls: dict[str, Call]) -> list[Edge]:
     """Of the outputs whose text stands in one input, those that no other of them can have carried there."""
-    into: dict[End, list[Edge]] = {}
+    into: dict[End, list[tuple[Call, str]]] = {}
     for edge in edges:
-        into.setdefault(edge.target, []).append(edge)
-
-    def text(edge: Edge) -> str:
-        return text_of(calls[edge.source.call].outputs[edge.source.field or ""])
+        call = calls[edge.source.call]
+        into.setdefault(edge.target, []).append((call, text_of(call.outputs[edge.source.field or ""])))
+    for sources in into.values():
+        # The latest first: of hundreds that say the same, the next one to look at carried it.
+        sources.sort(key=lambda one: one[0].started, reverse=True)
 
     def is_carried(edge: Edge) -> bool:
-        first = calls[edge.source.call]
-        later = [other for other in into[edge.target] if first.before(calls[other.source.call])]
-        return bool(later) and any(text(edge) in text(other) for other in later)
+        call = calls[edge.source.call]
+        said = text_of(call.outputs[edge.source.field or ""])
+        later = itertools.takewhile(lambda one: call.before(one[0]), into[edge.target])
+        return any(said in text for _, text in later)
 
     return [
         edge for edge in edges if edge.known_by != "containment" or edge.confidence >= _BOTH or not is_carried(edge)
