@@ -16,24 +16,21 @@ reader that errs, checks that run the program again.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
 import json
 import os
-import platform
 import random
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import dspy
 import numpy as np
+from records import origin
 
 from dspy_semantic_backprop import (
     OUTPUT,
@@ -315,13 +312,8 @@ def main() -> None:
     cells = [one for part in parts for one in part]
     record = {
         "study": "blame_intervals",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
-        "versions": {
-            "python": platform.python_version(),
-            **{one: version(one) for one in ("dspy-semantic-backprop", "dspy")},
-        },
         "seed": config.seed,
         "simulated": True,
         "seconds": round(time.monotonic() - started, 1),

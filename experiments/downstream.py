@@ -10,14 +10,11 @@ Both must give every example the same score, and so the gate the same decision. 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, bbh, gsm8k, liar
+from records import origin
 from simulated import SimulatedModel
 from simulated.tasks import FORMS, TASKS, Skill, find
 
@@ -210,12 +208,10 @@ def main() -> None:
     print(f"{'together':43} {full:6} {rest:11} {1 - rest / full:6.0%}")
     record = {
         "study": "downstream",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
         "simulated": True,
         "seed": config.seed,
-        "versions": {"dspy": version("dspy")},
         "rows": [asdict(row) for row in rows],
     }
     directory = Path(config.results_dir)

@@ -16,6 +16,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, bbh, liar
+from records import origin
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import trace
@@ -103,7 +104,7 @@ def main() -> None:
         print(f"{name}: {len(graph)} calls, {len(graph.edges)} edges, {path}")
         written.append({"name": name, "calls": len(graph), "edges": len(graph.edges), "warnings": graph.warnings})
     path = directory / "drawings-simulated.json"
-    record = {"study": "drawings", "settings": vars(config), "seed": 0, "simulated": True, "rows": written}
+    record = {"study": "drawings", **origin(), "settings": vars(config), "seed": 0, "simulated": True, "rows": written}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)
 

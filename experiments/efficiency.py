@@ -26,15 +26,12 @@ A world in which skills are named in whole sentences is kinder than text, and ki
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +42,7 @@ from contest.optimizers import OPTIMIZERS
 from contest.pipelines import PIPELINES
 from contest.report import areas, curves, differences, plot, standings, table
 from data import DataError
+from records import origin
 from tqdm.auto import tqdm
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -119,13 +117,10 @@ def recorded(
 ) -> dict[str, Any]:
     """The JSON record."""
     per_seed = areas(rows)
-    packages = ("dspy-semantic-backprop", "dspy", "litellm", "gepa")
     return {
         "study": "efficiency",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "seed": config.seed,
         "simulated": True,
         "seconds": round(seconds, 1),

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import functools
 import hashlib
 import json
@@ -27,7 +26,6 @@ import math
 import multiprocessing
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,7 +36,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 import numpy as np
-from records import interval
+from records import interval, origin
 
 from dspy_semantic_backprop import (
     Commit,
@@ -288,8 +286,7 @@ def main() -> None:
                     print(*rows[-1].values(), sep="\t", flush=True)
     record = {
         "study": "gate",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
         "simulated": True,
         "stated_error": {"semantic (default)": Commit().error, "confident (default)": confident.error},

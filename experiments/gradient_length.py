@@ -20,6 +20,7 @@ from typing import Any
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
+from records import origin
 
 from dspy_semantic_backprop import (
     OUTPUT,
@@ -135,7 +136,14 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     plot(rows, config.cap, directory / "gradient-length-simulated.png")
     path = directory / "gradient-length-simulated.json"
-    record = {"study": "gradient_length", "settings": vars(config), "seed": 0, "simulated": True, "rows": rows}
+    record = {
+        "study": "gradient_length",
+        **origin(),
+        "settings": vars(config),
+        "seed": 0,
+        "simulated": True,
+        "rows": rows,
+    }
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -21,6 +21,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from data import SAMPLES, bbh
+from records import origin
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import SemanticGradientDescent
@@ -95,7 +96,14 @@ def main() -> None:
     directory = Path(config.results_dir)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"latency-simulated-seed{config.seed}.json"
-    record = {"study": "latency", "settings": vars(config), "seed": config.seed, "simulated": True, "rows": rows}
+    record = {
+        "study": "latency",
+        **origin(),
+        "settings": vars(config),
+        "seed": config.seed,
+        "simulated": True,
+        "rows": rows,
+    }
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -31,6 +31,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import dspy
+from records import origin
 
 from dspy_semantic_backprop import ComputationGraph, trace
 from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM, call
@@ -171,7 +172,7 @@ def main() -> None:
     path = Path(config.results_dir) / "probing-simulated.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {**vars(config), "beside": bool(config.beside)}
-    record = {"study": "probing", "settings": settings, "seed": 0, "simulated": True, "dspy": dspy.__version__}
+    record = {"study": "probing", **origin(), "settings": settings, "seed": 0, "simulated": True}
     record |= {"edges": together, "varied": varied, "medians": medians, "rows": rows}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)

@@ -30,7 +30,7 @@ def commit() -> str:
 
 def origin() -> dict[str, Any]:
     """What every record says of where it comes from: date, version of the code, command, versions of the packages."""
-    packages = ("dspy-semantic-backprop", "dspy", "litellm")
+    packages = ("dspy-semantic-backprop", "dspy", "litellm", "gepa", "numpy", "scipy")
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),

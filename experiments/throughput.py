@@ -12,23 +12,21 @@ examples with as many threads. Ratios are wall time over the lower bound; the fi
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import logging
 import math
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
+from records import origin
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
@@ -153,12 +151,10 @@ def main() -> None:
             print(f"{latency:9g}  {threads:7}  {ratios['evaluate']:8.2f}  {ratios['compile']:7.2f}", flush=True)
     record = {
         "study": "throughput",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["python", *sys.argv]),
+        **origin(),
         "settings": vars(config),
         "simulated": True,
         "seed": 0,
-        "versions": {"dspy": version("dspy")},
         "rows": rows,
     }
     directory = Path(config.results_dir)

@@ -25,6 +25,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
 from dspy.utils.callback import BaseCallback
+from records import origin
 
 from dspy_semantic_backprop import trace
 from dspy_semantic_backprop.testing import Prompt, SimulatedServer
@@ -187,7 +188,7 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     plot(rows, directory / "tracing-simulated.png")
     path = directory / "tracing-simulated.json"
-    record = {"study": "tracing", "settings": vars(config), "seed": 0, "simulated": True, "dspy": dspy.__version__}
+    record = {"study": "tracing", **origin(), "settings": vars(config), "seed": 0, "simulated": True}
     record["rows"] = rows
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from decisions_tables import Study, parts
+from projected import PUBLISHED, Bill
 
 from tests.docs.pages import README, ROOT, rows
 
@@ -215,7 +216,8 @@ def test_pipelines():
             (file,) = (ROOT / "experiments" / "results").glob(f"{line[6].partition(']')[0][1:]}*.json")
             found = json.loads(file.read_text(encoding="utf-8"))
             heldout = found["score"]["heldout"]
-            assert line[2:5] == (f"{heldout['before']:.3f}", f"{heldout['after']:.3f}", str(heldout["n"]))
+            shown = [f"{heldout[when]:.3f} ({heldout['lenient'][when]:.3f})" for when in ("before", "after")]
+            assert line[2:5] == (*shown, str(heldout["n"]))
             assert line[5] == f"{found['spent']['calls']:,}"
 
 
@@ -266,3 +268,12 @@ def test_prompt_cache():
         tokens = f"{sum(row['tokens'] for row in found) / len(found):,.0f}"
         billed = [f"{sum(row['billed'][at] for row in found) / len(found):.2f}" for at in (0, 1)]
         assert (*names, questions, alike, tokens, *billed) in table
+
+
+def test_what_the_paper_s_study_would_cost():
+    lines = [line for line in rows(RESULTS / "paper.md") if len(line) == 6][2:]
+    assert len(lines) == 5
+    for line in lines:
+        program, own, held_out, most = (int(cell.replace(",", "")) for cell in line[1:5])
+        usd = Bill(line[0], (program, own, held_out), most).usd(PUBLISHED["program"], PUBLISHED["optimizer"])
+        assert line[5] == f"{usd:.2f}"
