@@ -20,7 +20,7 @@ from dspy_semantic_backprop import (
     read_logs,
 )
 from tests.reports.exporting import EXPORTED, Liar
-from tests.scripted import served
+from tests.scripted import careful, served
 
 TEAM = {
     "file": "7.json",
@@ -144,6 +144,16 @@ def test_a_spent_budget_keeps_the_logs_that_it_lasted_for(team, tmp_path):
             diagnose_logs(team, budget=Budget(seconds=1e-9), subscribers=())
     assert 1 <= diagnosis.traced < 4
     assert any("were not gone through" in one for one in diagnosis.warnings)
+
+
+def test_a_budget_that_is_spent_before_the_summaries_loses_nothing(tmp_path):
+    chat = [{"role": "assistant", "content": text} for text in ("A sloppy start.", "The end.")]
+    (log,) = read_logs(written(tmp_path, "chat.json", {"messages": chat}), format="openai")
+    with served(careful) as server:
+        diagnosis = diagnose_logs([log], budget=Budget(calls=1), subscribers=())
+    assert server.requests == 1
+    assert len(diagnosis.predictors[0].findings) == 2
+    assert any("summaries" in one and "budget" in one for one in diagnosis.warnings)
 
 
 def test_chat_messages_with_tools(tmp_path):

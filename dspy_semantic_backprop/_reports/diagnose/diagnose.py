@@ -16,7 +16,7 @@ from ..._backward.gradient import TextGradient
 from ..._backward.reduce import Remark, Statement, reduce
 from ..._backward.sweep import sweep, tell_blame
 from ..._checks import check_number
-from ..._errors import told_to_callers
+from ..._errors import BudgetSpent, told_to_callers
 from ..._evaluate.candidate import read
 from ..._evaluate.outcome import Failed, Outcome, Scored, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
@@ -214,7 +214,8 @@ async def _findings(session: Session, predictor: str, lessons: Sequence[Lesson])
         with session.asking(Purpose.REDUCE):
             statements = await reduce(said, predictor)
         session.asked[SUMMARIES].count(None)
-    except LMError as error:
+    except (LMError, BudgetSpent) as error:
+        # What was said is paid for; that it is not put in fewer words is no reason to lose it.
         session.asked[SUMMARIES].count(error)
         logger.warning("what was said of %s is not summarised: %s", predictor, error)
         statements = tuple(Statement(one.text, (one.example_id,)) for one in said)
