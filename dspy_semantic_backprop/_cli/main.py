@@ -8,13 +8,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from .._errors import SemanticBackpropError, Stop
 from .._logs.read import LogFormat
 from .._reports.diagnose.logs import WINDOW
 from .._session.projection import Auto
-from .._terminal import spelled
+from .._terminal import spelled, wrapped
 from .checking import add_check
 from .commands import COMMANDS, INTERRUPTED
 from .given import importing_from_here
@@ -58,19 +58,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(why: str, status: int = 2) -> int:
-    print(f"{NAME}: {spelled(why)}", file=sys.stderr)
+    said = f"{NAME}: {spelled(why)}"
+    if sys.stderr is not None and sys.stderr.isatty():
+        said = "\n".join(line for one in said.split("\n") for line in wrapped(one, "", len(one), indent=0))
+    print(said, file=sys.stderr)
     return status
 
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    whole = argparse.ArgumentParser(NAME, description=_ABOUT, epilog=_STATUSES, formatter_class=_Plain)
+    whole = _Parser(NAME, description=_ABOUT, epilog=_STATUSES, formatter_class=_Plain)
     whole.add_argument("--version", action="version", version=version(NAME))
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, add in _ARGUMENTS.items():
         about = (COMMANDS[name].__doc__ or "").partition("\n")[0]
         add(commands.add_parser(name, help=about, description=about, formatter_class=_Plain))
     return whole
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # The one of argparse repeats escape sequences of what it was given.
+        self.print_usage(sys.stderr)
+        raise SystemExit(_failed(message))
 
 
 class _Plain(argparse.ArgumentDefaultsHelpFormatter):

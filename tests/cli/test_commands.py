@@ -160,6 +160,8 @@ def test_hostile_text_reaches_no_terminal(world, place):
     ended = run("explain app:Chain hostile.jsonl --inputs question --metric app:metric")
     assert ended.status == 0 and "\x1b" not in ended.out + ended.err and "\u202e" not in ended.out
     assert dspy.settings.lm is not None
+    ended = run("runs . --\x1b[31m")
+    assert ended.status == 2 and "unrecognized arguments: --\\u001b[31m" in ended.err
 
 
 def test_help_names_every_command(world):
