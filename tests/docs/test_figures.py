@@ -54,6 +54,15 @@ def test_efficiency_over_all_pipelines():
     assert table["the start"][:3] == (f"{100 * start:.1f}",) * 3
 
 
+def test_growth():
+    found = record("growth-simulated")
+    table = {row[0].partition(":")[0].partition(" ")[0].strip(","): row[1:] for row in rows(RESULTS / "growth.md")}
+    for what, exponent in found["exponents"].items():
+        mine = [row for row in found["rows"] if row["what"] == what]
+        sizes = [f"{mine[at]['size']:,}" for at in (0, -1)]
+        assert table[what] == (*sizes, *(f"{mine[at]['seconds']:.2f}" for at in (0, -1)), str(exponent))
+
+
 def test_the_readme_s_table():
     found = record("decisions-simulated")
     runs = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
