@@ -227,6 +227,8 @@ class Result:
             return "the run ended before it could decide"
         if len(self.candidates) < 2:
             return "none; nothing else than the start was evaluated, which is returned"
+        if not any(step.verdict == "accepted" for step in self.steps):
+            return "none; no proposal was accepted, and the start is returned"
         return "none; what was accepted is returned"
 
     def _lines(self) -> Iterator[str]:

@@ -92,6 +92,24 @@ def test_it_leads_with_the_claim_and_shows_the_change_word_by_word(report):
     assert card.locator("ins").first.is_visible()
 
 
+@pytest.mark.parametrize(
+    ("ending", "claim", "told"),
+    [
+        ("all steps were made", "No proposal was accepted", "no proposal was accepted, and the start is returned"),
+        ("the budget is spent", "before it could decide", "the run ended before it could decide"),
+    ],
+)
+def test_a_run_that_accepted_nothing_says_so(browser, ran, tmp_path, ending, claim, told):
+    state = ran.to_dict()
+    start = dict.fromkeys(("before", "after"), state["instructions"]["before"])
+    steps = [{**step, "verdict": "rejected"} for step in state["steps"]]
+    none = Result.from_dict({**state, "final": None, "instructions": start, "steps": steps, "ending": ending})
+    page = shown(browser, none.report(tmp_path / "none.html")).page
+    assert claim in page.inner_text("header.lead")
+    assert told in " ".join(str(none).split())
+    page.close()
+
+
 def test_one_change_is_taken_back_alone(report, ran):
     card = report.page.locator(".card", has=report.page.locator("h3", has_text="judge"))
     card.locator(".back button").first.click()
@@ -107,6 +125,7 @@ def test_a_predictor_that_is_chosen_shows_what_it_was_told_and_where(report):
     assert "The expected answer is" in page.inner_text(".panel")
     page.locator("[data-node=draft]").focus()
     page.keyboard.press("Enter")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert "the draft of draft should be careful" in page.inner_text(".panel")
     page.locator(".panel summary").first.click()
     page.wait_for_selector(".panel .field")
