@@ -22,6 +22,8 @@ BESIDE = ("pyright", "--pythonpath", sys.executable)
 def main() -> int:
     """Make all checks; returns how many failed."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    # Workers, kernels and scripts import the same files: where none keeps what it compiled, each is seconds later.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     failed = []
     with tempfile.TemporaryFile() as said:
         beside = subprocess.Popen([sys.executable, "-m", *BESIDE], stdout=said, stderr=subprocess.STDOUT)

@@ -30,6 +30,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
+def pytest_sessionfinish() -> None:
+    # Pytest looks for cycles five times over at the end; what is left then goes with the process.
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fresh_dspy():
     number_from_the_start()
