@@ -125,8 +125,8 @@ def evaluated(
         nonlocal before
         before = server.requests
         judged.clear()
-        # A run refuses a text that it has tried before.
-        return f"{subject.instruction} {taught} Version {subject.attempt}."
+        # A run refuses a text that it has tried before, at whatever step.
+        return f"{subject.instruction} {taught} Version {len(found)}."
 
     class Reject:
         """A gate that accepts nothing and notes what it is asked."""
