@@ -34,10 +34,10 @@ import dspy
 from records import origin
 
 from dspy_semantic_backprop import ComputationGraph, trace
-from tests.graph.corpus import CASES, FINAL, UNSEEN, Case, ScriptedLM, call
+from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, Case, ScriptedLM, call
 
 ROOT = Path(__file__).resolve().parent.parent
-CORPUS = {case.name: case for case in (*CASES, *UNSEEN, *FINAL)}
+CORPUS = {case.name: case for case in (*CASES, *UNSEEN, *FINAL, *OTHERS)}
 WAYS = ("bare", "never", "auto")
 RATIOS = {
     "never over bare": ("never", "bare"),
