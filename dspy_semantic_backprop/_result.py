@@ -20,13 +20,13 @@ from ._graph.program_graph import ProgramGraph
 from ._json import from_json
 from ._page.run_page import save_run
 from ._session.budget import Spent
-from ._terminal import clean, counted, displayed, printable, spelled, wrapped
+from ._terminal import clean, counted, displayed, printable, spelled, warned, wrapped
 from ._values.text import jsonable
 
 AROUND = 12
 """On a screen: unchanged words beside a change."""
-_EDIT, _REASON, _WARNINGS, _WARNING = 8, 6, 4, 3
-"""On a screen: lines of one edit, lines of the decision, how many warnings, lines of each."""
+_EDIT, _REASON, _WARNINGS = 8, 6, 4
+"""On a screen: lines of one edit, lines of the decision, how many warnings."""
 
 
 @displayed
@@ -247,10 +247,7 @@ class Result:
         spent = f"Spent {counted(total.calls, 'call')}, {total.tokens_told}{_dollars(total)}, {self.seconds:.1f} s"
         yield from wrapped(spent, "", 2, indent=0)
         yield from wrapped(f"Ended: {clean(self.reason or self.ending.value)}", "", _REASON, indent=0)
-        for warning in self.warnings[:_WARNINGS]:
-            yield from wrapped(f"Warning: {clean(warning)}", "", _WARNING, indent=0)
-        if len(self.warnings) > _WARNINGS:
-            yield f"{len(self.warnings) - _WARNINGS} more in `warnings`"
+        yield from warned(self.warnings, _WARNINGS)
 
 
 _UNSPACED = r"\p{lb=ID}\p{lb=CJ}\p{lb=SA}"

@@ -12,7 +12,7 @@ import math
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import regex
@@ -163,6 +163,19 @@ def wrapped(text: str, end: str, most: int, indent: int = 4) -> list[str]:
         kept[-1] = f"{first(kept[-1], space - columns(end) - 4).rsplit(' ', 1)[0]} ...{end}"
         lines = kept
     return [" " * (indent + 2 * bool(at)) + line for at, line in enumerate(lines)]
+
+
+def warned_within(warnings: Sequence[str], room: int) -> list[str]:
+    """As many warnings as there are lines for, one at least, and how many more there are."""
+    whole = warned(warnings, len(warnings))
+    return whole if len(whole) <= room else warned(warnings, max(1, (room - 1) // 3))
+
+
+def warned(warnings: Sequence[str], most: int, lines: int = 3) -> list[str]:
+    """So many warnings at most, each in so many lines, and how many more there are."""
+    said = [line for one in warnings[:most] for line in wrapped(f"Warning: {clean(one)}", "", lines, indent=0)]
+    more = len(warnings) - most
+    return [*said, f"{more} more in `warnings`"] if more > 0 else said
 
 
 def terminal_columns() -> int:

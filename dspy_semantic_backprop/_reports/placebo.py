@@ -35,7 +35,18 @@ from .._session.lm import never_cached
 from .._session.projection import Measured
 from .._session.session import UNANSWERED, Session, logger
 from .._settings import Optimizer, Settings
-from .._terminal import LINES, clean, counted, displayed, first, fitted, printable, terminal_columns, wrapped
+from .._terminal import (
+    LINES,
+    clean,
+    counted,
+    displayed,
+    first,
+    fitted,
+    printable,
+    terminal_columns,
+    warned_within,
+    wrapped,
+)
 
 _NAME, _GAIN, _BROAD = 12, 21, 76
 _OVER = "own method over it"
@@ -130,9 +141,7 @@ class Placebo:
         calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
         held_out = sum(self.spent.values(), Spent()).calls
         tail = wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
-        tail += [line for one in self.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
-        room = LINES - len(lines)
-        return "\n".join([*lines, *tail[:room]])
+        return "\n".join([*lines, *tail, *warned_within(self.warnings, LINES - len(lines) - len(tail))])
 
     def _verdict(self) -> str:
         own, *others = self.arms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,3 +110,10 @@ def test_a_notebook_shows_the_same_text(records):
 
     for name in ("explanation", "diagnosis", "result", "baseline", "checked", "comparison", "placebo"):
         assert pretty(records[name]) == str(records[name]), name
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "checked", "placebo", "result"])
+def test_warnings_for_which_there_is_no_room_are_counted(records, name):
+    told = str(replace(records[name], warnings=tuple(f"Warning number {at}, {'word ' * 60}" for at in range(12))))
+    assert 1 <= told.count("Warning: Warning number") < 12
+    assert f"{12 - told.count('Warning: Warning number')} more in `warnings`" in told

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import clean, counted, displayed, printable, wrapped
+from ..._terminal import clean, counted, displayed, printable, warned, wrapped
 from ..diagnose.record import Diagnosis, PredictorBlame
 from .written import junit, markdown
 
@@ -146,8 +146,7 @@ class Checked:
         for line in self.guilty:
             yield from wrapped(clean(line), "", 3, indent=2)
         yield from wrapped(clean(self.counts), "", 3, indent=2)
-        for warning in self.warnings[:3]:
-            yield from wrapped(f"Warning: {clean(warning)}", "", 3, indent=0)
+        yield from warned(self.warnings, 3)
 
     @property
     def score(self) -> str:

@@ -9,7 +9,19 @@ from typing import Any, Literal
 
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
-from ..._terminal import LINES, clean, columns, counted, displayed, first, fitted, printable, terminal_columns, wrapped
+from ..._terminal import (
+    LINES,
+    clean,
+    columns,
+    counted,
+    displayed,
+    first,
+    fitted,
+    printable,
+    terminal_columns,
+    warned,
+    wrapped,
+)
 
 Verdict = Literal["confirmed", "not confirmed", "unchecked"]
 """Whether changing the blamed outputs as asked made failing examples better, in at least half of the checks."""
@@ -194,12 +206,7 @@ class Diagnosis:
         return from_json(cls, {**state, **unknown})
 
 
-_ROWS = 8
-_REST = 2
-_NAME = 22
-_IDS = 4
-_FINDING = 3
-_LEADING = 2
+_ROWS, _REST, _NAME, _IDS, _FINDING, _LEADING = 8, 2, 22, 4, 3, 2
 _SINGLE, _LOGS = 3, 4
 """How many turns of a single log are shown, and of how many logs a line."""
 _SHARE, _SURE, _IF_RIGHT, _CHECK = "share", "95 % sure", "if right", "check (helped in)"
@@ -340,8 +347,7 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         )
         failed = [check.problem for check in checks if check.after is None]
         lines += wrapped(f"{len(failed)} could not be made: {clean(failed[0])}", "", 2, indent=0) if failed else []
-    for warning in diagnosis.warnings[:2]:
-        lines += wrapped(f"Warning: {clean(warning)}", "", 2, indent=0)
+    lines += warned(diagnosis.warnings, 2, 2)
     spent = ", ".join(f"{purpose} {count}" for purpose, count in calls.items())
     total = diagnosis.total
     text = f"Spent: {counted(total.calls, 'call')} ({spent}), {total.tokens_told}, {diagnosis.seconds:.0f} s."

@@ -10,7 +10,7 @@ from ..._decide.records import Paired
 from ..._json import from_json, to_json
 from ..._session.budget import Spent
 from ..._session.projection import Projection
-from ..._terminal import LINES, clean, counted, displayed, fitted, printable, wrapped
+from ..._terminal import LINES, clean, counted, displayed, fitted, printable, warned_within, wrapped
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,7 @@ class Preflight:
         head += wrapped(clean(self.reason), "", 4, indent=2)
         body = [*_noise(self), *_headroom(self), *_detectable(self), *_cost(self)]
         room = LINES - len(head) - len(body)
-        warnings = [line for one in self.warnings for line in wrapped(f"Warning: {clean(one)}", "", 3, indent=0)]
-        if len(warnings) > room:
-            warnings = [*warnings[: room - 1], "... and more; see .warnings"][:room]
-        return "\n".join([*head, *body, *warnings])
+        return "\n".join([*head, *body, *warned_within(self.warnings, room)])
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
