@@ -103,6 +103,9 @@ def test_what_a_build_is_told_holds_nothing_that_acts(records):
     for text in (checked.markdown(), checked.junit()):
         assert not HIDDEN & set(text)
         assert "\\u202e" in text or "\\x1b" in text
+    long = replace(checked, broken=tuple(replace(one, error="x" * 1_000_000) for one in checked.broken))
+    assert checked.broken and len(long.junit()) + len(long.markdown()) < 20_000 * len(checked.broken)
+    assert "more characters" in long.junit()
 
 
 def test_a_notebook_shows_the_same_text(records):

@@ -15,6 +15,8 @@ from ..._terminal import clean, spelled
 
 _SUITE = "dspy-semantic-backprop check"
 _MOST = 50
+_LONGEST = 4000
+"""Characters of an error or of an id in XML: a build's page shows all of them."""
 
 
 def junit(checked: Any) -> str:
@@ -38,10 +40,15 @@ def _suite(cases: list[tuple[str, str, str, str]], seconds: float) -> str:
     about = {"name": _SUITE, "tests": str(len(cases)), "failures": counts["failure"], "errors": counts["error"]}
     suite = ElementTree.Element("testsuite", {**about, "time": f"{seconds:.3f}"})
     for name, kind, message, text in cases:
-        case = ElementTree.SubElement(suite, "testcase", classname=_SUITE, name=spelled(name))
+        case = ElementTree.SubElement(suite, "testcase", classname=_SUITE, name=_cut(name))
         if kind:
-            ElementTree.SubElement(case, kind, message=spelled(message)).text = spelled(text)
+            ElementTree.SubElement(case, kind, message=_cut(message)).text = _cut(text)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
+
+
+def _cut(text: str) -> str:
+    more = len(text) - _LONGEST
+    return spelled(text[:_LONGEST]) + (f" ... and {more:,} more characters" if more > 0 else "")
 
 
 def markdown(checked: Any) -> str:
