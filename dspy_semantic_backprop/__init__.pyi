@@ -39,7 +39,6 @@ from ._optimizer import SemanticGradientDescent
 from ._propose.choose import (
     any_example,
     blamed,
-    blamed_of_many,
     coin_flips,
     every,
     incumbent,
@@ -128,7 +127,6 @@ __all__ = [
     "atrace",
     "backward_context",
     "blamed",
-    "blamed_of_many",
     "bounded",
     "coin_flips",
     "compare",

@@ -9,7 +9,7 @@ from ._backward.gradient import Backward, Collect, Direction, TextGradient
 from ._backward.semantic import Semantic
 from ._decide.pooled import Pooled
 from ._decide.search import Search
-from ._propose.choose import ChooseExamples, ChoosePredictors, blamed_of_many, wrong
+from ._propose.choose import ChooseExamples, ChoosePredictors, all_or_blamed, wrong
 from ._propose.propose import Propose, Proposer
 from ._propose.restraint import Restraint
 
@@ -27,7 +27,7 @@ class Method:
         deliver: Whose gradient a call is given: `to_its_own`, `to_another`.
         choose_examples: Which outcomes a step learns from: `wrong(n)`, `any_example(n)`.
         choose_predictors: Which predictors a step rewrites: `every`, `one_by_one`, `coin_flips`, `only(...)`,
-            `without(...)`, `blamed()`, `blamed_of_many()`.
+            `without(...)`, `blamed()`, `all_or_blamed()`.
         propose: How lessons become an instruction: `Proposer()`.
         search: Whom a step improves, what is evaluated on what, what is returned: `Pooled()`, `Gated(gate, commit)`.
         restraint: What an edit must respect: its size, protected texts, constraints in words, quotations of examples.
@@ -40,7 +40,7 @@ class Method:
     collect: Collect[Direction, TextGradient] = field(default_factory=bounded)
     deliver: Deliver = to_its_own
     choose_examples: ChooseExamples = field(default_factory=lambda: wrong(2))
-    choose_predictors: ChoosePredictors = field(default_factory=blamed_of_many)
+    choose_predictors: ChoosePredictors = field(default_factory=all_or_blamed)
     propose: Propose = field(default_factory=Proposer)
     search: Search = field(default_factory=Pooled)
     restraint: Restraint = field(default_factory=lambda: Restraint(words=WORDS))

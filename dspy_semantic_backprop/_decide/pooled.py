@@ -332,9 +332,13 @@ class PooledSearch:
                 room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
                 if not room:
                     return self.decided()
+                turns = []
                 for one, keys in left:
-                    await self._run(one, keys[:room])
+                    turns.append((one, keys[:room]))
                     room = max(0, room - len(keys))
+                stops = await gather(lambda turn: self._run_as_paid(*turn), turns)
+                for stop in filter(None, stops):
+                    raise stop
             self._ended = True
         except BudgetSpent as stop:
             session.warn(f"the decision at the end rests on what was evaluated before: {stop}")

@@ -154,14 +154,16 @@ def blamed(share: float = 0.2) -> ChoosePredictors:
 
 
 @dataclass(frozen=True)
-class _BlamedOfMany:
+class _AllOrBlamed:
     many: int
     share: float
 
     def __call__(
         self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
     ) -> list[str]:
-        if len(predictors) <= self.many:
+        # Which of the two pays nobody knows beforehand: where many predictors are at fault the broad proposals get on
+        # with few executions, where few are the narrow ones do less harm.
+        if len(predictors) <= self.many or rng.random() < 0.5:
             return list(predictors)
         if not any(blame.get(name, 0.0) >= self.share for name in predictors):
             drawn = rng.sample(list(predictors), self.many)
@@ -169,15 +171,22 @@ class _BlamedOfMany:
         return _Blamed(self.share)(predictors, step, rng, blame)
 
 
-def blamed_of_many(many: int = 3, share: float = 0.2) -> ChoosePredictors:
-    """Every predictor of a program with up to `many`; of a larger one those `blamed`, or `many` drawn if none is."""
-    return _BlamedOfMany(many, share)
+def all_or_blamed(many: int = 3, share: float = 0.2) -> ChoosePredictors:
+    """Every predictor of a program with up to `many`; of a larger one all or those to blame, as a coin falls.
+
+    Args:
+        many: How many predictors a program may have for all to be rewritten always; so many are drawn where nobody
+            carries enough of the blame.
+        share: The least share of the blame, 0 to 1, that makes a predictor one to blame.
+    """
+    return _AllOrBlamed(many, share)
 
 
 def how_many(choose: ChoosePredictors, predictors: int) -> tuple[int, int]:
     """How many of so many predictors a step rewrites: at most, and probably."""
-    if isinstance(choose, _BlamedOfMany):
-        return how_many(every if predictors <= choose.many else _Blamed(choose.share), predictors)
+    if isinstance(choose, _AllOrBlamed):
+        few = predictors if predictors <= choose.many else how_many(_Blamed(choose.share), predictors)[1]
+        return predictors, (predictors + few + 1) // 2
     if isinstance(choose, _Blamed):
         # Shares of the blame add up to 1.
         most = min(predictors, int(1 / choose.share) if choose.share else predictors)
