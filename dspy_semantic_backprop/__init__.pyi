@@ -37,6 +37,7 @@ from ._logs.read import read_logs
 from ._method import Method
 from ._optimizer import SemanticGradientDescent
 from ._propose.choose import (
+    all_or_blamed,
     any_example,
     blamed,
     coin_flips,
@@ -122,6 +123,7 @@ __all__ = [
     "accumulate",
     "adiagnose_logs",
     "aggregate",
+    "all_or_blamed",
     "any_example",
     "aprogram_graph",
     "atrace",

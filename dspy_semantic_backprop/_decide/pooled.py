@@ -141,13 +141,18 @@ class PooledSearch:
         for side, pool in (("learn", self.material.train), ("decide", self.pool)):
             await pool.outcomes(candidate, [number for name, number in keys if name == side])
 
-    async def _run_as_paid(self, candidate: Candidate, keys: Sequence[Key]) -> BudgetSpent | None:
-        """The same; what the budget does not last for is returned, so that it does not break off another candidate."""
-        try:
-            await self._run(candidate, keys)
-        except BudgetSpent as stop:
-            return stop
-        return None
+    async def _run_all(self, turns: Sequence[tuple[Candidate, Sequence[Key]]]) -> None:
+        """Run several at once; a budget that does not last for one of them does not break off another."""
+
+        async def as_paid(turn: tuple[Candidate, Sequence[Key]]) -> BudgetSpent | None:
+            try:
+                await self._run(*turn)
+            except BudgetSpent as stop:
+                return stop
+            return None
+
+        for stop in filter(None, await gather(as_paid, turns)):
+            raise stop
 
     def _outcomes(self, candidate: Candidate) -> dict[Key, Outcome]:
         """What is known of a candidate, on all examples."""
@@ -215,9 +220,7 @@ class PooledSearch:
         self._steps.append(tuple(len(changed(parent, one)) for one in found.candidates))
         block = self._block()
         await self._run(parent, block)
-        stops = await gather(lambda one: self._run_as_paid(one, block), found.candidates)
-        for stop in filter(None, stops):
-            raise stop
+        await self._run_all([(one, block) for one in found.candidates])
         estimate = self._estimate()
         self.best = self._ranked(estimate)[0]
         tried = list(found.candidates)
@@ -336,9 +339,7 @@ class PooledSearch:
                 for one, keys in left:
                     turns.append((one, keys[:room]))
                     room = max(0, room - len(keys))
-                stops = await gather(lambda turn: self._run_as_paid(*turn), turns)
-                for stop in filter(None, stops):
-                    raise stop
+                await self._run_all(turns)
             self._ended = True
         except BudgetSpent as stop:
             session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
