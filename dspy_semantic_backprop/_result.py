@@ -222,13 +222,15 @@ class Result:
     def _decided(self) -> str:
         if self.final is not None:
             return self.final.reason
-        early = (Ending.BUDGET, Ending.INTERRUPTED, Ending.JOURNAL, Ending.FAILED)
-        if self.ending in early:
+        tried, budget = len(self.candidates) > 1, self.ending is Ending.BUDGET
+        if self.ending in (Ending.INTERRUPTED, Ending.JOURNAL, Ending.FAILED) or (budget and not tried):
             return "the run ended before it could decide"
-        if len(self.candidates) < 2:
+        if not tried:
             return "none; nothing else than the start was evaluated, which is returned"
         if not any(step.verdict == "accepted" for step in self.steps):
             return "none; no proposal was accepted, and the start is returned"
+        if self.instructions_before == self.instructions_after:
+            return "none; nothing that was tried is expected to be better than the start, which is returned"
         return "none; what was accepted is returned"
 
     def _lines(self) -> Iterator[str]:

@@ -178,10 +178,9 @@ class PooledSearch:
         key = digest_of(["goes on", step]) if session.journal else ""
         if session.journal and session.journal.take(key, bool):
             return True
-        if session.ledger.share_spent >= 1 - self.search.end:
-            return False
-        session.journal.keep("goes on", key, True)
-        return True
+        if goes_on := session.ledger.share_spent < 1 - self.search.end:
+            session.journal.keep("goes on", key, True)
+        return goes_on
 
     async def _failures(self, parent: Candidate) -> list[Scored]:
         """Outcomes to learn from; others of the examples are only run where what is known has none."""
@@ -304,8 +303,8 @@ class PooledSearch:
             penalty = screen.penalty(start, one, changed(start, one)) / width
             return estimate.gain(self._edits(one))[0] - penalty
 
-        known = [entry.candidate for entry in self.pool if self._outcomes(entry.candidate)] or [start]
-        return sorted(known, key=lambda one: -expected(one))
+        known = [entry.candidate for entry in self.pool if self._outcomes(entry.candidate)]
+        return sorted(known or [start], key=lambda one: -expected(one))
 
     async def finished(self) -> bool:
         """Whether the best program is known to be right on all that is decided on; nothing is run to find out."""
@@ -335,11 +334,8 @@ class PooledSearch:
                 room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
                 if not room:
                     return self.decided()
-                turns = []
-                for one, keys in left:
-                    turns.append((one, keys[:room]))
-                    room = max(0, room - len(keys))
-                await self._run_all(turns)
+                first = len(left[0][1])
+                await self._run_all([(one, keys[: max(0, room - at * first)]) for at, (one, keys) in enumerate(left)])
             self._ended = True
         except BudgetSpent as stop:
             session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
@@ -348,7 +344,7 @@ class PooledSearch:
     def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:
         """The next examples for one of two candidates: first those that the other one was run on."""
         known, other = self._outcomes(one), self._outcomes(rival if one == best else best)
-        left = [key for key in self.ids if key not in known and key[0] in sides]
+        left = (key for key in self.ids if key not in known and key[0] in sides)
         return sorted(left, key=lambda key: key not in other)[: self.search.block]
 
     def decided(self) -> Final | None:
@@ -365,11 +361,10 @@ class PooledSearch:
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)
         p_value = self._luck() if gain > 0 and worse <= OPEN else 1.0
-        proven = p_value <= PROVEN
         final = Final(
-            returned=gain > 0 and (proven or worse <= self.search.worse),
+            returned=gain > 0 and (p_value <= PROVEN or worse <= self.search.worse),
             candidate=self.pool[self.best].number,
-            proven=proven,
+            proven=p_value <= PROVEN,
             p_value=p_value,
             error=PROVEN,
             worse=worse,

@@ -93,16 +93,17 @@ def test_it_leads_with_the_claim_and_shows_the_change_word_by_word(report):
 
 
 @pytest.mark.parametrize(
-    ("ending", "claim", "told"),
+    ("ending", "verdict", "claim", "told"),
     [
-        ("all steps were made", "No proposal was accepted", "no proposal was accepted, and the start is returned"),
-        ("the budget is spent", "before it could decide", "the run ended before it could decide"),
+        ("all steps were made", "rejected", "No proposal was accepted", "accepted, and the start is returned"),
+        ("the budget is spent", "accepted", "Nothing that was tried is expected to be better", "better than the start"),
+        ("the run was interrupted", "accepted", "before it could decide", "the run ended before it could decide"),
     ],
 )
-def test_a_run_that_accepted_nothing_says_so(browser, ran, tmp_path, ending, claim, told):
+def test_a_run_that_returns_the_start_says_why(browser, ran, tmp_path, ending, verdict, claim, told):
     state = ran.to_dict()
     start = dict.fromkeys(("before", "after"), state["instructions"]["before"])
-    steps = [{**step, "verdict": "rejected"} for step in state["steps"]]
+    steps = [{**step, "verdict": verdict} for step in state["steps"]]
     none = Result.from_dict({**state, "final": None, "instructions": start, "steps": steps, "ending": ending})
     page = shown(browser, none.report(tmp_path / "none.html")).page
     assert claim in page.inner_text("header.lead")

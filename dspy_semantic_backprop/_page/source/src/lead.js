@@ -25,7 +25,7 @@ export function paired({ scores, returned }) {
 
 // The endings that came before a decision by their words, as `Ending` in Python has them.
 const [FAILED, INTERRUPTED] = ["the run failed", "the run was interrupted"];
-const EARLY = [FAILED, INTERRUPTED, "the budget is spent", "the log could not be written"];
+const EARLY = [FAILED, INTERRUPTED, "the log could not be written"];
 const failed = (run) => run.ending === FAILED;
 
 function claim(run) {
@@ -34,7 +34,10 @@ function claim(run) {
   if (!ending) return ["open", "The run is not finished"];
   if (!final && ending !== INTERRUPTED && run.candidates.length < 2) return ["same", "No candidate was found"];
   if (!final && changedOf(run.instructions).length) return ["open", "What was accepted came back, without a decision at the end"];
-  if (!final && !EARLY.includes(ending)) return ["same", "No proposal was accepted"];
+  if (!final && !EARLY.includes(ending)) {
+    const accepted = run.steps.some((step) => step.verdict === "accepted");
+    return ["same", accepted ? "Nothing that was tried is expected to be better" : "No proposal was accepted"];
+  }
   if (!final) return ["open", `${ending === INTERRUPTED ? "The run was interrupted" : "The run ended"} before it could decide`];
   if (!final.returned) return ["same", "The program came back as it was given"];
   if (!changedOf(run.instructions).length) return ["same", "Nothing was changed"];
