@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .comparison import Comparison
 from .records import Final
 
 TESTED = "the mean gain, by searches on scores without any effect"
@@ -21,3 +22,12 @@ def reason(final: Final) -> str:
     if final.proven:
         return f"{found}; more than luck ({sure}){final.losses}"
     return f"{found}; probably better, not proven ({sure}; probability of a loss: {final.worse:.0%}){final.losses}"
+
+
+def seen_by_both(compared: Comparison, examples: int) -> str:
+    """What is told where a budget ended before start and best program were run on all of so many examples; else ""."""
+    seen = len(compared.pairs)
+    if seen >= examples:
+        return ""
+    told = f"were both run on {seen} of {examples} examples to decide on"
+    return f"the budget ended before the decision had seen all: start and best program {told}"

@@ -24,7 +24,7 @@ from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
 from .._session.journal import digest_of
 from .._session.projection import Executions
-from .claim import PROVEN, TESTED, reason
+from .claim import PROVEN, TESTED, reason, seen_by_both
 from .comparison import Comparison
 from .consider import Decision, Fate, consider
 from .estimate import Estimate, Lineage, Seen
@@ -251,8 +251,7 @@ class PooledSearch:
     def _gain(self, estimate: Estimate, name: str, candidate: Candidate, parent: Candidate) -> float:
         """What one predictor's new text is expected to gain, in metric points."""
         one, other = ({name: which.instructions[name]} for which in (candidate, parent))
-        gain, _ = estimate.gain(self.lineage.edits(one), self.lineage.edits(other))
-        return gain * self._range().unit
+        return estimate.gain(self.lineage.edits(one), self.lineage.edits(other))[0] * self._range().unit
 
     def _edits(self, candidate: Candidate) -> tuple[int, ...]:
         return self.lineage.edits(candidate.instructions)
@@ -337,8 +336,9 @@ class PooledSearch:
                 first = len(left[0][1])
                 await self._run_all([(one, keys[: max(0, room - at * first)]) for at, (one, keys) in enumerate(left)])
             self._ended = True
-        except BudgetSpent as stop:
-            session.warn(f"the decision at the end rests on what was evaluated before: {stop}")
+        except BudgetSpent:
+            if few := seen_by_both(self.pool.compare(start, self.best, self.split.decide), len(self.split.decide)):
+                session.warn(few)
         return self.decided()
 
     def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:
