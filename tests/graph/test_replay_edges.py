@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import dspy
 import pytest
+from dspy.utils import DummyLM
 
 from dspy_semantic_backprop import SetupError, trace
 from tests.graph.test_replay import STRAIGHT, Program, echo, ends, known, replayed, straight
@@ -280,3 +281,43 @@ def test_the_same_question_gets_the_same_made_up_answer_in_every_process():
         found.append(ends(graph))
     assert found[0] == found[1] == STRAIGHT
     assert not re.search("not proved", " ".join(graph.warnings))
+
+
+_RULES = [
+    {"kind": kind, "place": place, "text": f"{kind.capitalize()} in {place}: staff get 25 days."}
+    for kind in ("paid time off", "parental leave", "sick leave")
+    for place in ("Norway", "Spain", "Japan")
+]
+
+
+def search(words: str) -> str:
+    """The best three rules, whatever they are worth."""
+    asked = words.lower()
+
+    def rank(rule: dict[str, str]) -> tuple[int, str]:
+        return -(3 * (rule["kind"] in asked) + 2 * (rule["place"].lower() in asked)), rule["text"]
+
+    return " | ".join(rule["text"] for rule in sorted(_RULES, key=rank)[:3])
+
+
+class Searching(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewrite = dspy.Predict("question -> query")
+        self.condense = dspy.Predict("question, passages -> notes")
+        self.convert = dspy.Predict("question, notes -> converted")
+        self.answer = dspy.Predict("question, notes -> reply")
+
+    def forward(self, question: str) -> Any:
+        passages = search(self.rewrite(question=question).query)
+        notes = self.condense(question=question, passages=passages).notes
+        if "in weeks" in question:
+            notes = self.convert(question=question, notes=notes).converted
+        return self.answer(question=question, notes=notes)
+
+
+@pytest.mark.parametrize("query", ["paid time off, Spain", "PTO for intern"])
+def test_a_search_that_finds_nothing_of_what_it_was_asked_for_was_asked(query):
+    with dspy.context(lm=DummyLM([{"query": query}, {"notes": "They speak of other rules."}, {"reply": "10 days"}])):
+        found = trace(Searching(), {"question": "I am in Spain. How much PTO do interns get?"})
+    assert "rewrite[0]" in found.predecessors("condense[0]")

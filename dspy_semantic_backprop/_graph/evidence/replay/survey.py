@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import marshal
 import random
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -187,6 +189,7 @@ def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed:
 
 
 _LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
+_LONGEST_READ, _MOST_FOUND, _LETTERS = 2000, 4, re.compile(r"[^\W\d_]{4,}")
 DOUBTED = 0.8
 """How sure it is that a call disappeared whose predictor was called too often."""
 
@@ -250,6 +253,23 @@ def _words(trace: Trace, program: Any, inputs: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*data, *list(own)[:_MOST_CONSTANTS], *short]))[:_MOST_WORDS]
 
 
+def _came_back(call: Call, value: Any, trace: Trace) -> list[str]:
+    """Rare words of what was read afterwards, where no text that was read shows an answer: it may have been looked up.
+
+    A search that finds nothing gives what it gives for any other words that it does not know, so only words that it
+    does know show that it was asked.
+    """
+    later = [one for one in trace.calls if call.before(one)]
+    texts = [text for one in later for text in one.inputs.values() if isinstance(text, str)]
+    if not isinstance(value, str) or not value.strip() or any(value in text for text in texts):
+        return []
+    given = [text for text in trace.inputs.values() if isinstance(text, str)]
+    counted = Counter(word for text in [*texts, *given] for word in _LETTERS.findall(text[:_LONGEST_READ]))
+    found = dict.fromkeys(word for text in texts for word in _LETTERS.findall(text[:_LONGEST_READ]))
+    rare = sorted((word for word in found if word not in value), key=lambda word: counted[word])
+    return rare[:_MOST_FOUND]
+
+
 def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
     """What a call might have answered instead."""
     value, annotation = call.outputs[name], call.annotations.get(name)
@@ -258,7 +278,8 @@ def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
     alike_calls = sorted(reversed(alike_calls), key=lambda one: one.predictor != call.predictor)
     twins = [one.outputs[name] for one in alike_calls if not alike(one.outputs[name], value)]
     if not call.concurrent:
-        return alternatives(value, annotation, replace(hints, twins=twins))
+        others = alternatives(value, annotation, replace(hints, twins=twins))
+        return [*others[:1], *_came_back(call, value, trace), *others[1:]]
     # Concurrent calls are told apart by their inputs too: another one's answer, if it is any, would swap the two.
     taken = [one.outputs[name] for one in alike_calls if one.predictor == call.predictor and one.outputs[name]]
     others = alternatives(value, annotation, hints)
