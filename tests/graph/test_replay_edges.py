@@ -283,21 +283,20 @@ def test_the_same_question_gets_the_same_made_up_answer_in_every_process():
     assert not re.search("not proved", " ".join(graph.warnings))
 
 
-_RULES = [
-    {"kind": kind, "place": place, "text": f"{kind.capitalize()} in {place}: staff get 25 days."}
+_RULES = ";".join(
+    f"{kind}|{place}|{kind.capitalize()} in {place}: staff get 25 days."
     for kind in ("paid time off", "parental leave", "sick leave")
     for place in ("Norway", "Spain", "Japan")
-]
+)
 
 
 def search(words: str) -> str:
     """The best three rules, whatever they are worth."""
-    asked = words.lower()
-
-    def rank(rule: dict[str, str]) -> tuple[int, str]:
-        return -(3 * (rule["kind"] in asked) + 2 * (rule["place"].lower() in asked)), rule["text"]
-
-    return " | ".join(rule["text"] for rule in sorted(_RULES, key=rank)[:3])
+    ranked = []
+    for rule in _RULES.split(";"):
+        kind, place, text = rule.split("|")
+        ranked.append((-3 * (kind in words.lower()) - 2 * (place.lower() in words.lower()), text))
+    return " / ".join(text for _, text in sorted(ranked)[:3])
 
 
 class Searching(dspy.Module):
@@ -318,6 +317,8 @@ class Searching(dspy.Module):
 
 @pytest.mark.parametrize("query", ["paid time off, Spain", "PTO for intern"])
 def test_a_search_that_finds_nothing_of_what_it_was_asked_for_was_asked(query):
-    with dspy.context(lm=DummyLM([{"query": query}, {"notes": "They speak of other rules."}, {"reply": "10 days"}])):
-        found = trace(Searching(), {"question": "I am in Spain. How much PTO do interns get?"})
-    assert "rewrite[0]" in found.predecessors("condense[0]")
+    with dspy.context(
+        lm=DummyLM([{"query": query}, {"notes": "The passages speak of other rules."}, {"reply": "10 days."}])
+    ):
+        found = trace(Searching(), {"question": "I am in Spain. Could you tell me how much PTO interns get?"})
+    assert "rewrite[0].query as passages" in str(found)
