@@ -192,8 +192,8 @@ class Run:
         if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat and not perfect:
             self._flat = True
             self.session.warn(
-                f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: it "
-                "cannot tell programs apart, and nothing can be learned from it"
+                f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: while "
+                "that is so it cannot tell programs apart, and nothing can be learned from it"
             )
 
     def ended(self, ending: Ending, taught: bool) -> Ending:
