@@ -245,11 +245,13 @@ def normalised(weights: Array) -> Array:
 
 
 def arranged(executions: Sequence[Judgements]) -> Failures:
-    """Executions by their structure."""
+    """Executions by their structure; those without a call, where there is nobody to blame, are left out."""
     import numpy as np
 
     alike: dict[Any, list[int]] = {}
     for row, one in enumerate(executions):
+        if not one.graph.calls:
+            continue
         calls = tuple((call.id, call.predictor, tuple(one.said.get(call.id, ()))) for call in one.graph)
         alike.setdefault((calls, tuple(one.start)), []).append(row)
     pairs: dict[tuple[str, str], int] = {}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspy_semantic_backprop import Direction, pool_blame
+from dspy_semantic_backprop import ComputationGraph, Direction, pool_blame
 
 from .test_blame import FINE, HINTS, MAJOR, MINOR, MISSING, blame, gradients, graph_of
 
@@ -61,6 +61,13 @@ def test_a_call_that_was_never_accused_is_less_to_blame_than_one_of_which_nothin
     case = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": FINE}, {"f": MISSING}))
     found = shares([case] * 2)
     assert found["a"] < found["b"] / 4
+
+
+def test_an_execution_that_failed_before_its_first_call_blames_nobody_and_changes_nothing():
+    case = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MAJOR, "fb": FINE}, {"f": FINE}))
+    first, empty, last = pool_blame([case, (ComputationGraph((), (), error="no thread"), {}), case])
+    assert empty.shares == {}
+    assert [first, last] == pool_blame([case, case])
 
 
 def test_two_causes_stay_apart():

@@ -102,6 +102,8 @@ def visit(site):
 
 def test_the_search_leads_to_the_page_of_what_was_looked_for(visit):
     page, said = visit("index.html")
+    # The key is heard once the page's scripts and the search's index are there.
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("/")
     page.keyboard.type("preflight")
     found = page.locator("a[href^='http'][href*='guides/preflight.html']").first
