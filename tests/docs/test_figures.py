@@ -148,6 +148,14 @@ def test_fault_localisation():
         assert [line[2:] for line in shown] == [(*cells, f"{row['calls']:.0f}", f"{row['tokens']:,.0f}")]
 
 
+def test_fault_localisation_with_a_fair_judge():
+    table = rows(RESULTS / "fault-localization.md")
+    for row in record("fault_localization-simulated-seed1")["overall"]:
+        if row["method"] not in ("last", "uniform"):
+            cells = (_with_interval(row), f"{row['top2']:.3f}", f"{row['calls']:.0f}", f"{row['tokens']:,.0f}")
+            assert (f"{100 * row['noise']:.0f} %", row["method"], *cells) in table
+
+
 def _with_interval(row: dict[str, Any]) -> str:
     low, high = row["top1_interval"]
     return f"{row['top1']:.3f} [{low:.2f}, {high:.2f}]"
