@@ -79,6 +79,56 @@ def thread_pool_whose_results_nobody_waits_for(world: World) -> Effect:
     return lambda: pool.submit(_append, path), count
 
 
+class _Leaving:
+    """A connection that takes its leave at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __del__(self) -> None:
+        _append(self.path)
+
+
+@kind
+def connection_that_one_thread_holds(world: World) -> Effect:
+    path, orders, local = world.file(), queue.Queue(), threading.local()
+
+    def work() -> None:
+        local.connection, local.file = _Leaving(path), path.open("a")
+        local.file.write("x")
+        for _ in iter(orders.get, None):
+            local.file.write("x")
+        local.file.close()
+
+    thread = world.worker(work)
+
+    def count() -> int:
+        orders.put(None)
+        thread.join()
+        return path.stat().st_size - len("xx")
+
+    return lambda: orders.put("x"), count
+
+
+@kind
+def connection_in_the_context_of_a_thread(world: World) -> Effect:
+    path, over = world.file(), threading.Event()
+    variable: contextvars.ContextVar[_Leaving] = contextvars.ContextVar("connection")
+
+    def work() -> None:
+        variable.set(_Leaving(path))
+        over.wait()
+
+    thread = world.worker(work)
+
+    def count() -> int:
+        over.set()
+        thread.join()
+        return path.stat().st_size - len("x")
+
+    return lambda: _append(path), count
+
+
 @kind
 def thread_that_the_program_starts(world: World) -> Effect:
     path, started = world.file(), []

@@ -8,6 +8,8 @@ the fork. Where the kernel does not tell that, it is given up when it has used n
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import gc
 import os
 import platform
 import select
@@ -17,8 +19,10 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import compress
+from typing import Any
 
 from .sealed import by_ourselves, die_with_parent, is_sealed
 
@@ -126,6 +130,8 @@ def fork(work: Callable[[Peer], None]) -> Peer:
     Raises:
         OSError: If the system refuses.
     """
+    # The child keeps it to its end.
+    _held = [] if is_sealed() else _held_by_threads()
     with by_ourselves():
         (inward, theirs), (mine, outward) = os.pipe(), os.pipe()
         pid = _forked()
@@ -168,10 +174,41 @@ _FUTEX, _LIMIT = {"x86_64": "202", "aarch64": "98"}, 3
 
 
 def _forked() -> int:
-    """Fork; Python's warning of forks beside other threads reaches nobody: what they may lead to `Lost` is for."""
+    """Fork; Python's warning of forks beside other threads reaches nobody: what they may lead to `Lost` is for.
+
+    In the child nothing is collected before it is sealed: what garbage does at its end, the parent's does as well.
+    """
     with _FORKING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", _WARNING, DeprecationWarning)
-        return os.fork()
+        collecting, pid = gc.isenabled(), -1
+        gc.disable()
+        try:
+            pid = os.fork()
+        finally:
+            if pid and collecting:
+                gc.enable()
+        return pid
+
+
+def _held_by_threads() -> list[Any]:
+    """What may be held by a thread alone: its local values, its context, the exceptions that it handles.
+
+    Python drops them in the child of a fork, before the child can be sealed, and what they do at their end reaches the
+    world: a file writes what it had yet to write a second time, a connection takes its leave of a server. Whoever holds
+    what is returned across the fork keeps them.
+    """
+    kinds, alive = {contextvars.Context, *with_subclasses(threading.local)}, gc.get_objects()
+    found = list(compress(alive, map(kinds.__contains__, map(type, alive))))
+    # The values are in a dictionary for each thread, in one of the local object's own.
+    of_threads = [one for one in gc.get_referents(*found) if isinstance(one, dict)]
+    return [found, gc.get_referents(*of_threads), sys._current_exceptions()]
+
+
+def with_subclasses(kind: type) -> Iterator[type]:
+    """A class and all that derive from it, some perhaps twice."""
+    yield kind
+    for inner in kind.__subclasses__():
+        yield from with_subclasses(inner)
 
 
 _FORKING = threading.Lock()

@@ -36,6 +36,7 @@ from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
 from .interpreters import ReplayInterpreter, answering, compare_where_checked, comparing, comparing_factory
+from .process import with_subclasses
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
 
 PROCESSOR_SECONDS = 5.0
@@ -218,12 +219,6 @@ def copies(value: Any) -> bool:
     return True
 
 
-def _kinds(kind: type) -> Iterator[type]:
-    yield kind
-    for inner in kind.__subclasses__():
-        yield from _kinds(inner)
-
-
 def _ask_at_once() -> None:
     """Let predictors ask the adapter without what DSPy checks in each call, which takes half of a replay's time.
 
@@ -279,7 +274,7 @@ _PRIVILEGED = frozenset({"signature", "demos", "config", "lm"})
 def _answer_for_models() -> None:
     # A class without DSPy's callbacks keeps its own call: the record knows nothing of what it answered.
     setattr(dspy.BaseLM, "__deepcopy__", lambda self, memo: self)  # noqa: B010 - a type checker's rule
-    for kind in set(_kinds(dspy.BaseLM)):
+    for kind in set(with_subclasses(dspy.BaseLM)):
         for name, answer in (("__call__", _model_answer), ("acall", _amodel_answer)):
             if hasattr(vars(kind).get(name), "__wrapped__"):
                 setattr(kind, name, answer)

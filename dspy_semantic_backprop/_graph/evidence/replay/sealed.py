@@ -108,6 +108,7 @@ def seal(kept: Iterable[int]) -> bool:
     _wait_for_nobody()
     restricted = restrict()
     gc.freeze()
+    gc.enable()
     _own.here = False
     return restricted
 
