@@ -27,10 +27,13 @@ import argparse
 import json
 import math
 import os
+import random
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,7 @@ import dspy
 from records import average, interval, origin
 from tqdm.auto import tqdm
 
-from dspy_semantic_backprop import Diagnosis, Log, Method, Semantic, diagnose_logs, read_logs
+from dspy_semantic_backprop import Diagnosis, Log, Method, Semantic, SemanticBackpropError, diagnose_logs, read_logs
 
 RECORD = Path(__file__).parent / "results" / "whoandwhen.json"
 ARMS = ("semantic", "window", "pooled", "isolated", "judge", "steps")
@@ -175,7 +178,7 @@ class Study:
             cache=False,
             **(server if config.api_base else {}),
         )
-        self.lines = Path(config.lines)
+        self.lines, self.lock = Path(config.lines), threading.Lock()
         self.known = [json.loads(line) for line in self.lines.read_text().splitlines()] if self.lines.exists() else []
         self.known = [one for one in self.known if self._mine(one)]
 
@@ -201,7 +204,11 @@ class Study:
         )
 
     def _swept(self, one: Labelled, arm: str) -> dict[str, Any]:
-        found = self._semantic([one], arm)
+        try:
+            found = self._semantic([one], arm)
+        except SemanticBackpropError as error:
+            # As for the judges: what cannot be had names nobody, and the others are asked.
+            return {"agent": None, "step": None, "tokens": 0, "said": f"{type(error).__name__}: {error}"[:300]}
         agent, step = named(found, one)
         said = [{"call": call.call, "share": round(call.share, 3), "said": call.said} for call in found.calls[:3]]
         return {"agent": agent, "step": step, "tokens": found.total.tokens, "notes": found.notes, "said": said}
@@ -259,13 +266,16 @@ class Study:
         """Write an answer down, with what people said."""
         where = {"arm": arm, "model": self.config.base_model, "kind": one.kind, "log": one.log.name, "how": self.how}
         line = {**where, **answer, "labels": [one.agent, one.step]}
-        self.known.append(line)
-        with self.lines.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        written = json.dumps(line, ensure_ascii=False, default=str)
+        with self.lock, self.lines.open("a", encoding="utf-8") as file:
+            # Read back, so that a record is the same whether its answers are new or known.
+            self.known.append(json.loads(written))
+            file.write(f"{written}\n")
 
     def answer(self, arm: str, one: Labelled) -> dict[str, Any] | None:
         """The last answer of an arm about a log; None where it was not asked."""
-        mine = (x for x in reversed(self.known) if (x["arm"], x["kind"], x["log"]) == (arm, one.kind, one.log.name))
+        known = reversed([*self.known])
+        mine = (x for x in known if (x["arm"], x["kind"], x["log"]) == (arm, one.kind, one.log.name))
         return next(mine, None)
 
 
@@ -312,12 +322,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", help="names of files or folders in it; none: all")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
     parser.add_argument("--limit", type=int, help="so many logs of each kind; none: all")
-    parser.add_argument("--shortest", action="store_true", help="the shortest logs first")
+    parser.add_argument("--shortest", action="store_true", help="the shortest logs first, else in a random order")
     parser.add_argument("--window", type=int, default=16, help="how many earlier turns a turn is taken to have read")
     parser.add_argument("--longest", type=int, default=1000, help="the most tokens of one turn in a question")
     parser.add_argument("--question", type=int, default=24_000, help="the most tokens of one question")
     parser.add_argument("--max_tokens", type=int, default=4000, help="the most tokens of one answer")
-    parser.add_argument("--threads", type=int, default=8, help="questions at once")
+    parser.add_argument("--threads", type=int, default=8, help="questions of a log at once")
+    parser.add_argument("--logs", type=int, default=4, help="logs at once, each with one arm")
     parser.add_argument("--minutes", type=float, default=math.inf, help="no question is begun after so many minutes")
     parser.add_argument("--lines", default="whoandwhen.jsonl", help="every answer, as JSON lines; known ones are kept")
     parser.add_argument("--cache", help="a folder for the gradients; none: beside the lines")
@@ -328,9 +339,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def chosen(config: argparse.Namespace, logs: Sequence[Labelled]) -> list[Labelled]:
-    """The logs that a model is asked about."""
-    size = {id(one): sum(len(text) for text in shown(one, 10**6, 10**9)) for one in logs} if config.shortest else {}
-    return sorted(logs, key=lambda one: size.get(id(one), 0))[: config.limit]
+    """The logs that a model is asked about; those of a run that ends early are a fair sample unless it says else."""
+    order = random.Random("the order of logs").sample(logs, len(logs))
+    if config.shortest:
+        order.sort(key=lambda one: sum(len(text) for text in shown(one, 10**6, 10**9)))
+    return order[: config.limit]
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
@@ -367,12 +380,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
 
 
 def asked(study: Study, kind: str, logs: Sequence[Labelled], started: float) -> None:
-    """Ask every arm about every log of a kind, until the time is over."""
-    single = [arm for arm in study.config.arms if arm != "pooled"]
-    for one in tqdm(logs, desc=kind, unit="log"):
-        for arm in single:
-            if time.monotonic() - started < 60 * study.config.minutes:
-                study.ask(arm, one)
+    """Ask every arm about every log of a kind, all arms about one log before the next, until the time is over."""
+    jobs = [(arm, one) for one in logs for arm in study.config.arms if arm != "pooled"]
+
+    def ask(job: tuple[str, Labelled]) -> None:
+        if time.monotonic() - started < 60 * study.config.minutes:
+            study.ask(*job)
+
+    with ThreadPoolExecutor(study.config.logs) as pool:
+        for _ in tqdm(pool.map(ask, jobs), desc=kind, unit="answer", total=len(jobs)):
+            pass
     whole = [one for one in logs if study.answer("window", one) is not None]
     if "pooled" in study.config.arms and len(whole) > 1:
         study.pool(kind, whole)
