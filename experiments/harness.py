@@ -98,7 +98,10 @@ class Config:
     arm: str | None = flag(None, "liar: one of the paper's arms by name, or 'all', a record for each")
     category: str = flag("all", "bbh: all, nlp or algorithmic tasks", choices=("all", "nlp", "algorithmic"))
     bbh_cat: str = flag("", "bbh: one task by name; none: every task there is data for")
-    data: str | None = flag(None, "a folder with bbh/, gsm8k/, liar/, or 'hub'; none: the project's own questions")
+    sandbox: str = flag("", "bcb: what starts a Python with the package bigcodebench, which executes answers")
+    data: str | None = flag(
+        None, "a folder with bbh/, bcb/, gsm8k/, liar/, or 'hub'; none: the project's own questions"
+    )
     held_out: int | None = flag(None, "the most held-out examples; none: all")
     results_dir: str = flag("./results", "where the record is written")
     exp_num: int = flag(0, "a number that goes into the record's name")
