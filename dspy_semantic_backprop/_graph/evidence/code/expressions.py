@@ -15,6 +15,7 @@ import dspy
 from ...record.program_code import place
 from ...trace import Position
 from .functions import attribute, invoke, is_dspys, member, of_prediction, runnable
+from .heap import owner_of
 from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, How, Label, New, Value, join, made_from, several
 from .libraries import from_library, predicted, run_with
 from .state import (
@@ -27,7 +28,6 @@ from .state import (
     inside_of,
     items,
     made_at,
-    owner_of,
     picked,
     size,
     truth,
@@ -127,7 +127,7 @@ def _name(name: str, frame: Frame, state: State) -> Value:
     builtins = builtins if isinstance(builtins, dict) else vars(builtins)
     held = frame.globals.get(name, builtins.get(name, _EMPTY))
     known = Value(objects=(held,)) if held is not _EMPTY else NOTHING
-    return join([known, state.heap.get(("global", name), NOTHING)])
+    return join([known, state.heap["global"].get(name, NOTHING)])
 
 
 def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
@@ -158,11 +158,12 @@ def _exact(base: Value, name: str, state: State) -> Value | None:
     found = [base.parts[name]] if name in base.parts else []
     for one in base.objects:
         owner = owner_of(one)
-        found += [state.heap[owner, name]] if (owner, name) in state.heap else []
-        if isinstance(one, (list, tuple, dict)) and (owner, name) not in state.heap:
+        own = state.heap[owner]
+        found += [own[name]] if name in own else []
+        if isinstance(one, (list, tuple, dict)) and name not in own:
             held = one.get(name, _EMPTY) if isinstance(one, dict) else _at(one, name)
             found += [Value(objects=(held,))] if held is not _EMPTY else []
-        if (owner, ITEM) in state.heap:
+        if ITEM in own:
             return None
     return join(found) if found else None
 
@@ -306,7 +307,16 @@ def _given(machine: Machine, node: ast.Call, frame: Frame, state: State, where: 
         named |= {key: part for key, part in spread.items() if key.isidentifier()}
         loose = [Value(value.labels), *(part for key, part in spread.items() if not key.isidentifier())]
         arguments += [one for one in loose if one != NOTHING]
-    return Given(name, base, callee, tuple(arguments), named, (*frame.chain, where))
+    return Given(name, base, callee, tuple(arguments), named, (*frame.chain, where), _beginning(node))
+
+
+def _beginning(node: ast.Call) -> str:
+    match node.args:
+        case [_, ast.JoinedStr(values=[ast.Constant(value=str(known)), *_]), *_]:
+            return known
+        case [_, ast.BinOp(left=ast.Constant(value=str(known)), op=ast.Add()), *_]:
+            return known
+    return ""
 
 
 def _spread(value: Value, state: State) -> dict[str, Value]:
@@ -314,7 +324,7 @@ def _spread(value: Value, state: State) -> dict[str, Value]:
     parts = dict(value.parts)
     for one in value.objects:
         if isinstance(one, New):
-            parts |= {key: held for (owner, key), held in state.heap.items() if owner == one}
+            parts |= state.heap[one]
     return parts
 
 

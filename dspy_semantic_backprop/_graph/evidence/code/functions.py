@@ -106,21 +106,21 @@ def attribute(machine: Machine, base: Value, name: str, frame: Frame, state: Sta
     for one in base.objects:
         if isinstance(one, New):
             found += _of_new(machine, one, name, frame, state)
-        elif (id(one), name) in state.heap:
-            found.append(state.heap[id(one), name])
+        elif name in state.heap[id(one)]:
+            found.append(state.heap[id(one)][name])
         else:
             found += _member(machine, one, name, Value(objects=(one,)), frame, state)
     return join([Value(labels), *found])
 
 
 def _of_new(machine: Machine, one: New, name: str, frame: Frame, state: State) -> list[Value]:
-    if (one, name) in state.heap:
-        return [state.heap[one, name]]
+    if name in state.heap[one]:
+        return [state.heap[one][name]]
     held = _member(machine, one.made_by, name, Value(objects=(one,)), frame, state)
     if not held and isinstance(one.made_by, type):
         # A field that the class fills by itself: something that may be changed later.
-        state.heap[one, name] = Value(objects=(New(one.site, name),))
-        return [state.heap[one, name]]
+        state.heap.put(one, name, Value(objects=(New(one.site, name),)))
+        return [state.heap[one][name]]
     return held
 
 
@@ -238,9 +238,9 @@ def _run(machine: Machine, key: Any, node: Any, frame: Frame, env: dict[str, Val
     finally:
         machine.running.pop()
     for _, after in returned:
-        if after.heap is not state.heap:
-            for cell, held in after.heap.items():
-                state.heap[cell] = join([state.heap.get(cell, NOTHING), held]) if len(returned) > 1 else held
+        for owner, held in after.heap.besides(state.heap):
+            for name, value in held.items():
+                state.store(owner, name, value, strongly=len(returned) == 1)
     return join(value for value, _ in returned)
 
 

@@ -17,6 +17,7 @@ import dspy
 
 from ...record.program_code import own
 from .functions import entry, invoke, is_dspys, member, runnable
+from .heap import owner_of
 from .labels import ITEM, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from, older, several
 from .state import (
     BoundFunction,
@@ -31,7 +32,6 @@ from .state import (
     items,
     made_at,
     objects_in,
-    owner_of,
     size,
     values,
 )
@@ -89,10 +89,10 @@ def _kept(given: Given, state: State) -> None:
         if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, BoundFunction, Closure)):
             continue
         owner = owner_of(one)
-        state.store((owner, SIZE), Value())
+        state.store(owner, SIZE, Value())
         for value in given.values:
             if value != NOTHING:
-                state.store((owner, ITEM), join([value, Value(contents(value, state))]))
+                state.store(owner, ITEM, join([value, Value(contents(value, state))]))
 
 
 def _passed_on(given: Given, called: Sequence[Value], state: State) -> Value:
@@ -179,13 +179,19 @@ def _looked_up(given: Given, called: Sequence[Value], state: State) -> Value | N
     if not names or why.labels:
         # The name comes from a call: any of the program's modules and methods may be meant.
         programs = [one for one in owner.objects if isinstance(one, dspy.Module)]
-        known += [Value(objects=(held,)) for one in programs for held in vars(one).values() if callable_later(held)]
+        known += [
+            Value(objects=(held,))
+            for one in programs
+            for name, held in vars(one).items()
+            if name.startswith(given.beginning) and callable_later(held)
+        ]
         known += [
             _member(one, name)
             for one in programs
             for cls in type(one).__mro__
             for name, held in vars(cls).items()
-            if isinstance(held, types.FunctionType) and own(held.__code__) and not name.startswith("__")
+            if name.startswith(given.beginning) and not name.startswith("__")
+            if isinstance(held, types.FunctionType) and own(held.__code__)
         ]
     return join([*known, why])
 
@@ -224,7 +230,7 @@ def _values_of(base: Value, state: State) -> Value:
     dictionaries = [one for one in base.objects if isinstance(one, dict)]
     held = Value(objects=tuple(value for one in dictionaries for value in _some(one.values())))
     others = Value(base.labels, base.parts, tuple(one for one in base.objects if not isinstance(one, dict)))
-    stored = [state.heap[id(one), ITEM] for one in dictionaries if (id(one), ITEM) in state.heap]
+    stored = [state.heap[id(one)][ITEM] for one in dictionaries if ITEM in state.heap[id(one)]]
     return join([held, values(others, state), *stored])
 
 
@@ -300,7 +306,7 @@ def _units(values: Sequence[Value], state: State) -> list[tuple[list[Any], list[
     pairs = []
     for value in values:
         held = [part for name, part in value.parts.items() if name != SIZE]
-        held += [one for cell, one in state.heap.items() if any(cell[0] == made for made in value.objects)]
+        held += [one for made in value.objects if type(made) is New for one in state.heap[made].values()]
         for pair in held:
             direct = [part for part in pair.parts.values() if any(map(callable_later, part.objects))]
             others = [part for part in pair.parts.values() if not any(map(callable_later, part.objects))]

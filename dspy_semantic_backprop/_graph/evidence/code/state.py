@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...trace import Position
+from .heap import Heap, owner_of
 from .labels import ITEM, KEY, NOTHING, SIZE, Label, New, Site, Value, everything, join, made_from, older, replaced
 
-Cell = tuple[Any, str]
-"""An object (the id of one of the program's, or a `New`) and the attribute, key or index of it."""
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 _MOST_ITEMS = 200
 
@@ -41,16 +40,16 @@ class State:
     """What is known at one point of the program: variables, heap, and the labels that decided that it is reached."""
 
     env: dict[str, Value] = field(default_factory=dict)
-    heap: dict[Cell, Value] = field(default_factory=dict)
+    heap: Heap = field(default_factory=Heap)
     control: frozenset[Label] = frozenset()
 
     def copy(self) -> State:
         """A state that can go another way."""
-        return State(dict(self.env), dict(self.heap), self.control)
+        return State(dict(self.env), self.heap.copy(), self.control)
 
-    def store(self, cell: Cell, value: Value, *, strongly: bool = False) -> None:
+    def store(self, owner: Hashable, name: str, value: Value, *, strongly: bool = False) -> None:
         """Put a value into a cell, instead of what was there or besides it."""
-        self.heap[cell] = value if strongly else join([self.heap.get(cell, NOTHING), value])
+        self.heap.put(owner, name, value if strongly else join([self.heap[owner].get(name, NOTHING), value]))
 
 
 @dataclass
@@ -103,7 +102,8 @@ class Given:
     """A call with all that it is given.
 
     `name` is how the code calls it, "" where it has no name; `base` is the object whose method it is; `arguments` are
-    the positional ones and those whose name is not known.
+    the positional ones and those whose name is not known; `beginning` is how the second one's text begins, as far as
+    the code says it.
     """
 
     name: str
@@ -112,6 +112,7 @@ class Given:
     arguments: tuple[Value, ...]
     named: Mapping[str, Value]
     site: Site
+    beginning: str = ""
 
     @property
     def values(self) -> list[Value]:
@@ -153,26 +154,18 @@ class Machine:
         self.uses[site] = Use(inputs, known.rest | use.rest, known.control | use.control, objects)
 
 
-def owner_of(one: Any) -> Any:
-    """By what an object's cells are found in the heap."""
-    return one if isinstance(one, New) else id(one)
-
-
 def made_at(site: Site, made_by: Any, state: State) -> New:
     """An object that the program makes at a place; what one made there before held is forgotten."""
     new = New(site, made_by)
-    for cell in [cell for cell in state.heap if cell[0] == new]:
-        del state.heap[cell]
+    state.heap.forget(new)
     return new
 
 
 def merged(one: State, other: State) -> State:
     """The state after either of two ways."""
     names = {**one.env, **other.env}
-    cells = {**one.heap, **other.heap}
     env = {name: join([one.env.get(name, NOTHING), other.env.get(name, NOTHING)]) for name in names}
-    heap = {cell: join([one.heap.get(cell, NOTHING), other.heap.get(cell, NOTHING)]) for cell in cells}
-    return State(env, heap, one.control | other.control)
+    return State(env, one.heap.merged(other.heap), one.control | other.control)
 
 
 def chosen(before: State, after: State, labels: frozenset[Label]) -> State:
@@ -183,17 +176,17 @@ def chosen(before: State, after: State, labels: frozenset[Label]) -> State:
     for name, value in list(after.env.items()):
         if value is not before.env.get(name):
             after.env[name] = join([value, why])
-    for cell, value in list(after.heap.items()):
-        if value is not before.heap.get(cell):
-            after.heap[cell] = join([value, why])
-    return after
+    heap = after.heap.changed(
+        lambda owner, name, value: value if value is before.heap[owner].get(name) else join([value, why])
+    )
+    return State(after.env, heap, after.control)
 
 
 def turned(state: State, frame: Frame, loop: Position) -> State:
     """A state at the end of a loop's body as its beginning finds it: everything one iteration older."""
     inside = inside_of(frame.chain, loop)
     env = {name: older(value, loop, inside) for name, value in state.env.items()}
-    heap = {cell: older(value, loop, inside) for cell, value in state.heap.items()}
+    heap = state.heap.changed(lambda owner, name, value: older(value, loop, inside))
     return State(env, heap, state.control)
 
 
@@ -226,7 +219,7 @@ def within(inner: Position, outer: Position) -> bool:
 def items(value: Value, state: State) -> Value:
     """Any item of a container, or of whatever the value is."""
     if any(isinstance(one, New) and one.made_by is dict for one in value.objects):
-        keys = [state.heap[one, KEY] for one in value.objects if (one, KEY) in state.heap]
+        keys = [held[KEY] for held in map(state.heap.__getitem__, map(owner_of, value.objects)) if KEY in held]
         return join([Value(value.labels), *(part for name, part in value.parts.items() if name == KEY), *keys])
     return values(value, state)
 
@@ -236,11 +229,11 @@ def values(value: Value, state: State) -> Value:
     found = [Value(value.labels), *(part for name, part in value.parts.items() if name not in (SIZE, KEY))]
     for one in value.objects:
         if isinstance(one, New):
-            found += [held for (owner, name), held in state.heap.items() if owner == one and name not in (SIZE, KEY)]
+            found += [held for name, held in state.heap[one].items() if name not in (SIZE, KEY)]
         elif isinstance(one, _CONTAINERS):
             inside = list(one)[:_MOST_ITEMS]
             found += [Value(objects=tuple(inside))] if inside else []
-            found += [state.heap[id(one), ITEM]] if (id(one), ITEM) in state.heap else []
+            found += [state.heap[id(one)][ITEM]] if ITEM in state.heap[id(one)] else []
     return join(found)
 
 
@@ -256,10 +249,11 @@ def contents(value: Value, state: State, seen: frozenset[Any] = frozenset()) -> 
     for one in objects_in(value):
         # Objects may hold each other in a circle: each is looked into once.
         key = owner_of(one)
-        if key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, BoundFunction)):
+        cells = state.heap[key]
+        if not cells or key in seen or isinstance(one, (types.FunctionType, type, str, int, Closure, BoundFunction)):
             continue
-        for (owner, name), held in state.heap.items():
-            if owner == key and name != SIZE:
+        for name, held in cells.items():
+            if name != SIZE:
                 labels |= contents(held, state, seen | {key})
     return labels
 
@@ -278,7 +272,7 @@ def size(value: Value, state: State) -> frozenset[Label]:
     if value.labels or not (made or value.parts) or len(made) < len(value.objects):
         return contents(value, state)
     counted = [value.parts[SIZE]] if SIZE in value.parts else []
-    counted += [state.heap[one, SIZE] for one in made if (one, SIZE) in state.heap]
+    counted += [state.heap[one][SIZE] for one in made if SIZE in state.heap[one]]
     return frozenset().union(*(everything(one) for one in counted))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ...record.program_code import place
+from .heap import owner_of
 from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
 from .state import (
     Closure,
@@ -20,7 +21,6 @@ from .state import (
     entered,
     items,
     merged,
-    owner_of,
     picked,
     size,
     truth,
@@ -112,8 +112,8 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
             _store(base, name, join([value, Value(made_from(contents(key, state), "choice"))]), state, target.value)
             for one in base.objects:
                 owner = owner_of(one)
-                state.store((owner, KEY), Value(contents(key, state)))
-                state.store((owner, SIZE), Value())
+                state.store(owner, KEY, Value(contents(key, state)))
+                state.store(owner, SIZE, Value())
         case ast.Tuple() | ast.List():
             for at, element in enumerate(target.elts):
                 starred = isinstance(element, ast.Starred)
@@ -129,7 +129,7 @@ def _store(base: Value, name: str, value: Value, state: State, node: ast.expr, *
         owner = owner_of(one)
         # What is stored keeps what it holds now: the object may be made anew in a loop's next iteration.
         kept = join([value, Value(contents(value, state))])
-        state.store((owner, name), kept, strongly=strongly and name != ITEM)
+        state.store(owner, name, kept, strongly=strongly and name != ITEM)
     if not base.objects and isinstance(node, ast.Name):
         state.env[node.id] = join([base, Value(everything(value))])
 
@@ -141,7 +141,7 @@ def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State
     labels = made_from(contents(before, state) | contents(added, state), how)
     for one in before.objects:
         if isinstance(one, (New, list, dict, set)):
-            state.store((owner_of(one), ITEM), Value(contents(added, state)))
+            state.store(owner_of(one), ITEM, Value(contents(added, state)))
     assign(machine, node.target, Value(labels, {}, before.objects), frame, state)
 
 
