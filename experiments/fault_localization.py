@@ -71,6 +71,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="failed executions that a fault is judged by (15, of large programs fewer; real: 2)",
     )
     parser.add_argument("--minutes", type=float, help="no fault is begun after so many minutes; real models only")
+    parser.add_argument("--at_once", type=int, default=1, help="faults of a shape at the same time; real models only")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulated models only")
@@ -113,14 +114,15 @@ def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple
 
 
 def real(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
-    """The study with a real model, on tasks in words."""
+    """The study with a real model, on tasks in words, all at the same time."""
     settings = Settings(
         faults=config.faults or (1 if config.smoke else 5),
         failures=config.failures or 2,
         noises=(0.0,),
         seed=config.seed,
         checked=2,
-        seconds=60 * config.minutes / len(wanted) if config.minutes else math.inf,
+        seconds=60 * config.minutes if config.minutes else math.inf,
+        at_once=config.at_once,
     )
     return studied((config.base_model, config.opt_model), config.api_base, config.max_tokens, wanted, settings)
 

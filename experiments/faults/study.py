@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 
 import dspy
 
+# As in `methods`: what `diagnose` does, taken apart.
+from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
@@ -72,7 +75,8 @@ class Settings:
         noises: Shares of the reader's judgements that flip, 0 to 1 each.
         seed: Of everything.
         checked: Executions of the unbroken program for each fault, at least one.
-        seconds: No fault is begun after so many seconds of a shape; one that was begun is finished.
+        seconds: No fault is begun after so many seconds of a shape; those that were begun are finished.
+        at_once: Faults of a shape that are judged at the same time.
     """
 
     faults: int = 30
@@ -81,6 +85,7 @@ class Settings:
     seed: int = 0
     checked: int = 2
     seconds: float = math.inf
+    at_once: int = 1
 
 
 def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
@@ -102,7 +107,7 @@ def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
 async def study(
     broken: Iterable[Broken], metric: Callable[..., Any], readers: Mapping[float, Any], settings: Settings
 ) -> tuple[list[Result], int]:
-    """Judge one fault after the other until there are enough.
+    """Judge faults until there are enough.
 
     Args:
         broken: The faults.
@@ -116,37 +121,48 @@ async def study(
     results: list[Result] = []
     harmless = 0
     proved: Proved = {}
-    started = time.monotonic()
-    for fault in broken:
-        if len(results) >= settings.faults or time.monotonic() - started > settings.seconds:
+    waiting, started = iter(broken), time.monotonic()
+
+    async def one(fault: Broken) -> Result | None:
+        return await _judged(fault, metric, readers, settings, proved)
+
+    while len(results) < settings.faults and time.monotonic() - started <= settings.seconds:
+        some = [*itertools.islice(waiting, min(settings.at_once, settings.faults - len(results)))]
+        if not some:
             break
-        sound = fault.program(broken=False)
-        right = await executed(sound, fault.examples(settings.checked), metric, proved)
-        most = min(settings.failures, max(5, LARGE // max(1, *(len(outcome.graph) for outcome in right))))
-        outcomes = await _failing(fault, metric, most, proved)
-        failed = [outcome for outcome in outcomes if outcome.score < 1][:most]
-        if not failed:
-            harmless += 1
-            continue
-        names = [name for name, _ in sound.named_predictors()]
-        hits: dict[tuple[str, float], Hit] = {}
-        for noise, lm in readers.items():
-            for method, found in (await verdicts(failed, names, lm, fault.seed)).items():
-                hits[method, noise] = _hit(found, fault.predictor)
-        results.append(
-            Result(
-                shape=fault.shape,
-                predictor=fault.predictor,
-                kind=fault.kind,
-                joint=fault.joint,
-                failed=len(failed),
-                tried=len(outcomes),
-                right=sum(outcome.score == 1 for outcome in right),
-                checked=len(right),
-                hits=hits,
-            )
-        )
+        found = await gather(one, some)
+        results += [result for result in found if result is not None]
+        harmless += found.count(None)
     return results, harmless
+
+
+async def _judged(
+    fault: Broken, metric: Callable[..., Any], readers: Mapping[float, Any], settings: Settings, proved: Proved
+) -> Result | None:
+    """One fault; None where it makes no answer wrong."""
+    sound = fault.program(broken=False)
+    right = await executed(sound, fault.examples(settings.checked), metric, proved)
+    most = min(settings.failures, max(5, LARGE // max(1, *(len(outcome.graph) for outcome in right))))
+    outcomes = await _failing(fault, metric, most, proved)
+    failed = [outcome for outcome in outcomes if outcome.score < 1][:most]
+    if not failed:
+        return None
+    names = [name for name, _ in sound.named_predictors()]
+    hits: dict[tuple[str, float], Hit] = {}
+    for noise, lm in readers.items():
+        for method, found in (await verdicts(failed, names, lm, fault.seed)).items():
+            hits[method, noise] = _hit(found, fault.predictor)
+    return Result(
+        shape=fault.shape,
+        predictor=fault.predictor,
+        kind=fault.kind,
+        joint=fault.joint,
+        failed=len(failed),
+        tried=len(outcomes),
+        right=sum(outcome.score == 1 for outcome in right),
+        checked=len(right),
+        hits=hits,
+    )
 
 
 async def _failing(fault: Broken, metric: Callable[..., Any], batch: int, proved: Proved) -> list[Execution]:

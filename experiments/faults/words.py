@@ -17,6 +17,9 @@ from typing import Any
 
 import dspy
 
+# As in `methods`: what `diagnose` does, taken apart.
+from dspy_semantic_backprop._concurrency import gather
+
 from .report import Result
 from .study import Settings, study
 
@@ -232,8 +235,9 @@ def studied(
     lm, reader = (
         dspy.LM(name or models[0], temperature=0.0, max_tokens=max_tokens, timeout=600, **where) for name in models
     )
-    found = {}
+
+    async def one(shape: str) -> tuple[list[Result], int]:
+        return await study(cases(shape, settings.seed), metric, {0.0: reader}, settings)
+
     with dspy.context(lm=lm):
-        for shape in wanted:
-            found[shape] = asyncio.run(study(cases(shape, settings.seed), metric, {0.0: reader}, settings))
-    return found
+        return dict(zip(wanted, asyncio.run(gather(one, list(wanted))), strict=True))
