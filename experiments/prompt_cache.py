@@ -20,19 +20,22 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
-from contest.pipelines import PIPELINES, Pipeline, sets
+from contest.programs import PROGRAMS, Program, sets
 from litellm import encode
 from rapidfuzz.distance import Prefix
 from records import origin
 from simulated import SimulatedModel
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
+from dspy_semantic_backprop.programs import LiarProgram
 
 FIRST, BLOCK = 1024, 128
 """From how many tokens on a beginning is cached, and in blocks of how many."""
@@ -40,11 +43,16 @@ PRICES = (0.5, 0.1)
 """What a cached token costs, as a share of a new one: two prices that are common."""
 
 
+PIPELINES: dict[str, Program] = {
+    "bbh": PROGRAMS["bbh"],
+    "gsm8k": PROGRAMS["gsm8k"],
+    "liar": replace(PROGRAMS["liar"], made=partial(LiarProgram, narrow=True)),
+}
 METHODS = {"semantic": presets.semantic, "published": presets.published}
 _READER = re.compile(r"\[\[ ## reader_instruction ## \]\]\n(.*?)\n\n\[\[ ## ", re.DOTALL)
 
 
-def measure(pipeline: Pipeline, method: str, seed: int, calls: int) -> dict[str, Any]:
+def measure(pipeline: Program, method: str, seed: int, calls: int) -> dict[str, Any]:
     """One compile.
 
     Args:
@@ -56,12 +64,12 @@ def measure(pipeline: Pipeline, method: str, seed: int, calls: int) -> dict[str,
     Returns:
         What was asked and how much of it began alike; shares from 0 to 1, counts in tokens.
     """
-    examples = sets(pipeline, None, (24, 24, 1), seed)
+    examples = sets(pipeline, (24, 24, 1), seed)
     with SimulatedModel(seed).serve() as server, dspy.context(lm=server.lm(cache=False)):
         optimizer = SemanticGradientDescent(
             pipeline.metric, method=METHODS[method](), budget=Budget(calls=calls), seed=seed
         )
-        optimizer.compile(pipeline.build(), trainset=examples.train, valset=examples.val)
+        optimizer.compile(pipeline.made(), trainset=examples.train, valset=examples.val)
         requests = ["\n".join(str(one["content"]) for one in served.messages) for served in server.log]
     questions: dict[str, list[str]] = defaultdict(list)
     for text in requests:

@@ -6,13 +6,13 @@ are stopped. The guard stops them as soon as the cap is reached; the observer kn
 
 from __future__ import annotations
 
+import json
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import dspy
+from dspy import lm15
 from dspy.utils.callback import BaseCallback
 
 from dspy_semantic_backprop.testing import SimulatedServer
@@ -23,63 +23,92 @@ class CapReached(BaseException):
 
 
 class Guard:
-    """Lets requests through as long as the server has answered fewer than the cap; never one more.
+    """Lets requests through to the server until the cap is reached; never one more.
 
     Args:
-        server: Counts what really arrives; answers from DSPy's cache do not.
+        server: Counts what arrives; answers from DSPy's cache do not.
         cap: The most requests.
     """
 
     def __init__(self, server: SimulatedServer, cap: float) -> None:
         self.server = server
         self.cap = cap
-        self.waiting = 0
+        self.sent = 0
         self.lock = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
         # Optimizers copy language models; the copies spend from the same cap.
         return self
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Let one request through.
+    def ask(self, messages: list[dict[str, Any]], temperature: float) -> tuple[str, dict[str, int]]:
+        """The server's answer to a chat, and the tokens that it took.
 
         Raises:
-            CapReached: If that could be one too many.
+            CapReached: If that would be one too many.
         """
         with self.lock:
-            if self.server.requests + self.waiting >= self.cap:
+            if self.sent >= self.cap:
                 raise CapReached(f"{self.cap} calls are spent")
-            self.waiting += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.waiting -= 1
+            self.sent += 1
+        body = json.dumps({"model": self.server.model, "messages": messages, "temperature": temperature})
+        sent = json.loads(self.server.respond(body.encode()).body)
+        return sent["choices"][0]["message"]["content"], sent["usage"]
 
 
-class GuardedLM(dspy.LM):
-    """A client of the simulated server, behind a guard; DSPy's cache is on, as users have it.
+class Engine:
+    """Hands requests to the server without a wire between them; answers that DSPy has cached do not get here.
 
     Args:
         guard: The guard.
-        temperature: Sampling temperature.
     """
 
-    def __init__(self, guard: Guard, temperature: float) -> None:
-        server = guard.server
-        super().__init__(f"openai/{server.model}", api_base=server.url, api_key="simulated", temperature=temperature)
+    def __init__(self, guard: Guard) -> None:
         self.guard = guard
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As `dspy.LM`."""
-        with self.guard.admitted():
-            return super().forward(*args, **kwargs)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Engine:
+        return self
 
-    async def aforward(self, *args: Any, **kwargs: Any) -> Any:
-        """As `dspy.LM`."""
-        with self.guard.admitted():
-            return await super().aforward(*args, **kwargs)
+    def complete(self, request: Any) -> Any:
+        """Answer one request.
+
+        Raises:
+            CapReached: If the cap is spent.
+        """
+        system = [{"role": "system", "content": request.system}] if request.system else []
+        messages = [*system, *({"role": one.role, "content": one.text or ""} for one in request.messages)]
+        text, usage = self.guard.ask(messages, request.config.temperature or 0.0)
+        spent = lm15.Usage(input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"])
+        return lm15.Response(None, self.guard.server.model, lm15.Message.assistant(text), "stop", spent)
+
+    def close(self) -> None:
+        """Nothing: there is no connection."""
+
+
+class AsyncEngine:
+    """The same for asynchronous calls.
+
+    Args:
+        engine: What answers.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AsyncEngine:
+        return self
+
+    async def complete(self, request: Any) -> Any:
+        """Answer one request."""
+        return self.engine.complete(request)
+
+    async def aclose(self) -> None:
+        """Nothing: there is no connection."""
+
+
+def language_model(guard: Guard, temperature: float) -> dspy.LM:
+    """A client of the guarded server; DSPy's cache is on, as users have it."""
+    engine, name = Engine(guard), f"simulated/{guard.server.model}"
+    return dspy.LM(name, temperature=temperature, engine=engine, async_engine=AsyncEngine(engine))
 
 
 class BestSoFar(BaseCallback):

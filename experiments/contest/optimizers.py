@@ -1,16 +1,17 @@
 """Every optimizer as its documentation has it, with its own budget parameters fitted to a cap on calls.
 
-| optimizer  | learns from     | decides on      | parameter fitted to the cap                          |
-|------------|-----------------|-----------------|------------------------------------------------------|
-| `semantic` | train           | val             | `Budget(calls=cap)`                                  |
-| `gepa`     | train           | val             | `max_metric_calls`, ample: the guard ends it         |
-| `miprov2`  | train           | val             | `num_candidates`; three times the trials it advises  |
-| `copro`    | nothing         | val             | `breadth`                                            |
-| `simba`    | train and val   | train and val   | `max_steps`, the largest that ends within the cap    |
+| optimizer                | learns from | decides on | parameter fitted to the cap                        |
+|--------------------------|-------------|------------|----------------------------------------------------|
+| ours, six methods        | train       | val        | `Budget(calls=cap)`                                |
+| GEPA, by turns or all    | train       | val        | `max_metric_calls`, ample: the guard ends it       |
+| MIPROv2                  | train       | val        | `num_candidates`; twice the trials it advises |
+| COPRO                    | nothing     | val        | `breadth`                                          |
+| SIMBA                    | val         | val        | `max_steps`                                        |
+| TextGrad, OptoPrime      | train       | val        | none: the guard ends them                          |
 
-COPRO looks at no example, so it gets those that all others decide on; SIMBA learns from what it scores, so it gets
-both. Ours is given no guard: its budget must hold. What the guard stops has the best program so far, which is also
-what the optimizer would have returned. SIMBA decides at its very end only, so for it a run counts that ends by itself.
+COPRO looks at no example and SIMBA learns from what it scores, so they get those that all others decide on. Ours is
+given no guard: its budget must hold. What the guard stops has the best program so far, which is also what the
+optimizer would have returned.
 """
 
 from __future__ import annotations
@@ -18,53 +19,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import dspy
 
-from dspy_semantic_backprop import Budget, SemanticGradientDescent
+from dspy_semantic_backprop import Budget, Method, SemanticGradientDescent, presets
 
-from .pipelines import Sets
+from . import others
+from .entry import Entry
 
-MINIBATCH, SIMBA_CANDIDATES = 8, 4
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What an optimizer is given.
-
-    Args:
-        program: The program; optimizers do not change it.
-        sets: The examples; the held-out ones are not for it.
-        metric: Grades an answer, with feedback.
-        student: The program's language model.
-        proposer: The optimizer's.
-        cap: The most calls.
-        seed: Of its choices.
-    """
-
-    program: dspy.Module
-    sets: Sets
-    metric: Callable[..., Any]
-    student: dspy.LM
-    proposer: dspy.LM
-    cap: int
-    seed: int
-
-    @property
-    def predictors(self) -> int:
-        """Predictors of the program, each called once for an example."""
-        return len(self.program.predictors())
-
-    @property
-    def evaluations(self) -> float:
-        """How many times the cap allows to run the program on all examples of val, with nothing cached."""
-        return self.cap / (self.predictors * len(self.sets.val))
-
-    def score(self, example: dspy.Example, prediction: Any, trace: Any = None) -> float:
-        """The score as a number: MIPROv2 takes any other object for a pass."""
-        return self.metric(example, prediction).score
+MINIBATCH, SIMBA_CANDIDATES = 8, 2
 
 
 @dataclass(frozen=True)
@@ -72,14 +38,12 @@ class Contestant:
     """An optimizer in the contest.
 
     Args:
-        compile: Optimises, given what there is and a rung of its ladder.
-        first: The rung to begin with; None where there is one rung only, and the best so far counts at the cap.
+        compile: Optimises, given what there is.
         needs: A package that it cannot run without.
         bounded: Whether it keeps to the cap by itself, so that no guard has to end it.
     """
 
-    compile: Callable[[Entry, int], dspy.Module]
-    first: Callable[[Entry], int] | None = None
+    compile: Callable[[Entry], dspy.Module]
     needs: str = "dspy"
     bounded: bool = False
 
@@ -89,10 +53,11 @@ class Contestant:
         return find_spec(self.needs) is not None
 
 
-def semantic(entry: Entry, rung: int) -> dspy.Module:
-    """Ours, as it comes: the budget ends it."""
+def ours(method: Callable[[], Method], entry: Entry) -> dspy.Module:
+    """One of our methods: the budget ends it."""
     optimizer = SemanticGradientDescent(
         entry.metric,
+        method=method(),
         gradient_lm=entry.proposer,
         steps=1000,
         budget=Budget(calls=entry.cap),
@@ -103,20 +68,21 @@ def semantic(entry: Entry, rung: int) -> dspy.Module:
     return optimizer.compile(entry.program, trainset=entry.sets.train, valset=entry.sets.val)
 
 
-def gepa(entry: Entry, rung: int) -> dspy.Module:
+def gepa(entry: Entry, **settings: Any) -> dspy.Module:
     """GEPA as it comes."""
     optimizer = dspy.GEPA(
         entry.metric,
         # Cached answers are no calls: with a bound that counts them it would stop too early.
-        max_metric_calls=6 * entry.cap // entry.predictors,
+        max_metric_calls=3 * entry.cap // entry.predictors,
         reflection_lm=entry.proposer,
         num_threads=1,
         seed=entry.seed,
+        **settings,
     )
     return optimizer.compile(entry.program, trainset=entry.sets.train, valset=entry.sets.val)
 
 
-def miprov2(entry: Entry, rung: int) -> dspy.Module:
+def miprov2(entry: Entry) -> dspy.Module:
     """MIPROv2 without demonstrations; cached answers are free, hence more trials than it advises."""
     candidates = instruction_candidates(entry)
     optimizer = dspy.MIPROv2(
@@ -135,7 +101,7 @@ def miprov2(entry: Entry, rung: int) -> dspy.Module:
         entry.program,
         trainset=entry.sets.train,
         valset=entry.sets.val,
-        num_trials=3 * trials(entry, candidates),
+        num_trials=2 * trials(entry, candidates),
         # As its own presets do with up to 50 examples.
         minibatch=False,
     )
@@ -158,7 +124,7 @@ def instruction_candidates(entry: Entry) -> int:
     return max([3, *filter(fits, range(3, 19))])
 
 
-def copro(entry: Entry, rung: int) -> dspy.Module:
+def copro(entry: Entry) -> dspy.Module:
     """COPRO, as broad as its first round fits the cap with nothing cached; its own default is a breadth of 10.
 
     Its depth is its default: much deeper it nests signatures until Python's recursion limit (DSPy 3.4.1).
@@ -173,35 +139,36 @@ def copro(entry: Entry, rung: int) -> dspy.Module:
     return optimizer.compile(entry.program, trainset=entry.sets.val, eval_kwargs=settings)
 
 
-def simba(entry: Entry, rung: int) -> dspy.Module:
-    """SIMBA with demonstrations, as it comes, on small batches.
-
-    Args:
-        entry: What there is.
-        rung: The number of steps; 0 is one step with half the candidates.
-    """
+def simba(entry: Entry) -> dspy.Module:
+    """SIMBA with demonstrations, as it comes, on small batches, with as many steps as fit with nothing cached."""
+    final = (SIMBA_CANDIDATES + 1) * len(entry.sets.val)
+    each = MINIBATCH * (2 * SIMBA_CANDIDATES + 1)
     optimizer = dspy.SIMBA(
         metric=entry.metric,
-        bsize=min(MINIBATCH, len(entry.sets.train)),
-        num_candidates=SIMBA_CANDIDATES if rung else SIMBA_CANDIDATES // 2,
-        max_steps=max(1, rung),
+        bsize=min(MINIBATCH, len(entry.sets.val)),
+        num_candidates=SIMBA_CANDIDATES,
+        max_steps=max(1, int((entry.cap / entry.predictors - final) / each)),
         prompt_model=entry.proposer,
         num_threads=1,
     )
-    return optimizer.compile(entry.program, trainset=[*entry.sets.train, *entry.sets.val], seed=entry.seed)
+    return optimizer.compile(entry.program, trainset=entry.sets.val, seed=entry.seed)
 
 
-def simba_steps(entry: Entry) -> int:
-    """The most steps that fit the cap with nothing cached."""
-    runs = entry.cap / entry.predictors
-    final = (SIMBA_CANDIDATES + 1) * (len(entry.sets.train) + len(entry.sets.val))
-    return max(1, int((runs - final) / (MINIBATCH * (2 * SIMBA_CANDIDATES + 1))))
-
-
+OURS = {
+    "semantic": presets.semantic,
+    "isolated": presets.isolated,
+    "shuffled": presets.shuffled,
+    "no_gradient": presets.no_gradient,
+    "one_step": presets.one_step,
+    "published": presets.published,
+}
 OPTIMIZERS = {
-    "semantic": Contestant(semantic, bounded=True),
+    **{name: Contestant(partial(ours, method), bounded=True) for name, method in OURS.items()},
     "gepa": Contestant(gepa, needs="gepa"),
+    "gepa_all": Contestant(partial(gepa, component_selector="all"), needs="gepa"),
     "miprov2": Contestant(miprov2, needs="optuna"),
-    "simba": Contestant(simba, first=simba_steps),
+    "simba": Contestant(simba),
     "copro": Contestant(copro),
+    "textgrad": Contestant(others.textgrad, needs="textgrad"),
+    "optoprime": Contestant(others.optoprime, needs="opto"),
 }

@@ -22,6 +22,11 @@ _SUBJECTS = {
     "state": r"\bstate\b",
     "party": r"\bpart(?:y|ies)\b",
     "source": r"\bplace\b|\bsource|\boccasion",
+    "audience": r"\baudience",
+    "timing": r"\btiming",
+    "proof": r"\bproof",
+    "history": r"\bhistory",
+    "tone": r"\btone\b",
 }
 
 

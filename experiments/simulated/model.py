@@ -26,6 +26,7 @@ from dspy_semantic_backprop.testing import Faults, Prompt, SimulatedServer
 
 from .correction import asks_to_correct, corrected
 from .guesses import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
+from .hops import HOPS, found_in, lacking, query, wanted
 from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE, unescaped
 from .reading import (
     EDGES,
@@ -39,13 +40,15 @@ from .reading import (
     result_names,
     said_in,
 )
+from .routes import ROUTE, misrouted, right_route, route_in
 from .tasks import CUES, FORMS, TASKS, Kind, Skill, Task, find, parse_options
+from .values import canonical, kind_of, majority, slipped, truth_value
 
 _METHOD_LUCK = 0.3
 _FORM_LUCK = 0.6
 _MOST_NEW_SKILLS = 2
 _NO_CHANGE = "No change needed."
-_SKILLS = (*{skill: None for task in TASKS.values() for skill in task.skills}, *FORMS.values())
+_SKILLS = (*{skill: None for task in TASKS.values() for skill in task.skills}, *FORMS.values(), ROUTE)
 
 _PROPOSES = re.compile(r"instruction|prompt|prefix|^tip$|observation|summary|_description$|source|docstring")
 _CRITICISES = re.compile(r"change|feedback|advice|critique|gradient|analysis|discussion|comment|direction")
@@ -114,26 +117,50 @@ class SimulatedModel:
         main = next((name for name in names if _ANSWERS.search(name)), names[-1])
         final = bool(_ANSWERS.search(main)) or not _STEPS.search(main)
         question = question_of(prompt)
+        if set(names) == {"query"} or main == "route":
+            return dict.fromkeys(prompt.names, self._sent_on(main, question, prompt))
         value, kind = self._worked_out(question, final, prompt)
         if self.noise and _share(self.seed, "noise", prompt.text, prompt.sample) < self.noise:
-            value = _slipped(value, kind)
+            value = slipped(value, kind)
         values: dict[str, Any] = dict.fromkeys(prompt.names, _step(value, question))
         values |= {name: f"Working it out gives {value}." for name in prompt.names if REASONS.search(name)}
         if final and prompt.schemas[main].get("type") == "string":
             values[main] = self._formed(value, kind, question, prompt)
         elif final:
-            values[main] = _truth_value(value, main, prompt)
+            values[main] = truth_value(value, main, prompt)
         return values
+
+    def _sent_on(self, name: str, question: str, prompt: Prompt) -> str:
+        """A search query, or the step that a question is sent to."""
+        found = find(question)
+        if name == "query":
+            if found is None or found[0].skills != HOPS:
+                return question
+            has = self._has(found[0].skills, found[1], prompt)
+            return query(found[1], has, prompt.inputs.get("passages"))
+        choices = [str(choice) for choice in prompt.schemas[name].get("enum", ["unknown"])]
+        able = "route" in self._has([ROUTE], question, prompt)
+        return right_route(question, choices) if able else choices[0]
+
+    def _has(self, skills: Iterable[Skill], parsed: Any, prompt: Prompt) -> set[str]:
+        """The skills that the instruction names or luck gives."""
+        key = parsed[0].strip() if isinstance(parsed, re.Match) else parsed
+        named = {skill.name for skill in skills if skill.named_in(prompt.instruction)}
+        drawn = {skill.name: _share(self.seed, skill.name, key, prompt.sample) for skill in skills}
+        return named | {name for name, draw in drawn.items() if draw < _METHOD_LUCK}
 
     def _worked_out(self, question: str, final: bool, prompt: Prompt) -> tuple[str, Kind]:
         """The value of a step or an answer, and its kind."""
         texts = map(unescaped, prompt.inputs.values())
         carried = [match[1] for text in texts for match in CARRIED.finditer(text)]
         found = find(question)
+        if found and found[0].skills == HOPS:
+            has = self._has(HOPS, found[1], prompt)
+            return found_in(found[1], has, "\n".join(prompt.inputs.values())), "text"
         skilled = found and any(skill.named_in(prompt.instruction) for skill in found[0].skills)
         if carried and (final or not skilled):
-            value = _majority(carried)
-            return value, found[0].kind if found else _kind_of(value)
+            value = majority(carried)
+            return value, found[0].kind if found else kind_of(value)
         # What others work out is not a final step's business, so it has no method of its own for it.
         reads_steps = final and any(map(_STEP_INPUT.match, prompt.inputs))
         return self._value(question, "" if reads_steps else prompt.instruction, prompt)
@@ -155,7 +182,7 @@ class SimulatedModel:
     def _formed(self, value: str, kind: Kind, question: str, prompt: Prompt) -> str:
         """The final answer: bare where the instruction, a demonstration or luck says so."""
         form = FORMS[kind]
-        shown = any(_kind_of(text) == kind for demo in prompt.demos for text in list(demo.values())[-1:])
+        shown = any(kind_of(text) == kind for demo in prompt.demos for text in list(demo.values())[-1:])
         lucky = _share(self.seed, form.name, question, prompt.sample) < _FORM_LUCK
         if form.named_in(prompt.instruction) or shown or lucky or kind == "text":
             return value
@@ -184,28 +211,37 @@ class SimulatedModel:
         for question, label in labelled(text):
             found = find(question)
             seen.update(one.sentence for one in (self._teaching(*found, label) if found else ()))
-            seen.update([FORMS[_kind_of(label)].sentence] if _kind_of(label) != "text" else [])
+            seen.update([FORMS[kind_of(label)].sentence] if kind_of(label) != "text" else [])
         return " ".join([PLAIN, *(sentence for sentence, _ in seen.most_common())])
 
     def _called_for(self, block: str, expected: str, whole: bool) -> Iterator[Skill]:
         """The skills that would have turned the output of a step, or of a program, into the expected one."""
         loose, answered, carried = LOOSE.search(block), ANSWERED.search(block), CARRIED.search(block)
-        if loose and _kind_of(expected) != "text":
-            yield FORMS[_kind_of(expected)]
+        if loose and kind_of(expected) != "text":
+            yield FORMS[kind_of(expected)]
         found = find(block)
+        if misrouted(block):
+            yield ROUTE
+        if found and found[0].skills == HOPS:
+            said = {match.start(): match[1] for match in ANSWERED.finditer(block)}
+            yield from lacking(found[1], block, said)
+            return
         # An answer beside results that were carried to it followed them; its own method is not to blame.
         if found is None or (answered and carried and not whole):
             return
         produced = carried or loose or answered
-        if produced and _canonical(produced[1]) != _canonical(expected):
+        if produced and canonical(produced[1]) != canonical(expected):
             yield from self._teaching(*found, expected)
 
     def _teaching(self, task: Task, parsed: Any, expected: str) -> tuple[Skill, ...]:
         """The fewest skills that give the expected answer to a question, found by trying."""
+        if task.skills == HOPS:
+            # What is to be searched for does not follow from an answer: all that there is to know about it.
+            return HOPS
         for size in range(len(task.skills) + 1):
             for skills in itertools.combinations(task.skills, size):
                 value = self._tried(task, parsed, [skill.name for skill in skills])
-                if _canonical(value) == _canonical(expected):
+                if canonical(value) == canonical(expected):
                     return skills
         return ()
 
@@ -234,17 +270,17 @@ class SimulatedModel:
         if not expected:
             return f"The content of output_{key} should be worked out with more care and said more plainly."
         value = said_in(members[key])
-        wanted, skills = self._wanted(members[key], value, question, expected)
-        if _canonical(value) == _canonical(wanted):
+        better, skills = self._wanted(members[key], value, question, expected)
+        if canonical(value) == canonical(better):
             return _NO_CHANGE
-        message = f"It should have given {wanted}, not {value[:80]}"
+        message = f"It should have given {better}, not {value[:80]}"
         if skills:
             message += "; the instruction should say: " + " ".join(skill.sentence for skill in skills)
         message = message.rstrip(".") + "."
         for other, text in members.items():
             if other != key and said_in(text) == value:
                 message += f" As it is, output_{key} only repeats output_{other}."
-            elif other != key and _canonical(said_in(text)) == _canonical(wanted) and text != members[key]:
+            elif other != key and canonical(said_in(text)) == canonical(better) and text != members[key]:
                 message += f" It contradicts output_{other}."
         return message
 
@@ -254,9 +290,17 @@ class SimulatedModel:
         name = cue[1].replace(" ", "_") if cue else ""
         if cue and name in CUES:
             doubtful = TASKS["statements"].solve({name: cue[2]}, [CUES[name].name]) == "yes"
-            lie = _canonical(expected) in ("yes", "doubtful", "false")
-            return ("doubtful", (CUES[name],)) if doubtful and lie else (value if lie else "trustworthy", ())
+            lie = canonical(expected) in ("yes", "doubtful", "false")
+            if doubtful and lie:
+                return "doubtful", (CUES[name],)
+            # One sign of a lie does not make one: it may stand beside the truth.
+            return (value if lie or doubtful else "trustworthy"), ()
         found = find(question)
+        if route := route_in(text):
+            right = right_route(question, ["amounts", "logic"])
+            return text.replace(route, right), (ROUTE,) if route != right else ()
+        if found and found[0].skills == HOPS:
+            return wanted(found[1], question, text, expected)
         return expected, self._teaching(*found, expected) if found else ()
 
     def _remark(self, prompt: Prompt) -> str:
@@ -312,23 +356,6 @@ def _share(*parts: object) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _canonical(value: str) -> str:
-    """A value without what does not matter when two are compared: quotes, case, spaces, a final period."""
-    text = " ".join(value.split()).strip(EDGES).casefold()
-    return text.replace(",", "") if re.fullmatch(r"-?[\d,]+", text) else text
-
-
-def _kind_of(value: str) -> Kind:
-    """The shape of an answer."""
-    if re.fullmatch(r"\([A-Za-z]\)", value):
-        return "option"
-    if re.fullmatch(r"[-$]?[\d,.]+%?", value):
-        return "number"
-    if re.fullmatch(r"yes|no|true|false|valid|invalid|plausible|implausible", value, re.IGNORECASE):
-        return "word"
-    return "words" if re.fullmatch(r"[a-z&'-]+(?: [a-z&'-]+)+", value[:2000]) else "text"
-
-
 def _step(value: str, question: str) -> str:
     """A step's words; a hint shows what it judged by."""
     found = find(question)
@@ -336,28 +363,3 @@ def _step(value: str, question: str) -> str:
         name, attribute = next(iter(found[1].items()))
         value = f"{'doubtful' if value == 'yes' else 'trustworthy'} ({name.replace('_', ' ')}: {attribute})"
     return f"The intermediate result is {value}."
-
-
-def _majority(values: list[str]) -> str:
-    """The value said most often, the first of those on a tie; of verdicts, yes if most are in doubt."""
-    counts = Counter(map(_canonical, values))
-    if set(counts) <= {"doubtful", "trustworthy"}:
-        return "yes" if counts["doubtful"] * 2 > len(values) else "no"
-    return next(value for value in values if _canonical(value) == counts.most_common(1)[0][0])
-
-
-def _truth_value(value: str, name: str, prompt: Prompt) -> str:
-    """Yes (a lie) means false where the label is about the truth of a statement."""
-    choices = {str(choice).casefold() for choice in prompt.schemas[name].get("enum", [])}
-    if value in ("yes", "no") and "lie" not in name and "false" in choices:
-        return "false" if value == "yes" else "true"
-    return value
-
-
-def _slipped(value: str, kind: Kind) -> str:
-    """A wrong answer of the same form."""
-    if kind == "number":
-        return str(int(value) + 1) if re.fullmatch(r"-?\d{1,300}", value) else f"{value}1"
-    pairs = {"yes": "no", "no": "yes", "Yes": "No", "No": "Yes", "True": "False", "False": "True"}
-    turned = "(A)" if value != "(A)" else "(B)"
-    return turned if kind == "option" else pairs.get(value, " ".join(value.split()[::-1]))

@@ -12,64 +12,23 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-Kind = Literal["number", "option", "word", "words", "text"]
-_GAP = r"[^.\n]{0,40}"
-
-LONGEST = 50_000
-"""How many characters of one field the simulated model reads."""
-
-
-@dataclass(frozen=True)
-class Skill:
-    """Something that an instruction can teach.
-
-    Arguments:
-        name: identifies the skill.
-        sentence: says it in an instruction.
-        pattern: finds it in anybody's instruction, ignoring case.
-    """
-
-    name: str
-    sentence: str
-    pattern: str
-
-    def named_in(self, text: str) -> bool:
-        """Whether the text teaches this skill."""
-        return bool(re.search(self.pattern, text[:LONGEST], re.IGNORECASE))
-
-
-@dataclass(frozen=True)
-class Task:
-    """A kind of question.
-
-    Arguments:
-        name: identifies the task.
-        kind: the shape of its answers.
-        skills: what its method needs.
-        parse: finds a question of this kind in a text; None if there is none.
-        solve: the answer to a parsed question, given the names of the skills at hand.
-    """
-
-    name: str
-    kind: Kind
-    skills: tuple[Skill, ...]
-    parse: Callable[[str], Any]
-    solve: Callable[[Any, Collection[str]], str]
-
+from .cues import CUES, judge_cues, parse_cues
+from .hops import HOPS, found_in
+from .hops import QUESTION as HOP
+from .skills import GAP, LONGEST, Kind, Skill, Task
 
 QUANTITY = Skill(
     "quantity",
     "Multiply each kind of item by its stated quantity before adding up.",
-    rf"quantit|number of each|how many of each|multiply each (?:kind|item)|three \w+ (?:count|as){_GAP}three",
+    rf"quantit|number of each|how many of each|multiply each (?:kind|item)|three \w+ (?:count|as){GAP}three",
 )
 CATEGORY = Skill(
     "category",
     "Leave out everything that does not belong to the category asked about.",
-    rf"(?:belong|fit|match){_GAP}categor|(?:kind|category|type){_GAP}asked|(?:ignore|skip){_GAP}other",
+    rf"(?:belong|fit|match){GAP}categor|(?:kind|category|type){GAP}asked|(?:ignore|skip){GAP}other",
 )
 _COUNTS = ("a", "an", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MEMBERS = {
@@ -101,12 +60,12 @@ def _count_objects(match: re.Match[str], has: Collection[str]) -> str:
 PRECEDENCE = Skill(
     "precedence",
     "Respect operator precedence: multiply before you add or subtract.",
-    rf"precedence|order of operations|multipl\w+{_GAP}\bbefore{_GAP}(?:add|subtract)|pemdas|bodmas",
+    rf"precedence|order of operations|multipl\w+{GAP}\bbefore{GAP}(?:add|subtract)|pemdas|bodmas",
 )
 SIGNS = Skill(
     "signs",
     "Subtracting a negative number means adding it.",
-    rf"(?:subtract\w*|minus){_GAP}negative|double negative|sign of (?:each|every)",
+    rf"(?:subtract\w*|minus){GAP}negative|double negative|sign of (?:each|every)",
 )
 AND_FIRST = Skill(
     "and_first",
@@ -162,7 +121,7 @@ def _truth(text: str, has: Collection[str]) -> str:
 LATER_LETTERS = Skill(
     "later_letters",
     "When words start alike, compare their second and later letters.",
-    rf"(?:second|third|later|next|following){_GAP}letters?|letter by letter|letters?{_GAP}(?:tie|equal|same)",
+    rf"(?:second|third|later|next|following){GAP}letters?|letter by letter|letters?{GAP}(?:tie|equal|same)",
 )
 
 
@@ -197,7 +156,7 @@ def _walk(match: re.Match[str], has: Collection[str]) -> str:
 SWAPS = Skill(
     "swaps",
     "Apply the swaps one after another, writing down who has what after each swap.",
-    rf"(?:each|every|all(?: the)?) (?:swap|trade|switch)|(?:swaps|trades){_GAP}(?:in order|one (?:by|after))",
+    rf"(?:each|every|all(?: the)?) (?:swap|trade|switch)|(?:swaps|trades){GAP}(?:in order|one (?:by|after))",
 )
 _SWAP = re.compile(r"(?:First|Then|Finally), (.{1,40}?) and (.{1,40}?) (?:swap|trade|switch)")
 _ASKED = re.compile(r"At the end[^,\n]{0,60}, (.{1,40}?) (?:has|gets|is [ \w]{2,12})(?: the)?$")
@@ -257,7 +216,7 @@ def _judge_claims(claims: list[str], has: Collection[str]) -> str:
 GROUPS = Skill(
     "groups",
     "Multiply the number of groups by the size of one group before going on.",
-    rf"number of groups|per group|size of (?:one|each|a) group|multipl\w+{_GAP}(?:groups?|boxes)",
+    rf"number of groups|per group|size of (?:one|each|a) group|multipl\w+{GAP}(?:groups?|boxes)",
 )
 RELATIVE = Skill(
     "relative",
@@ -280,82 +239,29 @@ def _compared(match: re.Match[str], has: Collection[str]) -> str:
     return str(first + second if "relative" in has else second)
 
 
-CUES: Mapping[str, Skill] = {
-    "statement": Skill(
-        "statement_cue",
-        "Take sweeping words such as never, always or every single one as a reason for doubt.",
-        r"sweeping|exaggerat|absolute (?:words?|claims?|terms?)",
-    ),
-    "job_title": Skill(
-        "job_title_cue",
-        "Take a job title outside public office, such as radio host or consultant, as a reason for doubt.",
-        rf"(?:outside|not|without){_GAP}public office",
-    ),
-    "state": Skill(
-        "state_cue",
-        "Take a state with a name of two words as a reason for doubt.",
-        rf"(?:state|name){_GAP}two words|two-word",
-    ),
-    "party": Skill(
-        "party_cue",
-        "Take a party label other than the two big ones as a reason for doubt.",
-        rf"other than{_GAP}(?:big|major|main)|neither{_GAP}republican|(?:minor|third) part",
-    ),
-    "source": Skill(
-        "source_cue",
-        "Take a one-sided source, such as a mailer, an ad or an online post, as a reason for doubt.",
-        rf"one-sided|(?:mailer|advert\w*|online post){_GAP}(?:doubt|suspicio|unreliable)",
-    ),
-}
-_DOUBTFUL: Mapping[str, str] = {
-    "statement": r"\b(?:never|always|every single|nobody|nothing|completely|not one|all of|100 percent)\b",
-    "job_title": r"host|consultant|volunteer|strategist|blogger|activist|columnist|lobbyist|commentator",
-    "state": r"^\W*[a-z]+ [a-z]+",
-    "party": r"^(?!\W*(?:republican|democrat))",
-    "source": r"e-?mail|\bpost|\bad\b|advert|mailer|tweet|blog|flyer|leaflet",
-}
-_CUE_LINE = re.compile(
-    r"(?:^[\s\"']*|[{,] *\")(statement|job_title|state|party|source)[\"']?: [\"']?([^\n\"]{1,2000})", re.MULTILINE
-)
-
-
-def _parse_cues(text: str) -> dict[str, str] | None:
-    """The attributes to judge by; beside just one other, the statement is only what it is about."""
-    found = dict(_CUE_LINE.findall(text))
-    if "statement" not in found:
-        return None
-    return {name: value for name, value in found.items() if name != "statement" or len(found) != 2}
-
-
-def _judge_cues(found: Mapping[str, str], has: Collection[str]) -> str:
-    known = [name for name in found if CUES[name].name in has]
-    doubts = sum(bool(re.search(_DOUBTFUL[name], found[name], re.IGNORECASE)) for name in known)
-    return "yes" if doubts * 2 > len(found) else "no"
-
-
 _BARE = r"(?:only|just|nothing but) (?:with |give )?(?:the )?(?:final |bare |short )?answer\b"
-_BARE += rf"|\b(?:answer|reply|respond|number|letter|words?)\b{_GAP}nothing else"
-_BARE += rf"|(?:without|no){_GAP}(?:explanation|extra|other words|sentence)"
+_BARE += rf"|\b(?:answer|reply|respond|number|letter|words?)\b{GAP}nothing else"
+_BARE += rf"|(?:without|no){GAP}(?:explanation|extra|other words|sentence)"
 FORMS: Mapping[Kind, Skill] = {
     "number": Skill(
         "number_form",
         "Answer with only the bare number, in digits.",
-        rf"(?:only|just|bare|single){_GAP}(?:number|integer|digits)|(?:number|digits) (?:only|alone)|{_BARE}",
+        rf"(?:only|just|bare|single){GAP}(?:number|integer|digits)|(?:number|digits) (?:only|alone)|{_BARE}",
     ),
     "option": Skill(
         "option_form",
         "Answer with only the option's letter in parentheses, for example (B).",
-        rf"(?:only|just|single){_GAP}letter|letter{_GAP}(?:only|alone)|{_BARE}",
+        rf"(?:only|just|single){GAP}letter|letter{GAP}(?:only|alone)|{_BARE}",
     ),
     "word": Skill(
         "word_form",
         "Answer with only the single word asked for, such as Yes or No.",
-        rf"(?:only|just|single|one){_GAP}\b(?:word\b|yes|true)|(?:yes|true){_GAP}(?:only|alone)|{_BARE}",
+        rf"(?:only|just|single|one){GAP}\b(?:word\b|yes|true)|(?:yes|true){GAP}(?:only|alone)|{_BARE}",
     ),
     "words": Skill(
         "words_form",
         "Answer with only the sorted words, separated by spaces.",
-        rf"(?:only|just){_GAP}words|separated by{_GAP}spaces?|{_BARE}",
+        rf"(?:only|just){GAP}words|separated by{GAP}spaces?|{_BARE}",
     ),
     "text": Skill("text_form", "Answer as briefly as possible, with only the answer itself.", _BARE),
 }
@@ -384,7 +290,8 @@ _ALL = (
     Task("web_of_lies", "word", (CHAIN,), _parse_claims, _judge_claims),
     Task("grouped_items", "number", (GROUPS,), re.compile(_GROUPED).search, _grouped),
     Task("compared_amounts", "number", (RELATIVE,), re.compile(_COMPARED).search, _compared),
-    Task("statements", "word", tuple(CUES.values()), _parse_cues, _judge_cues),
+    Task("places", "text", HOPS, HOP.search, found_in),
+    Task("statements", "word", tuple(CUES.values()), parse_cues, judge_cues),
 )
 TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}
 

@@ -12,46 +12,10 @@ from projected import PUBLISHED, Bill
 from tests.docs.pages import README, ROOT, rows
 
 RESULTS = ROOT / "docs" / "results"
-NAMES = {"gepa": "dspy.GEPA", "miprov2": "MIPROv2", "simba": "SIMBA", "copro": "COPRO"}
-FULL = {"bbh": 1152, "gsm8k": 1152, "liar": 2304}
-SHARES = (8, 4, 2)
 
 
 def record(name: str) -> Any:
     return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def curves() -> dict[tuple[str, str, int], tuple[float, float]]:
-    """Program, optimizer, part of the full cap -> mean held-out score and calls."""
-    return {
-        (row["program"], row["optimizer"], FULL[row["program"]] // row["cap"]): (row["heldout"], row["calls"])
-        for row in record("efficiency-simulated-seed0")["curves"]
-    }
-
-
-def test_efficiency():
-    found, table = curves(), rows(RESULTS / "efficiency.md")
-    for program, optimizer in {key[:2] for key in found}:
-        cells = [found[program, optimizer, share] for share in SHARES]
-        shown = [f"{heldout:.2f} ({calls:.0f})" for heldout, calls in cells]
-        assert (program.upper(), NAMES.get(optimizer, optimizer), *shown) in table
-
-
-def test_efficiency_over_all_pipelines():
-    table = {row[0].replace("dspy.", ""): row[1:] for row in rows(RESULTS / "efficiency.md") if len(row) == 4}
-    means: dict[str, list[str]] = defaultdict(list)
-    for optimizer in ("semantic", *NAMES):
-        for share in SHARES:
-            scores, calls = zip(*(curves()[program, optimizer, share] for program in FULL), strict=True)
-            means[optimizer].append(f"{100 * sum(scores) / 3:.1f} ({sum(calls) / 3:.0f})")
-    names = {name: shown.replace("dspy.", "") for name, shown in NAMES.items()} | {"semantic": "semantic"}
-    for optimizer, shown in means.items():
-        assert list(table[names[optimizer]][:3]) == shown
-    starts = defaultdict(list)
-    for row in record("efficiency-simulated-seed0")["rows"]:
-        starts[row["program"]].append(row["heldout_before"])
-    start = sum(sum(scores) / len(scores) for scores in starts.values()) / len(FULL)
-    assert table["the start"][:3] == (f"{100 * start:.1f}",) * 3
 
 
 def test_growth():

@@ -21,6 +21,7 @@ from experiments.simulated import SimulatedModel
 from experiments.simulated.tasks import CUES, FORMS, TASKS, find
 
 SAMPLES = Path(__file__).parents[2] / "experiments" / "data" / "samples"
+LIAR = ("statement", "job_title", "state", "party", "source")
 HIDDEN = "Work out an intermediate step that helps solve the problem."
 FINAL = "Solve the problem."
 SKILLS = [skill for task in TASKS.values() for skill in task.skills] + list(FORMS.values())
@@ -142,10 +143,10 @@ def test_statements_need_their_five_cues() -> None:
     right = {"plain": 0, "full": 0}
     lines = (SAMPLES / "liar" / "train.tsv").read_text().splitlines()
     for columns in (line.split("\t") for line in lines):
-        row = dict(zip(CUES, [columns[2], *columns[5:8], columns[13]], strict=True))
+        row: dict[str, str] = dict(zip(LIAR, [columns[2], *columns[5:8], columns[13]], strict=True))
         for mode in right:
             hints: dict[str, str] = {}
-            for name, skill in CUES.items():
+            for name, skill in ((name, CUES[name]) for name in LIAR):
                 inputs = {key: row[key] for key in dict.fromkeys(["statement", name])}
                 told = skill.sentence if mode == "full" else "Give a hint: is the statement a lie?"
                 hints[f"hint_{name}"] = answer(f"{', '.join(inputs)} -> hint", told, **inputs)["hint"]
