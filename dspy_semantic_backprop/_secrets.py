@@ -3,7 +3,9 @@
 Providers, HTTP clients and tools repeat in their errors what they were called with: a key, a header, an address with
 its password. Two things are done about it. Addresses and headers are known by their form, wherever they stand. The
 values that language models were given as credentials are known by heart: whoever meets a language model calls
-`learn_secrets`, and from then on, in this process, these values stand in no text that went through `cleaned`.
+`learn_secrets`, and from then on, in this process, these values stand in no text that went through `cleaned`. What
+program, metric, tools and subscribers hold is looked at where one of them raises: the values that have the name of a
+secret and look like one.
 
 Of a language model itself its name and its harmless settings may be told: a list of what is harmless, and none of what
 is secret, for providers name their credentials as they like (`azure_ad_token`, `extra_body={"password": ...}`), and a
@@ -22,7 +24,11 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from itertools import islice
+from types import FrameType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -52,7 +58,9 @@ _FORMS = (
     # Bearer ...
     (re.compile(r"(\b(?:bearer|basic) +)(?=\S*\d)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
-_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|_AUTH$|CONNECTION_STRING|_PAT$")
+_NAMES = re.compile(
+    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING|_PAT$|_SAS$"
+)
 """Of environment variables."""
 _learned: set[str] = set()
 _HARMLESS = frozenset(
@@ -80,6 +88,14 @@ _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
 _TELLING = re.compile(r"key|token(?!s)|secret|passw|auth|headers|credential|cookie|client|engine", re.IGNORECASE)
 """Attributes of language models, of their engines and HTTP clients, that may hold a secret."""
+_LOOKS = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z0-9]{8}")
+"""What no word, number, date or name of a model has in it, and most keys do."""
+_DSPYS = frozenset({"history", "callbacks", "kwargs", "model"})
+"""Attributes of language models that are told, or learned, in another way."""
+_MOST_HELD, _DEEPEST_HELD = 400, 3
+"""How many values are looked at in each place that an error came through, and how deep inside each other."""
+_FOREIGN = ("dspy", "litellm", "asyncio", "concurrent", "threading", __name__.partition(".")[0])
+"""Packages whose functions hold no secret that is not a language model's."""
 
 
 def sampling(lm: Any) -> dict[str, Any]:
@@ -101,10 +117,8 @@ def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
     given = {name: value for name, value in given.items() if name not in _CONTENT}
     held = {name: value for name, value in vars(lm).items() if _TELLING.search(name)}
     model = str(getattr(lm, "model", ""))
-    for text in (*_texts(given), *_texts(held)):
-        # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
-        if len(text) >= _SHORTEST and text not in model:
-            _learned.add(text)
+    # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
+    _learned.update(text for text in (*_texts(given), *_texts(held)) if len(text) >= _SHORTEST and text not in model)
 
 
 def cleaned(text: str) -> str:
@@ -120,12 +134,58 @@ def hide(error: BaseException) -> None:
 
 
 def learn_from(error: BaseException) -> None:
-    """Learn the credentials of the language models that an error came through, whoever holds them."""
+    """Learn the secrets that are at hand where an error came through: those of language models, and what looks so."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        here = frame.f_locals.get("self")
-        if hasattr(here, "kwargs") and hasattr(here, "model"):
-            settings = frame.f_locals.get("kwargs")
-            learn_secrets(here, settings if isinstance(settings, Mapping) else None)
+        # What is looked at is the user's, and may have code of its own.
+        with contextlib.suppress(Exception):
+            _learned.update(filter(_looks_secret, _of_held(_held(frame))))
+
+
+def _held(frame: FrameType) -> list[Any]:
+    """What a function holds that may be secret; of a language model its attributes, which are learned by name, too."""
+    here = frame.f_locals.get("self")
+    if hasattr(here, "kwargs") and hasattr(here, "model"):
+        settings = frame.f_locals.get("kwargs")
+        learn_secrets(here, settings if isinstance(settings, Mapping) else None)
+        return [value for name, value in _attributes(here) if name not in _DSPYS]
+    if str(frame.f_globals.get("__name__")).partition(".")[0] in _FOREIGN:
+        return []
+    return [value for name, value in _at_hand(frame, here) if _TELLING.search(name)]
+
+
+def _of_held(values: Iterable[Any]) -> Iterator[str]:
+    """The texts in values and in what these hold, the nearest first."""
+    waiting = deque((value, 0) for value in values)
+    for _ in range(_MOST_HELD):
+        if not waiting:
+            return
+        value, depth = waiting.popleft()
+        if isinstance(value, (str, bytes, bytearray)):
+            yield from _texts(value)
+        elif depth < _DEEPEST_HELD:
+            waiting.extend((_opened(item), depth + 1) for item in islice(_items(value, told=True), _MOST_HELD))
+
+
+def _looks_secret(text: str) -> bool:
+    spaced = any(map(str.isspace, text))
+    return len(text) >= _UNMISTAKABLE and not spaced and _LOOKS.search(text) is not None
+
+
+def _at_hand(frame: FrameType, here: Any) -> Iterator[tuple[str, Any]]:
+    """What a function works with, by name: its variables, those around it, and what its object holds."""
+    yield from frame.f_locals.items()
+    yield from ((name, frame.f_globals[name]) for name in frame.f_code.co_names if name in frame.f_globals)
+    yield from _attributes(here)
+
+
+def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    kinds = [kind for kind in type(thing).__mro__ if not kind.__module__.startswith(("dspy.", "builtins"))]
+    for kind in kinds:
+        own = {name: value for name, value in vars(kind).items() if not name.startswith("__") and not callable(value)}
+        slots = vars(kind).get("__slots__", ())
+        yield from ((name, getattr(thing, name, None)) for name in ((slots,) if isinstance(slots, str) else slots))
+        yield from own.items()
+    yield from getattr(thing, "__dict__", {}).items()
 
 
 def _hide(error: BaseException, known: set[int]) -> None:
@@ -181,32 +241,50 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 
 def _alternative(secret: str) -> str:
-    escaped = re.escape(secret)
+    whole = "".join(map(_spelled, secret))
     if len(secret) < _UNMISTAKABLE:
-        return rf"(?<!\w){escaped}(?!\w)"
+        return rf"(?<!\w){whole}(?!\w)"
     if len(secret) < _LONG or not any(map(str.isdigit, secret)) or any(map(str.isspace, secret)):
-        return escaped
-    return rf"{re.escape(secret[:_BEGINNING])}[^\s\"',;)}}\]]*"
+        return whole
+    beginning, rest = ("".join(map(_spelled, part)) for part in (secret[:_BEGINNING], secret[_BEGINNING:]))
+    return rf"{beginning}(?:{rest}|[^\s\"',;)}}\]]*)"
+
+
+@functools.lru_cache(maxsize=1024)
+def _spelled(character: str) -> str:
+    """A character as it may stand in an address, in a literal, in JSON, or in JSON that is quoted in JSON."""
+    if character.isascii() and character.isalnum():
+        return character
+    backslashes = r"\\+" if character == "\\" else r"\\*" + re.escape(character)
+    in_address = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "replace"))
+    in_literal = rf"\\+(?:u{ord(character):04x}|x{ord(character):02x})"
+    newline = r"|\\+n" if character == "\n" else ""
+    return rf"(?:{backslashes}|(?i:{in_address}|{in_literal}){newline})"
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
     """The texts in a value, and the parts of each that may stand alone."""
-    value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-    if isinstance(value, (str, bytes)):
+    value = _opened(value)
+    if isinstance(value, (str, bytes, bytearray)):
         yield from _parts(value if isinstance(value, str) else value.decode("latin-1"), depth)
         return
     for item in _items(value) if depth < _DEEPEST_SETTING else ():
         yield from _texts(item, depth + 1)
 
 
-def _items(value: Any) -> list[Any]:
+def _opened(value: Any) -> Any:
+    value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return value.value if isinstance(value, Enum) else value
+
+
+def _items(value: Any, *, told: bool = False) -> Iterator[Any]:
+    """What a value holds; of an object all attributes if `told`, else those with telling names."""
     if isinstance(value, Mapping):
-        return [item for name, item in value.items() if name not in _HARMLESS]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(value)
-    if hasattr(value, "__dict__") and not isinstance(value, type):
-        return [item for name, item in vars(value).items() if _TELLING.search(name)]
-    return []
+        yield from (item for name, item in value.items() if name not in _HARMLESS)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from value
+    elif not isinstance(value, type) and not callable(value):
+        yield from (item for name, item in _attributes(value) if told or _TELLING.search(name))
 
 
 def _parts(text: str, depth: int) -> Iterator[str]:

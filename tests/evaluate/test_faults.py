@@ -39,10 +39,14 @@ NO_ANSWERS = {
     "empty body": lambda reply: (200, b""),
     "null body": lambda reply: (200, b"null"),
     "error with 200": lambda reply: (200, {"error": {"message": "no", "code": 500}}),
+    "broken off": choice("error", content="[[ ## hint ## ]]\ncare"),
+    "out of resources": choice("insufficient_system_resource", content=""),
+    "half a character": choice(content="[[ ## hint ## ]]\n\ud83d\n\n[[ ## answer ## ]]\n\ud83d"),
 }
 WITHHELD = {
     "filter": choice("content_filter", content=None),
     "filter with a beginning": choice("content_filter", content="careful"),
+    "filter in other words": choice("SAFETY", content="careful"),
     "declined": choice(content=None, refusal="I cannot help with that."),
 }
 MISSING = REFUSALS | HEALED | NO_ANSWERS | WITHHELD

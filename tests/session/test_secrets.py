@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import json
 import threading
@@ -122,6 +124,78 @@ def test_a_setting_of_a_language_model_is_told_nowhere(provider, settings, statu
         lm = dspy.LM(f"{provider}/x", **{**known, **settings})
         with dspy.context(lm=lm):
             assert not [text for text in told(tmp_path, caplog) if CANARY in text]
+
+
+@pytest.mark.parametrize("secret", ["Tr0ub,4dor;{})x]y", 'p4"ss\\{}', "pässé{}", " {} \n", "a+/{}==", "a b,c {}"])
+def test_a_secret_is_known_however_it_is_spelled(secret, tmp_path, caplog):
+    known: dict[str, Any] = {"api_key": "none", "cache": False, "num_retries": 0}
+    known |= {"extra_body": {"given": secret.format(CANARY)}, "extra_query": {"given": secret.format(CANARY)}}
+    with echo(500) as address:
+        with dspy.context(lm=dspy.LM("openai/x", api_base=f"http://{address}", **known)):
+            assert not [text for text in told(tmp_path, caplog) if CANARY in text]
+
+
+@dataclasses.dataclass
+class Login:
+    user: str
+    value: str
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self, value: str):
+        self.value = value
+
+
+class Refused(dspy.BaseLM):
+    """A language model of the user's own, whose server repeats what it was sent."""
+
+    def __init__(self, name: str, held: Any):
+        super().__init__("own/x", cache=False)
+        setattr(self, name, held)
+
+    def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
+        raise RuntimeError(f"401: nobody knows {CANARY}")
+
+
+HELD = {
+    "bearer": CANARY,
+    "session": httpx.Client(headers={"X-Any": CANARY}),
+    "options": {"X-Any": [CANARY]},
+    "configuration": Login("me", CANARY),
+    "credentials": Slotted(CANARY),
+    "auth": enum.Enum("Auth", {"HERE": CANARY})["HERE"],
+    "token": bytearray(CANARY.encode()),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_language_model_of_the_users_own_is_refused_without_its_secret(name, tmp_path, caplog):
+    with dspy.context(lm=Refused(name, HELD[name])):
+        assert not [text for text in told(tmp_path, caplog) if CANARY in text]
+
+
+class Client:
+    """A tool, metric or subscriber that tells its key when it fails."""
+
+    api_key = CANARY
+
+    def __call__(self, *args: Any) -> Any:
+        raise RuntimeError(f"refused: {self.api_key}")
+
+
+class Searching(Fan):
+    def forward(self, **inputs: Any) -> Any:
+        return Client()()
+
+
+@pytest.mark.parametrize("place", [{"program": Searching()}, {"metric": Client()}, {"subscribers": [Client()]}])
+def test_what_fails_in_a_run_does_not_tell_its_key(place, tmp_path, caplog):
+    with served(careful):
+        texts = told(tmp_path, caplog, **place)
+    assert "[hidden]" in str(texts)
+    assert not [text for text in texts if CANARY in text]
 
 
 @pytest.mark.parametrize("status", [401, 500])

@@ -8,6 +8,7 @@ which it is then booked at the request's bound.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,6 +21,22 @@ from .patched import Patched
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MOST_TOKENS = 10_000_000
 """More than any model reads or writes in one request."""
+_WITHHELD = frozenset(
+    {
+        *("content_filter", "content_filtered", "refusal", "safety", "recitation", "prohibited_content", "blocklist"),
+        *("spii", "guardrail_intervened", "error_toxic", "sensitive"),
+    }
+)
+"""Why servers say that they stopped where their rules forbid the answer, in lower case."""
+_BROKEN_OFF = frozenset(
+    {
+        *("error", "failed", "abort", "aborted", "cancelled", "canceled", "timeout", "network_error"),
+        "insufficient_system_resource",
+    }
+)
+"""Why they say that they stopped where something failed: what there is of the text is no answer."""
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""Half of a pair of surrogates: nothing that a program passes on with it can be sent again."""
 
 
 def count(value: Any) -> int:
@@ -58,9 +75,13 @@ def no_answer(entry: Any, outputs: Any, tools: bool) -> NoAnswer | Withheld | No
         return None
     response = entry.get("response") if isinstance(entry, dict) else None
     replies = list(response) if isinstance(response, (list, tuple)) else [response]
-    ends = {end for reply in replies for end in _ends(reply)}
-    if ends and ends <= {"content_filter", "refusal"}:
+    ends = [end for reply in replies for end in _ends(reply)]
+    if ends and all(end & _WITHHELD for end in ends):
         return Withheld("the provider's content filter withheld the answer")
+    if ends and all(end & _BROKEN_OFF for end in ends):
+        return NoAnswer(f"the provider broke the answer off ({', '.join(sorted(ends[0] & _BROKEN_OFF))})")
+    if any(map(_is_broken, outputs)):
+        return NoAnswer("the answer holds halves of characters, which are no text")
     # Of a language model that reports nothing but its outputs nobody knows what it offered by itself.
     if any(_says(one, tools or entry is None) for one in outputs):
         return None
@@ -69,7 +90,7 @@ def no_answer(entry: Any, outputs: Any, tools: bool) -> NoAnswer | Withheld | No
     if any(_field(message, "refusal") for message in messages):
         return Withheld("the provider declined to answer")
     # A model that spent all its tokens before it wrote anything, or that wrote an empty text, has answered so.
-    if ends == {"length"} or any(_text(message) == "" for message in messages):
+    if (ends and all("length" in end for end in ends)) or any(_text(message) == "" for message in messages):
         return None
     if not choices and outputs == [""] and not replies[0]:
         return None
@@ -84,16 +105,26 @@ def _says(output: Any, tools: bool) -> bool:
     return bool(_field(output, "text")) or (tools and bool(_field(output, "tool_calls")))
 
 
+def _is_broken(output: Any) -> bool:
+    text = output if isinstance(output, str) else _field(output, "text")
+    return isinstance(text, str) and _HALF_A_CHARACTER.search(text) is not None
+
+
 def _text(message: Any) -> Any:
     found = _field(message, "content")
     return found if found is not None else _field(message, "text")
 
 
-def _ends(reply: Any) -> list[str]:
-    """Why the server says that it stopped, for each choice."""
+def _ends(reply: Any) -> list[set[str]]:
+    """Why the server says that it stopped, for each choice, in the client's word for it and in its own."""
+    found = [
+        (_field(choice, "finish_reason"), _field(_field(choice, "provider_specific_fields"), "native_finish_reason"))
+        for choice in _items(_body(reply), "choices")
+    ]
     own = _field(reply, "finish_reason") or _field(_field(reply, "incomplete_details"), "reason")
-    found = [own] if own else [_field(choice, "finish_reason") for choice in _items(reply, "choices")]
-    return [str(one) for one in found if one]
+    if not any(map(any, found)):
+        found = [(own,)]
+    return [words for one in found if (words := {str(word).lower() for word in one if word})]
 
 
 def _body(reply: Any) -> Any:
