@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import dspy
+from pydantic import NonNegativeFloat
 
 from ._decide.comparison import classes_of
 from ._decide.consider import Decision, Fate
@@ -36,6 +37,9 @@ from ._settings import Settings
 
 SAME_OF_ALL = 10
 """After so many executions with one and the same score it is said that the metric says the same of everything."""
+_Amount = NonNegativeFloat
+_MEASURED = tuple[()] | tuple[_Amount, _Amount, _Amount | None, _Amount]
+"""What the first executions took, as a log holds it: nothing, or a `Measured`."""
 
 
 @dataclass
@@ -266,7 +270,7 @@ class Run:
     def _measured(self, now: Measured | None) -> Measured | None:
         """What the first executions took; a resumed run, which has paid for more by now, goes by what it measured."""
         journal, key = self.session.journal, digest_of(["projected"])
-        known = journal.take(key, list[float | None]) if journal else None
+        known = journal.take(key, _MEASURED) if journal else None
         if known is None:
             journal.keep("projected", key, list(now or ()))
             return now

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 from pydantic import NonNegativeFloat
 
@@ -25,6 +24,15 @@ MARGIN = 1.25
 """How much more than was measured is kept: answers differ in length."""
 BLOCK = 8
 """So many examples are evaluated at once: a budget that ends in between loses no more."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What executions took."""
+
+    calls: NonNegativeFloat
+    tokens: NonNegativeFloat
+    usd: NonNegativeFloat
 
 
 class LastDecision:
@@ -59,8 +67,8 @@ class LastDecision:
         most, spent = ledger.budget, ledger.by_purpose.get(Purpose.FORWARD, Spent())
         if not executions or self.commit is None:
             return
-        measured = self._measured({"calls": spent.calls + spent.cached, "tokens": spent.tokens, "usd": spent.usd})
-        each = {name: amount * MARGIN / executions for name, amount in measured.items()} | {"metric_calls": 1}
+        measured = self._measured(_Taken(spent.calls + spent.cached, spent.tokens, spent.usd))
+        each = {name: amount * MARGIN / executions for name, amount in asdict(measured).items()} | {"metric_calls": 1}
         bounds = {name: getattr(most, name) for name in each if getattr(most, name) is not None}
         room = min((SHARE * bound / each[name] for name, bound in bounds.items() if each[name]), default=math.inf)
         if room < 2 * fresh:
@@ -75,13 +83,13 @@ class LastDecision:
         self.student.session.ledger.reserve(Purpose.FINAL, bound, runs)
         self.seconds = seconds * MARGIN * runs / executions
 
-    def _measured(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
+    def _measured(self, now: _Taken) -> _Taken:
         # A resumed run goes by what it measured at first, since it pays for nothing now.
         journal, key = self.student.session.journal, digest_of(["measured"])
-        known = journal.take(key, dict[str, NonNegativeFloat]) if journal else None
+        known = journal.take(key, _Taken) if journal else None
         if known is None:
-            journal.keep("measured", key, dict(amounts))
-        return known if known is not None else amounts
+            journal.keep("measured", key, asdict(now))
+        return known if known is not None else now
 
     async def decide(self, incumbent: Candidate) -> Final | None:
         """Evaluate what is needed and decide.

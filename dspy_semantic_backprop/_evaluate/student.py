@@ -273,7 +273,7 @@ class Student:
         # A resumed run goes by what was found before, and asks for no proof again.
         journal, graph = self.session.journal, outcome.graph
         key = digest_of(["edges", [call.id for call in graph], EDGES.dump_python(graph.edges)]) if journal else ""
-        known = journal.take(key, tuple[Edge, ...]) if journal else None
+        known = journal.take(key, tuple[Edge, ...], lambda edges: replace(graph, edges=edges)) if journal else None
         if known is not None:
             return known
         proved = await prove(graph, outcome.trace, Replays(program, outcome.trace.inputs), self.probe)

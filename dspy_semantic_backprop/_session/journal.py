@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .._errors import JournalError, JournalFailed
-from .._terminal import logger
+from .._terminal import logger, spelled
 from .budget import Account, Bound, Spent
 from .entries import APART, KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
 from .files import content, opened, refused
@@ -101,11 +101,12 @@ class Journal:
         )
         return self.ledger
 
-    def take(self, key: str, kind: Any = Any) -> Any:
+    def take(self, key: str, kind: Any = Any, check: Callable[[Any], Any] = bool) -> Any:
         """What was written down under a key, each line once and in order; None where nothing is left.
 
         Args:
             kind: What it must be, as a type.
+            check: Raises a `ValueError` where it cannot be what it says.
 
         Raises:
             JournalError: If it is something else.
@@ -116,9 +117,11 @@ class Journal:
         if found is None or kind is Any:
             return found
         try:
-            return _adapter(kind).validate_python(found)
-        except ValidationError as error:
-            wrong = error.errors()[0]["msg"]
+            value = _adapter(kind).validate_python(found)
+            check(value)
+            return value
+        except ValueError as error:
+            wrong = error.errors()[0]["msg"] if isinstance(error, ValidationError) else spelled(str(error))
             raise JournalError(
                 f"{self._path} holds a value that cannot be ({wrong}); restore the file, or choose another log_dir"
             ) from None

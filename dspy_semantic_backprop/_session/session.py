@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import anyio
 import dspy
+from pydantic import NonNegativeInt
 
 from .._concurrency import gather
 from .._errors import TooManyFailures
@@ -176,7 +177,7 @@ class Session:
     def room(self, executions: int) -> int:
         """How many executions more, beside those made, keep to what was projected; a resumed run goes on alike."""
         key = digest_of(["room", executions]) if self.journal else ""
-        known = self.journal.take(key, int) if self.journal else None
+        known = self.journal.take(key, NonNegativeInt) if self.journal else None
         if known is None:
             known = self.ledger.room(executions)
             self.journal.keep("room", key, known)

@@ -155,6 +155,32 @@ def test_a_grade_that_cannot_be_ends_the_run_with_the_best_so_far(value, log, ag
     assert hasattr(caught.value, "best")
 
 
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("projected", lambda value: value[:-1]),
+        ("projected", lambda value: [-1, *value[1:]]),
+        ("measured", lambda value: {"calls": 1.0}),
+        ("edges", lambda value: [{**value[0], "target": {**value[0]["target"], "call": "\x1b[31mnobody"}}]),
+    ],
+)
+def test_what_was_worked_out_and_cannot_be_ends_the_run_with_a_typed_error(what, change, log, again):
+    lines = (log[0] / FILE).read_bytes().splitlines(True)
+    at = next(at for at, line in enumerate(lines) if json.loads(line).get("what") == what)
+    line = {name: value for name, value in json.loads(lines[at]).items() if name not in ("line", "sum")}
+    lines[at] = line_of(at + 1, {**line, "value": change(line["value"])})
+    with pytest.raises(JournalError, match="holds a value that cannot be") as caught:
+        again(b"".join(lines))
+    assert hasattr(caught.value, "best")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_the_version_of_a_forged_log_reaches_no_terminal(log, again):
+    with pytest.raises(JournalError, match="another version") as caught:
+        again(forged((log[0] / FILE).read_bytes(), "run", version="\x1b[31mred"))
+    assert "\x1b" not in str(caught.value)
+
+
 def test_a_log_without_checksums_is_refused_as_an_older_one(log, again):
     lines = []
     for text in (log[0] / FILE).read_text().splitlines():
