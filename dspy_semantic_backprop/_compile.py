@@ -68,7 +68,7 @@ async def compiled(
     """
     plan = settings.plan(program, trainset, valset)
     header = fingerprint(settings, program, trainset, valset) if settings.log_dir is not None else None
-    journal = Journal(settings.log_dir, header)
+    journal, run = Journal(settings.log_dir, header), None
     try:
         named = settings.budget is None and settings.auto is not None
         session = settings.session(journal, budget=budget_for(plan[1].projection()) if named else None)
@@ -80,6 +80,8 @@ async def compiled(
         with span("compile", method=settings.method.name, predictors=list(run.start.instructions)) as current:
             return await _until_stopped(run, interrupt, current)
     finally:
+        if run is not None and run.student.away is not None:
+            run.student.away.close()
         journal.close()
 
 

@@ -64,6 +64,8 @@ class SemanticGradientDescent(Teleprompter):
             from there when it is started again with the same program, data and settings, and pays for nothing
             twice; the program's own code and its tools run again, on the recorded answers. None keeps no log.
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
+        where: Where programs are run: None or "threads" in threads of this process, "processes" or a number in so many
+            processes of this machine, a `dask.distributed.Client` on its workers, "ray" on those of a connected Ray.
 
     Raises:
         SetupError: If an argument cannot work.
@@ -88,6 +90,7 @@ class SemanticGradientDescent(Teleprompter):
         limits: Limits | None = None,
         log_dir: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
+        where: Any = None,
     ) -> None:
         super().__init__()
         optional = {"method": method, "limits": limits}
@@ -104,6 +107,7 @@ class SemanticGradientDescent(Teleprompter):
             budget=budget,
             log_dir=log_dir,
             subscribers=subscribers,
+            where=where,
             answers=checks.opened("gradient_cache", GradientCache, gradient_cache),
             **{name: value for name, value in optional.items() if value is not None},
         )

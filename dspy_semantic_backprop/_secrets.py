@@ -121,6 +121,23 @@ def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
     _learned.update(text for text in (*_texts(given), *_texts(held)) if len(text) >= _SHORTEST and text not in model)
 
 
+def credentials(lm: Any) -> set[str]:
+    """The credentials in a language model's settings, by the names that they are held under, and in the environment."""
+    given = getattr(lm, "kwargs", None) or {}
+    found = {text for text in _texts({name: one for name, one in _named(given) if _TELLING.search(name)})}
+    found |= {text for _, one in _named(given) if isinstance(one, str) and "://" in one for text in _texts(one)}
+    model = str(getattr(lm, "model", ""))
+    return {one for one in found if len(one) >= _SHORTEST and one not in model} | _of_environment()
+
+
+def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings by name, those inside others too."""
+    for name, value in settings.items():
+        yield str(name), value
+        if isinstance(value, Mapping):
+            yield from _named(value)
+
+
 def cleaned(text: str) -> str:
     """A text without the secrets that are known, or that stand in it in a known form."""
     for form, instead in _FORMS:

@@ -14,6 +14,7 @@ from . import _checks as checks
 from ._backward.ask import GradientCache
 from ._decide.split import Group, Split, affordable, groups_of, split
 from ._errors import SetupError
+from ._evaluate.engines import check_where
 from ._evaluate.metric import adapt
 from ._evaluate.student import Student
 from ._graph.evidence.replay.replays import Probe
@@ -57,6 +58,7 @@ class Settings:
     limits: Limits = LIMITS
     log_dir: Any = None
     subscribers: Sequence[Subscriber] | None = field(default=None, repr=False)
+    where: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         adapt(self.metric)
@@ -74,6 +76,7 @@ class Settings:
         checks.check_subscribers(() if self.subscribers is None else self.subscribers)
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
+        check_where(self.where)
         checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))
         checks.check_number("num_threads", 1 if self.num_threads is None else self.num_threads, 1, whole=False)
 
@@ -124,7 +127,7 @@ class Settings:
     def student(self, program: dspy.Module, session: Session, **sets: Sequence[dspy.Example] | None) -> Student:
         """A program as a run with these settings works on it; errors name an example by its place in these sets."""
         given = {name: examples for name, examples in sets.items() if examples is not None}
-        how = {"failure_score": self.failure_score, "probe": self.probe}
+        how = {"failure_score": self.failure_score, "probe": self.probe, "where": self.where}
         return Student.of(program, session, self.metric, sets=given, **how)
 
     def plan(

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from .._concurrency import cancel, gather, in_thread
+from .._concurrency import gather, in_thread
 from .._errors import BudgetSpent, MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
-from .._graph.evidence.combine import suggest
-from .._graph.record.names import Names, is_unnamed
-from .._graph.record.recorder import capture
+from .._graph.record.names import Names
 from .._graph.record.snapshots import describe
-from .._graph.trace import Call, Trace
+from .._graph.trace import Call
 from .._session.budget import Purpose, Spent
 from .._session.journal import digest_of, plain
 from .._session.ledger import Ledger
 from .._session.limits import Limits
-from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
+from .._session.lm import LMContext, for_purpose, is_provider_failure
 from .._session.spans import span
 from .._values.same import digest
+from .execution import ExampleRun, Executed, Runnable, executed, unless_stopped
 from .metric import Grade, Metric, NoGrade
 from .outcome import Failed, Outcome, Scored, brief, scored
 from .reuse import Reuse, ReusedAnswers
@@ -36,11 +34,10 @@ from .reuse import Reuse, ReusedAnswers
 _REGRADED = 8
 """How many predictions are graded again."""
 _SAME = 1e-9
-NOTICED = 0.2
-"""Seconds after which work is ended whose thread met what ends the run; twice as many at most."""
-R = TypeVar("R")
 Keep = Callable[[Sequence[Outcome]], None]
 """Told outcomes that were paid for although others of the same evaluation could not be."""
+Away = Callable[[ExampleRun], Awaitable[Executed]]
+"""Makes an execution in another process."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Evaluator:
     slices: Slices = field(default_factory=dict, repr=False)
     kinds: Counter[str] = field(default_factory=Counter)
 
-    async def __call__(
+    async def __call__(  # noqa: PLR0913 - keyword-only parts of one question
         self,
         program: dspy.Module,
         examples: Sequence[dspy.Example],
@@ -74,6 +71,7 @@ class Evaluator:
         purpose: Purpose = Purpose.FORWARD,
         where: str = "",
         reuse: Reuse | None = None,
+        away: Away | None = None,
         keep: Keep = lambda outcomes: None,
     ) -> tuple[Outcome, ...]:
         """Run and grade a program, a copy that belongs to the run, on every example, concurrently and in order.
@@ -84,6 +82,7 @@ class Evaluator:
             ids: What each example is called in its outcome; None: its position.
             where: Which evaluation of the run it is, for its journal.
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
+            away: Runs the very same program elsewhere; None in this process.
             keep: Told the outcomes that were paid for where the budget does not last for all.
 
         Raises:
@@ -91,7 +90,9 @@ class Evaluator:
             ModelUnavailable: If the provider never will answer.
             BudgetSpent: If the budget does not last.
         """
-        one = _Execution(self, program, Names(program), purpose, where, reuse)
+        names = Names(program)
+        runnable = Runnable(program, names, FromCode(program, names, self.slices), self.ledger)
+        one = _Execution(self, runnable, purpose, where, reuse, away)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
         stops: list[BudgetSpent] = []
@@ -187,7 +188,7 @@ class Evaluator:
     async def _in_time(self, ask: Callable[[], Grade], here: LMContext, title: str) -> Grade:
         try:
             with anyio.fail_after(self.limits.metric):
-                return await _unless_stopped(here, in_thread(ask, self.limiter))
+                return await unless_stopped(here, in_thread(ask, self.limiter))
         except MetricError as error:
             if isinstance(error.__cause__, AdapterParseError) or is_provider_failure(error.__cause__ or error):
                 raise NoGrade(describe(error.__cause__ or error)) from error
@@ -206,16 +207,11 @@ class _Execution:
     """Runs and grades one program on one example after the other."""
 
     evaluator: Evaluator
-    program: dspy.Module
-    names: Names
+    runnable: Runnable
     purpose: Purpose
     where: str
     reuse: Reuse | None
-
-    @functools.cached_property
-    def code(self) -> FromCode:
-        """What the program's code says of its executions."""
-        return FromCode(self.program, self.names, self.evaluator.slices)
+    away: Away | None
 
     async def __call__(self, numbered: tuple[int, dspy.Example]) -> Outcome:
         with span("example", example=numbered[0]):
@@ -223,85 +219,36 @@ class _Execution:
 
     async def _run(self, numbered: tuple[int, dspy.Example]) -> Outcome:
         example_id, example = numbered
-        evaluator = self.evaluator
         where = f"{self.where}, example {example_id}"
-        name_of = self._name_of
         memory = ReusedAnswers() if self.reuse is None else self.reuse.memory(example_id)
-        with for_purpose(self.purpose, evaluator.ledger, where=where, name_of=name_of, memory=memory) as here:
-            try:
-                with anyio.fail_after(evaluator.limits.example):
-                    captured = capture(
-                        self.program,
-                        dict(example.inputs()),
-                        names=self.names,
-                        limiter=evaluator.limiter,
-                        hook=OutsideCalls(),
-                    )
-                    returned, error, trace = await _unless_stopped(here, captured)
-            except TimeoutError:
-                here.over = True
-                late = f"the program took longer than {evaluator.limits.example:g} seconds (Limits.example)"
-                return self._done(Failed(example_id, example, late))
-        if here.stops:
-            raise here.stops[0]
-        failure = error if error is not None and is_provider_failure(error) else None
-        # A program may swallow the provider's failure and answer without it: that answer is not its own.
-        failure = failure or next(iter(here.failures), None)
-        if failure is not None:
-            return self._done(Failed(example_id, example, describe(failure)))
+        seconds = self.evaluator.limits.example
+        asked = ExampleRun(dict(example.inputs()), self.purpose, where, memory, seconds)
+        done = await self._executed(asked)
+        if done.trace is None or done.graph is None:
+            return self._done(Failed(example_id, example, done.missing))
         try:
-            graded = await self._graded(numbered, returned, trace, error, where)
+            grade = await self._grade(numbered, done, where)
         except NoGrade as ungraded:
             unsaid = f"the metric's language model did not answer: {ungraded}"
             return self._done(Failed(example_id, example, unsaid))
-        return self._done(replace(graded, strayed=memory.strayed))
+        parts = (example_id, example, grade.score, grade.feedback, done.graph, done.trace, done.raised, done.strayed)
+        return self._done(Scored(*parts, returned=done.returned))
 
-    def _name_of(self, module: Any) -> str:
-        name = self.names.of(module) if isinstance(module, dspy.Predict) else ""
-        return "" if is_unnamed(name) else name
+    async def _executed(self, asked: ExampleRun) -> Executed:
+        if self.away is not None:
+            return await self.away(asked)
+        return await executed(self.runnable, asked, self.evaluator.limiter)
 
     def _done(self, outcome: Outcome) -> Outcome:
         self.evaluator.on_outcome(outcome)
         return outcome
 
-    async def _graded(
-        self,
-        numbered: tuple[int, dspy.Example],
-        returned: Any,
-        trace: Trace,
-        raised: BaseException | None,
-        where: str,
-    ) -> Scored:
-        evaluator, (example_id, example) = self.evaluator, numbered
-        graph = suggest(trace, self.code)
-        if raised is not None:
-            grade = Grade(evaluator.failure_score, f"The program failed: {trace.error}")
-        else:
-            purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
-            grade = await evaluator.grade(example_id, example, returned, purpose=purpose, where=where)
-        return Scored(example_id, example, grade.score, grade.feedback, graph, trace, raised, returned=returned)
-
-
-async def _unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
-    """Await work of others; where one of its threads met what ends the run, no longer than it takes to notice.
-
-    A thread that ends so hands nothing on to whoever waits for it, in a queue or at a barrier, perhaps for ever.
-
-    Raises:
-        Stop: What the thread met.
-    """
-    task, stopped = asyncio.ensure_future(work), False
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=NOTICED)
-            if stopped and not task.done():
-                raise here.stops[0]
-            stopped = bool(here.stops)
-    finally:
-        await cancel([task])
-        # Where it failed just when it was no longer waited for, asyncio would say that nobody looked at why.
-        _ = task.cancelled() or task.exception()
-    return task.result()
+    async def _grade(self, numbered: tuple[int, dspy.Example], done: Executed, where: str) -> Grade:
+        if done.raised is not None:
+            error = done.trace.error if done.trace is not None else None
+            return Grade(self.evaluator.failure_score, f"The program failed: {error}")
+        purpose = Purpose.FINAL if self.purpose is Purpose.FINAL else Purpose.METRIC
+        return await self.evaluator.grade(*numbered, done.returned, purpose=purpose, where=where)
 
 
 def _check_answered(here: LMContext) -> None:

@@ -64,6 +64,14 @@ class ReusedAnswers:
                     if call.id not in reached:
                         self._left.setdefault(question, deque()).append(answered)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What DSPy's history showed of an answer is of no use in another process.
+        left = {key: deque(Answered(one.outputs, one.usage) for one in all_) for key, all_ in self._left.items()}
+        return {**vars(self), "_left": left, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def recall(self, question: str) -> Answered | None:
         """The earlier answer to a question of the call that is under way here; None where it has to be asked."""
         recording, call = _under_way()

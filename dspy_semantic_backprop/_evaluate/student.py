@@ -27,6 +27,7 @@ from .._session.journal import digest_of
 from .._session.lm import install, own, uncached
 from .._session.session import Session
 from .._session.spans import span
+from .away import Elsewhere, elsewhere
 from .candidate import Candidate, Edited, changed, clone, write
 from .carried import CARRIED, carried
 from .evaluate import Evaluator, Keep
@@ -50,6 +51,7 @@ class Student:
 
     Args:
         probe: How far to prove the edges of its graphs.
+        away: Runs its copies in other processes; None in this one.
 
     Attributes:
         lowest: The lowest score, in metric points, of an execution that did not fail; infinity before there was one.
@@ -61,6 +63,7 @@ class Student:
     session: Session
     evaluator: Evaluator
     probe: Probe = "auto"
+    away: Elsewhere | None = None
     strayed: int = 0
     lowest: float = math.inf
     reach: Reach = field(default_factory=Reach)
@@ -81,12 +84,14 @@ class Student:
         sets: Mapping[str, Sequence[dspy.Example]],
         failure_score: float = 0.0,
         probe: Probe = "auto",
+        where: Any = None,
     ) -> Student:
         """A program with the evaluator that grades it.
 
         Args:
             sets: Name -> examples, by which errors name an example.
             failure_score: The score of an execution in which the program itself failed, in metric points.
+            where: In which processes it is run, as `SemanticGradientDescent` explains.
         """
         evaluator = Evaluator(
             metric=adapt(metric),
@@ -99,7 +104,7 @@ class Student:
                 ExampleDone(outcome.example_id, getattr(outcome, "score", None))
             ),
         )
-        return cls(program, session, evaluator, probe)
+        return cls(program, session, evaluator, probe, elsewhere(where, session))
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
@@ -139,6 +144,7 @@ class Student:
             BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
+        away = self.away.runner(program, fresh) if self.away is not None else None
         install(program, self.session.ledger)
         own(program, self.session.ledger)
         self._evaluations += 1
@@ -150,6 +156,7 @@ class Student:
                 purpose=purpose,
                 where=f"evaluation {self._evaluations}",
                 reuse=reuse,
+                away=away,
             )
             outcomes = await _until(
                 stop,

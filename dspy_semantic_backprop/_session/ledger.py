@@ -65,6 +65,7 @@ class Ledger:
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
+        self._announced: dict[int, int] = {}
         self._tickets = 0
         self.metric_calls = metric_calls
         self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
@@ -111,6 +112,32 @@ class Ledger:
                     raise BudgetSpent(self._refusal(account, bound)[0])
                 self._changed.wait(_POLL)
         return ticket
+
+    def lease_now(self, account: Account, bound: Bound) -> int:
+        """As `enter_now`, for a request that the journal is told of before it is sent; give the lease to `settle`."""
+        return self._announce(self.enter_now(account, bound), account, bound)
+
+    async def lease(self, account: Account, bound: Bound) -> int:
+        """As `lease_now`, without blocking the event loop."""
+        return self._announce(await self.enter(account, bound), account, bound)
+
+    def _announce(self, ticket: int, account: Account, bound: Bound) -> int:
+        try:
+            if self.journal:
+                self._announced[ticket] = self.journal.sent(account, bound)
+        except BaseException:
+            self.leave(ticket)
+            raise
+        return ticket
+
+    def settle(self, lease: int, account: Account, spent: Spent, key: str = "", answered: Any = None) -> None:
+        """A leased request has ended: what it cost is booked, and its answer written down."""
+        try:
+            self.book(account, spent)
+            if lease in self._announced:
+                self.journal.ended(self._announced.pop(lease), account, spent, key, answered)
+        finally:
+            self.leave(lease)
 
     def reserve(self, purpose: Purpose | None, bound: Bound, metric_calls: int) -> None:
         """Keep a part of the budget for one purpose; all others have so much less. None and nothing give it back."""

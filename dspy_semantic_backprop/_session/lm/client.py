@@ -77,9 +77,12 @@ def is_metered(lm: Any) -> bool:
 
 
 def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
-    """What else tells language models apart: two servers may have a model of one name. Never written down."""
+    """What else tells language models apart: two servers may have a model of one name. Never written down.
+
+    A key does not: an answer is the same for whoever pays, and a worker has a key of its own.
+    """
     known = {**(getattr(lm, "kwargs", None) or {}), **settings}
-    return [type(lm).__qualname__, {name: value for name, value in known.items() if name not in _CONTENT}]
+    return [type(lm).__qualname__, {name: one for name, one in known.items() if name not in (*_CONTENT, "api_key")}]
 
 
 @functools.cache
@@ -279,24 +282,16 @@ class _Request:
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
         bound = self._bound()
-        ticket = self.ledger.enter_now(self.account, bound)
-        try:
-            with self._attempt(bound, ticket) as attempt:
-                attempt.outputs = within(self._seconds, functools.partial(self._sent, attempt, call))
-            return self._read(attempt)
-        finally:
-            self.ledger.leave(ticket)
+        with self._attempt(bound, self.ledger.lease_now(self.account, bound)) as attempt:
+            attempt.outputs = within(self._seconds, functools.partial(self._sent, attempt, call))
+        return self._read(attempt)
 
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
         bound = self._bound()
-        ticket = await self.ledger.enter(self.account, bound)
-        try:
-            with self._attempt(bound, ticket) as attempt:
-                attempt.outputs = await awaited_within(self._seconds, self._asent(attempt, call))
-            return self._read(attempt)
-        finally:
-            self.ledger.leave(ticket)
+        with self._attempt(bound, await self.ledger.lease(self.account, bound)) as attempt:
+            attempt.outputs = await awaited_within(self._seconds, self._asent(attempt, call))
+        return self._read(attempt)
 
     def _sent(self, attempt: RequestUsage, call: Callable[..., Any]) -> Any:
         self._begin(attempt)
@@ -335,16 +330,15 @@ class _Request:
         return bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs)
 
     @contextmanager
-    def _attempt(self, bound: Bound, admitted: int) -> Iterator[RequestUsage]:
+    def _attempt(self, bound: Bound, lease: int) -> Iterator[RequestUsage]:
         attempt = RequestUsage(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
-        ticket = self.journal.sent(self.account, bound) if self.journal else 0
         answered: Answered | None = None
         spent = bound.lost
 
         def passed_on() -> None:
             # What is asked inside is counted by itself, and needs the place that this one holds.
             self.passed_on = True
-            self.ledger.leave(admitted)
+            self.ledger.leave(lease)
 
         attempt.passed_on = passed_on
         try:
@@ -364,9 +358,7 @@ class _Request:
         finally:
             # A request that is cancelled may have been worked on: it counts at its bound, once it was begun.
             spent = Spent() if self.passed_on or not attempt.begun else spent
-            self.ledger.book(self.account, spent)
-            if self.journal:
-                self.journal.ended(ticket, self.account, spent, self.key, answered)
+            self.ledger.settle(lease, self.account, spent, self.key, answered)
 
 
 def _revived(outputs: Any) -> Any:

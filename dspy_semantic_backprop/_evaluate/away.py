@@ -1,0 +1,151 @@
+"""Executions of a run in other processes: what travels, who asks, and what is done where it does not work.
+
+What cannot travel stays in this process, and the run says why. What a worker was answered is known at the desk, so that
+the execution of a worker that was lost, or of one that cannot send back what came of it, is made again for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import linecache
+import secrets
+import types
+import weakref
+from typing import Any
+
+import dspy
+
+from .._errors import SetupError
+from .._graph.record.snapshots import describe
+from .._session.desk import MOST_ATTEMPTS, Desk, DeskServer, WorkerLost
+from .._session.lm import unmetered
+from .._session.session import Session, logger
+from .engines import Engine, engine_of
+from .evaluate import Away
+from .execution import ExampleRun, Executed
+from .parcel import packed, unpacked
+from .worker import Errand, Parcel, Returned, Workshop
+
+_OURS = ("semantic_", "trace", "callbacks", "usage_tracker", "caller_", "send_stream", "stream_listeners", "branch_idx")
+"""Beginnings of the names of DSPy's settings that belong to this process."""
+
+
+class Elsewhere:
+    """The workers of a run."""
+
+    def __init__(self, engine: Engine, session: Session) -> None:
+        self._engine, self._session = engine, session
+        self._desk = Desk(session.ledger)
+        self._server = DeskServer(self._desk.answer, engine.host)
+        self._run = secrets.token_hex(8)
+        self._evaluations = 0
+        self._workshop = Workshop()
+        self._problem = ""
+        self._end = weakref.finalize(self, _end, engine, self._server)
+
+    def close(self) -> None:
+        """End the workers that were started for the run, and hear no others."""
+        self._end()
+
+    def runner(self, program: dspy.Module, fresh: bool) -> Away | None:
+        """Makes executions of a program, as it is now, elsewhere; None where that cannot be, which is said."""
+        problem = self._problem or _bound_here(program)
+        if not problem:
+            try:
+                return functools.partial(self._made, self._parcel(program, fresh))
+            except SetupError:
+                raise
+            except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
+                problem = f"the program cannot be sent to another process ({describe(error)[:200]})"
+        self._stay(problem)
+        return None
+
+    def _stay(self, problem: str) -> None:
+        self._problem = problem
+        self._session.warn(f"executions stay in threads of this process: {problem}")
+
+    def _parcel(self, program: dspy.Module, fresh: bool) -> Parcel:
+        ledger, trusted = self._session.ledger, self._engine.trusted
+        shipped = {name: one for name, one in dspy.settings.config.items() if not name.startswith(_OURS)}
+        self._evaluations += 1
+        return Parcel(
+            self._run,
+            self._evaluations,
+            packed((program, _sources(program)), trusted=trusted),
+            packed(shipped, trusted=trusted),
+            fresh,
+            (ledger.budget, ledger.request_seconds),
+        )
+
+    async def _made(self, parcel: Parcel, asked: ExampleRun) -> Executed:
+        ledger, number = self._session.ledger, self._desk.open()
+        known = ledger.seconds_left, frozenset(ledger.answering)
+        errand = Errand(number, self._server.address, parcel, asked, *known)
+        try:
+            done = await self._returned(errand)
+            if done.problem:
+                self._stay(done.problem)
+                return await self._workshop.perform(errand, self._desk.answer)
+        except WorkerLost as lost:
+            return Executed(missing=f"it was lost with its workers: {lost}")
+        finally:
+            self._desk.close(number)
+        self._note(done)
+        if done.stop is not None:
+            raise done.stop
+        assert done.executed is not None
+        return done.executed
+
+    async def _returned(self, errand: Errand) -> Returned:
+        try:
+            data = packed(errand, trusted=self._engine.trusted)
+        except Exception as error:  # noqa: BLE001 - as for a program
+            return Returned(problem=f"an example cannot be sent to another process ({describe(error)[:200]})")
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                reply = await asyncio.wrap_future(self._engine.submit(data))
+                return unpacked(reply)
+            except WorkerLost as lost:
+                self._desk.lose(errand.number)
+                if attempt + 1 == MOST_ATTEMPTS:
+                    raise
+                logger.warning("a worker was lost (%s); what it was doing is done again", lost)
+        raise AssertionError
+
+    def _note(self, done: Returned) -> None:
+        ledger = self._session.ledger
+        ledger.answering |= done.answering
+        for host, times in (done.unmetered or {}).items():
+            if host not in ledger.unmetered:
+                logger.warning("%s", unmetered(host))
+            ledger.unmetered[host] += times
+
+
+def _end(engine: Engine, server: DeskServer) -> None:
+    engine.close()
+    server.close()
+
+
+def elsewhere(where: Any, session: Session) -> Elsewhere | None:
+    """The workers that `where=` asks for; None for threads of this process."""
+    engine = engine_of(where)
+    return None if engine is None else Elsewhere(engine, session)
+
+
+def _bound_here(program: dspy.Module) -> str:
+    """What ties a program's executions to this process, in words; empty where nothing does."""
+    if dspy.settings.callbacks or any(getattr(one, "callbacks", None) for _, one in program.named_sub_modules()):
+        return "DSPy's callbacks are told of calls in this process only"
+    if dspy.settings.send_stream is not None:
+        return "somebody listens to a stream in this process"
+    return ""
+
+
+def _sources(program: dspy.Module) -> dict[str, list[str]]:
+    """File name -> lines, of the code of a program's classes that a worker may not find: a notebook's, a script's."""
+    kinds = [one for _, module in program.named_sub_modules() for one in type(module).__mro__]
+    own = [one for one in dict.fromkeys(kinds) if not one.__module__.startswith(("dspy.", "builtins"))]
+    functions = [one for kind in own for one in vars(kind).values() if isinstance(one, types.FunctionType)]
+    files = dict.fromkeys(one.__code__.co_filename for one in functions)
+    return {file: linecache.getlines(file) for file in files}

@@ -1,0 +1,251 @@
+"""What carries executions to other processes: processes of this machine, a Dask cluster, a Ray cluster.
+
+An engine is given an errand as bytes and gives a future of what `work` makes of it; it fails with `WorkerLost` where
+the worker is gone. Dask and Ray are used as they are: which worker takes which errand is their own affair.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .._errors import SetupError
+from .._session.desk import WorkerLost
+from .worker import work
+
+_CHILD = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__package__}.worker import serve; serve()"
+_AT_ONCE = 256
+"""Executions that one worker of Ray's takes at once: they wait for the network."""
+Reply = concurrent.futures.Future[bytes]
+
+
+class Engine(Protocol):
+    """Carries errands to workers.
+
+    Attributes:
+        trusted: Whether the workers are processes that this one starts, with its environment.
+        host: The address of this machine that workers reach; None where they are on this machine.
+    """
+
+    trusted: bool
+    host: str | None
+
+    def submit(self, errand: bytes) -> Reply: ...
+
+    def close(self) -> None: ...
+
+
+class Processes:
+    """Processes of this machine, started when they are needed; one that is lost is replaced."""
+
+    trusted, host = True, None
+
+    def __init__(self, count: int) -> None:
+        self._children: list[_Child | None] = [None] * count
+
+    def submit(self, errand: bytes) -> Reply:
+        """Give an errand to the process that has the fewest."""
+        self._children = [one if one is not None and one.alive else _Child.start() for one in self._children]
+        return min((one for one in self._children if one), key=lambda one: len(one.waiting)).submit(errand)
+
+    def close(self) -> None:
+        """End the processes."""
+        for child in filter(None, self._children):
+            child.process.kill()
+        self._children = [None] * len(self._children)
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes]
+    waiting: dict[int, Reply] = field(default_factory=dict)
+    alive: bool = True
+    _outgoing: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    _numbers: Any = field(default_factory=itertools.count)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def start(cls) -> _Child:
+        # Not by `multiprocessing`, which would run the user's script again where it has no guard.
+        command = [sys.executable, "-c", _CHILD, json.dumps(sys.path)]
+        child = cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        for target in (child._write, child._read):
+            threading.Thread(target=target, name="semantic-backprop-process", daemon=True).start()
+        return child
+
+    def submit(self, errand: bytes) -> Reply:
+        reply = Reply()
+        reply.set_running_or_notify_cancel()
+        with self._lock:
+            number = next(self._numbers)
+            if self.alive:
+                self.waiting[number] = reply
+                self._outgoing.put((number, errand))
+                return reply
+        reply.set_exception(WorkerLost(f"process {self.process.pid} has ended"))
+        return reply
+
+    def _write(self) -> None:
+        # A pipe that is full must not keep the run's event loop waiting.
+        pipe: Any = self.process.stdin
+        with contextlib.suppress(OSError, ValueError):
+            while (message := self._outgoing.get()) is not None:
+                pickle.dump(message, pipe)
+                pipe.flush()
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
+            while True:
+                number, data = pickle.load(self.process.stdout)  # pyright: ignore[reportArgumentType]
+                self.waiting.pop(number).set_result(data)
+        self.process.kill()
+        code = self.process.wait()
+        self._outgoing.put(None)
+        with self._lock:
+            self.alive, lost = False, list(self.waiting.values())
+            self.waiting.clear()
+        for reply in lost:
+            reply.set_exception(WorkerLost(f"process {self.process.pid} ended with {code}"))
+
+
+class OnDask:
+    """The workers of a Dask cluster, through a `dask.distributed.Client` of the user's: a task for each execution."""
+
+    trusted = False
+
+    def __init__(self, client: Any) -> None:
+        if getattr(client, "asynchronous", False):
+            raise SetupError("where= takes a dask.distributed.Client that is not asynchronous")
+        self._client = client
+        self.host = _seen_from(client.scheduler.address)
+
+    def submit(self, errand: bytes) -> Reply:
+        """Submit an errand as one task, which Dask makes again where a worker is lost."""
+        return _bridged(self._client.submit(work, errand, pure=False))
+
+    def close(self) -> None:
+        """Do nothing: the client is the user's."""
+
+
+def _bridged(remote: Any) -> Reply:
+    reply = Reply()
+    reply.set_running_or_notify_cancel()
+
+    def done(one: Any) -> None:
+        try:
+            reply.set_result(one.result())
+        except BaseException as error:  # noqa: BLE001 - `work` raises nothing: the cluster has lost it
+            reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"))
+
+    remote.add_done_callback(done)
+    reply.add_done_callback(lambda _: remote.release())
+    return reply
+
+
+def _seen_from(address: str) -> str:
+    """The address of this machine as a scheduler sees it."""
+    from distributed.comm.addressing import get_address_host
+    from distributed.utils import get_ip
+
+    try:
+        return get_ip(get_address_host(address))
+    except (OSError, ValueError):
+        return "127.0.0.1"
+
+
+class OnRay:
+    """Workers of a Ray cluster: an actor for each of its processors, started when the first one is needed."""
+
+    trusted = False
+
+    def __init__(self, ray: Any) -> None:
+        if not ray.is_initialized():
+            raise SetupError("where='ray' takes a Ray that is connected: call ray.init() first")
+        self._ray = ray
+        self.host = ray.util.get_node_ip_address()
+        self._actors: list[Any] = []
+        self._under_way: list[int] = []
+
+    def submit(self, errand: bytes) -> Reply:
+        """Give an errand to the actor that has the fewest; Ray starts one again that is lost."""
+        if not self._actors:
+            made = self._ray.remote(num_cpus=1, max_restarts=-1, max_concurrency=_AT_ONCE)(_Actor)
+            count = max(1, int(self._ray.available_resources().get("CPU", 1)))
+            self._actors, self._under_way = [made.remote() for _ in range(count)], [0] * count
+        at = min(range(len(self._actors)), key=self._under_way.__getitem__)
+        self._under_way[at] += 1
+        reply = Reply()
+        reply.set_running_or_notify_cancel()
+
+        def done(one: Any) -> None:
+            self._under_way[at] -= 1
+            error = one.exception()
+            if error is None:
+                reply.set_result(one.result())
+            else:
+                reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"))
+
+        self._actors[at].run.remote(errand).future().add_done_callback(done)
+        return reply
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+
+
+class _Actor:
+    def run(self, errand: bytes) -> bytes:
+        """Make an execution."""
+        return work(errand)
+
+
+def check_where(where: Any) -> None:
+    """Check what `where=` was given, without starting anything.
+
+    Raises:
+        SetupError: If it is none of what it can be.
+    """
+    _maker(where)
+
+
+def engine_of(where: Any) -> Engine | None:
+    """The engine that `where=` asks for; None for threads of this process."""
+    return _maker(where)()
+
+
+def _maker(where: Any) -> Callable[[], Any]:
+    if where is None or where == "threads":
+        return lambda: None
+    if where == "processes":
+        return lambda: Processes(os.cpu_count() or 1)
+    if isinstance(where, int) and not isinstance(where, bool) and where > 0:
+        return lambda: Processes(where)
+    if getattr(where, "__name__", where) == "ray":
+        return _ray
+    if type(where).__module__.startswith("distributed."):
+        return lambda: OnDask(where)
+    raise SetupError(
+        "where must be 'threads', 'processes', a number of processes, a dask.distributed.Client or 'ray', "
+        f"not {where!r}"
+    )
+
+
+def _ray() -> OnRay:
+    try:
+        import ray
+    except ImportError as error:
+        raise SetupError("where='ray' needs Ray: pip install 'dspy-semantic-backprop[ray]'") from error
+    return OnRay(ray)

@@ -1,0 +1,132 @@
+"""One execution of a program on one example, in whichever process: what came of it, before it is graded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import dspy
+
+from .._concurrency import cancel
+from .._graph.evidence.code.from_code import FromCode
+from .._graph.evidence.combine import suggest
+from .._graph.graph import ComputationGraph
+from .._graph.record.names import Names, is_unnamed
+from .._graph.record.recorder import capture
+from .._graph.record.snapshots import describe
+from .._graph.trace import Trace
+from .._session.budget import Purpose
+from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
+from .reuse import ReusedAnswers
+
+NOTICED = 0.2
+"""Seconds after which work is ended whose thread met what ends the run; twice as many at most."""
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """A program that is run, a copy that belongs to the run, and what is known of it.
+
+    Args:
+        ledger: Where its calls are booked: a `Ledger`, or in another process what stands for it.
+        code: What the program's code says of its executions.
+    """
+
+    program: dspy.Module
+    names: Names
+    code: FromCode
+    ledger: Any
+
+
+@dataclass(frozen=True)
+class ExampleRun:
+    """What an execution is made for.
+
+    Args:
+        inputs: The example's inputs.
+        where: Which part of the run it belongs to, for the journal.
+        memory: What it may be answered without asking.
+        seconds: The longest that it may take; None for no limit.
+    """
+
+    inputs: Mapping[str, Any]
+    purpose: Purpose
+    where: str
+    memory: ReusedAnswers
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What came of an execution.
+
+    Args:
+        graph: As its values suggest it; None where it is missing.
+        missing: Why it says nothing of the program, in words; empty where it does.
+        strayed: See `ReusedAnswers`.
+    """
+
+    returned: Any = None
+    raised: BaseException | None = None
+    trace: Trace | None = None
+    graph: ComputationGraph | None = None
+    missing: str = ""
+    strayed: bool = False
+
+
+async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.CapacityLimiter) -> Executed:
+    """Run a program on one example.
+
+    Raises:
+        Stop: What has to end the run, from whichever thread of the program.
+    """
+
+    def name_of(module: Any) -> str:
+        name = runnable.names.of(module) if isinstance(module, dspy.Predict) else ""
+        return "" if is_unnamed(name) else name
+
+    details = {"where": asked.where, "name_of": name_of, "memory": asked.memory}
+    with for_purpose(asked.purpose, runnable.ledger, **details) as here:
+        try:
+            with anyio.fail_after(asked.seconds):
+                running = capture(
+                    runnable.program, dict(asked.inputs), names=runnable.names, limiter=limiter, hook=OutsideCalls()
+                )
+                returned, error, trace = await unless_stopped(here, running)
+        except TimeoutError:
+            here.over = True
+            return Executed(missing=f"the program took longer than {asked.seconds:g} seconds (Limits.example)")
+    if here.stops:
+        raise here.stops[0]
+    failure = error if error is not None and is_provider_failure(error) else None
+    # A program may swallow the provider's failure and answer without it: that answer is not its own.
+    failure = failure or next(iter(here.failures), None)
+    if failure is not None:
+        return Executed(missing=describe(failure))
+    return Executed(returned, error, trace, suggest(trace, runnable.code), strayed=asked.memory.strayed)
+
+
+async def unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
+    """Await work of others; where one of its threads met what ends the run, no longer than it takes to notice.
+
+    A thread that ends so hands nothing on to whoever waits for it, in a queue or at a barrier, perhaps for ever.
+
+    Raises:
+        Stop: What the thread met.
+    """
+    task, stopped = asyncio.ensure_future(work), False
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=NOTICED)
+            if stopped and not task.done():
+                raise here.stops[0]
+            stopped = bool(here.stops)
+    finally:
+        await cancel([task])
+        # Where it failed just when it was no longer waited for, asyncio would say that nobody looked at why.
+        _ = task.cancelled() or task.exception()
+    return task.result()
