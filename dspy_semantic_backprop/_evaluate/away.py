@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import linecache
 import secrets
 import types
@@ -19,6 +20,7 @@ import dspy
 from .._errors import SetupError
 from .._graph.record.snapshots import describe
 from .._session.desk import MOST_ATTEMPTS, Desk, DeskServer, WorkerLost
+from .._session.entries import Unanswered, digest_of
 from .._session.lm import unmetered
 from .._session.session import Session, logger
 from .engines import Engine, engine_of
@@ -27,6 +29,8 @@ from .execution import ExampleRun, Executed
 from .parcel import packed, unpacked
 from .worker import Errand, Parcel, Returned, Workshop
 
+MOST_SENT = 2 * MOST_ATTEMPTS
+"""So often an execution is sent whose workers are lost, those included that had not begun it."""
 _OURS = ("semantic_", "trace", "callbacks", "usage_tracker", "caller_", "send_stream", "stream_listeners", "branch_idx")
 """Beginnings of the names of DSPy's settings that belong to this process."""
 
@@ -57,13 +61,13 @@ class Elsewhere:
             except SetupError:
                 raise
             except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
-                problem = f"the program cannot be sent to another process ({describe(error)[:200]})"
+                problem = f"the program cannot be sent ({describe(error)[:200]})"
         self._stay(problem)
         return None
 
     def _stay(self, problem: str) -> None:
         self._problem = problem
-        self._session.warn(f"executions stay in threads of this process: {problem}")
+        self._session.warn(f"the program is run in threads of this process: {problem}")
 
     def _parcel(self, program: dspy.Module, fresh: bool) -> Parcel:
         ledger, trusted = self._session.ledger, self._engine.trusted
@@ -79,6 +83,8 @@ class Elsewhere:
         )
 
     async def _made(self, parcel: Parcel, asked: ExampleRun) -> Executed:
+        if missing := self._lost(asked):
+            return Executed(missing=missing)
         ledger, number = self._session.ledger, self._desk.open()
         known = ledger.seconds_left, frozenset(ledger.answering)
         errand = Errand(number, self._server.address, parcel, asked, *known)
@@ -87,28 +93,37 @@ class Elsewhere:
             if done.problem:
                 self._stay(done.problem)
                 return await self._workshop.perform(errand, self._desk.answer)
+            self._note(done)
+            if done.stop is not None:
+                raise done.stop
         except WorkerLost as lost:
-            return Executed(missing=f"it was lost with its workers: {lost}")
+            return Executed(missing=self._lost(asked, str(lost)))
         finally:
             self._desk.close(number)
-        self._note(done)
-        if done.stop is not None:
-            raise done.stop
         assert done.executed is not None
         return done.executed
+
+    def _lost(self, asked: ExampleRun, why: str = "") -> str:
+        """Why an execution is missing that was lost with its workers, in this process of the run or an earlier one."""
+        journal = self._session.journal
+        key = digest_of(["lost", asked.purpose, asked.where]) if journal else ""
+        if why:
+            why = f"it was lost with its workers: {why}"
+            journal.unanswered(key, Unanswered("WorkerLost", why))
+            return why
+        found = journal.take(key) if journal.answers else None
+        return found.message if isinstance(found, Unanswered) else ""
 
     async def _returned(self, errand: Errand) -> Returned:
         try:
             data = packed(errand, trusted=self._engine.trusted)
         except Exception as error:  # noqa: BLE001 - as for a program
-            return Returned(problem=f"an example cannot be sent to another process ({describe(error)[:200]})")
-        for attempt in range(MOST_ATTEMPTS):
+            return Returned(problem=f"an example cannot be sent ({describe(error)[:200]})")
+        for sent in itertools.count(1):
             try:
-                reply = await asyncio.wrap_future(self._engine.submit(data))
-                return unpacked(reply)
+                return unpacked(await asyncio.wrap_future(self._engine.submit(data)))
             except WorkerLost as lost:
-                self._desk.lose(errand.number)
-                if attempt + 1 == MOST_ATTEMPTS:
+                if self._desk.lose(errand.number) >= MOST_ATTEMPTS or sent == MOST_SENT:
                     raise
                 logger.warning("a worker was lost (%s); what it was doing is done again", lost)
         raise AssertionError

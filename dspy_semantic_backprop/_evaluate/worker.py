@@ -154,20 +154,23 @@ _DRIVERS: dict[tuple[Any, bytes], Driver] = {}
 
 
 async def _worked(data: bytes) -> bytes:
+    problem = "a worker cannot open it"
     try:
         errand: Errand = unpacked(data)
         ask = _DRIVERS.setdefault(errand.desk, Driver(errand.desk))
         ledger = _WORKSHOP.ledger(errand, ask)
+        executed, stop = None, None
         try:
             with cache_of_the_driver():
-                done = Returned(await _WORKSHOP.perform(errand, ask))
-        except (Stop, WorkerLost) as stop:
-            done = Returned(stop=stop)
+                executed = await _WORKSHOP.perform(errand, ask)
+        except (Stop, WorkerLost) as error:
+            stop = error
         seen, ledger.unmetered = ledger.unmetered, type(ledger.unmetered)()
-        done = Returned(done.executed, "", done.stop, frozenset(ledger.answering) - errand.answering, dict(seen))
+        problem = "what it returns cannot be sent back"
+        done = Returned(executed, "", stop, frozenset(ledger.answering) - errand.answering, dict(seen))
         return packed(done, trusted=True)
     except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
-        return packed(Returned(problem=describe(error)[:300]), trusted=True)
+        return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
 
 
 @functools.cache

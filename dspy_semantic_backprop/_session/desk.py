@@ -81,14 +81,20 @@ class Desk:
         with self._lock:
             self._seats.pop(task, None)
 
-    def lose(self, task: int) -> None:
-        """Its worker is gone: what was under way counts at its bound, since nobody knows what it cost."""
+    def lose(self, task: int) -> int:
+        """Its worker is gone: what was under way counts at its bound, since nobody knows what it cost.
+
+        Returns:
+            How often the execution was begun.
+        """
         with self._lock:
+            begun = self._seats[task].attempt if task in self._seats else MOST_ATTEMPTS
             lost = {number: lease for number, lease in self._leases.items() if lease.task == task}
             for number in lost:
                 del self._leases[number]
         for number, lease in lost.items():
             self._ledger.settle(number, lease.account, lease.bound.lost)
+        return begun
 
     def answer(self, method: str, *arguments: Any) -> Any:
         """What a worker asks, by name: a method whose name begins with `on_`."""
