@@ -36,27 +36,27 @@ CUES: Mapping[str, Skill] = {
     "audience": Skill(
         "audience_cue",
         "Take an audience of the speaker's own supporters or donors as a reason for doubt.",
-        rf"audience{GAP}(?:supporters|donors)",
+        rf"audience of{GAP}(?:supporters|donors)",
     ),
     "timing": Skill(
         "timing_cue",
         "Take a timing close to an election as a reason for doubt.",
-        rf"(?:close to|before|near){GAP}election",
+        r"close to (?:an|the) election",
     ),
     "proof": Skill(
         "proof_cue",
         "Take the absence of any proof that can be checked as a reason for doubt.",
-        rf"(?:absence|lack){GAP}proof",
+        r"(?:absence|lack) of (?:any )?proof",
     ),
     "history": Skill(
         "history_cue",
         "Take a history of retracted claims as a reason for doubt.",
-        r"retract(?:ed|ions?)",
+        r"history of retract|retracted claims",
     ),
     "tone": Skill(
         "tone_cue",
         "Take a tone of outrage or mockery as a reason for doubt.",
-        rf"tone{GAP}(?:outrage|mock)",
+        r"tone of (?:outrage|mock)",
     ),
 }
 _DOUBTFUL: Mapping[str, str] = {

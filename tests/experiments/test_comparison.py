@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from operator import attrgetter
 from typing import Any
 
 import dspy
@@ -126,6 +127,14 @@ def test_a_program_that_is_told_all_is_right_and_one_that_is_told_nothing_is_not
         told = " ".join(skill.sentence for skill in [*said, *FORMS.values(), ROUTE])
         predictor.signature = predictor.signature.with_instructions(f"{predictor.signature.instructions} {told}")
     assert scored(heat, taught) >= 0.9 > 0.7 > scored(heat, PROGRAMS[name].build())
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_no_question_and_no_instruction_names_what_is_to_be_learnt(name):
+    told = [signature.instructions for signature in map(attrgetter("signature"), PROGRAMS[name].build().predictors())]
+    shown = [f"{key}: {value}" for one in PROGRAMS[name].examples(5)[:40] for key, value in one.items()]
+    skills = [skill for task in TASKS.values() for skill in task.skills]
+    assert not [skill.name for skill in (*skills, *FORMS.values(), ROUTE) if skill.named_in("\n".join([*told, *shown]))]
 
 
 @given(st.integers(0, 10**6))
