@@ -40,7 +40,7 @@ _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _SURE = "com|org|net|edu|gov|mil|info|biz|onion|example|test|invalid|localhost|local|internal|xn--[a-z0-9-]+"
 """The generic domains of RFC 1591 and what is like them, those of RFC 6761, and those in other scripts."""
 _HOST = re.compile(
-    rf"(?<![\w@/.\\:-])(?!self\.)(?P<host>(?:{_LABEL}\.)+(?P<top>xn--[a-z0-9-]+|[^\W\d_]{{2,24}}))(?![\w(-])"
+    rf"(?:(?<![\w@/.\\:-])|(?<=[}}\])>]\.))(?!self\.)(?P<host>(?:{_LABEL}\.)+(?P<top>xn--[a-z0-9-]+|[^\W\d_]{{2,24}}))(?![\w(-])"
     r"(?P<rest>:\d{2,5}\b|(?=/[\w?#{<~.]|\?[\w]+=))?",
     re.I,
 )
@@ -63,6 +63,7 @@ _LINKS = tuple(
         r"<\s*(?:a|img|script|iframe|object|embed|form|link|svg|audio|video)\b[^>\n]*\b(?:src|href|action|on[a-z]{4,})\s*="
         r"\s*[^>\s]+",
         r"\b0x[0-9a-f]{40}\b|\bbc1[0-9a-z]{25,59}\b",
+        r"(?<![\w.])\+(?:[2-9]\d{8,14}\b|\d{1,3}[ ./-]\(?\d[\d ()./-]{5,}\d)",
     )
 )
 _IPV4 = re.compile(
@@ -77,7 +78,9 @@ _PHONE = re.compile(
     r"|\b(?:call|phone|dial|ring|fax)\b[^.\n]{0,20}?(?P<digits>\b\d[\d -]{6,}\d\b)",
     re.I,
 )
+_ACCOUNT = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 _REFANGED = (
+    (re.compile(r"\\/"), "/"),
     (re.compile(r"\bh(?:xx|\*\*)p(?=s?\b)", re.I), "http"),
     (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?(?=[^\W_])", re.I), "."),
     (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:@|at)\s?[\])}>]\s?(?=[^\W_])", re.I), "@"),
@@ -88,7 +91,9 @@ _REFANGED = (
     (re.compile(rf"(?<=[^\W_])\s\.\s(?=(?:{_LABEL}\s\.\s)*(?:{_SURE})\b)", re.I), "."),
     (re.compile(r"(?<=\w)[\u3002\uff61](?=[a-z])", re.I), "."),
 )
-_SPACED = re.compile(r"(?<!\S)\S(?:[ \u00b7_-]\S){7,}(?!\S)")
+_SPACED = re.compile(r"(?<!\S)\S(?:[ \u00b7_-]\S){5,}(?!\S)")
+_LEET = re.compile(r"\b(?=\w*\d)(?=\w*[a-z]{2})\w+", re.I)
+_MEANT = str.maketrans("013457", "oieast")
 _CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}={0,2})(?![\w+/=])")
 
 _DATA = (
@@ -99,7 +104,8 @@ _DATA = (
 )
 _THING = (
     r"(?:urls?|uris?|hyperlinks?|links?|(?:ip |e-?mail |web )?addresse?s?|endpoints?|(?:[a-z]+ )?servers?|web ?hooks?"
-    r"|web ?sites?|web ?pages?|sites?|domains?|hosts?|inbox(?:es)?|mailbox(?:es)?|buckets?|pastebin|phone numbers?"
+    r"|web ?sites?|web ?pages?|sites?|domains?|hosts?|inbox(?:es)?|mailbox(?:es)?|buckets?|pastebin|gists?|dropbox"
+    r"|google (?:drive|forms?)|phone numbers?"
     r"|third[- ]part(?:y|ies)|attackers?|internet|query strings?"
     r"|(?:external|outside|foreign|remote) (?:[\w-]+ )?(?:services?|systems?|part(?:y|ies)|apps?|machines?"
     r"|compan(?:y|ies)|world|accounts?|apis?|recipients?))\b(?!`| (?:tool|step|module|agent|team|predictor|parser"
@@ -115,13 +121,14 @@ _SENDING = (
     r"|transfer(?:ring)?|publish(?:ing)?|copy|disclose|reveal|sell"
     r"|(?:be|are|is) (?:sent|forwarded|uploaded|transmitted|posted|submitted|mailed|relayed|shared|delivered|copied)"
 )
+_NO_NOUN = r"(?<!\bthe )(?<!\ba )(?<!\ban )(?<!\bthis )(?<!\bthat )(?<!\beach )"
 _PUTTING = r"append|add|put|attach|embed|encode|insert|include|place|concatenate|paste|hide|smuggle"
 _ASKING = r"fetch|open|load|call|ping|query|hit|visit|request|get"
 _WITHIN = r"[^.!?;\n]"
 _COMMANDS = tuple(
     re.compile(pattern, re.I)
     for pattern in (
-        rf"\b(?P<verb>{_SENDING})\b{_WITHIN}{{0,150}}?"
+        rf"{_NO_NOUN}\b(?P<verb>{_SENDING})\b{_WITHIN}{{0,150}}?"
         rf"\b(?:to|onto|into|through|via){_AWAY}",
         rf"\b(?P<verb>share|sharing|disclose)\b{_WITHIN}{{0,60}}?\bwith{_AWAY}",
         rf"\b(?P<verb>{_PUTTING})\b{_WITHIN}{{0,60}}?{_DATA}{_WITHIN}{{0,50}}?"
@@ -275,7 +282,7 @@ def _decoded(run: str) -> Iterator[str]:
 
 
 def _orders(text: str) -> Iterator[Order]:
-    for said in dict.fromkeys(_disguised(text)):
+    for said in dict.fromkeys((*_disguised(text), _LEET.sub(lambda word: word.group().translate(_MEANT), text))):
         yield from orders(said)
 
 
@@ -324,7 +331,8 @@ def _hosts(text: str) -> Iterator[str]:
 
 def _is_file(host: str, top: str, behind: str) -> bool:
     """Whether what looks like a host and its path are two files, or two names: "train.csv/test.csv"."""
-    if _FILES.guess_type(host)[0] is not None:
+    # Nobody writes files for troff, and the messengers' short addresses end so.
+    if _FILES.guess_type(host)[0] is not None and top.lower() != "me":
         return True
     first = re.split(r"[/?#]", behind.lstrip(":/"))[0]
     return first.lower().endswith(f".{top.lower()}") or (
@@ -347,6 +355,13 @@ def _numbered(text: str) -> Iterator[str]:
         number = match["number"] or match["digits"]
         if 7 <= sum(sign.isdigit() for sign in number) <= 15:
             yield number
+    yield from (one.group() for one in _ACCOUNT.finditer(text) if _is_account(one.group()))
+
+
+def _is_account(number: str) -> bool:
+    """Whether the check digits of an international bank account number are right."""
+    digits = number.replace(" ", "")
+    return int("".join(str(int(sign, 36)) for sign in digits[4:] + digits[:4])) % 97 == 1
 
 
 def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:

@@ -91,7 +91,9 @@ _PATTERNS = (
     (
         "an order to drop instructions",
         rf"\b(?P<verb>{_DROP})\s+(?:everything|all|anything|whatever)\s+(?:that\s+)?(?:(?:was|is|has been|you were|you"
-        r" have been)\s+)?(?:(?:said|told|written|stated|given|instructed)\s+)?(?:above|before|so far|previously)\b"
+        r" have been|(?:the |your )?(?:developer|system|operator|author)s?(?: ha[sd]| have)?)\s+)?"
+        r"(?:(?:said|told|written|wrote|stated|given|gave|instructed|asked)\s+(?:you\s+)?)?"
+        r"(?:earlier|above|before|so far|previously)\b"
         r"(?=\s*(?:[.,;:!?\n]|and\b|$))",
     ),
     (
@@ -142,7 +144,13 @@ _PATTERNS = (
         r"|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>)",
     ),
 )
+_UNREAD = r"[\u0370-\u03ff\u0530-\u05ff\u0980-\u10ff\u1200-\u137f\u1780-\u17ff\u1f00-\u1fff]"
+"""Letters of the alphabets whose languages `languages` does not have."""
 _IN_DATA = (
+    (
+        "a sentence that no rule can read, out of the data",
+        rf"(?P<verb>(?:{_UNREAD}[\u0300-\u036f\s'\u2019,-]*){{20,}})",
+    ),
     (
         "an order that stands in the data",
         rf"\b(?P<verb>{_TELL})\s+(?:[\w'\u2019-]+\s+){{0,5}}?"
