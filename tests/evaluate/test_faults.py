@@ -101,12 +101,19 @@ def test_a_program_that_hides_a_failure_is_not_scored_for_it_either(spoil: Spoil
         assert scored(Swallowing()).score_before == 1.0
 
 
-def test_a_machine_that_has_no_thread_left_is_no_failure_of_the_program():
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        SystemError("AST constructor recursion depth mismatch (before=24, after=20)"),
+    ],
+)
+def test_a_machine_that_fails_is_no_failure_of_the_program(error):
     class Threaded(Pair):
         def forward(self, question):
-            raise RuntimeError("can't start new thread")
+            raise error
 
-    with served(careful), pytest.raises(TooManyFailures, match="can't start new thread"):
+    with served(careful), pytest.raises(TooManyFailures, match=str(error)[:16]):
         optimizer = SemanticGradientDescent(lambda example, prediction: 1.0, steps=1, subscribers=())
         optimizer.compile(Threaded(), trainset=questions(6))
 

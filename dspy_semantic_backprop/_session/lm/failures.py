@@ -7,7 +7,7 @@
 | 408, 409, 425, 429, 5xx, transport, a reply that is no reply     | asked again; then missing         |
 | any other refusal: 400, 413, 422, a content filter, 401 later on | missing                           |
 | a prompt that is longer than the model's context                 | the program's own, and scored     |
-| the machine has no thread left                                   | missing                           |
+| the machine has no thread left, Python's parser failed           | missing                           |
 | an answer that no adapter can read                               | the program's own, and scored     |
 
 Why a prompt that is too long is the program's own: the same program with a shorter instruction, or with a shorter
@@ -43,8 +43,9 @@ _SAYS_TOO_LONG = re.compile(r"context (length|window)|prompt is too long|too man
 """Servers that have no code for it say it in words."""
 _STATUS_ERRORS = ("APIStatusError", "HTTPStatusError")
 """Of the libraries below LiteLLM: what they raise where a server answered with a status that is no success."""
-_SAYS_NO_THREAD = "can't start new thread"
-"""Python's own words: it has no class for that."""
+_OF_THE_MACHINE = ("can't start new thread", "AST constructor recursion depth mismatch")
+"""Python's own words: it has no class for either. The parser of some versions of 3.11 and 3.12 fails now and then where
+threads use it at once, as a program does that makes signatures of texts while it runs."""
 _NEVER_SENT = frozenset(
     {
         *("ConnectionRefusedError", "gaierror", "LMConfigurationError", "LMUnsupportedFeatureError"),
@@ -107,9 +108,10 @@ def _is_broken(error: BaseException, status: int) -> bool:
 def is_provider_failure(error: BaseException) -> bool:
     """Whether the error says that a language model was asked and gave no answer, and so nothing about the program.
 
-    The same is said where the machine has no thread left to ask in, or to run the program in.
+    The same is said where the machine has no thread left to ask in, or to run the program in, and where Python fails.
     """
-    return (isinstance(error, LMError) and not _is_too_long(error)) or _SAYS_NO_THREAD in str(error)
+    of_the_machine = any(words in str(error) for words in _OF_THE_MACHINE)
+    return (isinstance(error, LMError) and not _is_too_long(error)) or of_the_machine
 
 
 def _is_too_long(error: BaseException) -> bool:
