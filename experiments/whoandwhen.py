@@ -28,6 +28,7 @@ import json
 import math
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -70,6 +71,7 @@ class Labelled:
         return any(self.log.turns[call.id] == self.step and call.predictor == self.agent for call in self.log.graph)
 
 
+_TURN = re.compile(r"\W*(?:turn|step)?\W*(\d+)\W*", re.IGNORECASE)
 Said = tuple[str | None, int | None]
 """The agent and the step that are named; None where nobody is."""
 
@@ -116,7 +118,7 @@ class Judge(dspy.Signature):
     turns: str = dspy.InputField(desc="each with its number and its agent")
     reasoning: str = dspy.OutputField(desc="what each turn contributed to the failure")
     agents: dict[str, float] = dspy.OutputField(desc="agent -> 0 to 1, all agents")
-    steps: dict[int, float] = dspy.OutputField(desc="number of the turn -> 0 to 1, all turns")
+    steps: dict[str, float] = dspy.OutputField(desc="number of the turn -> 0 to 1, all turns")
 
 
 class Step(dspy.Signature):
@@ -147,6 +149,12 @@ def best(scores: Any) -> Any:
     """What has the highest score; None where there are none."""
     known = {key: value for key, value in scores.items() if isinstance(value, (int, float))} if scores else {}
     return max(known, key=lambda key: known[key]) if known else None
+
+
+def numbered(scores: Any) -> dict[int, Any]:
+    """Number of a turn -> its score, from keys such as "3" and "turn 3"; what names no turn is left out."""
+    found = {_TURN.fullmatch(str(key).strip()): value for key, value in (scores or {}).items()}
+    return {int(match[1]): value for match, value in found.items() if match is not None}
 
 
 def named(found: Diagnosis, one: Labelled, number: int = 0) -> Said:
@@ -231,7 +239,7 @@ class Study:
     def _judge(self, one: Labelled) -> tuple[Said, Any]:
         turns = "\n".join(shown(one, self.config.longest, self.config.question))
         reply = dspy.Predict(Judge)(**self._material(one), turns=turns)
-        return (best(reply.agents), best(reply.steps)), {"reasoning": reply.reasoning, "steps": reply.steps}
+        return (best(reply.agents), best(numbered(reply.steps))), {"reasoning": reply.reasoning, "steps": reply.steps}
 
     def _steps(self, one: Labelled) -> tuple[Said, Any]:
         turns = shown(one, self.config.longest, self.config.question)

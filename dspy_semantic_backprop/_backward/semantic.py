@@ -22,7 +22,7 @@ from .._session.lm import Reply, for_predictor, is_fatal, is_transient
 from .ask import ask_question, count
 from .gradient import Direction, Message, Reading, TextGradient
 from .question import InputOrigins, Question, QuestionForm, split
-from .text import is_blank, occurs_in, refuses, repeats, says_no_change, severity_of
+from .text import demands_itself, is_blank, occurs_in, refuses, repeats, says_no_change, severity_of
 
 MOST_THROUGH = 16
 """The most readers that a direction names; of a longer path the nearest ones and the output."""
@@ -127,10 +127,11 @@ def _usable(question: Question, answers: dict[str, _Answer], earlier: dict[str, 
 
 
 def _repeats_something(question: Question, key: str, answers: Mapping[str, _Answer]) -> bool:
-    """Whether an answer only repeats what it is about, the feedback, the instruction, or an earlier answer."""
+    """Whether an answer only repeats what it is about, itself, the feedback, the instruction, or an earlier answer."""
     change, shared = answers[key].change, question.shared
     judged = question.outputs.get(key, shared["reader_output"])
-    if any(repeats(change, source) for source in (judged, shared["wanted_change"], shared["reader_instruction"])):
+    sources = (judged, shared["wanted_change"], shared["reader_instruction"])
+    if demands_itself(change) or any(repeats(change, source) for source in sources):
         return True
     for other, answer in answers.items():
         if other == key:

@@ -141,6 +141,7 @@ _WORD = re.compile(r"[^\W_]+(?:'\w+)?")
 _FILLERS = """a an the this that it its is was are be been to of and or in on for as by with should would could must
 have has had say said state stated give given output step result value answer text statement following instead there"""
 _FILLER = set(re.findall(r"\w+", _FILLERS))
+_DEMAND = re.compile(r"\b(?:should|must|ought to|needs? to|has to|have to)\b")
 _MOST_CHARACTERS = 50_000
 _MOST_WORDS = 400
 """So much of two texts is compared in their order: it takes time that grows with the square of the length."""
@@ -195,6 +196,13 @@ def repeats(reply: str, source: str) -> bool:
     # The same words in another selection are a direction ("leave out the apples"), so a passage must be unbroken:
     # the partial ratio compares the reply with the best window of the source that is as long as the reply.
     return fuzz.ratio(mine, theirs) >= _NEAR or (len(mine) <= len(theirs) and fuzz.partial_ratio(mine, theirs) >= _NEAR)
+
+
+def demands_itself(reply: str) -> bool:
+    """Whether a reply asks a thing to be what it is: "the output `12 pears` should have been `12 pears`"."""
+    parts = _DEMAND.split(reply[:_MOST_CHARACTERS].casefold(), maxsplit=1)
+    named = [[word for word in words(part) if word not in _FILLER] for part in parts]
+    return len(named) > 1 and bool(named[0]) and named[0] == named[1]
 
 
 def severity_of(reply: str) -> Severity:

@@ -21,6 +21,7 @@ from dspy_semantic_backprop._backward.question import identifiers
 from dspy_semantic_backprop._backward.reduce import Remark, Statement, reduce
 from dspy_semantic_backprop._backward.text import (
     clipped,
+    demands_itself,
     fits,
     refuses,
     repeats,
@@ -216,6 +217,21 @@ def test_refusals(reply, declined):
 )
 def test_what_only_repeats(reply, source, same):
     assert repeats(reply, source) is same
+
+
+@pytest.mark.parametrize(
+    ("reply", "itself"),
+    [
+        ("The output `turn_6: TERMINATE` should be `turn_6: TERMINATE`.", True),
+        ("The answer 12 must have been 12", True),
+        ("The output `4` should have been `8`.", False),
+        ("`12 pears` should have been `12 pears`, not `13 pears`.", False),
+        ("It should be 12.", False),
+        ("12 pears", False),
+    ],
+)
+def test_what_asks_a_thing_to_be_what_it_is(reply, itself):
+    assert demands_itself(reply) is itself
 
 
 @settings(deadline=None)

@@ -96,6 +96,7 @@ def test_severity_and_a_quotation_that_stands_there():
         ("There are two pears on the table here.", "echo"),
         ("The output should be: there are two pears on the table here", "echo"),
         (FEEDBACK, "echo"),
+        ("The output `turn_6: two pears` should be `turn_6: two pears`.", "echo"),
         ("I'm sorry, but I cannot help with that.", "refused"),
         ("...", None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import whoandwhen
@@ -24,7 +25,8 @@ def reader(prompt):
     """Sees what is sloppy, in a group of outputs, in a list of turns, and in the last turn of several."""
     turns = prompt.inputs.get("turns", "").splitlines()
     wrong = next((line for line in turns if "sloppy" in line), "[1] Planner:")
-    known = {"agents": {wrong.split()[1].strip(":"): 1.0, "nobody": 0.1}, "steps": {wrong[1:2]: 0.9}}
+    steps = {f"turn {wrong[1:2]}": 0.9, "Planner": 1.0}
+    known: dict[str, Any] = {"agents": {wrong.split()[1].strip(":"): 1.0, "nobody": 0.1}, "steps": steps}
     known |= {"mistaken": "sloppy" in turns[-1] if turns else False, "reasoning": "It is sloppy."}
     sloppy = [name for name, text in prompt.inputs.items() if name.startswith("output_") and "sloppy" in text]
     for name in prompt.names:
