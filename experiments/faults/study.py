@@ -13,8 +13,6 @@ from typing import Any, Protocol
 
 import dspy
 
-# As in `methods`: what `diagnose` does, taken apart.
-from dspy_semantic_backprop._concurrency import gather
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
@@ -130,7 +128,7 @@ async def study(
         some = [*itertools.islice(waiting, min(settings.at_once, settings.faults - len(results)))]
         if not some:
             break
-        found = await gather(one, some)
+        found = await asyncio.gather(*map(one, some))
         results += [result for result in found if result is not None]
         harmless += found.count(None)
     return results, harmless

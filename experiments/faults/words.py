@@ -17,9 +17,6 @@ from typing import Any
 
 import dspy
 
-# As in `methods`: what `diagnose` does, taken apart.
-from dspy_semantic_backprop._concurrency import gather
-
 from .report import Result
 from .study import Settings, study
 
@@ -236,8 +233,9 @@ def studied(
         dspy.LM(name or models[0], temperature=0.0, max_tokens=max_tokens, timeout=600, **where) for name in models
     )
 
-    async def one(shape: str) -> tuple[list[Result], int]:
-        return await study(cases(shape, settings.seed), metric, {0.0: reader}, settings)
+    async def every() -> list[tuple[list[Result], int]]:
+        shapes = (study(cases(shape, settings.seed), metric, {0.0: reader}, settings) for shape in wanted)
+        return await asyncio.gather(*shapes)
 
     with dspy.context(lm=lm):
-        return dict(zip(wanted, asyncio.run(gather(one, list(wanted))), strict=True))
+        return dict(zip(wanted, asyncio.run(every()), strict=True))
