@@ -16,6 +16,7 @@ import weakref
 from typing import Any
 
 import dspy
+from dspy.utils import DummyLM
 
 from .._errors import SetupError
 from .._graph.record.snapshots import describe
@@ -23,6 +24,7 @@ from .._session.desk import MOST_ATTEMPTS, Desk, DeskServer, WorkerLost
 from .._session.entries import Unanswered, digest_of
 from .._session.lm import unmetered
 from .._session.session import Session, logger
+from .carried import CARRIED
 from .engines import Engine, engine_of
 from .evaluate import Away
 from .execution import ExampleRun, Executed
@@ -86,13 +88,14 @@ class Elsewhere:
         if missing := self._lost(asked):
             return Executed(missing=missing)
         ledger, number = self._session.ledger, self._desk.open()
-        known = ledger.seconds_left, frozenset(ledger.answering)
+        tracker = dspy.settings.usage_tracker
+        known = ledger.seconds_left, frozenset(ledger.answering), tracker is not None
         errand = Errand(number, self._server.address, parcel, asked, *known)
         try:
             done = await self._returned(errand)
             if done.problem:
                 self._stay(done.problem)
-                return await self._workshop.perform(errand, self._desk.answer)
+                return await self._workshop.perform(errand, self._desk.answer, tracker)
             self._note(done)
             if done.stop is not None:
                 raise done.stop
@@ -131,10 +134,16 @@ class Elsewhere:
     def _note(self, done: Returned) -> None:
         ledger = self._session.ledger
         ledger.answering |= done.answering
-        for host, times in (done.unmetered or {}).items():
+        for host, times in done.unmetered.items():
             if host not in ledger.unmetered:
                 logger.warning("%s", unmetered(host))
             ledger.unmetered[host] += times
+        for model, entries in done.usage.items():
+            for entry in entries:
+                dspy.settings.usage_tracker.add_usage(model, entry)
+        if done.executed is not None and done.executed.carried:
+            names = ", ".join(f"`{name}`" for name in done.executed.carried)
+            self._session.warn(CARRIED.format(names))
 
 
 def _end(engine: Engine, server: DeskServer) -> None:
@@ -154,6 +163,9 @@ def _bound_here(program: dspy.Module) -> str:
         return "DSPy's callbacks are told of calls in this process only"
     if dspy.settings.send_stream is not None:
         return "somebody listens to a stream in this process"
+    held = [one for _, module in program.named_sub_modules() for one in vars(module).values()]
+    if any(isinstance(one, DummyLM) for one in (dspy.settings.lm, *held)):
+        return "a DummyLM gives its answers in turn, and each worker would begin with the first one"
     return ""
 
 

@@ -5,23 +5,35 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
 
+from .._graph.trace import Trace
 from .._values.same import alike
 from .._values.walk import ATOMS, attributes
-from .outcome import Scored
 
 CARRIED = (
     "the program keeps something from one execution for the next ({0}), and tells its predictors: an example is "
     "answered by what was asked before it, in whatever order; make it anew in `forward`, or pass it as an input"
 )
+FIRST = 3
+"""In so many evaluations it is looked for."""
 _LEAST, _MOST, _LOOKED_AT = 8, 2_000, 20
 """Texts of so many characters are told apart; so many values of an attribute, and executions, are looked at."""
 
 
-def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Scored]) -> list[str]:
+class Ended(Protocol):
+    """An execution that has ended: its record and its example, or the example's inputs."""
+
+    @property
+    def trace(self) -> Trace: ...
+
+    @property
+    def example(self) -> Any: ...
+
+
+def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Ended]) -> list[str]:
     """The attributes that executions changed and by which one of them told a predictor of another one.
 
     Args:
@@ -42,11 +54,11 @@ def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Scored]) ->
     return found
 
 
-def _told(outcome: Scored) -> str:
+def _told(outcome: Ended) -> str:
     return "\n".join(text for call in outcome.trace.calls for text in _texts(call.inputs))
 
 
-def _own(outcome: Scored) -> str:
+def _own(outcome: Ended) -> str:
     """What an execution has of itself: its example, and what its calls answered."""
     answers = (text for call in outcome.trace.calls for text in _texts(call.outputs))
     return "\n".join((*_texts(dict(outcome.example)), *answers))

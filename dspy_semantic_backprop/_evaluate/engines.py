@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -27,6 +28,8 @@ from .worker import work
 _CHILD = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__package__}.worker import serve; serve()"
 _AT_ONCE = 256
 """Executions that one worker of Ray's takes at once: they wait for the network."""
+_LOOK = 1.0
+"""Seconds between two looks at whether a Dask client still has its scheduler."""
 Reply = concurrent.futures.Future[bytes]
 
 
@@ -128,29 +131,47 @@ class OnDask:
         if getattr(client, "asynchronous", False):
             raise SetupError("where= takes a dask.distributed.Client that is not asynchronous")
         self._client = client
+        self._waiting: dict[Reply, Any] = {}
+        self._closed = threading.Event()
         self.host = _seen_from(client.scheduler.address)
+        threading.Thread(target=self._watch, name="semantic-backprop-dask", daemon=True).start()
 
     def submit(self, errand: bytes) -> Reply:
         """Submit an errand as one task, which Dask makes again where a worker is lost."""
-        return _bridged(self._client.submit(work, errand, pure=False))
+        reply = Reply()
+        reply.set_running_or_notify_cancel()
+        try:
+            remote = self._waiting[reply] = self._client.submit(work, errand, pure=False)
+            remote.add_done_callback(functools.partial(self._done, reply))
+        except Exception as error:  # noqa: BLE001 - whatever a client raises that has no scheduler any more
+            self._lost(reply, error)
+        return reply
 
     def close(self) -> None:
-        """Do nothing: the client is the user's."""
+        """Let go of what is under way; the client is the user's."""
+        self._closed.set()
+        self._waiting.clear()
 
-
-def _bridged(remote: Any) -> Reply:
-    reply = Reply()
-    reply.set_running_or_notify_cancel()
-
-    def done(one: Any) -> None:
+    def _done(self, reply: Reply, remote: Any) -> None:
         try:
-            reply.set_result(one.result())
+            found = remote.result()
         except BaseException as error:  # noqa: BLE001 - `work` raises nothing: the cluster has lost it
-            reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"))
+            self._lost(reply, error)
+        else:
+            if self._waiting.pop(reply, None) is not None:
+                reply.set_result(found)
 
-    remote.add_done_callback(done)
-    reply.add_done_callback(lambda _: remote.release())
-    return reply
+    def _lost(self, reply: Reply, error: object) -> None:
+        if self._waiting.pop(reply, None) is not None or not reply.done():
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"[:300]))
+
+    def _watch(self) -> None:
+        # A client that has lost its scheduler for good says nothing to whoever waits for a task.
+        while not self._closed.wait(_LOOK):
+            if self._client.status in ("closing", "closed"):
+                for reply in list(self._waiting):
+                    self._lost(reply, ConnectionError("the client has lost its scheduler"))
 
 
 def _seen_from(address: str) -> str:

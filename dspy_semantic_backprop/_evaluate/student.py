@@ -29,7 +29,7 @@ from .._session.session import Session
 from .._session.spans import span
 from .away import Elsewhere, elsewhere
 from .candidate import Candidate, Edited, changed, clone, write
-from .carried import CARRIED, carried
+from .carried import CARRIED, FIRST, carried
 from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
 from .outcome import Failed, Outcome, Scored, joined, mean, scored
@@ -39,8 +39,6 @@ from .shelf import Shelf
 
 EXECUTIONS = "executions of an example"
 """What a session counts them as."""
-_FIRST = 3
-"""In so many evaluations it is looked for what a program carries from one example into another."""
 MOST_STRAYED = 3
 """After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
 
@@ -171,7 +169,7 @@ class Student:
         self._count_strayed(outcomes)
         if any(map(self._is_kept, scored(outcomes))):
             self.session.warn(KEPT)
-        names = carried(self.program, program, scored(outcomes)) if self._evaluations <= _FIRST else []
+        names = carried(self.program, program, scored(outcomes)) if self._evaluations <= FIRST and not away else []
         if names:
             self.session.warn(CARRIED.format(", ".join(f"`{name}`" for name in names)))
         self._called.update((id(one.example), one.example) for one in scored(outcomes) if one.trace.calls)

@@ -12,22 +12,25 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 import dspy
+from dspy.utils.usage_tracker import UsageTracker
 
 from .._concurrency import start_thread
 from .._errors import Stop
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.record.names import Names
 from .._graph.record.snapshots import describe
+from .._graph.trace import Trace
 from .._session.budget import Budget
 from .._session.desk import WorkerLost
 from .._session.leased import Driver, LeasedLedger, cache_of_the_driver
 from .._session.lm import install, own, uncached
 from .._session.lm.usage import remembered_prices
+from .carried import FIRST, carried
 from .execution import ExampleRun, Executed, Runnable, executed
 from .parcel import packed, unpacked
 
@@ -64,6 +67,7 @@ class Errand:
         number: By which it is known at the desk.
         desk: Where the desk is, with its key.
         seconds_left: As of a `Ledger`, as is `answering`.
+        tracked: Whether the driver is to be told what every answer took.
     """
 
     number: int
@@ -72,6 +76,7 @@ class Errand:
     asked: ExampleRun
     seconds_left: float | None
     answering: frozenset[str]
+    tracked: bool
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,21 @@ class Returned:
         problem: Why the execution cannot be sent back, in words; empty where it is there.
         stop: What ends the run.
         answering: As of a `Ledger`, as is `unmetered`.
+        usage: Model's name -> what its answers took, where that is tracked.
     """
 
     executed: Executed | None = None
     problem: str = ""
     stop: BaseException | None = None
     answering: frozenset[str] = frozenset()
-    unmetered: Mapping[str, int] | None = None
+    unmetered: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    trace: Trace
+    example: Mapping[str, Any]
 
 
 class Workshop:
@@ -99,9 +112,10 @@ class Workshop:
         self._slices: dict[str, Any] = {}
         self._programs: dict[tuple[str, int], Runnable] = {}
         self._settings: dict[bytes, dict[str, Any]] = {}
+        self._seen: dict[tuple[str, int], list[_Seen]] = {}
 
-    async def perform(self, errand: Errand, ask: Callable[..., Any]) -> Executed:
-        """Make an execution.
+    async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None = None) -> Executed:
+        """Make an execution; a tracker is told what every answer took.
 
         Raises:
             Stop: What has to end the run.
@@ -109,10 +123,19 @@ class Workshop:
         """
         attempt, known = await asyncio.wrap_future(start_thread(functools.partial(ask, "begin", errand.number)))
         runnable, settings = self._opened(errand, ask)
-        with dspy.context(**settings, semantic_task=(errand.number, attempt, known)):
+        with dspy.context(**settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
             fresh = uncached(runnable.program, runnable.ledger) if errand.parcel.fresh else nullcontext()
             with remembered_prices(), fresh:
-                return await executed(runnable, errand.asked, anyio.CapacityLimiter(1))
+                done = await executed(runnable, errand.asked, anyio.CapacityLimiter(1))
+        return replace(done, carried=self._carried(errand, runnable.program, done))
+
+    def _carried(self, errand: Errand, program: dspy.Module, done: Executed) -> tuple[str, ...]:
+        if errand.parcel.number > FIRST or done.trace is None:
+            return ()
+        seen = self._seen.setdefault((errand.parcel.run, errand.parcel.number), [])
+        _forget_the_oldest(self._seen)
+        seen.append(_Seen(done.trace, errand.asked.inputs))
+        return tuple(carried(unpacked(errand.parcel.program)[0], program, seen)) if len(seen) > 1 else ()
 
     def ledger(self, errand: Errand, ask: Callable[..., Any]) -> LeasedLedger:
         """What stands for the ledger of a run."""
@@ -159,15 +182,16 @@ async def _worked(data: bytes) -> bytes:
         errand: Errand = unpacked(data)
         ask = _DRIVERS.setdefault(errand.desk, Driver(errand.desk))
         ledger = _WORKSHOP.ledger(errand, ask)
-        executed, stop = None, None
+        executed, stop, tracker = None, None, UsageTracker() if errand.tracked else None
         try:
             with cache_of_the_driver():
-                executed = await _WORKSHOP.perform(errand, ask)
+                executed = await _WORKSHOP.perform(errand, ask, tracker)
         except (Stop, WorkerLost) as error:
             stop = error
         seen, ledger.unmetered = ledger.unmetered, type(ledger.unmetered)()
         problem = "what it returns cannot be sent back"
-        done = Returned(executed, "", stop, frozenset(ledger.answering) - errand.answering, dict(seen))
+        usage = dict(tracker.usage_data) if tracker is not None else {}
+        done = Returned(executed, "", stop, frozenset(ledger.answering) - errand.answering, dict(seen), usage)
         return packed(done, trusted=True)
     except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
         return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)

@@ -9,7 +9,6 @@ again elsewhere, and is told what it had been told.
 from __future__ import annotations
 
 import contextlib
-import pickle
 import secrets
 import threading
 from collections import defaultdict, deque
@@ -19,7 +18,6 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
 
-import cloudpickle
 import dspy
 
 from .._errors import Abandoned
@@ -244,9 +242,9 @@ class DeskServer:
             deliver_challenge(connection, self.address[1])
             answer_challenge(connection, self.address[1])
             while True:
-                method, arguments = pickle.loads(connection.recv_bytes())
+                method, arguments = connection.recv()
                 try:
                     reply = True, self._answer(method, *arguments)
                 except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
                     reply = False, error
-                connection.send_bytes(cloudpickle.dumps(reply))
+                connection.send(reply)

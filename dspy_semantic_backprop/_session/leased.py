@@ -14,7 +14,6 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-import cloudpickle
 import dspy
 from dspy.clients.cache import Cache
 
@@ -44,8 +43,8 @@ class Driver:
     def __call__(self, method: str, *arguments: Any) -> Any:
         try:
             connection = self._connection()
-            connection.send_bytes(cloudpickle.dumps((method, arguments)))
-            answered, value = cloudpickle.loads(connection.recv_bytes())
+            connection.send((method, arguments))
+            answered, value = connection.recv()
         except (OSError, EOFError, AuthenticationError) as error:
             raise Abandoned(f"the driver of the run cannot be reached ({error})") from error
         self._idle.append(connection)

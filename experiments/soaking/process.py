@@ -40,6 +40,7 @@ class Spec:
         retries: How often a transient failure is retried.
         failure_score: Of an execution in which the program itself failed.
         writer: Address and name of another model that writes gradients and instructions; None for the same.
+        where: As of `SemanticGradientDescent`; a file in which a Dask scheduler says where it is.
     """
 
     url: str
@@ -55,6 +56,7 @@ class Spec:
     retries: int = 8
     failure_score: float = 0.0
     writer: tuple[str, str] | None = None
+    where: int | str | None = None
 
 
 def lm(spec: Spec, url: str, model: str) -> dspy.LM:
@@ -97,6 +99,7 @@ def compiled(
         failure_score=spec.failure_score,
         log_dir=spec.log_dir,
         subscribers=subscribers,
+        where=_client(spec.where) if isinstance(spec.where, str) else spec.where,
     )
     started = time.monotonic()
     with dspy.context(lm=lm(spec, spec.url, spec.model)):
@@ -113,6 +116,12 @@ def compiled(
         "metric_calls": result.metric_calls,
         "seconds": time.monotonic() - started,
     }
+
+
+def _client(file: str) -> Any:
+    from distributed import Client
+
+    return Client(scheduler_file=file)
 
 
 def run(spec: Spec, path: str) -> None:

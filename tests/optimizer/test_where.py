@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, SetupError
@@ -43,6 +44,20 @@ class HandingOut(Fan):
     def forward(self, question):
         found = super().forward(question)
         found.place = Here()
+        return found
+
+
+class Recounting(Fan):
+    """Tells its last predictor of one example what another one was answered."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard: list[str] = []
+
+    def forward(self, question):
+        one = self.first(question=question).hint
+        found = self.final(question=question, one=one, two=" / ".join(self.heard[-3:]))
+        self.heard.append(f"of {question}")
         return found
 
 
@@ -156,7 +171,85 @@ def test_what_no_process_can_be_sent_stays_in_threads_and_the_run_says_why(kind,
     assert outcome(found)["steps"] == outcome(expected)["steps"]
 
 
+def test_what_a_worker_does_is_told_here():
+    with served(careful), dspy.track_usage() as usage:
+        found = compiled(1, program=Recounting(), steps=0, num_threads=1)
+    assert any("keeps something from one execution for the next (`heard`)" in one for one in found.warnings)
+    (entries,) = usage.usage_data.values()
+    assert len(entries) == found.total.calls > 0
+
+
+def test_a_model_that_answers_from_a_list_stays_here():
+    answers = [{"hint": "careful", "answer": f"answer {at}"} for at in range(40)]
+    with dspy.context(lm=dspy.utils.DummyLM(answers)):
+        optimizer = SemanticGradientDescent(right, steps=0, where=1, subscribers=())
+        found = optimizer.compile(dspy.Predict("question -> answer"), trainset=questions(4)).detailed_results
+    assert any("is run in threads" in one and "DummyLM" in one for one in found.warnings)
+
+
 def test_where_that_is_none_is_refused():
     for where in (0, True, "cluster", object()):
         with pytest.raises(SetupError, match="where must be"):
             SemanticGradientDescent(right, where=where)
+
+
+class Watched:
+    """A client of Dask's that remembers what left the process."""
+
+    def __init__(self, client: Any):
+        self.__dict__.update(client=client, sent=[])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def submit(self, function: Any, errand: bytes, **how: Any) -> Any:
+        self.sent.append(errand)
+        return self.client.submit(function, errand, **how)
+
+
+Watched.__module__ = "distributed.client"
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    distributed = pytest.importorskip("distributed", reason="NOT TESTED: Dask is an extra that is not installed")
+    # Its workers are threads of this process: what is sent to them is packed as for any other.
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as found:
+        yield Watched(found)
+
+
+KEY = "sk-7a91c0d2e4f85b36"
+
+
+def test_dask_comes_to_what_threads_come_to_and_is_never_sent_a_key(in_threads, client, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with served(slowly_careful, api_key=KEY) as server:
+        result = compiled(client)
+        assert len(server.log) == result.total.calls == in_threads.total.calls
+    assert outcome(result)["steps"] == outcome(in_threads)["steps"]
+    assert result.warnings == in_threads.warnings
+    assert client.sent and not any(KEY.encode() in one for one in client.sent)
+
+
+@pytest.mark.parametrize("lm", [{"api_key": KEY}, {"extra_headers": {"X-Team-Token": KEY}}])
+def test_a_key_that_a_cluster_would_have_to_be_sent_is_refused_before_anything_is_spent(lm, client):
+    with served(careful, **lm) as server:
+        with pytest.raises(SetupError, match="would have to be sent") as refused:
+            compiled(client)
+        assert not server.log and KEY not in str(refused.value)
+
+
+def test_ray_comes_to_what_threads_come_to(in_threads):
+    ray = pytest.importorskip("ray", reason="NOT TESTED: Ray is an extra that is not installed")
+    with served(slowly_careful), pytest.raises(SetupError, match=r"ray\.init"):
+        compiled("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        with served(slowly_careful):
+            result = compiled("ray")
+    finally:
+        ray.shutdown()
+    assert result.total.calls == in_threads.total.calls
+    assert outcome(result)["steps"] == outcome(in_threads)["steps"]
+    assert result.warnings == in_threads.warnings

@@ -1,0 +1,119 @@
+"""Runs with workers in other processes, of which some are killed: a worker, the driver, the scheduler of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .checks import GRACE, _child, _settled, proxied
+from .process import Spec
+
+# A client without a scheduler tries half a minute to find it again.
+os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "4s")
+WORKERS = 2
+VICTIMS = ("worker", "driver", "scheduler")
+_SAME = ("instructions", "scores", "steps", "ending", "metric_calls")
+
+
+def killed(runs: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Iterator[dict[str, Any]]:
+    """A row for each kill: what was killed, when, and what is not as in an undisturbed run in threads, in words."""
+    rng = random.Random(seed)
+    with proxied(latency=0.03) as (proxy, spec), tempfile.TemporaryDirectory() as folder:
+        whole, _ = _child(spec, f"{folder}/whole.json")
+        assert whole is not None
+        expected = proxy.bodies()
+        for at in range(runs):
+            for victim in victims:
+                here = replace(spec, log_dir=f"{folder}/{victim}{at}", where=WORKERS)
+                proxy.reset()
+                most = rng.randrange(expected.total())
+                outcome, allowed = _disturbed(here, victim, proxy, most)
+                extra = proxy.bodies() - expected
+                wrong = [name for name in _SAME if outcome[name] != whole[name]]
+                wrong += ["paid twice"] if extra - allowed else []
+                wrong += ["the ledger has fewer calls"] if outcome["spent"]["calls"] < len(proxy.requests) else []
+                yield {
+                    "victim": victim,
+                    "request": most,
+                    "calls": len(proxy.requests),
+                    "again": extra.total(),
+                    "violations": wrong,
+                }
+
+
+def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str, Any], Counter[str]]:
+    """What a run comes to in the end, and what may have been asked again."""
+    allowed = Counter[str]()
+    path = f"{spec.log_dir}.json"
+    outcome, struck = None, False
+    while outcome is None:
+        with _cluster() if victim == "scheduler" else contextlib.nullcontext() as cluster:
+            here = spec if cluster is None else replace(spec, where=cluster[0])
+
+            def doomed(cluster: Any = cluster) -> bool:
+                nonlocal struck, allowed
+                if struck or len(proxy.requests) <= most:
+                    return False
+                struck = True
+                for process in _targets(victim, cluster):
+                    os.kill(process, signal.SIGKILL)
+                busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+                allowed = proxy.under_way(time.monotonic(), GRACE * busy)
+                return victim == "driver"
+
+            outcome, ended = _child(here, path, doomed)
+            _settled(proxy)
+            if outcome is None:
+                allowed |= proxy.under_way(ended, GRACE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    return outcome, allowed
+
+
+def _targets(victim: str, cluster: Any) -> list[int]:
+    if victim == "scheduler":
+        return [cluster[1]]
+    return _workers()[:1] if victim == "worker" else []
+
+
+def _workers() -> list[int]:
+    """The worker processes below this one."""
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        process = waiting.pop()
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+            if b"worker import serve" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
+
+
+@contextmanager
+def _cluster() -> Iterator[tuple[str, int]]:
+    """A Dask scheduler with workers, each a process of its own: its file, and the scheduler's process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/scheduler.json"
+        common = ["--scheduler-file", file, "--no-dashboard"]
+        start = [sys.executable, "-m", "distributed.cli.dask_scheduler", *common, "--port", "0"]
+        work = [sys.executable, "-m", "distributed.cli.dask_worker", *common, "--nthreads", "4", "--no-nanny"]
+        quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        processes = [subprocess.Popen(start, **quiet), *(subprocess.Popen(work, **quiet) for _ in range(WORKERS))]
+        try:
+            while not Path(file).exists():
+                time.sleep(0.1)
+            yield file, processes[0].pid
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
