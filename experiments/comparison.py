@@ -10,7 +10,9 @@ start of each run; evaluating the results on held-out examples is not counted. A
 front of the models, and its best program so far is taken; ours is not guarded, its budget must hold.
 
 Each run adds a line to `comparison.jsonl`; a run that is there is not made again. The seed is the outermost loop, so
-that what is there when it is cut off is whole but for the last seed; only whole seeds get into `comparison.json`.
+that what is there when it is cut off is whole but for the last seed; only a program and a seed with all noises get
+into `comparison.json`. TextGrad and OptoPrime need packages that are no extras of this project, and are left out
+loudly without them: pip install textgrad==0.1.8 trace-opt==0.1.3.8
 
 What the simulated model makes of the optimizers' questions, and why the comparison is fair (`simulated/model.py`,
 `simulated/guesses.py`):
@@ -81,7 +83,7 @@ def main() -> None:
         add(lines, list(heats(config, [name for name in wanted if name not in left_out])))
     rows = whole(read(lines))
     if not rows:
-        sys.exit("error: no seed is complete")
+        sys.exit("error: no program and seed is complete")
     record = recorded(config, rows, left_out)
     print(tables(record))
     print(write(folder / "comparison.json", record))
@@ -115,9 +117,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def whole(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of each optimizer's complete seeds, without the instructions, in order."""
-    counts = Counter((row["optimizer"], row["seed"]) for row in rows)
-    kept = [row for row in rows if counts[row["optimizer"], row["seed"]] == max(counts.values())]
+    """The rows of each optimizer's complete blocks (a program and a seed, all noises), without the instructions."""
+    counts = Counter((row["optimizer"], row["program"], row["seed"]) for row in rows)
+    noises = len({row["noise"] for row in rows})
+    kept = [row for row in rows if counts[row["optimizer"], row["program"], row["seed"]] == noises]
     kept.sort(key=lambda row: (row["seed"], *map(str, (row[name] for name in KEY))))
     return [{name: value for name, value in row.items() if name != "instructions"} for row in kept]
 
@@ -129,7 +132,7 @@ def recorded(config: argparse.Namespace, rows: list[dict[str, Any]], left_out: d
         **origin(),
         "settings": vars(config),
         "seed": config.seed,
-        "seeds": sorted({row["seed"] for row in rows}),
+        "commits": sorted({row["commit"] for row in rows}),
         "simulated": True,
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "left_out": left_out,

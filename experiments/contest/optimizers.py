@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
+from importlib import metadata
 from typing import Any
 
 import dspy
@@ -39,7 +39,7 @@ class Contestant:
 
     Args:
         compile: Optimises, given what there is.
-        needs: A package that it cannot run without.
+        needs: A distribution that it cannot run without.
         bounded: Whether it keeps to the cap by itself, so that no guard has to end it.
     """
 
@@ -49,8 +49,8 @@ class Contestant:
 
     @property
     def available(self) -> bool:
-        """Whether that package is there."""
-        return find_spec(self.needs) is not None
+        """Whether that distribution is installed."""
+        return any(metadata.distributions(name=self.needs))
 
 
 def ours(method: Callable[[], Method], entry: Entry) -> dspy.Module:
@@ -170,5 +170,5 @@ OPTIMIZERS = {
     "simba": Contestant(simba),
     "copro": Contestant(copro),
     "textgrad": Contestant(others.textgrad, needs="textgrad"),
-    "optoprime": Contestant(others.optoprime, needs="opto"),
+    "optoprime": Contestant(others.optoprime, needs="trace-opt"),
 }

@@ -28,6 +28,7 @@ from .correction import asks_to_correct, corrected
 from .guesses import HARMLESS, PLAIN, fitting_first, guess, guesses, labelled
 from .hops import HOPS, found_in, lacking, query, wanted
 from .phrases import ANSWERED, CARRIED, CARRIED_CUE, EXPECTED, LOOSE, unescaped
+from .plain import Tagged, tagged, variables
 from .reading import (
     EDGES,
     REASONS,
@@ -105,12 +106,33 @@ class SimulatedModel:
         return self._solve(prompt)
 
     def _plain(self, prompt: Prompt) -> str:
+        if (request := tagged(prompt.text)) is not None:
+            return self._tagged(request, prompt)
+        if (found := variables(prompt.text)) is not None:
+            values, material = found
+            changed = {name: self._improved(value, material, prompt, whole=True) for name, value in values.items()}
+            return json.dumps({"reasoning": PLAIN, "answer": "", "suggestion": changed})
         block = _BLOCK.search(prompt.text)
         if block and "instruction" in prompt.text:
             rest = prompt.text[: block.start()] + prompt.text[block.end() :]
             return f"```\n{self._improved(block[1].strip(), rest, prompt)}\n```"
         value, kind = self._value(prompt.text, prompt.text, prompt)
         return self._formed(value, kind, prompt.text, prompt)
+
+    def _tagged(self, request: Tagged, prompt: Prompt) -> str:
+        """What is asked of a span of text: the span with what its feedback names, or feedback to it."""
+        if request.improves:
+            return f"<IMPROVED_VARIABLE>{self._improved(request.span, request.material, prompt)}</IMPROVED_VARIABLE>"
+        if request.told:
+            said = " ".join(skill.sentence for skill in self._skills_in(request.material, prompt))
+            return f"The instruction should say: {said}" if said else "It is good as it is."
+        text = unescaped(request.material)
+        expected = next((match[1].strip(EDGES) for match in EXPECTED.finditer(text)), "")
+        message = self._message("span", {"span": request.span}, text, expected) if expected else _NO_CHANGE
+        if not expected or kind_of(expected) == "text" or not LOOSE.search(request.span):
+            return message
+        form = f"The instruction should say: {FORMS[kind_of(expected)].sentence}"
+        return form if message == _NO_CHANGE else f"{message} {form}"
 
     def _solve(self, prompt: Prompt) -> dict[str, Any]:
         names = result_names(prompt) or prompt.names
@@ -189,7 +211,7 @@ class SimulatedModel:
         option = f" {parse_options(question).get(value[1:2], '')}".rstrip() if kind == "option" else ""
         return f"It seems that the answer is {value}{option} {'in total' if kind == 'number' else 'here'}."
 
-    def _skills_in(self, text: str, prompt: Prompt) -> list[Skill]:
+    def _skills_in(self, text: str, prompt: Prompt, whole: bool = False) -> list[Skill]:
         """The skills that a text names, else those that its examples with expected answers call for."""
         text = unescaped(text)
         named = Counter({one: text.count(one.sentence) for one in _SKILLS if one.sentence in text})
@@ -198,7 +220,7 @@ class SimulatedModel:
             named.update(one for one in relevant if one not in named and one.named_in(text))
         if not named:
             for block, expected in examples_in(text, gold_of(prompt)):
-                named.update(self._called_for(block, expected, "module_names" in prompt.inputs))
+                named.update(self._called_for(block, expected, whole or "module_names" in prompt.inputs))
         if len(named) <= _MOST_NEW_SKILLS:
             return [skill for skill, _ in named.most_common()]
         # More than one instruction can take: of those said equally often, which come first differs from draft to draft.
@@ -336,9 +358,9 @@ class SimulatedModel:
                 values[name] = self._remark(prompt) if _CRITICISES.search(name) else PLAIN
         return values
 
-    def _improved(self, current: str, material: str, prompt: Prompt) -> str:
+    def _improved(self, current: str, material: str, prompt: Prompt, whole: bool = False) -> str:
         """The current instruction with the skills it lacks, or with a word that changes nothing."""
-        taught = fitting_first(self._skills_in(material, prompt), current)
+        taught = fitting_first(self._skills_in(material, prompt, whole), current)
         new = [one.sentence for one in taught if not one.named_in(current)]
         if not new:
             blind = not material or "attempted_instructions" in prompt.inputs

@@ -9,7 +9,7 @@ from .tasks import LONGEST
 CARRIED = re.compile(r"intermediate result is ([^\n\"]+?)(?= \(|\.(?:\s|$|[\"'])|[\"\n]|$)")
 CARRIED_CUE = re.compile(r"intermediate result is \w+ \(([a-z ]+): ([^\n\"]*?)\)\.")
 LOOSE = re.compile(r"seems that the answer is ([^\n]+?) (?:in total|here)\b")
-ANSWERED = re.compile(r"\banswer[\"']?\s*(?:[:=]|\n)\s*[\"']?([^\n\"]{1,2000})")
+ANSWERED = re.compile(r"\banswer[\"']?\s*(?:[:=]|\n)(?!\s*<)\s*[\"']?([^\n\"]{1,2000})")
 _ANSWER = r"(?:expected|correct|right|true|gold|wanted|reference)(?: final)?(?: (?:answer|output|result|value|label))?"
 # Prose is full of what looks like it: "How the output should have been different:" heads what is asked for, and "the
 # wanted result: name what is missing" asks. So a colon makes a label only where the label begins what is said.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -79,6 +80,20 @@ def peers_prompts() -> Iterator[tuple[str, str]]:
             yield f"{module.__name__}.{signature.__name__}", "\n".join([signature.instructions, *labels])
 
 
+def others_prompts() -> Iterator[tuple[str, str]]:
+    """The fixed texts of TextGrad's and OptoPrime's prompts, without what would make a request of them."""
+    for name, owner in (
+        ("textgrad.autograd.llm_backward_prompts", ""),
+        ("textgrad.autograd.string_based_ops", ""),
+        ("textgrad.optimizer.optimizer_prompts", ""),
+        ("opto.optimizers.optoprime", "OptoPrime"),
+    ):
+        module = pytest.importorskip(name, reason="neither TextGrad nor OpenTrace is an extra of this project")
+        held = vars(getattr(module, owner) if owner else module)
+        text = "\n".join(text for key, text in held.items() if isinstance(text, str) and not key.startswith("__"))
+        yield name, re.sub(r"</?[A-Z_]+>", "", text).replace('"suggestion"', "suggestion")
+
+
 def ask(fields: str, **inputs: str) -> Any:
     signature = dspy.make_signature(fields, "Do it.")
     return SimulatedModel()(Prompt.from_messages(dspy.ChatAdapter().format(signature, [], inputs)))
@@ -102,7 +117,7 @@ def harmless(text: str) -> bool:
     return not any(learned(f"{LESSON}{text}")) and learned(f"{LESSON}{text}\n{EXPECTED}") == taught
 
 
-@pytest.mark.parametrize("prompts", [our_prompts, peers_prompts])
+@pytest.mark.parametrize("prompts", [our_prompts, peers_prompts, others_prompts])
 def test_no_fixed_text_of_a_prompt_teaches_anything_or_hides_the_expected_answer(prompts):
     for where, text in prompts():
         assert harmless(text), (where, [line for line in text.splitlines() if not harmless(line)])

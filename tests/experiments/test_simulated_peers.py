@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -155,3 +156,51 @@ def test_simbas_rules_name_the_method_to_the_steps_and_the_form_to_the_answer() 
             advised |= {(name, predictor.signature.instructions) for name, predictor in pupil.named_predictors()}
     assert any(name == "hidden[0]" and sentence in told for name, told in advised for sentence in METHODS)
     assert any(name == "final" and NUMBER in told for name, told in advised)
+
+
+FEEDBACK = "The expected answer is 9; the program answered 7."
+QUESTION = "question: I have two plums, six figs, a pear, and three clocks. How many fruits do I have?"
+
+
+def asked(user: str) -> str:
+    """The reply to a request in plain text."""
+    (reply,) = dspy.settings.lm(messages=[{"role": "system", "content": "Improve."}, {"role": "user", "content": user}])
+    return reply["text"] if isinstance(reply, dict) else reply
+
+
+def conversation(role: str, span: str, objective: str) -> str:
+    """A request of TextGrad for feedback to a span, in its layout."""
+    return (
+        f"You will give feedback to a variable with the following role: <ROLE> {role} </ROLE>.\n\n"
+        f"<LM_SYSTEM_PROMPT> {HIDDEN} </LM_SYSTEM_PROMPT>\n\n<LM_INPUT> {QUESTION} </LM_INPUT>\n\n"
+        "<LM_OUTPUT> statement: The intermediate result is 3. </LM_OUTPUT>\n\n"
+        f"<OBJECTIVE_FUNCTION>Address the following feedback: {objective} </OBJECTIVE_FUNCTION>\n\n"
+        f"<VARIABLE> {span} </VARIABLE>\n\nDescribe how it could be improved."
+    )
+
+
+def test_textgrads_feedback_names_the_method_and_its_update_takes_it_up() -> None:
+    wrong = asked(conversation("the output of the step", "statement: The intermediate result is 3.", FEEDBACK))
+    assert any(sentence in wrong for sentence in METHODS)
+    told = asked(conversation("the instruction of the step", HIDDEN, wrong))
+    assert any(sentence in told for sentence in METHODS)
+    update = (
+        f"<ROLE>the instruction of the step</ROLE>\n<VARIABLE> {HIDDEN} </VARIABLE>\n"
+        f"<CONTEXT><FEEDBACK>{told}</FEEDBACK></CONTEXT>\nSend it so: <IMPROVED_VARIABLE>{{it}}</IMPROVED_VARIABLE>"
+    )
+    improved = asked(update).removeprefix("<IMPROVED_VARIABLE>").removesuffix("</IMPROVED_VARIABLE>")
+    assert improved.startswith(HIDDEN) and any(sentence in improved for sentence in METHODS)
+    right = asked(conversation("the output of the step", "statement: The intermediate result is 9.", FEEDBACK))
+    assert right == "No change needed."
+
+
+def test_optoprimes_suggestion_gives_every_variable_what_the_feedback_calls_for() -> None:
+    problem = (
+        'Your output should be JSON with "suggestion".\nNow you see problem instance:\n\n#Instruction\nImprove.\n\n'
+        f"#Variables\n(str) hidden0={HIDDEN}\n(str) final0=Solve the problem.\n\n#Inputs\n(str) {QUESTION}\n\n"
+        "#Others\n(str) a=statement: The intermediate result is 3.\n\n#Outputs\n(str) b=answer: 3\n\n"
+        f"#Feedback\n{FEEDBACK}\n"
+    )
+    suggestion = json.loads(asked(problem))["suggestion"]
+    assert set(suggestion) == {"hidden0", "final0"} and suggestion["hidden0"].startswith(HIDDEN)
+    assert all(any(sentence in text for sentence in METHODS) for text in suggestion.values())
