@@ -21,7 +21,7 @@ from .._errors import SetupError
 from .._graph.graph import ComputationGraph
 from .._graph.portable import raised_again
 from .._graph.trace import Trace
-from .._secrets import credentials
+from .._secrets import credentials, hide
 
 
 def packed(value: Any, *, trusted: bool) -> bytes:
@@ -68,6 +68,8 @@ class _Packer(cloudpickle.Pickler):
         if isinstance(obj, ComputationGraph):
             return copyreg.__newobj__, (type(obj),), vars(obj)  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(obj, BaseException):
+            # What it came through does not travel, and with it goes what tells its secrets.
+            hide(obj)
             return raised_again, (type(obj), obj.args, vars(obj))
         if isinstance(obj, dspy.BaseLM):
             return self._without_key(obj)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
+from dspy_semantic_backprop._evaluate.parcel import packed, unpacked
 from dspy_semantic_backprop._secrets import hide, learn_secrets
 from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.journal import Journal
@@ -182,6 +183,19 @@ def test_secrets_are_taken_out_of_errors_wherever_they_stand():
     texts = " ".join(f"{one} {one!r} {vars(one) if one else ''}" for one in seen)
     assert "tok-987654321" not in texts
     assert "sk-0123456789" not in str(error) + repr(error)
+
+
+def test_an_error_travels_from_a_worker_without_the_secret_of_whoever_raised_it():
+    class Tool:
+        api_key = "cAnary7x31415926535"
+
+        def __call__(self) -> None:
+            raise RuntimeError(f"refused: {self.api_key}")
+
+    with pytest.raises(RuntimeError) as caught:
+        Tool()()
+    error = unpacked(packed(caught.value, trusted=True))
+    assert type(error) is RuntimeError and str(error) == "refused: [hidden]"
 
 
 def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
