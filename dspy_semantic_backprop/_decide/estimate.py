@@ -80,10 +80,13 @@ class Model:
         """
         import numpy as np
 
+        products = rows.T @ rows
         # Edits that no score tells of stay what they are assumed to be.
-        told = np.flatnonzero(rows.any(axis=0)) if len(rows) else np.arange(_COLUMNS)
+        told = np.flatnonzero(products.diagonal()) if len(rows) else np.arange(_COLUMNS)
         mean, covariance = np.zeros(len(self._prior)), np.diag(self._prior)
-        rows, scores = rows[:, told], scores - 0.5
+        if len(told) < len(mean):
+            rows, products = rows[:, told], products[told[:, None], told]
+        scores = scores - 0.5
         spread = max(LEAST_VARIANCE, _variance(scores))
         noise, between = (1 - BETWEEN) * spread, BETWEEN * spread
         # The examples' own levels are integrated out: the scores of each share `between` of their variance.
@@ -93,7 +96,7 @@ class Model:
         places = examples[:, None] * width + np.arange(width)
         totals = np.bincount(places.ravel(), rows.ravel(), cells).reshape(len(counts), width)
         shared = (between / (noise + counts * between))[:, None] * totals
-        precision = (rows.T @ rows - totals.T @ shared) / noise
+        precision = (products - totals.T @ shared) / noise
         precision.flat[:: width + 1] += 1 / self._prior[told]
         covariance[told[:, None], told] = found = np.linalg.inv(precision)
         mean[told] = found @ ((rows - shared[examples]).T @ scores) / noise

@@ -174,6 +174,19 @@ class _Program:
     together: _Means = field(default_factory=_Means)
     decide: _Means = field(default_factory=_Means)
     drawn: dict[int, Block] = field(default_factory=dict)
+    _told: tuple[int, Any] = (-1, ())
+
+    def told(self) -> Any:
+        """A row for each group that it has scores of, the groups, and their means; made anew where there are more."""
+        import numpy as np
+
+        if self._told[0] != len(self.scores):
+            means = self.together.of
+            rows = np.repeat([self.row], len(means), axis=0)
+            rows[:, 2] = [group in self.sources for group in means]
+            groups = np.fromiter(means, int, len(means))
+            self._told = len(self.scores), (rows, groups, np.fromiter(means.values(), float, len(means)))
+        return self._told[1]
 
 
 class _Game:
@@ -188,6 +201,7 @@ class _Game:
         self.known = [0]
         self.left = design.executions
         self.best = 0
+        self.every, self.decide = set(range(design.examples)), set(design.decide)
 
     def played(self) -> float:
         """How sure the gain is that the game ends with, in standard deviations; less than 0 without one."""
@@ -255,10 +269,10 @@ class _Game:
         import numpy as np
 
         programs = [self.programs[number] for number in self.known]
-        seen = [(one.decide if decide else one.together).of for one in programs]
-        rows = np.repeat([one.row for one in programs], list(map(len, seen)), axis=0)
         if not decide:
-            rows[:, 2] = [group in one.sources for one in programs for group in one.together.of]
+            return self.model.fit(*map(np.concatenate, zip(*(one.told() for one in programs), strict=True)))
+        seen = [one.decide.of for one in programs]
+        rows = np.repeat([one.row for one in programs], list(map(len, seen)), axis=0)
         groups = np.fromiter(chain.from_iterable(seen), int)
         scores = np.fromiter(chain.from_iterable(some.values() for some in seen), float)
         return self.model.fit(rows, groups, scores)
@@ -290,7 +304,7 @@ class _Game:
         return any(left.values())
 
     def _unseen(self, one: int, other: int, settled: bool) -> list[int]:
-        known, others = self.programs[one].scores, self.programs[other].scores
-        allowed = self.design.decide if settled else range(self.design.examples)
-        left = sorted(at for at in allowed if at not in known)
-        return sorted(left, key=lambda at: at not in others)[: self.design.block]
+        left = (self.decide if settled else self.every) - self.programs[one].scores.keys()
+        both = left & self.programs[other].scores.keys()
+        block = self.design.block
+        return [*sorted(both), *(sorted(left - both) if len(both) < block else ())][:block]
