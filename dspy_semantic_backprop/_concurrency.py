@@ -54,6 +54,24 @@ async def gather(function: Callable[[T], Awaitable[R]], items: Iterable[T], limi
         raise
 
 
+async def beside(work: Awaitable[R], other: Coroutine[Any, Any, None]) -> R:
+    """Await work while something else goes on, which has ended when this returns.
+
+    What goes on is not broken off by work that fails, as what it began may be paid for.
+    """
+    running = asyncio.ensure_future(other)
+    try:
+        found = await work
+    except Exception:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+    except BaseException:
+        await cancel([running])
+        raise
+    await running
+    return found
+
+
 async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel every task that still runs and wait until each has ended."""
     pending = [task for task in tasks if not task.done()]

@@ -8,11 +8,10 @@ examples rewrites are run and what is returned in the end is the search's affair
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Sequence
 
 from ._backward.sweep import sweep, tell_blame
-from ._concurrency import gather
+from ._concurrency import beside, gather
 from ._decide.consider import Fate
 from ._errors import BudgetSpent, Ending
 from ._evaluate.candidate import Candidate
@@ -57,8 +56,8 @@ async def descend(run: Run) -> Ending:
             parent, batches = await run.batches(step)
             if not batches:
                 return Ending.PERFECT
-            learned = await learn(run, step, batches, parent)
-            texts = await gather(functools.partial(propose, run, step, learned), batches)
+            proved = await run.prove(batches, parent)
+            learned, texts = await beside(teach(run, step, batches, parent, proved), run.search.ahead(parent))
             run.session.check_answers(PROPOSALS)
             decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
             run.record(step, learned, decision)
@@ -72,13 +71,16 @@ async def descend(run: Run) -> Ending:
     return run.ended(Ending.STEPS, taught)
 
 
-async def learn(run: Run, step: int, batches: Sequence[Sequence[Scored]], parent: Candidate) -> Learned:
-    """Send the feedback of some outcomes of a program back through their graphs, each as often as a batch holds it."""
-    times: Counter[int] = Counter()
-    for batch in batches:
-        times |= Counter(outcome.example_id for outcome in batch)
-    outcomes = {outcome.example_id: outcome for batch in batches for outcome in batch}
-    proved = await run.student.prove([outcomes[number] for number in times.elements()], parent)
+async def teach(
+    run: Run, step: int, batches: Sequence[Sequence[Scored]], parent: Candidate, proved: Sequence[Scored]
+) -> tuple[Learned, list[dict[str, str]]]:
+    """What is learned of some outcomes of a program, and new texts from what was learned of each batch."""
+    learned = await learn(run, step, proved, parent)
+    return learned, await gather(functools.partial(propose, run, step, learned), batches)
+
+
+async def learn(run: Run, step: int, proved: Sequence[Scored], parent: Candidate) -> Learned:
+    """Send the feedback of some outcomes of a program back through their graphs."""
     method, seed = run.settings.method, run.settings.seed
     learned = Learned(parent, *await sweep(run.session, proved, method, seed=seed, where=f"step {step}"))
     tell_blame(learned.outcomes, learned.sweeps, learned.blames)

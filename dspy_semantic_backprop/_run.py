@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -179,6 +180,14 @@ class Run:
             for warning in self._health([known[number] for number in self.split.decide]):
                 self.session.warn(warning)
         return found
+
+    async def prove(self, batches: Sequence[Sequence[Scored]], parent: Candidate) -> list[Scored]:
+        """Outcomes of a program ready to be learned from, each as often as a batch holds it."""
+        times: Counter[int] = Counter()
+        for batch in batches:
+            times |= Counter(outcome.example_id for outcome in batch)
+        outcomes = {outcome.example_id: outcome for batch in batches for outcome in batch}
+        return await self.student.prove([outcomes[number] for number in times.elements()], parent)
 
     def record(self, step: int, learned: Learned, decision: Decision) -> None:
         """Write down what became of a step."""

@@ -122,6 +122,9 @@ class GatedSearch:
             seen += await material.train.outcomes(parent, block)
             known = material.known_in_train(parent)
 
+    async def ahead(self, parent: Candidate) -> None:
+        """Nothing: what is run of the parent depends on the proposals."""
+
     async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
         """Race the proposals of a step; the gate decides on the best."""
         screen = self.material.screen

@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from .._concurrency import gather
+from .._errors import BudgetSpent
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, scored
 from .._evaluate.reuse import Reuse
 from .._evaluate.student import Student
 from .._session.budget import Purpose
 from .comparison import Comparison
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -114,6 +118,20 @@ class Pool:
         one, other = self._entries[old].outcomes, self._entries[new].outcomes
         both = [number for number in ids if number in one and number in other]
         return Comparison.of([one[number] for number in both], [other[number] for number in both], self.groups)
+
+
+async def as_paid(function: Callable[[T], Awaitable[object]], items: Sequence[T], limit: int | None = None) -> None:
+    """Await a function for several; a budget that does not last for one of them does not break off another."""
+
+    async def one(item: T) -> BudgetSpent | None:
+        try:
+            await function(item)
+        except BudgetSpent as stop:
+            return stop
+        return None
+
+    for stop in filter(None, await gather(one, items, limit)):
+        raise stop
 
 
 def evaluation(

@@ -16,9 +16,9 @@ import functools
 import math
 import random
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from .._concurrency import gather
 from .._errors import BudgetSpent, SetupError
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
@@ -29,6 +29,7 @@ from .comparison import Comparison
 from .consider import Decision, Fate, consider
 from .estimate import Estimate, Lineage, Seen
 from .luck import RIVALS, SETTLED, Design, luck
+from .pool import as_paid
 from .records import Final
 from .search import Material, Proposal
 from .split import Key, in_turn
@@ -138,21 +139,14 @@ class PooledSearch:
     async def _run(self, candidate: Candidate, keys: Sequence[Key]) -> None:
         """Run a candidate on examples."""
         self.material.known_in_train(candidate)
-        for side, pool in (("learn", self.material.train), ("decide", self.pool)):
-            await pool.outcomes(candidate, [number for name, number in keys if name == side])
+        pools = (("learn", self.material.train), ("decide", self.pool))
+        sides = [(pool, [number for name, number in keys if name == side]) for side, pool in pools]
+        # What stands in both sets is run once: the second pool has it from the first.
+        await as_paid(lambda one: one[0].outcomes(candidate, one[1]), sides, 1 if self.split.twins else None)
 
     async def _run_all(self, turns: Sequence[tuple[Candidate, Sequence[Key]]]) -> None:
-        """Run several at once; a budget that does not last for one of them does not break off another."""
-
-        async def as_paid(turn: tuple[Candidate, Sequence[Key]]) -> BudgetSpent | None:
-            try:
-                await self._run(*turn)
-            except BudgetSpent as stop:
-                return stop
-            return None
-
-        for stop in filter(None, await gather(as_paid, turns)):
-            raise stop
+        """Run several at once."""
+        await as_paid(lambda turn: self._run(*turn), turns)
 
     def _outcomes(self, candidate: Candidate) -> dict[Key, Outcome]:
         """What is known of a candidate, on all examples."""
@@ -201,9 +195,13 @@ class PooledSearch:
     def _block(self) -> list[Key]:
         """The next examples, in turn."""
         size = len(self.ids)
-        block = [self.ids[(self._position + at) % size] for at in range(min(self.search.block, size))]
-        self._position = (self._position + len(block)) % size
-        return block
+        return [self.ids[(self._position + at) % size] for at in range(min(self.search.block, size))]
+
+    async def ahead(self, parent: Candidate) -> None:
+        """Run the parent on the next examples, which are the same for the next step if this one has no proposal."""
+        # Where the budget does not last, it is asked for again, and refused, where proposals are considered.
+        with suppress(BudgetSpent):
+            await self._run(parent, self._block())
 
     async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
         """Run the proposals and their parent on a block of examples; the best by all scores is improved next."""
@@ -218,6 +216,7 @@ class PooledSearch:
                 self.lineage.add(name, candidate.instructions[name], parent.instructions[name], sources)
         self._steps.append(tuple(len(changed(parent, one)) for one in found.candidates))
         block = self._block()
+        self._position = (self._position + len(block)) % len(self.ids)
         await self._run(parent, block)
         await self._run_all([(one, block) for one in found.candidates])
         estimate = self._estimate()

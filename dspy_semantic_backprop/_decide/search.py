@@ -90,6 +90,10 @@ class Searching(Protocol):
         """Whom a step improves, and the outcomes that each of its proposals learns from; none: nothing to learn."""
         ...
 
+    async def ahead(self, parent: Candidate) -> None:
+        """Run, while proposals are made, what will be run of their parent whatever they are."""
+        ...
+
     async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
         """Evaluate proposals, and decide on the best of them."""
         ...

@@ -236,7 +236,9 @@ class Student:
         """
         program = self.copy_with(candidate)
         graphs = [await self._proved(outcome, program) for outcome in outcomes]
-        return [await self._with_words(*one, program) for one in zip(outcomes, graphs, strict=True)]
+        known = dict(zip(outcomes, graphs, strict=True))
+        told = await gather(lambda one: self._with_words(*one, program), known.items())
+        return [dict(zip(known, told, strict=True))[outcome] for outcome in outcomes]
 
     def known(self, outcome: Scored) -> ComputationGraph:
         """The graph of an execution with the edges that were proved for its shape; where none were, as it is."""
