@@ -12,7 +12,7 @@ All requests pass a proxy in front of the simulated model, and what counts is wh
 - faults: one request in five fails (429, 500, garbage, a hang, a dropped connection), the result must not.
 - tenth: one in ten fails at a latency of 1 s; the same result, and at most 1.5 times the time.
 - hangs: one in a hundred hangs for 150 s and is cut at the stated limit; the same.
-- provider: a provider that does wrong in one of 42 ways: from the first request on, from the 40th on, in 15 % of them,
+- provider: a provider that does wrong in one of 43 ways: from the first request on, from the 40th on, in 15 % of them,
   or in all that the gradient model is asked. Nothing is scored for it, nothing hangs, every ending is typed and says
   what happened.
 - usage: budgets in tokens against a provider that states no usage, or one that cannot be.

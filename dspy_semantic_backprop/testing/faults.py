@@ -49,6 +49,7 @@ REPLIES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "null message": _changed(message={"content": None}),
     "tool calls only": _changed(message={"content": None, "tool_calls": [_TOOL_CALL]}, finish_reason="tool_calls"),
     "content filter": _changed(message={"content": ""}, finish_reason="content_filter"),
+    "broken off": _changed(message={"content": ""}, finish_reason="error"),
     "error in the body": lambda _: {"error": {"message": "Upstream is overloaded.", "code": 502}},
     "null": lambda _: None,
     "list": lambda _: [],

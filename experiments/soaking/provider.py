@@ -23,6 +23,7 @@ NAMED = ("rate_limit", "billing", "garbage", "drop", "hang")
 FINAL = {
     *("400", "401", "403", "404", "413", "422", "billing"),
     *("no choices", "null choices", "null message", "tool calls only", "content filter"),
+    "broken off",
 }
 """What is not asked again in the same words: such an answer is missing, or comes in another format."""
 LATER, SOMETIMES = 40, 0.15

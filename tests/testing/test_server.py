@@ -132,7 +132,7 @@ def test_each_fault_is_raised_as_dspy_knows_it(name: str) -> None:
 STATUSES = dict.fromkeys([400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 529], "LMError")
 REPLIED = dict.fromkeys([*REPLIES, *CONNECTIONS], "LMError")
 REPLIED |= dict.fromkeys(["no choices", "null choices", "null message"], "AdapterParseError")
-REPLIED |= dict.fromkeys(["tool calls only", "content filter"], "AdapterParseError")
+REPLIED |= dict.fromkeys(["tool calls only", "content filter", "broken off"], "AdapterParseError")
 GOOD = {"usage missing", "usage null", "usage of nulls", "usage zero", "slow"}
 
 
