@@ -9,10 +9,11 @@ server. `contest/optimizers.py` says how each is set to the cap. DSPy's cache is
 start of each run; evaluating the results on held-out examples is not counted. A run is ended at the cap by a guard in
 front of the models, and its best program so far is taken; ours is not guarded, its budget must hold.
 
-Each run adds a line to `comparison.jsonl`; a run that is there is not made again. The seed is the outermost loop, so
-that what is there when it is cut off is whole but for the last seed; only a program and a seed with all noises get
-into `comparison.json`. TextGrad and OptoPrime need packages that are no extras of this project, and are left out
-loudly without them: pip install textgrad==0.1.8 trace-opt==0.1.3.8
+Each run adds a line to `comparison.jsonl`, which begins with the rows of `comparison.json` where that is there; a run
+that is there is not made again. The seed is the outermost loop, so
+that what is there when it is cut off is whole but for the last seed; only a program and a seed that all optimizers
+have been through, with all noises, get into `comparison.json`. TextGrad and OptoPrime need packages that are no
+extras of this project, and are left out loudly without them: pip install textgrad==0.1.8 trace-opt==0.1.3.8
 
 What the simulated model makes of the optimizers' questions, and why the comparison is fair (`simulated/model.py`,
 `simulated/guesses.py`):
@@ -78,15 +79,18 @@ def main() -> None:
         print(f"{name} is left out: it needs a package, pip install {package}")
     folder = Path(config.results_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = folder / "comparison.jsonl"
+    lines, path = folder / "comparison.jsonl", folder / "comparison.json"
+    if path.exists() and not lines.exists():
+        append(lines, json.loads(path.read_text(encoding="utf-8"))["rows"])
     if not config.report:
         add(lines, list(heats(config, [name for name in wanted if name not in left_out])))
     rows = whole(read(lines))
     if not rows:
         sys.exit("error: no program and seed is complete")
-    record = recorded(config, rows, left_out)
+    ran = {row["optimizer"] for row in rows}
+    record = recorded(config, rows, {name: package for name, package in left_out.items() if name not in ran})
     print(tables(record))
-    print(write(folder / "comparison.json", record))
+    print(write(path, record))
 
 
 def heats(config: argparse.Namespace, optimizers: Sequence[str]) -> Iterator[Heat]:
@@ -106,9 +110,13 @@ def add(path: Path, heats: Sequence[Heat]) -> None:
     left = [heat for heat in heats if (heat.optimizer, heat.program, heat.seed, heat.noise) not in there]
     version = commit()
     for heat in tqdm(left, unit="run"):
-        row = json.dumps({**run(heat), "commit": version}, ensure_ascii=False)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(row + "\n")
+        append(path, [{**run(heat), "commit": version}])
+
+
+def append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the rows' lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -117,10 +125,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def whole(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of each optimizer's complete blocks (a program and a seed, all noises), without the instructions."""
-    counts = Counter((row["optimizer"], row["program"], row["seed"]) for row in rows)
-    noises = len({row["noise"] for row in rows})
-    kept = [row for row in rows if counts[row["optimizer"], row["program"], row["seed"]] == noises]
+    """The rows of the complete blocks (a program and a seed: all optimizers, all noises), without the instructions."""
+    size = len({(row["optimizer"], row["noise"]) for row in rows})
+    counts = Counter((row["program"], row["seed"]) for row in rows)
+    kept = [row for row in rows if counts[row["program"], row["seed"]] == size]
     kept.sort(key=lambda row: (row["seed"], *map(str, (row[name] for name in KEY))))
     return [{name: value for name, value in row.items() if name != "instructions"} for row in kept]
 

@@ -47,8 +47,8 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 def differences(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Ours minus each other: paired by program and seed (the noises of a pair averaged), over all and by program.
 
-    Over all programs: a 95 % bootstrap interval of the mean, resampled within each program; the p-value of a
-    permutation of signs; and that p-value corrected for the number of optimizers by Holm's method.
+    Over all pairs: the mean with a 95 % bootstrap interval, the p-value of a permutation of signs, and that p-value
+    corrected for the number of optimizers by Holm's method.
     """
     scores: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for row in rows:
@@ -63,7 +63,8 @@ def differences(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if optimizer == other and (OURS, program, seed) in means:
                 found[program].append(means[OURS, program, seed] - score)
         if found:
-            made.append({"optimizer": other, **compared(list(found.values())), "programs": _by_program(found)})
+            pairs = [difference for some in found.values() for difference in some]
+            made.append({"optimizer": other, **compared(pairs), "programs": _by_program(found)})
     for one, p in zip(made, holm([one["p"] for one in made]), strict=True):
         one["p_corrected"] = p
     return made
@@ -73,18 +74,13 @@ def _by_program(found: dict[str, list[float]]) -> dict[str, float]:
     return {program: round(math.fsum(some) / len(some), 4) for program, some in found.items()}
 
 
-def compared(groups: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """The mean of paired differences, with its interval and p-value.
-
-    Args:
-        groups: The differences of each program.
-    """
+def compared(pairs: Sequence[float]) -> dict[str, Any]:
+    """The mean of paired differences, with its interval and p-value."""
     import numpy as np
     from scipy.stats import permutation_test
 
-    rng = np.random.default_rng(0)
-    whole = np.concatenate([np.asarray(one) for one in groups])
-    drawn = np.concatenate([rng.choice(one, (RESAMPLES, len(one))) for one in groups], axis=1).mean(axis=1)
+    rng, whole = np.random.default_rng(0), np.asarray(pairs)
+    drawn = rng.choice(whole, (RESAMPLES, len(whole))).mean(axis=1)
     tested: Any = permutation_test(
         (whole,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True, rng=rng
     )
