@@ -60,16 +60,16 @@ def lacking(match: re.Match[str], text: str, answered: Mapping[int, str]) -> Ite
         yield FACT
 
 
-def wanted(match: re.Match[str], inputs: str, output: str, expected: str) -> tuple[str, tuple[Skill, ...]]:
-    """What an output should have been, given what its reader read and was expected to say, and the skills for it."""
+def wanted(match: re.Match[str], shown: str, output: str, expected: str) -> tuple[str, tuple[Skill, ...]]:
+    """What an output should have been, by all that is shown beside it and what was expected, and the skills for it."""
     relation, person = match[1], match[2]
-    town, fact = _known(match, f"{inputs}\n{output}")
-    further, birth = f"the {relation} of {town}", f"where was {person} born"
+    town, fact = _known(match, f"{shown}\n{output}")
+    further, birth = f"the {relation} of {town or 'that place'}", f"where was {person} born"
     if f"the {relation} of a town" in output:
         return birth, (PERSON,)
     if birth in output:
-        # Read by a step that should itself have gone on from here, the first search was right.
-        done = fact or not town or expected.casefold() == further.casefold()
+        # Where a search went on from here, or its reader should have, the first one was right.
+        done = fact or re.search(rf"the {relation} of (?!a town|the town)", f"{shown}\n{expected}")
         return (birth, ()) if done else (further, (PLACE,))
     if town and further in output:
         return further, ()

@@ -292,7 +292,8 @@ class SimulatedModel:
         if not expected:
             return f"The content of output_{key} should be worked out with more care and said more plainly."
         value = said_in(members[key])
-        better, skills = self._wanted(members[key], value, question, expected)
+        beside = "\n".join([question, *(text for other, text in members.items() if other != key)])
+        better, skills = self._wanted(members[key], value, question, beside, expected)
         if canonical(value) == canonical(better):
             return _NO_CHANGE
         message = f"It should have given {better}, not {value[:80]}"
@@ -306,7 +307,9 @@ class SimulatedModel:
                 message += f" It contradicts output_{other}."
         return message
 
-    def _wanted(self, text: str, value: str, question: str, expected: str) -> tuple[str, tuple[Skill, ...]]:
+    def _wanted(
+        self, text: str, value: str, question: str, beside: str, expected: str
+    ) -> tuple[str, tuple[Skill, ...]]:
         """The value that an output should have carried, and the skills for it."""
         cue = CARRIED_CUE.search(text)
         name = cue[1].replace(" ", "_") if cue else ""
@@ -322,7 +325,7 @@ class SimulatedModel:
             right = right_route(question, ["amounts", "logic"])
             return text.replace(route, right), (ROUTE,) if route != right else ()
         if found and found[0].skills == HOPS:
-            return wanted(found[1], question, text, expected)
+            return wanted(found[1], beside, text, expected)
         return expected, self._teaching(*found, expected) if found else ()
 
     def _remark(self, prompt: Prompt) -> str:
