@@ -28,7 +28,7 @@ from .carried import CARRIED
 from .engines import Engine, engine_of
 from .evaluate import Away
 from .execution import ExampleRun, Executed
-from .parcel import packed, unpacked
+from .parcel import packed, signatures, unpacked
 from .worker import Errand, Parcel, Returned, Workshop
 
 MOST_SENT = 2 * MOST_ATTEMPTS
@@ -59,7 +59,7 @@ class Elsewhere:
         problem = self._problem or _bound_here(program)
         if not problem:
             try:
-                return functools.partial(self._made, self._parcel(program, fresh))
+                return functools.partial(self._made, self._parcel(program, fresh), signatures(program))
             except SetupError:
                 raise
             except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
@@ -84,15 +84,15 @@ class Elsewhere:
             (ledger.budget, ledger.request_seconds),
         )
 
-    async def _made(self, parcel: Parcel, asked: ExampleRun) -> Executed:
+    async def _made(self, parcel: Parcel, known: tuple[Any, ...], asked: ExampleRun) -> Executed:
         if missing := self._lost(asked):
             return Executed(missing=missing)
         ledger, number = self._session.ledger, self._desk.open()
         tracker = dspy.settings.usage_tracker
-        known = ledger.seconds_left, frozenset(ledger.answering), tracker is not None
-        errand = Errand(number, self._server.address, parcel, asked, *known)
+        state = ledger.seconds_left, frozenset(ledger.answering), tracker is not None
+        errand = Errand(number, self._server.address, parcel, asked, *state)
         try:
-            done = await self._returned(errand)
+            done = await self._returned(errand, known)
             if done.problem:
                 self._stay(done.problem)
                 return await self._workshop.perform(errand, self._desk.answer, tracker)
@@ -117,14 +117,14 @@ class Elsewhere:
         found = journal.take(key) if journal.answers else None
         return found.message if isinstance(found, Unanswered) else ""
 
-    async def _returned(self, errand: Errand) -> Returned:
+    async def _returned(self, errand: Errand, known: tuple[Any, ...]) -> Returned:
         try:
             data = packed(errand, trusted=self._engine.trusted)
         except Exception as error:  # noqa: BLE001 - as for a program
             return Returned(problem=f"an example cannot be sent ({describe(error)[:200]})")
         for sent in itertools.count(1):
             try:
-                return unpacked(await asyncio.wrap_future(self._engine.submit(data)))
+                return unpacked(await asyncio.wrap_future(self._engine.submit(data)), known)
             except WorkerLost as lost:
                 if self._desk.lose(errand.number) >= MOST_ATTEMPTS or sent == MOST_SENT:
                     raise

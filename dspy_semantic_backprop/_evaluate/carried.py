@@ -19,8 +19,10 @@ CARRIED = (
 )
 FIRST = 3
 """In so many evaluations it is looked for."""
-_LEAST, _MOST, _LOOKED_AT = 8, 2_000, 20
-"""Texts of so many characters are told apart; so many values of an attribute, and executions, are looked at."""
+LOOKED_AT = 20
+"""So many executions of each are looked at."""
+_LEAST, _MOST = 8, 2_000
+"""Texts of so many characters are told apart; so many values of an attribute are looked at."""
 
 
 class Ended(Protocol):
@@ -41,7 +43,7 @@ def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Ended]) -> 
         run: The copy of it that was run.
     """
     before = dict(fresh.named_sub_modules())
-    told = [(_told(outcome), _own(outcome)) for outcome in outcomes[:_LOOKED_AT]]
+    told = [(_told(outcome), _own(outcome)) for outcome in outcomes[:LOOKED_AT]]
     found = []
     for path, module in run.named_sub_modules():
         was = vars(before[path]) if path in before else {}

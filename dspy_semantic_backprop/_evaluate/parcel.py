@@ -10,7 +10,7 @@ import copyreg
 import io
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,10 +24,16 @@ from .._graph.trace import Trace
 from .._secrets import credentials, hide
 
 
-def packed(value: Any, *, trusted: bool) -> bytes:
+def signatures(program: dspy.Module) -> tuple[Any, ...]:
+    """The signatures of a program's predictors: of copies of it the same ones stand at the same places."""
+    return tuple(one.signature for _, one in program.named_sub_modules(dspy.Predict))  # pyright: ignore
+
+
+def packed(value: Any, *, trusted: bool, known: Sequence[Any] = ()) -> bytes:
     """A value as bytes for another process.
 
     Args:
+        known: Classes that the other process has, which are told by their place: to make one again takes a millisecond.
         trusted: Whether it is a process that this one started, which has this one's environment.
 
     Raises:
@@ -35,7 +41,7 @@ def packed(value: Any, *, trusted: bool) -> bytes:
         Exception: Whatever a class of the user's raises that cannot be carried.
     """
     buffer = io.BytesIO()
-    packer = _Packer(buffer, trusted)
+    packer = _Packer(buffer, trusted, known)
     packer.dump(value)
     data = buffer.getvalue()
     for secret, where in ({} if trusted else packer.secrets).items():
@@ -48,16 +54,23 @@ def packed(value: Any, *, trusted: bool) -> bytes:
     return data
 
 
-def unpacked(data: bytes) -> Any:
+def unpacked(data: bytes, known: Sequence[Any] = ()) -> Any:
     """The value again."""
-    return pickle.loads(data)
+    opened = pickle.Unpickler(io.BytesIO(data))
+    opened.persistent_load = known.__getitem__  # pyright: ignore[reportAttributeAccessIssue]
+    return opened.load()
 
 
 class _Packer(cloudpickle.Pickler):
-    def __init__(self, file: io.BytesIO, trusted: bool) -> None:
+    def __init__(self, file: io.BytesIO, trusted: bool, known: Sequence[Any]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._trusted = trusted
+        self._known = {one: at for at, one in reversed(list(enumerate(known)))}
         self.secrets: dict[str, str] = {}
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """The place of a class that the other process has."""
+        return self._known.get(obj) if isinstance(obj, type) else None
 
     def reducer_override(self, obj: Any) -> Any:
         """How an object is carried; most as ever."""

@@ -30,9 +30,9 @@ from .._session.desk import WorkerLost
 from .._session.leased import Driver, LeasedLedger, cache_of_the_driver
 from .._session.lm import install, own, uncached
 from .._session.lm.usage import remembered_prices
-from .carried import FIRST, carried
+from .carried import FIRST, LOOKED_AT, carried
 from .execution import ExampleRun, Executed, Runnable, executed
-from .parcel import packed, unpacked
+from .parcel import packed, signatures, unpacked
 
 _KEPT = 8
 """So many programs, of the newest evaluations, a worker keeps."""
@@ -112,6 +112,7 @@ class Workshop:
         self._slices: dict[str, Any] = {}
         self._programs: dict[tuple[str, int], Runnable] = {}
         self._settings: dict[bytes, dict[str, Any]] = {}
+        self._signatures: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._seen: dict[tuple[str, int], list[_Seen]] = {}
 
     async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None = None) -> Executed:
@@ -134,6 +135,8 @@ class Workshop:
             return ()
         seen = self._seen.setdefault((errand.parcel.run, errand.parcel.number), [])
         _forget_the_oldest(self._seen)
+        if len(seen) >= LOOKED_AT:
+            return ()
         seen.append(_Seen(done.trace, errand.asked.inputs))
         return tuple(carried(unpacked(errand.parcel.program)[0], program, seen)) if len(seen) > 1 else ()
 
@@ -146,6 +149,10 @@ class Workshop:
             _forget_the_oldest(self._ledgers)
         return self._ledgers[run]
 
+    def known(self, errand: Errand) -> tuple[Any, ...]:
+        """The signatures of the program of an execution, as the driver has them."""
+        return self._signatures.get((errand.parcel.run, errand.parcel.number), ())
+
     def _opened(self, errand: Errand, ask: Callable[..., Any]) -> tuple[Runnable, dict[str, Any]]:
         parcel = errand.parcel
         key, ledger = (parcel.run, parcel.number), self.ledger(errand, ask)
@@ -155,10 +162,13 @@ class Workshop:
                 linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
             install(program, ledger)  # pyright: ignore[reportArgumentType]
             own(program, ledger)  # pyright: ignore[reportArgumentType]
+            # Now: a program may put others in their place while it runs.
+            self._signatures[key] = signatures(program)
             names = Names(program)
             slices = self._slices.setdefault(parcel.run, {})
             self._programs[key] = Runnable(program, names, FromCode(program, names, slices), ledger)
             _forget_the_oldest(self._programs)
+            _forget_the_oldest(self._signatures)
             _forget_the_oldest(self._slices)
         if parcel.settings not in self._settings:
             # The same language model for all evaluations: it holds the connections.
@@ -192,7 +202,7 @@ async def _worked(data: bytes) -> bytes:
         problem = "what it returns cannot be sent back"
         usage = dict(tracker.usage_data) if tracker is not None else {}
         done = Returned(executed, "", stop, frozenset(ledger.answering) - errand.answering, dict(seen), usage)
-        return packed(done, trusted=True)
+        return packed(done, trusted=True, known=_WORKSHOP.known(errand))
     except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
         return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
 
