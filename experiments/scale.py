@@ -24,6 +24,7 @@ import math
 import multiprocessing
 import os
 import statistics
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,13 @@ def measure(at_once: int, latency: float, engines: list[str], repeats: int) -> l
     base = {"at_once": at_once, "latency": latency, "examples": count}
     with served(latency):
         evaluate = dspy.Evaluate(devset=examples, metric=wrong, num_threads=at_once, display_progress=False)
-        rows = [{**base, "what": "Evaluate", **_timed(lambda: evaluate(Chain()), evaluation, DEPTH * latency, repeats)}]
+        rows = [
+            {
+                **base,
+                "what": "Evaluate",
+                **_timed(lambda: evaluate(Chain()), evaluation, DEPTH * latency, repeats, count * DEPTH),
+            }
+        ]
         for name in engines:
             with engine(name, at_once) as where:
                 found: list[Any] = []
@@ -103,8 +110,9 @@ def measure(at_once: int, latency: float, engines: list[str], repeats: int) -> l
                     2 * evaluation + questions,
                     PATH * latency,
                     repeats,
+                    2 * count * DEPTH + 2 * (DEPTH - 1) + DEPTH,
                 )
-            rows.append({**base, "what": name, **took, "calls": found[0]["calls"], "came_to": found[0]})
+            rows.append({**base, "what": name, **took, "came_to": found[0]})
     first = rows[1]["came_to"]
     for row in rows[1:]:
         row["same"] = row.pop("came_to") == first
@@ -121,11 +129,14 @@ def compiled(examples: list[dspy.Example], at_once: int, where: Any) -> dict[str
     return {**counts, **{name: state[name] for name in said if name in state}}
 
 
-def _timed(work: Any, ideal: float, path: float, repeats: int) -> dict[str, Any]:
-    load = os.getloadavg()[0]
+def _timed(work: Any, ideal: float, path: float, repeats: int, calls: int) -> dict[str, Any]:
+    """Wall time, and the processor time of this process for a call, which the load of a machine changes little."""
+    load, used = os.getloadavg()[0], time.process_time()
     seconds = statistics.median(timed(work) for _ in range(repeats))
+    used = time.process_time() - used
     ratios = {"over_ideal": round(seconds / ideal, 2), "over_path": round(seconds / path, 2)}
-    return {"seconds": round(seconds, 2), **ratios, "load": round(load, 1)}
+    driver = {"driver_ms": round(1000 * used / repeats / calls, 2)}
+    return {"calls": calls, "seconds": round(seconds, 2), **ratios, **driver, "load": round(load, 1)}
 
 
 def drawn(rows: list[dict[str, Any]], path: Path) -> None:
@@ -179,7 +190,7 @@ def main() -> None:
             print(row, flush=True)
     else:
         rows = []
-        heads = ("what", "seconds", "over ideal", "over path", "same", "load")
+        heads = ("what", "seconds", "over_ideal", "over_path", "driver_ms", "same", "load")
         print("simulated model: wall time\nat once  latency s", *(f"{one:>10}" for one in heads))
         for at_once in config.at_once:
             for latency in config.latencies:
