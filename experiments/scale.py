@@ -25,7 +25,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -180,39 +180,43 @@ def main() -> None:
     for name in [one for one in config.engines if importlib.util.find_spec(needed.get(one, "dspy")) is None]:
         print(f"{name} is not installed and is left out")
         config.engines.remove(name)
-    directory = Path(config.results_dir)
-    directory.mkdir(parents=True, exist_ok=True)
     if config.kills:
         victims = VICTIMS if "dask" in config.engines else VICTIMS[:2]
-        rows = []
-        for row in killed(config.kills, config.seed, victims):
-            rows.append(row)
-            print(row, flush=True)
-    else:
-        rows = []
-        heads = ("what", "seconds", "over_ideal", "over_path", "driver_ms", "same", "load")
-        print("simulated model: wall time\nat once  latency s", *(f"{one:>10}" for one in heads))
+        kept(config, "scale-kills-simulated", map(told, killed(config.kills, config.seed, victims)))
+        return
+    heads = ("what", "seconds", "over_ideal", "over_path", "driver_ms", "same", "load")
+    print("simulated model: wall time\nat once  latency s", *(f"{one:>10}" for one in heads))
+
+    def measured() -> Iterator[dict[str, Any]]:
         for at_once in config.at_once:
             for latency in config.latencies:
                 for row in measure(at_once, latency, config.engines, config.repeats):
-                    rows.append(row)
-                    shown = (
-                        row["what"],
-                        row["seconds"],
-                        row["over_ideal"],
-                        row["over_path"],
-                        row.get("same"),
-                        row["load"],
-                    )
-                    print(f"{at_once:7}  {latency:9g}", *(f"{one!s:>10}" for one in shown), flush=True)
-    name = "scale-kills-simulated" if config.kills else "scale-simulated"
+                    shown = (f"{row.get(name, '')!s:>10}" for name in heads)
+                    print(f"{at_once:7}  {latency:9g}", *shown, flush=True)
+                    yield row
+
+    path = kept(config, "scale-simulated", measured())
+    with contextlib.suppress(ImportError):
+        drawn(json.loads(path.read_text(encoding="utf-8"))["rows"], path.with_suffix(".png"))
+
+
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    """A row, printed."""
+    print(row, flush=True)
+    return row
+
+
+def kept(config: argparse.Namespace, name: str, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write the record, anew with each row."""
+    path = Path(config.results_dir) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     settings = {**vars(config), "cores": os.cpu_count()}
-    record = {"study": "scale", **origin(), "settings": settings, "simulated": True, "seed": config.seed, "rows": rows}
-    (directory / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    if not config.kills:
-        with contextlib.suppress(ImportError):
-            drawn(rows, directory / f"{name}.png")
-    print(directory / f"{name}.json")
+    record = {"study": "scale", **origin(), "settings": settings, "simulated": True, "seed": config.seed, "rows": []}
+    for row in rows:
+        record["rows"].append(row)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(path)
+    return path
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import itertools
 import linecache
+import os
 import secrets
 import types
 import weakref
@@ -59,7 +60,10 @@ class Elsewhere:
         problem = self._problem or _bound_here(program)
         if not problem:
             try:
-                return functools.partial(self._made, self._parcel(program, fresh), signatures(program))
+                parcel = self._parcel(program, fresh)
+                self._evaluations += 1
+                self._desk.parcels[self._evaluations] = parcel
+                return functools.partial(self._made, parcel, self._evaluations, signatures(program))
             except SetupError:
                 raise
             except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
@@ -74,28 +78,21 @@ class Elsewhere:
     def _parcel(self, program: dspy.Module, fresh: bool) -> Parcel:
         ledger, trusted = self._session.ledger, self._engine.trusted
         shipped = {name: one for name, one in dspy.settings.config.items() if not name.startswith(_OURS)}
-        self._evaluations += 1
-        return Parcel(
-            self._run,
-            self._evaluations,
-            packed((program, _sources(program)), trusted=trusted),
-            packed(shipped, trusted=trusted),
-            fresh,
-            (ledger.budget, ledger.request_seconds),
-        )
+        parts = packed((program, _sources(program)), trusted=trusted), packed(shipped, trusted=trusted)
+        return Parcel(*parts, fresh, ledger.budget, ledger.request_seconds)
 
-    async def _made(self, parcel: Parcel, known: tuple[Any, ...], asked: ExampleRun) -> Executed:
+    async def _made(self, _parcel: Parcel, evaluation: int, known: tuple[Any, ...], asked: ExampleRun) -> Executed:
+        # The parcel is held here for the desk, from which workers fetch it while its evaluation goes on.
         if missing := self._lost(asked):
             return Executed(missing=missing)
-        ledger, number = self._session.ledger, self._desk.open()
-        tracker = dspy.settings.usage_tracker
+        ledger, number, tracker = self._session.ledger, self._desk.open(), dspy.settings.usage_tracker
         state = ledger.seconds_left, frozenset(ledger.answering), tracker is not None
-        errand = Errand(number, self._server.address, parcel, asked, *state)
+        errand = Errand(number, self._server.address, self._run, evaluation, asked, *state)
         try:
             done = await self._returned(errand, known)
             if done.problem:
                 self._stay(done.problem)
-                return await self._workshop.perform(errand, self._desk.answer, tracker)
+                done = await self._workshop.perform(errand, self._desk.answer, tracker)
             self._note(done)
             if done.stop is not None:
                 raise done.stop
@@ -141,8 +138,8 @@ class Elsewhere:
         for model, entries in done.usage.items():
             for entry in entries:
                 dspy.settings.usage_tracker.add_usage(model, entry)
-        if done.executed is not None and done.executed.carried:
-            names = ", ".join(f"`{name}`" for name in done.executed.carried)
+        if done.carried:
+            names = ", ".join(f"`{name}`" for name in done.carried)
             self._session.warn(CARRIED.format(names))
 
 
@@ -170,9 +167,10 @@ def _bound_here(program: dspy.Module) -> str:
 
 
 def _sources(program: dspy.Module) -> dict[str, list[str]]:
-    """File name -> lines, of the code of a program's classes that a worker may not find: a notebook's, a script's."""
+    """File name -> lines, of the code of a program's classes that a worker may not have: a notebook's, a script's."""
     kinds = [one for _, module in program.named_sub_modules() for one in type(module).__mro__]
     own = [one for one in dict.fromkeys(kinds) if not one.__module__.startswith(("dspy.", "builtins"))]
     functions = [one for kind in own for one in vars(kind).values() if isinstance(one, types.FunctionType)]
-    files = dict.fromkeys(one.__code__.co_filename for one in functions)
-    return {file: linecache.getlines(file) for file in files}
+    files = {one.__code__.co_filename: one.__module__ for one in functions}
+    lacking = [file for file, module in files.items() if module == "__main__" or not os.path.exists(file)]
+    return {file: linecache.getlines(file) for file in lacking}

@@ -68,7 +68,6 @@ class Executed:
         graph: As its values suggest it; None where it is missing.
         missing: Why it says nothing of the program, in words; empty where it does.
         strayed: See `ReusedAnswers`.
-        carried: Of an execution elsewhere, what its program carries from one to the next; see `carried`.
     """
 
     returned: Any = None
@@ -77,7 +76,6 @@ class Executed:
     graph: ComputationGraph | None = None
     missing: str = ""
     strayed: bool = False
-    carried: tuple[str, ...] = ()
 
 
 async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.CapacityLimiter) -> Executed:

@@ -10,6 +10,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -40,23 +41,21 @@ _KEPT = 8
 
 @dataclass(frozen=True)
 class Parcel:
-    """A program as one evaluation runs it, for workers.
+    """A program as one evaluation runs it, which each worker fetches once.
 
     Args:
-        run: Which run it belongs to.
-        number: Which evaluation of the run.
-        program: The program, and texts of its code that stand in no file: by file name.
+        program: The program, and texts of its code that stand in no file that a worker has: by file name.
         settings: DSPy's.
         fresh: Whether DSPy's cache must not answer.
-        budget: The run's, with its `request_seconds`.
+        budget: The run's.
+        request_seconds: As of a `Ledger`.
     """
 
-    run: str
-    number: int
     program: bytes
     settings: bytes
     fresh: bool
-    budget: tuple[Budget, float | None]
+    budget: Budget
+    request_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,16 @@ class Errand:
     Args:
         number: By which it is known at the desk.
         desk: Where the desk is, with its key.
+        run: Which run it belongs to.
+        evaluation: Which evaluation of the run.
         seconds_left: As of a `Ledger`, as is `answering`.
         tracked: Whether the driver is to be told what every answer took.
     """
 
     number: int
     desk: tuple[Any, bytes]
-    parcel: Parcel
+    run: str
+    evaluation: int
     asked: ExampleRun
     seconds_left: float | None
     answering: frozenset[str]
@@ -86,6 +88,7 @@ class Returned:
     Args:
         problem: Why the execution cannot be sent back, in words; empty where it is there.
         stop: What ends the run.
+        carried: What its program carries from one execution to the next; see `carried`.
         answering: As of a `Ledger`, as is `unmetered`.
         usage: Model's name -> what its answers took, where that is tracked.
     """
@@ -93,6 +96,7 @@ class Returned:
     executed: Executed | None = None
     problem: str = ""
     stop: BaseException | None = None
+    carried: tuple[str, ...] = ()
     answering: frozenset[str] = frozenset()
     unmetered: Mapping[str, int] = field(default_factory=dict)
     usage: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -104,80 +108,93 @@ class _Seen:
     example: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A parcel, opened; the signatures are those of the driver's program, whatever the program does to its own."""
+
+    parcel: Parcel
+    runnable: Runnable
+    settings: Mapping[str, Any]
+    signatures: tuple[Any, ...]
+    seen: list[_Seen] = field(default_factory=list)
+
+    def carried(self, done: Executed, inputs: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the program carries from one execution into another, as far as this worker has seen."""
+        if done.trace is None or len(self.seen) >= LOOKED_AT:
+            return ()
+        self.seen.append(_Seen(done.trace, inputs))
+        if len(self.seen) == 1:
+            return ()
+        return tuple(carried(unpacked(self.parcel.program)[0], self.runnable.program, self.seen))
+
+
 class Workshop:
     """The programs that a worker has for runs, each opened once."""
 
     def __init__(self) -> None:
-        self._ledgers: dict[str, LeasedLedger] = {}
-        self._slices: dict[str, Any] = {}
-        self._programs: dict[tuple[str, int], Runnable] = {}
-        self._settings: dict[bytes, dict[str, Any]] = {}
-        self._signatures: dict[tuple[str, int], tuple[Any, ...]] = {}
-        self._seen: dict[tuple[str, int], list[_Seen]] = {}
+        self._opened: dict[tuple[str, int], _Opened] = {}
+        self._ledgers: dict[str, tuple[LeasedLedger, Any]] = {}
+        self._settings: dict[bytes, Mapping[str, Any]] = {}
 
-    async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None = None) -> Executed:
+    async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None) -> Returned:
         """Make an execution; a tracker is told what every answer took.
 
         Raises:
             Stop: What has to end the run.
             WorkerLost: If it was begun too often.
         """
-        attempt, known = await asyncio.wrap_future(start_thread(functools.partial(ask, "begin", errand.number)))
-        runnable, settings = self._opened(errand, ask)
-        with dspy.context(**settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
-            fresh = uncached(runnable.program, runnable.ledger) if errand.parcel.fresh else nullcontext()
+        begun = start_thread(functools.partial(self._begin, errand, ask))
+        attempt, known, parcel = await asyncio.wrap_future(begun)
+        opened = self._open(errand, ask, parcel)
+        runnable = opened.runnable
+        with dspy.context(**opened.settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
+            fresh = uncached(runnable.program, runnable.ledger) if opened.parcel.fresh else nullcontext()
             with remembered_prices(), fresh:
                 done = await executed(runnable, errand.asked, anyio.CapacityLimiter(1))
-        return replace(done, carried=self._carried(errand, runnable.program, done))
+        found = opened.carried(done, errand.asked.inputs) if errand.evaluation <= FIRST else ()
+        seen, runnable.ledger.unmetered = runnable.ledger.unmetered, Counter()
+        answering = frozenset(runnable.ledger.answering) - errand.answering
+        return Returned(done, carried=found, answering=answering, unmetered=seen)
 
-    def _carried(self, errand: Errand, program: dspy.Module, done: Executed) -> tuple[str, ...]:
-        if errand.parcel.number > FIRST or done.trace is None:
-            return ()
-        seen = self._seen.setdefault((errand.parcel.run, errand.parcel.number), [])
-        _forget_the_oldest(self._seen)
-        if len(seen) >= LOOKED_AT:
-            return ()
-        seen.append(_Seen(done.trace, errand.asked.inputs))
-        return tuple(carried(unpacked(errand.parcel.program)[0], program, seen)) if len(seen) > 1 else ()
-
-    def ledger(self, errand: Errand, ask: Callable[..., Any]) -> LeasedLedger:
-        """What stands for the ledger of a run."""
-        run = errand.parcel.run
-        if run not in self._ledgers:
-            more = (errand.seconds_left, errand.answering)
-            self._ledgers[run] = LeasedLedger(ask, *errand.parcel.budget, *more)
-            _forget_the_oldest(self._ledgers)
-        return self._ledgers[run]
-
-    def known(self, errand: Errand) -> tuple[Any, ...]:
+    def signatures(self, errand: Errand) -> tuple[Any, ...]:
         """The signatures of the program of an execution, as the driver has them."""
-        return self._signatures.get((errand.parcel.run, errand.parcel.number), ())
+        opened = self._opened.get((errand.run, errand.evaluation))
+        return () if opened is None else opened.signatures
 
-    def _opened(self, errand: Errand, ask: Callable[..., Any]) -> tuple[Runnable, dict[str, Any]]:
-        parcel = errand.parcel
-        key, ledger = (parcel.run, parcel.number), self.ledger(errand, ask)
-        if key not in self._programs:
+    def _begin(self, errand: Errand, ask: Callable[..., Any]) -> tuple[int, bool, Parcel | None]:
+        attempt, known = ask("begin", errand.number)
+        has = (errand.run, errand.evaluation) in self._opened
+        return attempt, known, None if has else ask("parcel", errand.evaluation)
+
+    def _open(self, errand: Errand, ask: Callable[..., Any], parcel: Parcel | None) -> _Opened:
+        key = errand.run, errand.evaluation
+        if key not in self._opened:
+            assert parcel is not None
+            ledger, slices = self._ledger(errand, ask, parcel)
             program, sources = unpacked(parcel.program)
             for file, lines in sources.items():
                 linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
             install(program, ledger)  # pyright: ignore[reportArgumentType]
             own(program, ledger)  # pyright: ignore[reportArgumentType]
-            # Now: a program may put others in their place while it runs.
-            self._signatures[key] = signatures(program)
             names = Names(program)
-            slices = self._slices.setdefault(parcel.run, {})
-            self._programs[key] = Runnable(program, names, FromCode(program, names, slices), ledger)
-            _forget_the_oldest(self._programs)
-            _forget_the_oldest(self._signatures)
-            _forget_the_oldest(self._slices)
-        if parcel.settings not in self._settings:
+            runnable = Runnable(program, names, FromCode(program, names, slices), ledger)
             # The same language model for all evaluations: it holds the connections.
-            self._settings[parcel.settings] = unpacked(parcel.settings)
-            _forget_the_oldest(self._settings)
-        return self._programs[key], self._settings[parcel.settings]
+            settings = self._settings.setdefault(parcel.settings, unpacked(parcel.settings))
+            self._opened[key] = _Opened(parcel, runnable, settings, signatures(program))
+            for kept in (self._opened, self._ledgers, self._settings):
+                forget_the_oldest(kept)
+        return self._opened[key]
+
+    def _ledger(self, errand: Errand, ask: Callable[..., Any], parcel: Parcel) -> tuple[LeasedLedger, Any]:
+        """What stands for the ledger of a run, and what is known of its programs' code."""
+        if errand.run not in self._ledgers:
+            bounds = parcel.budget, parcel.request_seconds, errand.seconds_left, errand.answering
+            self._ledgers[errand.run] = LeasedLedger(ask, *bounds), {}
+        return self._ledgers[errand.run]
 
 
-def _forget_the_oldest(kept: dict[Any, Any]) -> None:
+def forget_the_oldest(kept: dict[Any, Any]) -> None:
+    """Keep a few of what was put in last."""
     while len(kept) > _KEPT:
         del kept[next(iter(kept))]
 
@@ -190,19 +207,16 @@ async def _worked(data: bytes) -> bytes:
     problem = "a worker cannot open it"
     try:
         errand: Errand = unpacked(data)
-        ask = _DRIVERS.setdefault(errand.desk, Driver(errand.desk))
-        ledger = _WORKSHOP.ledger(errand, ask)
-        executed, stop, tracker = None, None, UsageTracker() if errand.tracked else None
+        ask, tracker = _DRIVERS.setdefault(errand.desk, Driver(errand.desk)), UsageTracker() if errand.tracked else None
+        forget_the_oldest(_DRIVERS)
         try:
             with cache_of_the_driver():
-                executed = await _WORKSHOP.perform(errand, ask, tracker)
-        except (Stop, WorkerLost) as error:
-            stop = error
-        seen, ledger.unmetered = ledger.unmetered, type(ledger.unmetered)()
+                done = await _WORKSHOP.perform(errand, ask, tracker)
+        except (Stop, WorkerLost) as stop:
+            done = Returned(stop=stop)
         problem = "what it returns cannot be sent back"
-        usage = dict(tracker.usage_data) if tracker is not None else {}
-        done = Returned(executed, "", stop, frozenset(ledger.answering) - errand.answering, dict(seen), usage)
-        return packed(done, trusted=True, known=_WORKSHOP.known(errand))
+        done = replace(done, usage=dict(tracker.usage_data) if tracker is not None else {})
+        return packed(done, trusted=True, known=_WORKSHOP.signatures(errand))
     except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
         return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
 

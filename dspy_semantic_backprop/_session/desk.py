@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,6 +58,9 @@ class Desk:
 
     Args:
         ledger: The run's; its journal is told, too.
+
+    Attributes:
+        parcels: What workers fetch once for each evaluation, by its number, while the evaluation goes on.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -66,6 +70,7 @@ class Desk:
         self._leases: dict[int, _Lease] = {}
         self._lock = threading.Lock()
         self._last = 0
+        self.parcels: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     def open(self) -> int:
         """Begin an execution elsewhere; its number."""
@@ -120,6 +125,13 @@ class Desk:
             attempt, known = seat.attempt, bool(seat.told or (self._journal and self._journal.answers))
         self.lose(task)
         return attempt, known
+
+    def on_parcel(self, evaluation: int) -> Any:
+        """What an evaluation runs."""
+        found = self.parcels.get(evaluation)
+        if found is None:
+            raise Abandoned("nobody waits for this evaluation any more")
+        return found
 
     def on_lease(self, task: int, attempt: int, account: Account, bound: Bound, announced: bool) -> int:
         """Let a request through, once it fits; see `Ledger.admitted`."""
