@@ -34,6 +34,10 @@ import dspy
 from records import origin
 
 from dspy_semantic_backprop import ComputationGraph, trace
+
+# The package is that of the checkout in PYTHONPATH; the programs are these, whatever that one has.
+sys.path.insert(0, sys.path.pop())
+
 from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, Case, ScriptedLM, call
 
 ROOT = Path(__file__).resolve().parent.parent
