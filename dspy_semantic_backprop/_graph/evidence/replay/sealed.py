@@ -292,8 +292,12 @@ def _silence() -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     logging.disable(sys.maxsize)
-    # A cache on the disk is a database, which a replay cannot open; what it misses in memory is worked out again.
-    dspy.cache.enable_disk_cache = False
+    # A cache on the disk is a database, which a replay cannot open; what it misses in memory is worked out again. DSPy
+    # makes its cache where it is first read, and one on the disk takes longer than the replays of most programs.
+    if "cache" in vars(dspy):
+        dspy.cache.enable_disk_cache = False
+    else:
+        dspy.configure_cache(enable_disk_cache=False)
     warnings.showwarning = lambda *details, **more: None
     with suppress(Exception):
         telemetry = sys.modules["opentelemetry.context"]
