@@ -90,6 +90,18 @@ def test_compiles_of_the_gate_study():
             assert shown.split()[0] == f"{row['accepted']:.2f}"
 
 
+def test_scale():
+    table = {row[0]: row[1:] for row in rows(RESULTS / "scale.md")}
+    titles = {"Evaluate": "dspy.Evaluate", "processes": "2 processes", "dask": "Dask", "ray": "Ray"}
+    for row in record("scale-simulated")["rows"]:
+        ratios = (str(row[name]) for name in ("over_ideal", "over_path", "driver_ms", "load"))
+        assert table[titles.get(row["what"], row["what"])] == (f"{row['calls']:,}", f"{row['seconds']:.1f}", *ratios)
+        assert row["what"] == "Evaluate" or row["same"]
+    for row in record("scale-kills-simulated")["rows"]:
+        cells = (str(row["request"]), str(row["calls"]), str(row["again"]), "none")
+        assert not row["violations"] and (row["victim"], *cells) in rows(RESULTS / "scale.md")
+
+
 def test_downstream():
     table = rows(RESULTS / "downstream.md")
     for row in record("downstream-simulated-seed0")["rows"]:
