@@ -39,8 +39,8 @@ from ._backward.silent import silent
 from ._decide.gate import strictly_better
 from ._decide.gated import Gated
 from ._method import Method
+from ._propose.choose import all_or_blamed, blind, coin_flips, every, wrong
 from ._propose.choose import blamed as blamed_predictors
-from ._propose.choose import coin_flips, every, wrong
 from ._propose.propose import Proposer
 from ._propose.restraint import Restraint
 from ._spelling import NamingModule
@@ -87,13 +87,15 @@ def shuffled() -> Method:
 def one_step() -> Method:
     """A placebo: one call rewrites a predictor from its instruction, some failing calls and the expected answers.
 
-    Nothing is sent back through a graph; everything else is as in `semantic()`.
+    Nothing is sent back through a graph, and nobody is to blame: of more than three predictors three that are drawn are
+    rewritten, or all, as a coin falls. Everything else is as in `semantic()`.
     """
     return replace(
         semantic(),
         backward=silent,
         collect=join,
         deliver=the_answers_only,
+        choose_predictors=blind(all_or_blamed()),
         name="one_step",
     )
 

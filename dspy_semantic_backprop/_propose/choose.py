@@ -182,8 +182,26 @@ def all_or_blamed(many: int = 3, share: float = 0.2) -> ChoosePredictors:
     return _AllOrBlamed(many, share)
 
 
+@dataclass(frozen=True)
+class _Blind:
+    of: ChoosePredictors
+
+    def __call__(
+        self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
+    ) -> list[str]:
+        return self.of(predictors, step, rng, {})
+
+
+def blind(of: ChoosePredictors) -> ChoosePredictors:
+    """A choice `of` predictors that is told of no blame, as a placebo needs it."""
+    return _Blind(of)
+
+
 def how_many(choose: ChoosePredictors, predictors: int) -> tuple[int, int]:
     """How many of so many predictors a step rewrites: at most, and probably."""
+    if isinstance(choose, _Blind) and isinstance(choose.of, _AllOrBlamed):
+        few = min(predictors, choose.of.many)
+        return predictors, (predictors + few + 1) // 2
     if isinstance(choose, _AllOrBlamed):
         few = predictors if predictors <= choose.many else how_many(_Blamed(choose.share), predictors)[1]
         return predictors, (predictors + few + 1) // 2

@@ -200,8 +200,14 @@ class Screen:
         suspected = self.injection.suspected(text)
         # What the metric asks for, and gradients made of it, is the user's own.
         said = [one for place, one in shown if not place.startswith(ADVICE)] if suspected else []
-        said += [one for _, example in self.examples for _, one in fields(example)] if suspected else []
-        return (*self.injection.unasked(text), *(one for one in suspected if stands(one, said)))
+        said += [one for _, example in self.examples for _, one in fields(example.inputs())] if suspected else []
+        found = (one for one in suspected if stands(one, said) or self._in_few_labels(one))
+        return (*self.injection.unasked(text), *found)
+
+    def _in_few_labels(self, suspected: Unasked) -> bool:
+        """Whether labels hold the words, but not those of most examples: what most demand is the task itself."""
+        labels = [[text for _, text in fields(example.labels())] for _, example in self.examples]
+        return 0 < 2 * sum(stands(suspected, texts) for texts in labels) <= len(labels)
 
     def _injected(self, unasked: Sequence[Unasked], shown: Sequence[tuple[str, str]]) -> str:
         """What nobody asked for, and where it comes from."""

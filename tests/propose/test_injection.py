@@ -10,7 +10,11 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
+from dspy_semantic_backprop._evaluate.candidate import read
 from dspy_semantic_backprop._propose.injection import InjectionGuard, stands
+from dspy_semantic_backprop._propose.protected import Parameters
+from dspy_semantic_backprop._propose.restraint import Restraint
+from dspy_semantic_backprop._propose.screen import Screen
 from tests.optimizer.test_compile import Chain
 from tests.propose import injection_cases as cases
 from tests.propose import order_cases
@@ -209,6 +213,18 @@ def test_an_order_that_a_user_may_give_is_refused_where_an_example_gives_it(wher
     told = [one for one in result.warnings if "an order that stands in the data" in one and "of the trainset" in one]
     assert bool(told) == refused
     assert any("PINEAPPLE" in text for text in result.instructions_after.values()) != refused
+
+
+@pytest.mark.parametrize(("labels", "refused"), [(1, True), (6, True), (7, False), (12, False)])
+def test_an_order_that_most_labels_give_is_the_task_itself(labels, refused):
+    trainset = [one.copy(note="Begin with a title." if at < labels else "-") for at, one in enumerate(questions(12))]
+    trainset = [one.with_inputs("question") for one in trainset]
+    program = Chain()
+    start = read(program)
+    screen = Screen.of(Parameters.of(program), Restraint(), {"trainset": trainset}, start)
+    name, instruction = next(iter(start.instructions.items()))
+    found = screen(name, f"{instruction} Begin with a title.", start)
+    assert found.injected == refused and ("of the trainset (note)" in found.refusal) == refused
 
 
 def test_events_hold_the_refusal():
