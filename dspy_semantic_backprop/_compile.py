@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -131,6 +132,8 @@ def _told(run: Run, ending: Ending, reason: str, current: Any) -> Result:
     """The result of a run, told to its log, its subscribers and its span."""
     if current is not None:
         current.set_attributes({"semantic_backprop.ending": ending.name.lower(), "semantic_backprop.reason": reason})
+    with suppress(JournalFailed):  # then it stands in the result alone
+        run.record_cut()
     result = _result(run, ending, reason)
     try:
         run.session.publish(RunDone(ending.name.lower(), reason, result.to_dict()))

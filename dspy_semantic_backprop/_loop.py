@@ -38,6 +38,7 @@ async def optimise(run: Run) -> tuple[Ending, str]:
         reason = ending.value
     except BudgetSpent as stop:
         ending, reason = Ending.BUDGET, str(stop)
+    run.record_cut()
     run.final = await run.search.end()
     run.warn_of_the_end()
     return ending, reason
@@ -59,8 +60,7 @@ async def descend(run: Run) -> Ending:
             proved = await run.prove(batches, parent)
             learned, texts = await beside(teach(run, step, batches, parent, proved), run.search.ahead(parent))
             run.session.check_answers(PROPOSALS)
-            decision = await run.search.consider(step, list(zip(texts, batches, strict=True)), parent)
-            run.record(step, learned, decision)
+            decision = await run.consider(step, learned, list(zip(texts, batches, strict=True)))
             taught = taught or any(any(text.strip() for text in one.values()) for one in texts)
             if decision.fate is Fate.ACCEPTED and await run.search.finished():
                 return Ending.PERFECT

@@ -227,11 +227,11 @@ class Result:
             return "the run ended before it could decide"
         if not tried:
             return "none; nothing else than the start was evaluated, which is returned"
+        if self.changed:
+            return "none; what was accepted is returned"
         if not any(step.verdict == "accepted" for step in self.steps):
             return "none; no proposal was accepted, and the start is returned"
-        if self.instructions_before == self.instructions_after:
-            return "none; nothing that was tried is expected to be better than the start, which is returned"
-        return "none; what was accepted is returned"
+        return "none; nothing that was tried is expected to be better than the start, which is returned"
 
     def _lines(self) -> Iterator[str]:
         yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)

@@ -16,7 +16,7 @@ from ._decide.examples import graph_of
 from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
-from ._decide.search import Material, Searching
+from ._decide.search import Material, Proposal, Searching
 from ._decide.shape import shape_of
 from ._decide.split import SINGLE, Split, groups_of
 from ._errors import BudgetSpent, Ending
@@ -80,6 +80,7 @@ class Run:
     classes: Mapping[int, str]
     records: list[StepRecord] = field(default_factory=list)
     final: Final | None = None
+    _open: tuple[int, Learned] | None = None
     _checked: int = 0
     _flat: bool = False
 
@@ -189,8 +190,21 @@ class Run:
         outcomes = {outcome.example_id: outcome for batch in batches for outcome in batch}
         return await self.student.prove([outcomes[number] for number in times.elements()], parent)
 
-    def record(self, step: int, learned: Learned, decision: Decision) -> None:
-        """Write down what became of a step."""
+    async def consider(self, step: int, learned: Learned, proposals: Sequence[Proposal]) -> Decision:
+        """Decide on the proposals of a step, and write down what became of it."""
+        self._open = step, learned
+        decision = await self.search.consider(step, proposals, learned.parent)
+        self._record(step, learned, decision)
+        return decision
+
+    def record_cut(self) -> None:
+        """Write down the step that the end of the run broke off, where what it had evaluated is accepted."""
+        decision = self.search.cut() if self._open is not None else None
+        if self._open is not None and decision is not None:
+            self._record(*self._open, decision)
+
+    def _record(self, step: int, learned: Learned, decision: Decision) -> None:
+        self._open = None
         self.records.append(step_record(step, learned, decision, self.pool, self.classes))
         self.warn_of_a_flat_metric()
         self.session.publish(StepDone(step, self.records[-1].to_dict()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
 from .comparison import Comparison
 from .records import Final
 
@@ -9,6 +12,41 @@ TESTED = "the mean gain, by searches on scores without any effect"
 """What the p-value is of, in words."""
 PROVEN = 0.05
 """The p-value up to which a gain is said to be more than luck."""
+
+
+class Found(NamedTuple):
+    """What is estimated of a candidate, as shares of the scores' range."""
+
+    gain: float
+    interval: tuple[float, float]
+    worse: float
+    p_value: float
+
+
+def told(found: Found, width: float, compared: Comparison, *, candidate: int, returned: bool) -> Final:
+    """The decision as a record.
+
+    Args:
+        found: What is estimated of the candidate.
+        width: The scores' range, in metric points.
+        compared: The start and the candidate.
+        candidate: The candidate's number.
+        returned: Whether it is returned.
+    """
+    low, high = found.interval
+    final = Final(
+        returned=returned,
+        candidate=candidate,
+        proven=found.p_value <= PROVEN,
+        p_value=found.p_value,
+        error=PROVEN,
+        worse=found.worse,
+        gain=found.gain * width,
+        interval=(low * width, high * width),
+        worst=compared.worst(),
+        tested=TESTED,
+    )
+    return replace(final, reason=reason(final))
 
 
 def reason(final: Final) -> str:

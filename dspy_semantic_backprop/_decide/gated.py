@@ -16,7 +16,7 @@ from .._propose.choose import ChooseParent, Standing, incumbent
 from .._session.projection import Executions
 from .commit import Commit, Evidence
 from .comparison import Comparison
-from .consider import Decision, Fate, consider
+from .consider import Considered, Decision, Fate, consider
 from .final import BLOCK, LastDecision
 from .gate import Gate, Verdict, accepts, confident, looks_of
 from .race import Raced, race
@@ -73,7 +73,7 @@ class GatedSearch:
         self.pool, self.split = material.pool, material.split
         self.accepted = [self.pool.start]
         self._last = LastDecision(material, search.gate, search.commit)
-        self._racing: tuple[Candidate, list[Candidate]] | None = None
+        self._racing: tuple[Candidate, Considered] | None = None
         self._unread: list[int] = []
 
     @property
@@ -131,10 +131,14 @@ class GatedSearch:
         found = consider(step, [texts for texts, _ in proposals], parent, self.pool, screen)
         if not found.candidates:
             return Decision(found.fate, parent, refused=found.refused)
-        self._racing = parent, list(found.candidates)
+        self._racing = parent, found
         raced = await race(self.pool, parent, list(found.candidates), self.split.decide, self.search.gate)
-        best = self._best_of(raced, parent)
         self._racing = None
+        return self._decide(raced, parent, found)
+
+    def _decide(self, raced: Sequence[Raced], parent: Candidate, found: Considered) -> Decision:
+        """Accept the best of some candidates, or none."""
+        screen, best = self.material.screen, self._best_of(raced, parent)
         accepted = best.verdict is Verdict.ACCEPT and self._worth_its_length(best, parent)
         for name in changed(parent, best.candidate):
             if accepted:
@@ -181,20 +185,19 @@ class GatedSearch:
             return False
         return right(await self.pool.outcomes(self.best, self.split.decide))
 
-    def _take_unfinished(self) -> None:
-        """Where the budget ended a race, its leader is judged by what is known of it."""
+    def cut(self) -> Decision | None:
+        """Where a race was broken off, its leader is judged by what is known of it."""
         if self._racing is None:
-            return
-        parent, entrants = self._racing
-        self._racing = None
-        known = [Raced(one, Verdict.MORE, self.pool.compare(parent, one, self.split.decide)) for one in entrants]
-        best = self._best_of(known, parent)
-        if self.search.gate(best.comparison, 0) is Verdict.ACCEPT and self._worth_its_length(best, parent):
-            self._accept(best.candidate, parent)
+            return None
+        (parent, found), self._racing = self._racing, None
+        known = [(one, self.pool.compare(parent, one, self.split.decide)) for one in found.candidates]
+        raced = [Raced(one, self.search.gate(seen, 0), seen) for one, seen in known if len(seen)]
+        best = [self._best_of(raced, parent)] if raced else []
+        accepted = any(one.verdict is Verdict.ACCEPT and self._worth_its_length(one, parent) for one in best)
+        return self._decide(raced, parent, found) if accepted else None
 
     async def end(self) -> Final | None:
         """Evaluate the fresh examples, and decide."""
-        self._take_unfinished()
         return await self._last.decide(self.best)
 
     def decided(self) -> Final | None:

@@ -24,9 +24,9 @@ from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
 from .._session.journal import digest_of
 from .._session.projection import Executions
-from .claim import PROVEN, TESTED, reason, seen_by_both
+from .claim import PROVEN, Found, seen_by_both, told
 from .comparison import Comparison
-from .consider import Decision, Fate, consider
+from .consider import Considered, Decision, Fate, consider
 from .estimate import Estimate, Lineage, Seen
 from .luck import RIVALS, SETTLED, Design, luck
 from .pool import as_paid
@@ -127,6 +127,7 @@ class PooledSearch:
         self.ids = in_turn(material.split, random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
         self._steps: list[tuple[int, ...]] = []
+        self._open: tuple[Candidate, Considered] | None = None
         self._ended = False
         self._position = 0
         self._nothing_new = 0
@@ -205,8 +206,7 @@ class PooledSearch:
 
     async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
         """Run the proposals and their parent on a block of examples; the best by all scores is improved next."""
-        screen = self.material.screen
-        found = consider(step, [texts for texts, _ in proposals], parent, self.pool, screen)
+        found = consider(step, [texts for texts, _ in proposals], parent, self.pool, self.material.screen)
         self._nothing_new = 0 if found.candidates else self._nothing_new + 1
         if not found.candidates:
             return Decision(found.fate, parent, refused=found.refused)
@@ -215,11 +215,25 @@ class PooledSearch:
             for name in changed(parent, candidate):
                 self.lineage.add(name, candidate.instructions[name], parent.instructions[name], sources)
         self._steps.append(tuple(len(changed(parent, one)) for one in found.candidates))
-        block = self._block()
+        block, self._open = self._block(), (parent, found)
         self._position = (self._position + len(block)) % len(self.ids)
         await self._run(parent, block)
         await self._run_all([(one, block) for one in found.candidates])
-        estimate = self._estimate()
+        self._open = None
+        return self._decide(parent, found)
+
+    def cut(self) -> Decision | None:
+        """Where the end broke off a block, what was run of it counts like all else."""
+        if self._open is None:
+            return None
+        (parent, found), self._open = self._open, None
+        tried = [one for one in found.candidates if self._outcomes(one)]
+        accepted = tried and self._ranked(self._estimate())[0] in tried
+        return self._decide(parent, replace(found, candidates=dict.fromkeys(tried, 0))) if accepted else None
+
+    def _decide(self, parent: Candidate, found: Considered) -> Decision:
+        """What the candidates of a step are worth by all scores: the best candidate of the run is improved next."""
+        screen, estimate = self.material.screen, self._estimate()
         self.best = self._ranked(estimate)[0]
         tried = list(found.candidates)
         accepted = self.best in tried
@@ -360,19 +374,9 @@ class PooledSearch:
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)
         p_value = self._luck() if gain > 0 and worse <= OPEN else 1.0
-        final = Final(
-            returned=gain > 0 and (p_value <= PROVEN or worse <= self.search.worse),
-            candidate=self.pool[self.best].number,
-            proven=p_value <= PROVEN,
-            p_value=p_value,
-            error=PROVEN,
-            worse=worse,
-            gain=gain * width,
-            interval=((gain - SURE * deviation) * width, (gain + SURE * deviation) * width),
-            worst=compared.worst(),
-            tested=TESTED,
-        )
-        return replace(final, reason=reason(final))
+        found = Found(gain, (gain - SURE * deviation, gain + SURE * deviation), worse, p_value)
+        returned = gain > 0 and (p_value <= PROVEN or worse <= self.search.worse)
+        return told(found, width, compared, candidate=self.pool[self.best].number, returned=returned)
 
     def _luck(self) -> float:
         """How probable as sure a gain is if no edit has any effect."""

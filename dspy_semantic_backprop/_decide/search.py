@@ -98,6 +98,10 @@ class Searching(Protocol):
         """Evaluate proposals, and decide on the best of them."""
         ...
 
+    def cut(self) -> Decision | None:
+        """What is accepted of proposals whose evaluation was broken off, by what is known; None: nothing is."""
+        ...
+
     async def finished(self) -> bool:
         """Whether no proposal could gain anything any more."""
         ...
