@@ -124,6 +124,7 @@ class PooledSearch:
         self.material = material
         self.pool, self.split = material.pool, material.split
         self.best = self.pool.start
+        self._side = "learn" if material.split.separate else "decide"
         self.ids = in_turn(material.split, random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
         self._steps: list[tuple[int, ...]] = []
@@ -179,11 +180,11 @@ class PooledSearch:
 
     async def _failures(self, parent: Candidate) -> list[Scored]:
         """Outcomes to learn from; others of the examples are only run where what is known has none."""
-        choose, side = self.material.choose, "learn" if self.split.separate else "decide"
+        choose = self.material.choose
         while True:
             known = self.material.known_in_train(parent)
             chosen = choose(scored(list(known.values())), self.material.rng) if known else []
-            left = [key for key in self.ids if key[0] == side and key[1] not in known]
+            left = [key for key in self.ids if key[0] == self._side and key[1] not in known]
             if chosen or not left:
                 return chosen
             await self._run(parent, left[:2])
@@ -253,8 +254,7 @@ class PooledSearch:
 
     def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Hashable]:
         """The examples that a proposal was made from."""
-        side = "learn" if self.split.separate else "decide"
-        return frozenset(self._group((side, one.example_id)) for one in outcomes)
+        return frozenset(self._group((self._side, one.example_id)) for one in outcomes)
 
     def _group(self, key: Key) -> Hashable:
         """What an example belongs to; itself where it stands alone."""
@@ -276,10 +276,8 @@ class PooledSearch:
     def _scores(self, candidate: Candidate) -> dict[Key, float]:
         return {key: one.score for key, one in self._outcomes(candidate).items() if isinstance(one, Scored)}
 
-    def _estimate(self) -> Estimate:
-        return self._estimate_by(self._seen("decide", "learn"))
-
-    def _estimate_by(self, seen: Sequence[Seen]) -> Estimate:
+    def _estimate(self, seen: Sequence[Seen] | None = None) -> Estimate:
+        seen = self._seen("decide", "learn") if seen is None else seen
         return Estimate(seen, len(self.lineage), len(self.pool.start.instructions))
 
     def _seen(self, *sides: str) -> list[Seen]:
@@ -304,7 +302,7 @@ class PooledSearch:
         """
         edits = self._edits(self.best)
         seen = [one for one in self._seen("decide") if not self.lineage.learned(edits, one.example)]
-        gain, deviation = self._estimate_by(seen).gain(edits)
+        gain, deviation = self._estimate(seen).gain(edits)
         return gain / deviation
 
     def _ranked(self, estimate: Estimate) -> list[Candidate]:
@@ -388,10 +386,9 @@ class PooledSearch:
             for entry in self.pool
         ]
         numbers = {group: number for number, group in enumerate(dict.fromkeys(map(self._group, self.ids)))}
-        side = "learn" if self.split.separate else "decide"
         design = Design(
             groups=tuple(numbers[self._group(key)] for key in self.ids),
-            learn=frozenset(at for key, at in places.items() if key[0] == side),
+            learn=frozenset(at for key, at in places.items() if key[0] == self._side),
             decide=frozenset(at for key, at in places.items() if key[0] == "decide"),
             first=self.search.first,
             block=self.search.block,
