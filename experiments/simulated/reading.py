@@ -15,7 +15,7 @@ EDGES = " .\"'`"
 REASONS = re.compile(r"reasoning|rationale|thought|^plan$|scratch")
 _QUESTION = re.compile(r"question|query|problem|task|input")
 _GOLD = re.compile(r"oracle|gold|label|expected|target|reference")
-_IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle|^rejected")
+_IMMATERIAL = re.compile(r"^step$|constraint|limit|code|modules_defn|oracle|^rejected|^reader_instruction$")
 
 
 def result_names(prompt: Prompt) -> list[str]:

@@ -182,12 +182,20 @@ def test_noise_slips_as_often_as_asked() -> None:
     assert 30 <= slips <= 90
 
 
-def critique(outputs: dict[str, str], wanted: str, question: str = OBJECTS, own: bool = False) -> Any:
-    inputs = {"reader_instruction": FINAL, "reader_inputs": f"question: {question}"}
+def critique(
+    outputs: dict[str, str], wanted: str, question: str = OBJECTS, own: bool = False, told: str = FINAL
+) -> Any:
+    inputs = {"reader_instruction": told, "reader_inputs": f"question: {question}"}
     inputs |= {f"output_{key}": text for key, text in outputs.items()}
     inputs |= {"reader_output": "It seems that the answer is 6 in total.", "wanted_change": wanted}
     asked = [*outputs, *(["own"] if own else [])]
     return answer(f"{', '.join(inputs)} -> {', '.join(f'change_{key}' for key in asked)}", **inputs)
+
+
+def test_the_critic_does_not_ask_for_what_the_instruction_says() -> None:
+    told = f"{FINAL} {FORMS['word'].sentence}"
+    said = critique({}, "The expected answer is 4; the program answered 6.", own=True, told=told)["change_own"]
+    assert FORMS["word"].sentence not in said
 
 
 def skills_named(text: str) -> set[str]:
