@@ -23,7 +23,6 @@ from ._errors import (
     shortened,
 )
 from ._evaluate.candidate import Candidate
-from ._evaluate.outcome import mean
 from ._loop import optimise
 from ._result import Result
 from ._run import Run
@@ -178,13 +177,12 @@ def _result(run: Run, ending: Ending, reason: str) -> Result:
     best, final = _returned(run)
     ledger, folder = run.session.ledger, run.session.journal.folder
 
-    def score(candidate: Candidate) -> float:
-        return mean(list(run.pool[candidate].outcomes.values()))
-
+    # Means over other examples of each would not be comparable.
+    both = run.pool.compare(run.start, best, list(run.pool[run.start].outcomes))
     return Result(
         ending=ending,
-        score_before=score(run.start),
-        score_after=score(best),
+        score_before=both.before,
+        score_after=both.after,
         instructions_before=dict(run.start.instructions),
         instructions_after=dict(best.instructions),
         steps=tuple(run.records),

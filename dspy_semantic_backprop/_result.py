@@ -13,6 +13,7 @@ from typing import Any
 import regex
 from rapidfuzz.distance import LCSseq
 
+from ._decide.claim import FEW
 from ._decide.examples import ExampleRecord
 from ._decide.records import CandidateRecord, Final, StepRecord
 from ._errors import Ending
@@ -36,9 +37,9 @@ class Result:
 
     Args:
         ending: Why the run ended.
-        score_before: The starting program's mean score on the examples that the loop decided on, in metric points; NaN
-            where the run ended before that was known.
-        score_after: The returned program's. As the best of several tries on these examples it flatters; see `final`.
+        score_before: The starting program's mean score, in metric points, on those of the examples to decide on that
+            the returned program was run on, too; NaN where there are none.
+        score_after: The returned program's on the same examples. As the best of several tries it flatters; see `final`.
         instructions_before: Predictor's name -> instruction, at the start.
         instructions_after: Predictor's name -> instruction, in the returned program.
         steps: Every step.
@@ -175,8 +176,8 @@ class Result:
 
         Returns:
             One row for each: its number, parent and step; the predictors that it changes; on how many examples it was
-            evaluated; its mean score there, the start's mean score on the same examples and the difference, in metric
-            points (None where it was evaluated on none); whether it is what the run returned.
+            evaluated, and how many of these the start was evaluated on too; on the latter its mean score, the start's
+            and the difference, in metric points (None where there are none); whether it is what the run returned.
         """
         return [self._row(candidate) for candidate in self.candidates]
 
@@ -205,11 +206,15 @@ class Result:
             "step": candidate.step,
             "changed": tuple(candidate.instructions),
             "examples": len(candidate.scores),
-            "score": candidate.score,
+            "shared": len(both),
+            "score": after,
             "start_score": before,
             "gain": after - before if after is not None and before is not None else None,
-            "returned": {**self.instructions_before, **candidate.instructions} == dict(self.instructions_after),
+            "returned": self._returned(candidate),
         }
+
+    def _returned(self, candidate: CandidateRecord) -> bool:
+        return {**self.instructions_before, **candidate.instructions} == dict(self.instructions_after)
 
     def _edit(self, name: str, around: int | None = None) -> str:
         return word_diff(self.instructions_before.get(name, ""), self.instructions_after[name], around)
@@ -233,11 +238,28 @@ class Result:
             return "none; no proposal was accepted, and the start is returned"
         return "none; nothing that was tried is expected to be better than the start, which is returned"
 
+    @property
+    def _scores(self) -> str:
+        """How the start and the returned program score, on the same examples only."""
+        start = self.candidates[0].scores if self.candidates else {}
+        returned = [one.scores for one in self.candidates if self._returned(one)] or [{}]
+        shared, all_of_them = len(start.keys() & returned[0].keys()), max(len(start), len(returned[0]))
+        if not math.isfinite(self.score_before) or not math.isfinite(self.score_after):
+            alone = [_alone(*one) for one in (("the start", start), ("the returned program", returned[0])) if one[1]]
+            apart = f" of both programs ({', '.join(alone)}: not comparable)" if alone else ""
+            return f"No example to decide on has a score{apart}"
+        said = f"Score {self.score_before:.4g} -> {self.score_after:.4g} on {counted(shared, 'example')} to decide on"
+        planned = max(all_of_them, self.final.planned if self.final is not None else 0)
+        if shared >= planned:
+            return said
+        # Where it is fewer, a warning says so.
+        calls = self.final.missing_calls if self.final is not None and shared >= FEW else 0
+        more = f"; about {counted(calls, 'more call')} would run both on all {planned}" if calls else ""
+        return f"{said}, all that both ran on{more}"
+
     def _lines(self) -> Iterator[str]:
         yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)
-        tried = self.candidates[0].scores if self.candidates else ()
-        scores = f"Score {_shown(self.score_before)} -> {_shown(self.score_after)}"
-        yield from wrapped(f"{scores} on {counted(len(tried), 'example')} to decide on", "", 2, indent=0)
+        yield from wrapped(self._scores, "", 4, indent=0)
         accepted = sum(step.verdict == "accepted" for step in self.steps)
         changed = f"Changed {len(self.changed)} of {len(self.instructions_after)} instructions"
         made = f"; {accepted} of {len(self.steps)} proposals accepted" if self.steps else ""
@@ -306,9 +328,10 @@ def _dollars(spent: Spent) -> str:
     return f", ${spent.usd:.4g}" if spent.usd else ""
 
 
+def _alone(name: str, scores: Mapping[int, float]) -> str:
+    mean = math.fsum(scores.values()) / len(scores)
+    return f"{name} scores {mean:.4g} on {counted(len(scores), 'example')}"
+
+
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "unknown"

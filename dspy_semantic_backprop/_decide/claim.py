@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from .._evaluate.outcome import ScoreRange
 from .comparison import Comparison
 from .records import Final
 
+OPEN = 0.3
+"""What may be worse with more than this probability is not tested for luck."""
+FEW = 4
+"""Fewer examples in common than this do not compare two programs."""
 TESTED = "the mean gain, by searches on scores without any effect"
 """What the p-value is of, in words."""
 PROVEN = 0.05
@@ -23,30 +30,39 @@ class Found(NamedTuple):
     p_value: float
 
 
-def told(found: Found, width: float, compared: Comparison, *, candidate: int, returned: bool) -> Final:
+def told(found: Found, scale: ScoreRange, start: Sequence[float], compared: Comparison, **known: Any) -> Final:
     """The decision as a record.
 
     Args:
         found: What is estimated of the candidate.
-        width: The scores' range, in metric points.
+        scale: The scores' range.
+        start: The start's scores, in metric points.
         compared: The start and the candidate.
-        candidate: The candidate's number.
-        returned: Whether it is returned.
+        known: Further parts of the record.
     """
-    low, high = found.interval
+    least, most = _room(scale, start)
+    gain, low, high = (min(max(one * scale.unit, least), most) for one in (found.gain, *found.interval))
     final = Final(
-        returned=returned,
-        candidate=candidate,
         proven=found.p_value <= PROVEN,
         p_value=found.p_value,
         error=PROVEN,
         worse=found.worse,
-        gain=found.gain * width,
-        interval=(low * width, high * width),
+        gain=gain,
+        interval=(low, high),
         worst=compared.worst(),
         tested=TESTED,
+        **known,
     )
     return replace(final, reason=reason(final))
+
+
+def _room(scale: ScoreRange, start: Sequence[float]) -> tuple[float, float]:
+    """The most that can be lost and gained, in metric points, by what the start scores."""
+    if not scale.known:
+        return -math.inf, math.inf
+    points = math.fsum(one - scale.low for one in start)
+    # That a start scored badly on few examples makes no loss impossible: it is lent one that it does perfectly.
+    return -(points + scale.width) / (len(start) + 1), scale.width - points / len(start)
 
 
 def reason(final: Final) -> str:
@@ -62,10 +78,12 @@ def reason(final: Final) -> str:
     return f"{found}; probably better, not proven ({sure}; probability of a loss: {final.worse:.0%}){final.losses}"
 
 
-def seen_by_both(compared: Comparison, examples: int) -> str:
-    """What is told where a budget ended before start and best program were run on all of so many examples; else ""."""
-    seen = len(compared.pairs)
-    if seen >= examples:
+def few_in_common(final: Final, shared: int) -> str:
+    """What is told where start and candidate were both run on few of the examples to decide on; else ""."""
+    if shared >= min(FEW, final.planned):
         return ""
-    told = f"were both run on {seen} of {examples} examples to decide on"
-    return f"the budget ended before the decision had seen all: start and best program {told}"
+    return (
+        f"start and best program were both run on {shared} of {final.planned} examples to decide on: the decision "
+        f"rests on what the edits gained in other programs too; about {final.missing_calls:,} more calls would run "
+        "both on all"
+    )

@@ -22,11 +22,13 @@ from dataclasses import dataclass, replace
 from .._errors import BudgetSpent, SetupError
 from .._evaluate.candidate import Candidate, changed
 from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
+from .._session.budget import Purpose
 from .._session.journal import digest_of
 from .._session.projection import Executions
-from .claim import PROVEN, Found, seen_by_both, told
+from .claim import OPEN, PROVEN, Found, few_in_common, told
 from .comparison import Comparison
 from .consider import Considered, Decision, Fate, consider
+from .effort import executions
 from .estimate import Estimate, Lineage, Seen
 from .luck import RIVALS, SETTLED, Design, luck
 from .pool import as_paid
@@ -38,12 +40,6 @@ SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
 STUCK = 5
 """After so many steps in a row without a new candidate the search ends."""
-AT_END, LONGER_AT_END, MOST_AT_END = 1.3, 0.35, 3.75
-"""How often the decision at the end goes through all examples: after one step, more with each doubling, at most."""
-WHOLE = 1.6
-"""As often as that what is unseen at first is then run in full, not only what an edit can reach."""
-OPEN = 0.3
-"""What may be worse with more than this probability is not tested for luck."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +87,7 @@ class Pooled:
 
     def executions(self, learn: int, decide: int, steps: int) -> Executions:
         """How often the program is going to be run; by what runs on scripted models took."""
-        size, programs = learn + decide, 1 + steps * self.proposals
-        first, block = min(self.first, size), min(self.block, size)
-        if not steps:
-            return Executions(first, first, first)
-        # What a step improves is known on the first block, and on few of the later ones.
-        parents, looked = (steps - 1) * block, steps * self.proposals * block
-        end = size * min(programs, AT_END + LONGER_AT_END * math.log2(steps))
-        unseen = (size - first) * (WHOLE if steps > 1 else 1)
-        most = first + steps * (block * (1 + self.proposals) + 2) + round(size * min(programs, MOST_AT_END))
-        return Executions(most, first + parents + looked + round(end), first + parents + round(unseen), elastic=True)
+        return executions(learn + decide, steps, first=self.first, block=self.block, proposals=self.proposals)
 
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
@@ -325,7 +312,7 @@ class PooledSearch:
     async def end(self) -> Final | None:
         """Run the best program and the one most like to be better on what they have not seen, while that can decide."""
         start, session = self.pool.start, self.material.student.session
-        try:
+        with suppress(BudgetSpent):
             while True:
                 estimate = self._estimate()
                 ranked = self._ranked(estimate)
@@ -343,14 +330,26 @@ class PooledSearch:
                     break
                 room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
                 if not room:
-                    return self.decided()
+                    raise BudgetSpent("what was planned is used up")
                 first = len(left[0][1])
                 await self._run_all([(one, keys[: max(0, room - at * first)]) for at, (one, keys) in enumerate(left)])
             self._ended = True
-        except BudgetSpent:
-            if few := seen_by_both(self.pool.compare(start, self.best, self.split.decide), len(self.split.decide)):
-                session.warn(few)
-        return self.decided()
+        final = self.decided()
+        if final is not None and (few := few_in_common(final, len(self._compared()))):
+            session.warn(few)
+        return final
+
+    def _compared(self) -> Comparison:
+        """The start and the best program on the examples to decide on."""
+        return self.pool.compare(self.pool.start, self.best, self.split.decide)
+
+    def _missing_calls(self) -> int:
+        """About how many more calls would run the start and the best program on all examples to decide on."""
+        spent = self.material.student.session.ledger.by_purpose
+        calls = sum(spent[one].calls + spent[one].cached for one in (Purpose.FORWARD, Purpose.GATE) if one in spent)
+        runs = sum(len(self._outcomes(entry.candidate)) for entry in self.pool)
+        missing = 2 * len(self.split.decide) - sum(len(self.pool[one].outcomes) for one in (self.pool.start, self.best))
+        return math.ceil(missing * calls / runs)
 
     def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:
         """The next examples for one of two candidates: first those that the other one was run on."""
@@ -367,14 +366,15 @@ class PooledSearch:
         self.best = self._ranked(estimate)[0]
         if self.best == start:
             return None
-        edits, width = self._edits(self.best), self._range().unit
-        compared = self.pool.compare(start, self.best, self.split.decide)
+        edits, scores = self._edits(self.best), list(self._scores(start).values())
         gain, deviation = estimate.gain(edits)
         worse = estimate.worse(edits)
         p_value = self._luck() if gain > 0 and worse <= OPEN else 1.0
         found = Found(gain, (gain - SURE * deviation, gain + SURE * deviation), worse, p_value)
         returned = gain > 0 and (p_value <= PROVEN or worse <= self.search.worse)
-        return told(found, width, compared, candidate=self.pool[self.best].number, returned=returned)
+        known = {"planned": len(self.split.decide), "missing_calls": self._missing_calls()}
+        number = self.pool[self.best].number
+        return told(found, self._range(), scores, self._compared(), candidate=number, returned=returned, **known)
 
     def _luck(self) -> float:
         """How probable as sure a gain is if no edit has any effect."""

@@ -165,6 +165,8 @@ class Final:
         regressions: How many worse.
         worst: Of graded scores the examples that lose most: id, the start's score, the candidate's, in metric points.
         tested: What the p-value is of, and by which test; "" where nothing was tested.
+        planned: How many examples there are to decide on, where not all of them have to be run; else 0.
+        missing_calls: About how many more calls would have run the start and the candidate on all of these.
         reason: The decision in words.
     """
 
@@ -183,6 +185,8 @@ class Final:
     regressions: int = 0
     worst: tuple[tuple[int, float, float], ...] = ()
     tested: str = ""
+    planned: int = 0
+    missing_calls: int = 0
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class ProgressBar:
             self._best = math.nan
             said = [f"score {score['before']:.4g} -> {score['after']:.4g}"]
         else:
-            said = []
+            said = []  # the two have no example in common, or there is none
         said += [counted(self._done, "execution"), self._spending() or "nothing was spent"]
         self._say(f"ended: {event.reason}; {', '.join(said)}")
         if self._known is not None and self.ledger is not None:
