@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ...record.program_code import place
+from ...trace import Position
 from .heap import owner_of
-from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Value, everything, join, made_from
+from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from
 from .state import (
     Closure,
     Frame,
@@ -19,6 +20,7 @@ from .state import (
     chosen,
     contents,
     entered,
+    inside_of,
     items,
     merged,
     picked,
@@ -198,13 +200,14 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
             del frame.returns[returned:]
     frame.loops.pop()
     after = functools.reduce(merged, (*ends[1:], *loop.breaks), state)
-    after = chosen(start, after, _any_iteration(loop.exits - start.control, where))
+    after = chosen(start, after, _any_iteration(loop.exits - start.control, where, inside_of(frame.chain, where)))
     after.control = start.control | (loop.exits if len(frame.returns) > returned else frozenset())
     return execute(machine, node.orelse, frame, after)
 
 
-def _any_iteration(labels: frozenset[Label], loop: tuple) -> frozenset[Label]:
-    return frozenset(replace(one, back=0, loop=loop, all=True) for one in labels)
+def _any_iteration(labels: frozenset[Label], loop: Position, inside: Callable[[Site], bool]) -> frozenset[Label]:
+    """What may have ended a loop: of its own calls all, of those before it the one that was meant there."""
+    return frozenset(replace(one, back=0, loop=loop, all=True) if inside(one.site) else one for one in labels)
 
 
 def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:

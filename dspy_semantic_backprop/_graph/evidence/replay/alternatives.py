@@ -26,6 +26,7 @@ from ...record.snapshots import options
 _MARK = "zqx"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _WORD = re.compile(r"\w+")
+_LABELLED = re.compile(r"(?m)^(\W*\w[\w ]{0,20}[:=][ \t]*)\S.*$")
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _SHORT = 60
 _ITEMS, _PER_ITEM = 5, 4
@@ -112,7 +113,8 @@ def _candidates(value: Any, annotation: Any, hints: Hints) -> Iterator[Any]:
 
 
 def _with_all(value: Any, others: Iterator[Any], hints: Hints) -> Iterator[Any]:
-    """The others, and from the second on the value with all its numbers large, or nothing, and all its flags turned.
+    """The others, and from the second on the value with all its numbers large, or nothing, all its flags turned, or
+    all its texts what the code compares with.
 
     What a threshold, a sum or a mean in the code turns on is seldom one change of one number in it.
     """
@@ -122,11 +124,16 @@ def _with_all(value: Any, others: Iterator[Any], hints: Hints) -> Iterator[Any]:
         (numbers, partial(_large, hints=hints)),
         (numbers, lambda number: type(number)(0)),
         ((bool,), operator.not_),
+        *(((str,), partial(_instead, one)) for one in hints.tests if isinstance(one, str)),
     )
     for kinds, change in changes:
         with contextlib.suppress(Exception):  # validators are the user's own code; whatever they raise, it is illegal
             yield _mapped(value, kinds, change)
     yield from others
+
+
+def _instead(one: str, _: str) -> str:
+    return one
 
 
 def _mapped(value: Any, kinds: tuple[type, ...], change: Callable[[Any], Any]) -> Any:
@@ -177,15 +184,17 @@ def _texts(text: str, hints: Hints) -> Iterator[str]:
     stripped = text.strip()
     if stripped.lower() in _OPPOSITES:
         yield _like(stripped, _OPPOSITES[stripped.lower()])
-    parsed = _json_texts(text)
+    parsed = _json_texts(text, hints)
     yield from itertools.islice(parsed, _PER_ITEM)
     yield _woven(text)
     yield ""
     short = len(stripped) <= _SHORT
     tests = [one for one in hints.tests if isinstance(one, str)]
-    # What has to hold several texts at once, as a patch its headers.
-    yield from (["\n".join([*tests, text])] if len(tests) > 1 else [])
-    yield from (one for one in tests if short or len(one) > _SHORT)
+    # What has to hold several texts at once, as a patch its headers; a test for a word in a long text.
+    yield from (["\n".join([*tests, text])] if len(tests) > short else [])
+    yield from _in_place(text, hints)
+    yield "7"
+    yield from (one if short or len(one) > _SHORT else f"{one} {text}" for one in tests)
     yield from parsed
     yield _NUMBER.sub(lambda match: str(float(match[0]) + 1 if "." in match[0] else int(match[0]) + 1), text)
     yield f"{text} {_MARK}"
@@ -197,7 +206,20 @@ def _texts(text: str, hints: Hints) -> Iterator[str]:
     yield f"{_MARK} 7 words {_MARK}ly other"
     yield text.swapcase()
     yield from _without(text)
-    yield "7"
+
+
+def _in_place(text: str, hints: Hints) -> Iterator[str]:
+    """What the code compares with, where the text says its like: after the labels, or in place of its first number."""
+    if _LABELLED.search(text):
+        texts = [one for one in hints.tests if isinstance(one, str)]
+        yield from (_LABELLED.sub(partial(_labelled, one), text) for one in texts[:_SWAPS])
+    if _NUMBER.search(text):
+        numbers = [one for one in hints.tests if isinstance(one, (int, float)) and not isinstance(one, bool)]
+        yield from (_NUMBER.sub(str(one), text, count=1) for one in numbers[:_LIMITS])
+
+
+def _labelled(word: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{word}"
 
 
 def _repeated(items: Sequence[Any], length: int) -> list[Any]:
@@ -245,14 +267,14 @@ def _without(text: str) -> Iterator[str]:
         yield " ".join(reversed(words))
 
 
-def _json_texts(text: str) -> Iterator[str]:
+def _json_texts(text: str, hints: Hints) -> Iterator[str]:
     if text.strip()[:1] not in ("{", "["):
         return
     try:
         parsed = json.loads(text)
     except ValueError:
         return
-    for other in alternatives(parsed):
+    for other in alternatives(parsed, None, replace(hints, twins=())):
         yield json.dumps(other)
 
 
@@ -285,7 +307,8 @@ def _dicts(values: dict[Any, Any], hints: Hints) -> Iterator[dict[Any, Any]]:
     for name in list(values)[:_PER_ITEM]:
         yield {key: value for key, value in values.items() if key != name}
     yield {**values, _MARK: _MARK}
-    yield {}
+    texts = [one for one in hints.tests if isinstance(one, str)]
+    yield dict.fromkeys(texts, texts[-1]) if texts and not values else {}
 
 
 def _models(model: pydantic.BaseModel, hints: Hints) -> Iterator[pydantic.BaseModel]:

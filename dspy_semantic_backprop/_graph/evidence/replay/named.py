@@ -17,6 +17,7 @@ import dspy
 import pydantic
 
 from ...record.program_code import codes, constants, filled
+from .compared import compared_in
 
 _MOST = 3000
 """So many functions, classes and objects of a program are looked at."""
@@ -33,7 +34,7 @@ def siblings(program: Any, most: int = 24) -> list[tuple[str, ...]]:
     return [group for group in dict.fromkeys(groups) if 1 < len(group) <= most][:most]
 
 
-def tested(program: Any, inputs: Mapping[str, Any], most: int = 8) -> list[Any]:
+def tested(program: Any, inputs: Mapping[str, Any], most: int = 10) -> list[Any]:
     """Texts and numbers with which a program's own code, and what it is given, compares, in the order of the code.
 
     Behind them some of the texts in which it looks something up: an answer that is none of them seldom counts.
@@ -41,7 +42,8 @@ def tested(program: Any, inputs: Mapping[str, Any], most: int = 8) -> list[Any]:
     named = list(_named(program, inputs))
     functions = [one for one in named if isinstance(one, types.FunctionType) and _is_own(one.__module__)]
     classes = [vars(one) for one in named if isinstance(one, type)]
-    compared = (value for one in functions for code in codes(one.__code__) for value in _compared(code))
+    held = {name: value for _, module in program.named_sub_modules() for name, value in vars(module).items()}
+    compared = (value for one in functions for value in compared_in(one, held))
     looked_up = (text for one in functions for code in codes(one.__code__) for text in _looked_up(code, one, classes))
     some = itertools.islice(dict.fromkeys(looked_up), most // 2)
     return list(dict.fromkeys([*itertools.islice(dict.fromkeys(compared), most), *some]))
@@ -82,25 +84,11 @@ def _texts(value: Any, depth: int = 3) -> Iterator[str]:
             yield from _texts(item, depth - 1)
 
 
-def _compared(code: types.CodeType) -> Iterator[Any]:
-    held: list[Any] = []
-    for instruction in dis.get_instructions(code):
-        is_test = instruction.opname in _TESTS
-        for value in held[-_OPERANDS:] if is_test else ():
-            inner = value if isinstance(value, (tuple, frozenset)) else (value,)
-            yield from (one for one in sorted(inner, key=str) if isinstance(one, (str, int, float)))
-        held = [] if is_test else [*held, instruction.argval if instruction.opname.startswith(_CONSTANT) else None]
-
-
 _LOOK_UPS = frozenset({"CONTAINS_OP", "BINARY_SUBSCR"})
 _LONGEST_KEY = 40
-_TESTS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
-_CONSTANT = ("LOAD_CONST", "LOAD_SMALL_INT")
 _CONTAINERS = (list, tuple, dict)
 _MOST_ITEMS = 50
 """Of so many items of a container what they hold is looked at."""
-_OPERANDS = 6
-"""Of how many instructions before a comparison the constants are taken to be compared."""
 
 
 def _named(program: Any, inputs: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Any]:

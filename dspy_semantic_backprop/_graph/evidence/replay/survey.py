@@ -33,7 +33,7 @@ from .compare import ReplayComparison, Shown, Target
 from .named import siblings, stored, tested
 from .replay import Change, Observed
 
-PATIENCE = 14
+PATIENCE = 20
 """After so many changed values without news an output is done."""
 FEW = 12
 """Up to so many outputs all changes are made one at a time."""
