@@ -50,7 +50,8 @@ class Pooled:
         proposals: How many proposals a step makes, each from other failures.
         block: On how many examples a step compares them; examples to learn from and to decide on are taken in turn.
         first: On how many examples the start is run at first.
-        worse: The program found is returned if the probability that it is worse than the start is at most this.
+        worse: The program found is returned if it is worse than the start with at most this probability, or more than
+            luck.
         end: The share of a budget, 0 to 1, at which the last examples go to the decision at the end.
 
     Raises:
@@ -367,8 +368,7 @@ class PooledSearch:
         if self.best == start:
             return None
         edits, scores = self._edits(self.best), list(self._scores(start).values())
-        gain, deviation = estimate.gain(edits)
-        worse = estimate.worse(edits)
+        (gain, deviation), worse = estimate.gain(edits), estimate.worse(edits)
         p_value = self._luck() if gain > 0 and worse <= OPEN else 1.0
         found = Found(gain, (gain - SURE * deviation, gain + SURE * deviation), worse, p_value)
         returned = gain > 0 and (p_value <= PROVEN or worse <= self.search.worse)

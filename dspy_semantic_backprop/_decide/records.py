@@ -155,7 +155,8 @@ class Final:
         p_value: How probable as good an outcome is, 0 to 1, if no edit of the run has any effect; None where that was
             not tested.
         error: The p-value up to which a gain counts as proven; None likewise.
-        worse: The probability, 0 to 1, that the candidate is worse than the start; None where it is not estimated.
+        worse: The probability, 0 to 1, that the candidate is worse than the start; None where it is not estimated. What
+            is `proven` is returned even where it is above `Pooled(worse=...)`.
         gain: The gain that is expected of it on other examples, in metric points; None where nothing tells.
         interval: Where the true gain lies with 90 % confidence, in metric points; None likewise.
         examples: On how many examples that nothing was decided on before both were evaluated; 0: there are none.
