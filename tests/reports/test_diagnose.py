@@ -119,6 +119,16 @@ def test_what_checks_confirm_stands_above_what_was_said_more_often():
     assert found.predictors[0].interval[0] > before[0]
 
 
+def test_checks_that_the_calls_did_not_last_for_ask_for_calls_and_not_for_checks():
+    program: Any = Fan("second")
+    program.third.signature = program.third.signature.with_instructions("Be sloppy.")
+    found, _ = diagnosed(program, checks=8, max_calls=2)
+    said = " ".join(str(found).split())
+    assert (found.most_checks, found.left_out) == (8, 7)
+    assert "more calls for checks (max_calls=30)" in said and "checks=2)" not in said
+    assert "1 checks" not in " ".join(found.warnings)
+
+
 def test_a_broken_answer_is_blamed_on_its_instruction_and_not_checked():
     found, server = diagnosed(Fan("final"))
     top = found.predictors[0]

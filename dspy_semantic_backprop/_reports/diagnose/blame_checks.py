@@ -29,6 +29,7 @@ from ..._graph.graph import ComputationGraph
 from ..._graph.trace import OUTPUT, Call
 from ..._session.budget import Purpose
 from ..._session.lm import ask
+from ..._terminal import counted
 from .record import Check
 
 CHECKS = "checks of the blame"
@@ -111,14 +112,17 @@ class Checker:
         self.program = program
         self.most = most
         self.max_calls = max_calls
+        self.left_out = 0
+        """How many checks the calls did not last for."""
         self._corrected: dict[tuple[int, str], dict[str, Any]] = {}
 
     async def __call__(self, everyone: Sequence[Suspect], shares: Mapping[str, float]) -> tuple[Check, ...]:
         """Check the most blamed calls one by one, then together where that did not help; single checks come first."""
         planned, left_out = self._planned(list(everyone), shares)
+        self.left_out = left_out
         if left_out:
             self.session.warn(
-                f"{left_out} checks would take more than the {self.max_calls} calls left to them (max_calls)"
+                f"{counted(left_out, 'check')} would take more than the {self.max_calls} calls left to them (max_calls)"
             )
         alone = await self.session.working(CHECKS, lambda one: self._check([one]), planned)
         helped = {check.example_id for check in alone if check.confirmed}

@@ -114,10 +114,10 @@ async def diagnosis_of(
     final = final_predictors([outcome.graph for outcome in (*scored(outcomes), *swept)])
     found = zip(swept, sweeps, said, strict=True)
     everyone = [suspect for one in found for suspect in suspects(*one, final)] if checks else []
-    made: tuple[Check, ...] = ()
+    made, checker = (), Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)
     if everyone:
         suspected = mean_shares([one.by_predictor(graph) for one, (graph, _) in zip(said, traced, strict=True)])
-        made = await Checker(student, student.copy_with(start), most=checks, max_calls=max_calls)(everyone, suspected)
+        made = await checker(everyone, suspected)
     names = [name for name, _ in student.program.named_predictors()]
     return Diagnosis(
         examples=len(outcomes),
@@ -126,6 +126,8 @@ async def diagnosis_of(
         score=mean(outcomes),
         checks=made,
         max_calls=max_calls,
+        most_checks=checks,
+        left_out=checker.left_out,
         **await blamed(session, names, swept, sweeps, (made, final), settings.seed),
     )
 
@@ -240,7 +242,7 @@ def _remarks(lessons: Sequence[Lesson]) -> list[Remark]:
 def _checked(
     predictors: Sequence[PredictorBlame], checks: Sequence[Check], final: Set[str]
 ) -> tuple[PredictorBlame, ...]:
-    """The predictors with the outcome of their own checks: those that were confirmed first, then by their shares."""
+    """The predictors with the outcome of their own checks: first what is sure by checks or has a large share."""
     alone = [(check.predictors[0], check) for check in checks if len(check.calls) == 1]
     found = [
         replace(
@@ -251,4 +253,17 @@ def _checked(
         )
         for one in predictors
     ]
-    return tuple(sorted(found, key=lambda one: (one.verdict != "confirmed", -one.share)))
+    return tuple(sorted(found, key=lambda one: (-_standing(one), -one.share)))
+
+
+def _standing(one: PredictorBlame) -> float:
+    """What ranks a predictor: its share, or the part of its checks that is sure to help, whichever is more.
+
+    A check that helped shows a fault whatever its share, but one of two is little to go by (Wilson's lower bound).
+    """
+    if not one.confirmed:
+        return one.share
+    from scipy import stats
+
+    sure = stats.binomtest(one.confirmed, one.checked).proportion_ci(0.9, method="wilson")
+    return max(one.share, float(sure.low))

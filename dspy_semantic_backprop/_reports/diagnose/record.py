@@ -132,13 +132,15 @@ class Diagnosis:
         failures: How many of them failed.
         missing: How many the provider left unanswered.
         score: The mean score of the others, in metric points.
-        predictors: Every predictor's part; those confirmed by checks first, then by their shares.
+        predictors: Every predictor's part; first the largest by its share, or by how often checks are sure to help.
         traced: How many failures the blame rests on; the others have no gradients.
         unknown: The share of the blame, 0 to 1, for which no usable answer came.
         missed: How much of what was at fault the reader let pass, with 95 % probability, 0 to 1.
         false_alarms: How much of what was not at fault it accused.
         checks: Every check, in the order of their planning.
         max_calls: The most language-model calls that the checks might make.
+        most_checks: The most single checks that might be made.
+        left_out: How many of these `max_calls` left no room for.
         calls: Of each failure the calls with the largest shares, the largest first.
         logs: The names of the logs, where logs were diagnosed, which cannot be run again: nothing was checked, and
             there is no score.
@@ -159,6 +161,8 @@ class Diagnosis:
     false_alarms: tuple[float, float] = (0.0, 1.0)
     checks: tuple[Check, ...] = ()
     max_calls: int = 0
+    most_checks: int = 0
+    left_out: int = 0
     calls: tuple[BlamedCall, ...] = ()
     logs: tuple[str, ...] = ()
     spent: Mapping[str, Spent] = field(default_factory=dict)
@@ -342,9 +346,8 @@ def _tail(diagnosis: Diagnosis) -> list[str]:
         together = _rose([check for check in checks if len(check.calls) > 1])
         text = f"Checks: changing one output helped in {_rose(alone)}"
         text += f", changing all blamed ones of an example in {together}" if together != "0 of 0" else ""
-        lines += wrapped(
-            f"{text}; {counted(calls.get('check', 0), 'call')}, at most {diagnosis.max_calls}.", "", 2, indent=0
-        )
+        text += f"; {counted(calls.get('check', 0), 'call')}, at most {diagnosis.max_calls}."
+        lines += wrapped(text, "", 2, indent=0)
         failed = [check.problem for check in checks if check.after is None]
         lines += wrapped(f"{len(failed)} could not be made: {clean(failed[0])}", "", 2, indent=0) if failed else []
     lines += warned(diagnosis.warnings, 2, 2)
@@ -359,10 +362,8 @@ def _reader(diagnosis: Diagnosis) -> list[str]:
     if len(diagnosis.predictors) < 2:
         return []
     missed, alarms = _percent(diagnosis.missed), _percent(diagnosis.false_alarms)
-    reader = (
-        f"'if right': had the reader not erred; it missed {missed} of what was wrong and accused {alarms} of the rest."
-    )
-    return wrapped(reader, "", 2, indent=0)
+    reader = f"'if right': had the reader not erred; it missed {missed} of what was wrong"
+    return wrapped(f"{reader} and accused {alarms} of the rest.", "", 2, indent=0)
 
 
 def _concluded(diagnosis: Diagnosis) -> list[str]:
@@ -374,11 +375,8 @@ def _concluded(diagnosis: Diagnosis) -> list[str]:
     named = leading[: _LEADING if len(leading) > _LEADING + 1 else None]
     more = [f"{len(leading) - len(named)} more"] if len(named) < len(leading) else []
     *some, last = [*named, *more]
-    if some:
-        largest = f"Not sure whose share is largest: {', '.join(some)} or {last}. {_next(diagnosis)}"
-    else:
-        largest = f"Sure whose share is largest: {last}."
-    return wrapped(largest, "", 3, indent=0)
+    unsure = f"Not sure whose share is largest: {', '.join(some)} or {last}. {_next(diagnosis)}"
+    return wrapped(unsure if some else f"Sure whose share is largest: {last}.", "", 3, indent=0)
 
 
 def _next(diagnosis: Diagnosis) -> str:
@@ -386,8 +384,11 @@ def _next(diagnosis: Diagnosis) -> str:
     made = sum(one.checked for one in diagnosis.predictors)
     if diagnosis.logs:
         return "To be surer: more failed logs."
+    if diagnosis.left_out:
+        return f"To be surer: more calls for checks (max_calls={diagnosis.max_calls + 4 * diagnosis.left_out})."
     if made:
-        return f"To be surer: more checks (checks={2 * made}) or more failures."
+        more = "" if made < diagnosis.most_checks else f"more checks (checks={2 * made}) or "
+        return f"To be surer: {more}more failures."
     if not diagnosis.max_calls and not all(one.final for one in diagnosis.predictors):
         return "To be surer: checks (checks=8); none were made."
     return "To be surer: more failures; nothing blamed could be checked."
