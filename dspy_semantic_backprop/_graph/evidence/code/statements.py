@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ...record.program_code import place
@@ -200,14 +200,19 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
             del frame.returns[returned:]
     frame.loops.pop()
     after = functools.reduce(merged, (*ends[1:], *loop.breaks), state)
-    after = chosen(start, after, _any_iteration(loop.exits - start.control, where, inside_of(frame.chain, where)))
+    after = chosen(start, after, _any_iteration(loop.exits - start.control, frame, where))
     after.control = start.control | (loop.exits if len(frame.returns) > returned else frozenset())
     return execute(machine, node.orelse, frame, after)
 
 
-def _any_iteration(labels: frozenset[Label], loop: Position, inside: Callable[[Site], bool]) -> frozenset[Label]:
-    """What may have ended a loop: of its own calls all, of those before it the one that was meant there."""
-    return frozenset(replace(one, back=0, loop=loop, all=True) if inside(one.site) else one for one in labels)
+def _any_iteration(labels: frozenset[Label], frame: Frame, loop: Position) -> frozenset[Label]:
+    """What may have ended a loop: all calls in it; of those before it in the same function the one that was meant."""
+    inside, way = inside_of(frame.chain, loop), frame.chain
+
+    def is_before(site: Site) -> bool:
+        return site[: len(way)] == way and not inside(site)
+
+    return frozenset(one if is_before(one.site) else replace(one, back=0, loop=loop, all=True) for one in labels)
 
 
 def _try(machine: Machine, node: ast.Try, frame: Frame, state: State) -> State | None:

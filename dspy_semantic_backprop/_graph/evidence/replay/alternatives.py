@@ -26,7 +26,8 @@ from ...record.snapshots import options
 _MARK = "zqx"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _WORD = re.compile(r"\w+")
-_LABELLED = re.compile(r"(?m)^(\W*\w[\w ]{0,20}[:=][ \t]*)\S.*$")
+_LABELLED = re.compile(r"(?m)^(\W*\w[\w ]{0,20}[:=][^\w\n]*)\w.*$")
+_DATE = re.compile(r"\b\d{4}(?=-\d\d-\d\d)")
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _SHORT = 60
 _ITEMS, _PER_ITEM = 5, 4
@@ -209,13 +210,14 @@ def _texts(text: str, hints: Hints) -> Iterator[str]:
 
 
 def _in_place(text: str, hints: Hints) -> Iterator[str]:
-    """What the code compares with, where the text says its like: after the labels, or in place of its first number."""
-    if _LABELLED.search(text):
-        texts = [one for one in hints.tests if isinstance(one, str)]
-        yield from (_LABELLED.sub(partial(_labelled, one), text) for one in texts[:_SWAPS])
-    if _NUMBER.search(text):
-        numbers = [one for one in hints.tests if isinstance(one, (int, float)) and not isinstance(one, bool)]
-        yield from (_NUMBER.sub(str(one), text, count=1) for one in numbers[:_LIMITS])
+    """What the code compares with where its like stands: after labels, as last line, as first number; other dates."""
+    texts = [one for one in hints.tests if isinstance(one, str)][:_SWAPS]
+    numbers = [one for one in hints.tests if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    before, found, _ = text.rstrip().rpartition("\n")
+    yield from (_LABELLED.sub(partial(_labelled, one), text) for one in texts)
+    yield from (f"{before}\n{one}" for one in texts if found)
+    yield from (_NUMBER.sub(str(one), text, count=1) for one in numbers[:_LIMITS])
+    yield from (_DATE.sub(year, text) for year in ("1900", "2999"))
 
 
 def _labelled(word: str, match: re.Match[str]) -> str:
