@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
+from contest.report import standings, tables
 from decisions_tables import Study, parts
 from projected import PUBLISHED, Bill
 
@@ -16,6 +17,14 @@ RESULTS = ROOT / "docs" / "results"
 
 def record(name: str) -> Any:
     return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_comparison():
+    found = record("comparison")
+    page = (RESULTS / "comparison.md").read_text(encoding="utf-8")
+    assert [line for line in tables(found).splitlines() if line not in page] == []
+    assert found["standings"] == standings(found["rows"])
+    assert all(row["calls"] <= row["cap"] for row in found["rows"])
 
 
 def test_growth():
