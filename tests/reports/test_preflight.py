@@ -261,6 +261,16 @@ def test_a_budget_holds_and_what_was_found_within_it_is_told():
     assert any("run 2 times and not 3" in warning for warning in found.warnings)
     assert any("not all candidates" in warning for warning in found.warnings)
     assert found.attempts[0].result is None
+    assert found.recommendation == "larger budget first" and "more calls would do" in found.reason
+    said = " ".join(str(found).split())
+    assert "was not measured" in said and "A run makes as many steps as its budget lasts for" in said
+
+
+def test_half_of_a_budget_is_for_the_candidates():
+    found, _ = flown(careful, val=FEW, budget=Budget(calls=2 * 2 * len(FEW) + 80))
+    assert found.noise.runs == 3 and found.attempts[0].result is not None
+    found, _ = flown(careful, val=FEW, budget=Budget(calls=2 * 2 * len(FEW) + 60))
+    assert found.noise.runs == 2 and found.attempts[0].result is not None and found.recommendation == "go"
 
 
 def test_failures_of_the_provider_are_missing_and_no_noise():

@@ -23,7 +23,7 @@ from ..._propose.choose import wrong
 from ..._propose.lessons import Learned
 from ..._propose.propose import PROPOSALS, Rewriter
 from ..._propose.screen import Screen
-from ..._session.budget import Purpose
+from ..._session.budget import Budget, Purpose
 from ..._session.lm import ask
 from ..._session.session import logger
 from ..._settings import Settings
@@ -56,6 +56,7 @@ class CheapCandidates:
         sample: The ids of the examples that they are compared on.
         perfect: The best possible score, in metric points; None where the scores are to tell.
         tried: Name -> candidate, of those that were made.
+        cut: Holds what ended the budget, if that ended this.
     """
 
     settings: Settings
@@ -67,6 +68,7 @@ class CheapCandidates:
     sample: Sequence[int]
     perfect: float | None
     tried: dict[str, Candidate] = field(default_factory=dict)
+    cut: list[BudgetSpent] = field(default_factory=list)
 
     async def compare(self, names: Sequence[str]) -> None:
         """Make the candidates of these names, and run them; where the budget ends, so does this."""
@@ -81,10 +83,18 @@ class CheapCandidates:
                 if changed(start, candidate) and candidate not in self.pool:
                     self.pool.add(candidate, start, 0)
                     self.tried[name] = candidate
+                    # One after the other: a budget that does not last for all does for the first.
+                    for one in (start, candidate) if self._tight else ():
+                        await self.pool.outcomes(one, self.sample)
             if self.tried:
                 await gather(lambda one: self.pool.outcomes(one, self.sample), [start, *self.tried.values()])
         except BudgetSpent as stop:
+            self.cut.append(stop)
             self.student.session.warn(f"not all candidates were evaluated: {stop}")
+
+    @property
+    def _tight(self) -> bool:
+        return self.student.session.ledger.budget != Budget()
 
     def compared(self) -> dict[str, Comparison]:
         """Each candidate that was made beside the program."""

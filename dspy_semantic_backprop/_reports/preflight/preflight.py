@@ -30,11 +30,12 @@ from ..._session.journal import digest_of, sealed
 from ..._session.projection import Measured, Planned, Projection
 from ..._session.session import Session
 from ..._settings import Optimizer, Settings
+from ..._terminal import counted
 from .candidates import CANDIDATES, CheapCandidates
 from .noise import Flips, Power, flips, lost, luck, reworded, size_of
 from .record import Attempt, Detectable, Noise, Preflight
 
-Advice = Literal["go", "more examples first", "no headroom", "nothing to learn", "too noisy"]
+Advice = Literal["go", "more examples first", "larger budget first", "no headroom", "nothing to learn", "too noisy"]
 """What to do."""
 SMALL = 0.03
 """The share of the metric's range up to which a gain does not repay a run."""
@@ -44,6 +45,8 @@ LIKELY = 0.25
 """The p-value up to which a cheap candidate is taken to have helped."""
 ENOUGH = 8
 """On fewer examples a candidate that did not help says nothing."""
+FOR_NOISE = 0.5
+"""The share of a budget up to which the program is run a third time and more: the candidates need the rest."""
 MOST = 1000
 """More examples than these are not asked for."""
 
@@ -119,7 +122,7 @@ async def _forecast(trial: _Trial, repeats: int, candidates: Sequence[str]) -> P
     sizes = of_sizes(method.search, method.search.evidence(learn, len(split.decide)), len(split.fresh))
     for warning in (*split.warnings, *sizes):
         trial.session.warn(warning)
-    runs, seconds = await trial.runs(repeats)
+    runs, seconds = await trial.runs(repeats, FOR_NOISE if candidates else 1.0)
     await trial.check_scores(runs[0])
     scores = [one.score for run in runs for one in scored(run)]
     best = score_range(scores, trial.candidates.perfect).best
@@ -164,8 +167,13 @@ class _Trial:
     def session(self) -> Session:
         return self.student.session
 
-    async def runs(self, repeats: int) -> tuple[list[Sequence[Outcome]], float]:
-        """The outcomes of every run of the program, and how long one without DSPy's cache took, in seconds."""
+    async def runs(self, repeats: int, share: float) -> tuple[list[Sequence[Outcome]], float]:
+        """The outcomes of every run of the program, and how long one without DSPy's cache took, in seconds.
+
+        Args:
+            repeats: How many runs, two at least.
+            share: Of a budget more than two runs take no more than this, 0 to 1.
+        """
         ids, ledger, start = (*self.split.decide, *self.split.fresh), self.session.ledger, self.pool.start
         examples = [self.examples[number] for number in ids]
         first = await self.student.evaluate("preflight", examples, start, ids=ids)
@@ -174,6 +182,11 @@ class _Trial:
         runs: list[Sequence[Outcome]] = [first]
         before, again = ledger.seconds, {"purpose": Purpose.NOISE, "fresh": True}
         for _ in range(repeats - 1):
+            if len(runs) > 1 and ledger.share_spent * (1 + 1 / len(runs)) > share:
+                self.session.warn(
+                    f"the program was run {len(runs)} times and not {repeats}: the budget is for candidates"
+                )
+                break
             try:
                 runs.append(await self.student.evaluate("again", examples, start, ids=ids, **again))
             except BudgetSpent as stop:
@@ -230,13 +243,27 @@ class _Trial:
             spent=self.session.ledger.by_purpose,
             seconds=self.session.ledger.seconds,
             warnings=(*self.session.warnings, *self.session.unanswered),
+            open_ended=self.settings.most_steps > self.planned.steps and self.settings.budget is not None,
         )
+        if self.candidates.cut and max((len(one) for one in compared.values()), default=0) < min(ENOUGH, decide):
+            return replace(found, recommendation="larger budget first", reason=self._unseen(found, len(names)))
         tried = list(compared.values())
         lucky = self._luck(max(map(len, tried), default=0), differing, size, len(tried))
         recommendation, reason = advise(
             found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0]
         )
         return replace(found, recommendation=recommendation, reason=reason)
+
+    def _unseen(self, found: Preflight, candidates: int) -> str:
+        """What is said where the budget ended before any candidate was seen on enough examples."""
+        each = sum(spent.calls for name, spent in found.spent.items() if name in ("forward", "noise"))
+        each /= found.noise.runs * max(1, found.examples)
+        more = math.ceil(each * (candidates + 1) * len(self.candidates.sample))
+        return (
+            f"the program scores {found.score:.3g} of {found.best:.3g}, but whether any edit helps was not seen: the "
+            f"budget ended before a cheap candidate was run on enough examples; about {more:,} more calls would do for "
+            f"{counted(candidates, 'candidate')}, candidates=1 for fewer."
+        )
 
     def _projected(self, runs: Sequence[Sequence[Outcome]], again: Spent, seconds: float) -> Projection:
         spent = again + self.session.ledger.by_purpose.get(Purpose.METRIC, Spent())

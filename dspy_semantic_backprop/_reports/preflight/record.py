@@ -24,7 +24,8 @@ class Noise:
         rate: The probability that an example is scored differently in two runs, 0 to 1.
         deviation: The standard deviation of the mean score from run to run, in metric points.
         differing: The share of examples, 0 to 1, that an edit without effect is taken to change: `rate`, or what the
-            cheap candidates changed by their wording alone, whichever is more.
+            cheap candidates changed by their wording alone, whichever is more. Repeats alone, where no candidate could
+            be evaluated, say too little: any other wording draws the answers anew.
         tries: How many candidates a run tries.
         luck: How much the best of so many looks to gain if none has any effect, in metric points.
         cold: Whether all language models of the program are asked at temperature 0.
@@ -80,7 +81,8 @@ class Preflight:
     """Whether optimising is worth it.
 
     Args:
-        recommendation: What to do: "go", "more examples first", "no headroom", "nothing to learn" or "too noisy".
+        recommendation: What to do: "go", "more examples first", "larger budget first", "no headroom",
+            "nothing to learn" or "too noisy".
         reason: Why, in numbers.
         examples: On how many examples it was decided.
         missing: How many of the program's executions the provider left unanswered.
@@ -91,6 +93,7 @@ class Preflight:
         attempts: The cheap candidates.
         detectable: Which gains can be found.
         projection: What a run is going to cost.
+        open_ended: Whether a run makes as many steps as its budget lasts for, and not those that were projected.
         spent: By purpose: forward, noise, headroom, backward, propose, metric.
         seconds: Wall time, in seconds.
         warnings: What could not be established, or is wrong with the data or the metric, in words.
@@ -110,6 +113,7 @@ class Preflight:
     spent: Mapping[str, Spent] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    open_ended: bool = False
 
     @property
     def total(self) -> Spent:
@@ -155,10 +159,11 @@ def _noise(preflight: Preflight) -> list[str]:
     )
     text += f" {preflight.missing} executions are missing." if preflight.missing else ""
     text += " At temperature 0 this is what the provider varies." if noise.cold else ""
-    text += (
-        f" An edit without effect changes about {noise.differing * 100:.0f} %; the best of {noise.tries} such edits "
-        f"looks {noise.luck:.2g} better."
-    )
+    if any(one.result for one in preflight.attempts):
+        text += f" By these and the candidates an edit without effect changes about {noise.differing * 100:.0f} %; "
+        text += f"the best of {noise.tries} such edits looks {noise.luck:.2g} better."
+    else:
+        text += " What an edit without effect changes was not measured: it draws answers anew, more than a repeat does."
     return wrapped(text, "", 5, indent=0)
 
 
@@ -189,8 +194,11 @@ def _detectable(preflight: Preflight) -> list[str]:
 def _cost(preflight: Preflight) -> list[str]:
     total = preflight.total
     calls = ", ".join(f"{purpose} {spent.calls}" for purpose, spent in preflight.spent.items())
+    cost = "Cost of a run, "
+    if preflight.open_ended:
+        cost = "A run makes as many steps as its budget lasts for. One that runs start and result on all examples, "
     text = f"Spent here: {counted(total.calls, 'call')} ({calls}), {total.tokens_told}, {preflight.seconds:.0f} s."
     return [
-        *wrapped(f"Cost of a run, {preflight.projection}.", "", 2, indent=0),
+        *wrapped(f"{cost}{preflight.projection}.", "", 3, indent=0),
         *wrapped(text, "", 2, indent=0),
     ]
