@@ -95,6 +95,24 @@ def any_word_of_a_list(p, raw):
 
 
 @shape()
+def a_loop_that_found_nothing(p, raw):
+    lane = p.sort(raw=raw).lane
+    for word in WORDS:
+        if word in lane:
+            break
+    else:
+        return raw
+    return p.translate(foreign=raw).plain
+
+
+@shape()
+def the_first_word_of_those_there(p, raw):
+    lane = p.sort(raw=raw).lane
+    found = next((word for word in ("foreign", "dialect") if word in lane), None)
+    return p.translate(foreign=raw).plain if found else raw
+
+
+@shape()
 def a_pattern_with_classes_and_groups(p, raw):
     found = re.match(r"lane[:=]\s*([A-Z]{3})-(\d+)(?:/\2)?$", p.sort(raw=raw).lane)
     return p.translate(foreign=found[1]).plain if found else raw
@@ -146,6 +164,12 @@ def a_number_in_a_text(p, raw):
 def a_labelled_line(p, raw):
     told = dict(line.split(": ", 1) for line in p.sort(raw=raw).lane.splitlines() if ": " in line)
     return p.translate(foreign=raw).plain if told.get("kind") == "foreign" else raw
+
+
+@shape("It reads well.\nNothing in it is of another language, and the crew will know every word.\n**Verdict:** accept")
+def a_verdict_in_the_last_line(p, raw):
+    found = re.search(r"\*\*Verdict:\*\*\s*(\w+)", p.sort(raw=raw).lane)
+    return p.translate(foreign=raw).plain if found and found[1] == "reject" else raw
 
 
 @shape('{"kind": "plain"}')

@@ -334,7 +334,8 @@ class ReplayEvidence:
         return reader in (shown.met if edge.known_by in ("code", "order") else shown.reached)
 
     def _at_first_hand(self, target: Target, replays: Sequence[frozenset[str]]) -> bool:
-        """Whether a target moved in a replay in which no other call can have moved it."""
-        return any(
-            all(other in self.calls and (other, target) not in self.direct for other in others) for others in replays
-        )
+        """Whether a target moved in a replay in which no other call of the run can have moved it.
+
+        A call of a predictor that the run never called is there for the change alone: a branch that was not taken.
+        """
+        return any(all((other, target) not in self.direct for other in others) for others in replays)
