@@ -273,6 +273,12 @@ def test_half_of_a_budget_is_for_the_candidates():
     assert found.noise.runs == 2 and found.attempts[0].result is not None and found.recommendation == "go"
 
 
+def test_one_candidate_that_does_not_help_is_no_verdict_where_the_budget_left_out_the_others():
+    found, _ = flown(unteachable, val=FEW, budget=Budget(calls=2 * 2 * len(FEW) + 60))
+    assert found.recommendation == "larger budget first", found
+    assert "1 cheap candidate did not help" in found.reason
+
+
 def test_failures_of_the_provider_are_missing_and_no_noise():
     found, server = flown(careful, told_to_be_careful(), faults=Faults(server_error=0.03), lm={"num_retries": 0})
     assert found.missing > 0 and found.noise.rate == 0.0 and found.score == 1.0

@@ -56,9 +56,10 @@ def reworded(comparisons: Sequence[Comparison]) -> float:
     """The share of examples, 0 to 1, whose score changes with the wording alone, by edits beside their program.
 
     As many examples get better as get worse by chance: what an edit breaks, it also mends for no reason. The edit that
-    breaks least is the one to go by, since others may be bad.
+    breaks least is the one to go by, since others may be bad; not one that the budget left with a few examples.
     """
-    return min((2 * len(one.regressions) / len(one) for one in comparisons if len(one)), default=0.0)
+    most = max(map(len, comparisons), default=0)
+    return min((2 * len(one.regressions) / len(one) for one in comparisons if len(one) > most / 2), default=0.0)
 
 
 def size_of(comparisons: Sequence[Comparison]) -> float | None:

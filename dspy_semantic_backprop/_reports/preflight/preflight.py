@@ -247,10 +247,11 @@ class _Trial:
         )
         if self.candidates.cut and max((len(one) for one in compared.values()), default=0) < min(ENOUGH, decide):
             return replace(found, recommendation="larger budget first", reason=self._unseen(found, len(names)))
-        tried = list(compared.values())
+        tried = [one for one in compared.values() if not self.candidates.cut or len(one) >= min(ENOUGH, decide)]
+        unseen = len(names) - len(tried) if self.candidates.cut else 0
         lucky = self._luck(max(map(len, tried), default=0), differing, size, len(tried))
         recommendation, reason = advise(
-            found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0]
+            found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0], unseen
         )
         return replace(found, recommendation=recommendation, reason=reason)
 
@@ -293,7 +294,12 @@ class _Trial:
 
 
 def advise(
-    found: Preflight, width: float, attempts: Sequence[Comparison], lucky: float, needed: Callable[[float], int | None]
+    found: Preflight,
+    width: float,
+    attempts: Sequence[Comparison],
+    lucky: float,
+    needed: Callable[[float], int | None],
+    unseen: int = 0,
 ) -> tuple[Advice, str]:
     """What to do, and why.
 
@@ -301,6 +307,7 @@ def advise(
         width: The metric's whole range, in metric points.
         lucky: How much the best of them looks to gain if none has any effect, in metric points.
         needed: The number of examples on which a true gain, in metric points, is returned four times in five.
+        unseen: How many candidates the budget did not last for.
     """
     room = found.headroom
     lasting = max(0.0, room - found.by_chance)
@@ -324,6 +331,11 @@ def advise(
             return "nothing to learn", f"{score}.{same}"
     if tried and not helped and max(len(one) for one in tried) >= ENOUGH:
         gained = max(one.gain for one in tried)
+        if unseen:
+            return "larger budget first", (
+                f"{score}; {counted(len(tried), 'cheap candidate')} did not help ({gained:+.2g}), and for "
+                f"{unseen} more the budget did not last, which says too little of what a search finds."
+            )
         return "no headroom", (
             f"{score}, but none of {len(tried)} cheap candidates helped on a sample of "
             f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {lucky:+.2g}).{same}"
