@@ -22,7 +22,6 @@ LACKING = {
     "fault_localization-simulated-seed0": ("made before records named the commit; 30 minutes", 1),
     "gate-simulated-seed0": ("of a default that is gone: it cannot be made again", 1),
     "latency-simulated-seed0": ("timings of a quiet machine, made before records had an origin", 3),
-    "probing-simulated": ("beside an older checkout, made before records had an origin", 3),
     "throughput-simulated": ("timings of a quiet machine, made before records named the commit", 1),
     "tracing-simulated": ("timings of a quiet machine, of an older recorder, made before records had an origin", 3),
 }
