@@ -100,7 +100,8 @@ _FOREIGN = ("dspy", "litellm", "asyncio", "concurrent", "threading", __name__.pa
 
 def sampling(lm: Any) -> dict[str, Any]:
     """What the answers of a language model depend on besides the question: its name and its harmless settings."""
-    name = cleaned(str(getattr(lm, "model", type(lm).__name__)))
+    # Not by what was learned: what two runs have in common must not depend on the keys that a process has met before.
+    name = _formless(str(getattr(lm, "model", type(lm).__name__)))
     return {"model": name, "settings": harmless(getattr(lm, "kwargs", None) or {})}
 
 
@@ -140,9 +141,13 @@ def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def cleaned(text: str) -> str:
     """A text without the secrets that are known, or that stand in it in a known form."""
+    return _pattern(frozenset(_learned | _of_environment())).sub(HIDDEN, _formless(text))
+
+
+def _formless(text: str) -> str:
     for form, instead in _FORMS:
         text = form.sub(instead, text)
-    return _pattern(frozenset(_learned | _of_environment())).sub(HIDDEN, text)
+    return text
 
 
 def hide(error: BaseException) -> None:

@@ -53,7 +53,7 @@ def engine(name: str, at_once: int) -> Iterator[Any]:
 
         threads = math.ceil(at_once / WORKERS)
         with (
-            LocalCluster(n_workers=WORKERS, threads_per_worker=threads, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=WORKERS, threads_per_worker=threads, dashboard_address=None) as cluster,  # pyright: ignore[reportArgumentType]
             Client(cluster) as client,
         ):
             yield client

@@ -180,7 +180,7 @@ def _seen_from(address: str) -> str:
     from distributed.utils import get_ip
 
     try:
-        return get_ip(get_address_host(address))
+        return str(get_ip(get_address_host(address)))
     except (OSError, ValueError):
         return "127.0.0.1"
 

@@ -328,6 +328,23 @@ def test_a_refreshed_token_goes_on_and_pays_for_nothing_twice(one, other, tmp_pa
         assert len(server.log) == 9
 
 
+def test_a_key_that_was_met_since_does_not_make_it_another_run(tmp_path):
+    name = "plover-17-model"
+    with served(careful) as server:
+
+        def run(model: str, key: str, folder: Any) -> None:
+            with dspy.context(lm=dspy.LM(f"openai/{model}", api_base=server.url, api_key=key, cache=False)):
+                SemanticGradientDescent(right, steps=0, log_dir=folder, subscribers=()).compile(
+                    Fan(), trainset=questions(3)
+                )
+
+        run(name, "simulated", tmp_path)
+        # From now on no text holds this key, which is the other model's name.
+        run("judge", name, None)
+        run(name, "simulated", tmp_path)
+        assert len(server.log) == 18
+
+
 @pytest.mark.parametrize("other", [{"temperature": 0.5}, {"extra_body": {"top_k": 5}}, {"max_tokens": 77}])
 def test_another_setting_is_another_run(other, tmp_path):
     with served(careful) as server:
