@@ -104,7 +104,8 @@ def test_scale():
     titles = {"Evaluate": "dspy.Evaluate", "processes": "2 processes", "dask": "Dask", "ray": "Ray"}
     for row in record("scale-simulated")["rows"]:
         ratios = (str(row[name]) for name in ("over_ideal", "over_path", "driver_ms", "load"))
-        assert table[titles.get(row["what"]) or row["what"]] == (f"{row['calls']:,}", f"{row['seconds']:.1f}", *ratios)
+        name = f"{titles.get(row['what']) or row['what']}, {row['at_once']}"
+        assert table[name] == (f"{row['calls']:,}", f"{row['seconds']:.1f}", *ratios)
         assert row["what"] == "Evaluate" or row["same"]
     for row in record("scale-kills-simulated")["rows"]:
         cells = (str(row["request"]), str(row["calls"]), str(row["again"]), "none")
