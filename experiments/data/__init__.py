@@ -34,6 +34,7 @@ __all__ = [
     "draw_train",
     "fingerprint",
     "hub_rows",
+    "json_lines",
     "read_text",
     "split_one_file",
 ]
@@ -137,6 +138,23 @@ def read_text(path: Path, way_out: str) -> str:
     if not text.strip():
         raise DataError(f"{path}: the file is empty; {way_out}")
     return text
+
+
+def json_lines(path: Path, way_out: str) -> list[tuple[str, Any]]:
+    """Read a file of JSON lines: of each that is not blank where it stands, for messages, and its value.
+
+    Arguments and errors: as for `read_text`; a line that is no JSON is a DataError, too.
+    """
+    # Not splitlines(): JSON text may hold U+2028, which is a line break to Python alone.
+    lines = enumerate(read_text(path, way_out).split("\n"), 1)
+    return [(f"{path}, line {i}", _parsed(f"{path}, line {i}", line)) for i, line in lines if line.strip()]
+
+
+def _parsed(where: str, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: no JSON ({error.msg}); fetch the published file again") from error
 
 
 def hub_rows(repository: str, split: str, **how: Any) -> list[dict[str, Any]]:

@@ -7,13 +7,12 @@ Fields of an example: `question` (input, the task in words) and `answer`, the pu
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from . import DataError, Split, hub_rows, read_text
+from . import DataError, Split, hub_rows, json_lines
 
 __all__ = ["REPOSITORY", "VERSION", "load"]
 
@@ -44,16 +43,8 @@ def _from_hub() -> list[dspy.Example]:
 
 
 def _from_file(path: Path) -> list[dspy.Example]:
-    text = read_text(path, "write the data set's rows there as JSON lines, or pass folder=None to read the hub")
-    lines = enumerate(text.split("\n"), 1)
-    return [_example(f"{path}, line {i}", _parsed(path, i, line)) for i, line in lines if line.strip()]
-
-
-def _parsed(path: Path, number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: no JSON ({error.msg}); fetch the data set again") from error
+    way_out = "write the data set's rows there as JSON lines, or pass folder=None to read the hub"
+    return [_example(where, row) for where, row in json_lines(path, way_out)]
 
 
 def _example(where: str, row: Any) -> dspy.Example:

@@ -7,13 +7,12 @@ thousands commas ("1,080"): compare by `number_match`, for plain digits could no
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from . import DataError, Split, draw_train, hub_rows, read_text
+from . import DataError, Split, draw_train, hub_rows, json_lines
 
 __all__ = ["REPOSITORY", "load"]
 
@@ -43,17 +42,8 @@ def _examples(folder: str | Path | None, name: str) -> list[dspy.Example]:
         rows = hub_rows(REPOSITORY, name, name="main")
         return [_example(f"{REPOSITORY}, {name}, row {i}", row) for i, row in enumerate(rows, 1)]
     path = Path(folder) / "gsm8k" / f"{name}.jsonl"
-    text = read_text(path, "fetch the published file, or pass folder=None to read the hub")
-    # Not splitlines(): JSON text may hold U+2028, which is a line break to Python alone.
-    lines = enumerate(text.split("\n"), 1)
-    return [_example(f"{path}, line {i}", _parse(path, i, line)) for i, line in lines if line.strip()]
-
-
-def _parse(path: Path, number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: no JSON ({error.msg}); fetch the published file again") from error
+    way_out = "fetch the published file, or pass folder=None to read the hub"
+    return [_example(where, row) for where, row in json_lines(path, way_out)]
 
 
 def _example(where: str, row: Any) -> dspy.Example:
