@@ -39,30 +39,31 @@ class Shelf:
         self._open.extend(one for one in outcomes if isinstance(one, Scored))
         while len(self._open) > OPEN:
             oldest = self._open.popleft()
-            packed = _packed(oldest.parts())
+            packed = _packed(oldest)
             if packed is not None:
                 oldest.close(functools.partial(self._reopened, *packed))
 
-    def _reopened(self, data: bytes, classes: tuple[type, ...], outcome: Scored) -> dict[str, Any]:
+    def _reopened(self, data: bytes, beside: tuple[Any, ...], outcome: Scored) -> dict[str, Any]:
         self._open.append(outcome)
-        return _opened(zlib.decompress(data), classes)
+        return _opened(zlib.decompress(data), beside)
 
 
-def _packed(parts: dict[str, Any]) -> tuple[bytes, tuple[type, ...]] | None:
-    """Parts of an execution in few bytes, and their classes; None where they would not come back as they are."""
+def _packed(outcome: Scored) -> tuple[bytes, tuple[Any, ...]] | None:
+    """Parts of an execution in few bytes, and what is kept beside; None where they would not come back as they are."""
     file = _Small()
     try:
-        pickler = _Pickler(file)
-        pickler.dump(parts)
-        _opened(file.getvalue(), tuple(pickler.classes))
+        pickler = _Pickler(file, outcome.trace.constants)
+        pickler.dump(outcome.parts())
+        beside = tuple(pickler.beside)
+        _opened(file.getvalue(), beside)
     except Exception:  # noqa: BLE001 - any class of the user's may refuse in its own way
         return None
-    return zlib.compress(file.getvalue(), 1), tuple(pickler.classes)
+    return zlib.compress(file.getvalue(), 1), beside
 
 
-def _opened(data: bytes, classes: tuple[type, ...]) -> dict[str, Any]:
+def _opened(data: bytes, beside: tuple[Any, ...]) -> dict[str, Any]:
     unpickler = pickle.Unpickler(io.BytesIO(data))
-    unpickler.persistent_load = lambda at: classes[int(at)]  # pyright: ignore[reportAttributeAccessIssue]
+    unpickler.persistent_load = lambda at: beside[int(at)]  # pyright: ignore[reportAttributeAccessIssue]
     return unpickler.load()
 
 
@@ -74,18 +75,30 @@ class _Small(io.BytesIO):
 
 
 class _Pickler(pickle.Pickler):
-    """Carries a record whole, with its live objects: what stands twice in it is one object again."""
+    """Carries a record whole, with its live objects: what stands twice in it is one object again.
 
-    def __init__(self, file: io.BytesIO) -> None:
+    Args:
+        constants: Of the program: kept beside, since all executions of an evaluation share them.
+    """
+
+    def __init__(self, file: io.BytesIO, constants: tuple[Any, ...]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self.classes: dict[type, int] = {}
+        self._constants = constants
+        self._places: dict[int, int] = {}
+        self.beside: list[Any] = []
 
     def persistent_id(self, obj: Any) -> int | None:
-        """Classes are kept beside: those that are made by a call, as signatures are, stand in no module.
+        """Classes are kept beside, too: those that are made by a call, as signatures are, stand in no module.
 
         Of an edited signature its original is kept: what the instruction was stands in the record of the call.
         """
-        return self.classes.setdefault(original(obj), len(self.classes)) if isinstance(obj, type) else None
+        kept = original(obj) if isinstance(obj, type) else obj if obj is self._constants else None
+        if kept is None:
+            return None
+        if id(kept) not in self._places:
+            self._places[id(kept)] = len(self.beside)
+            self.beside.append(kept)
+        return self._places[id(kept)]
 
     def reducer_override(self, obj: Any) -> Any:
         """How an object is carried; most as ever."""

@@ -20,7 +20,7 @@ OPEN = "dspy_semantic_backprop._evaluate.shelf.OPEN"
 
 
 def program() -> dspy.Module:
-    """Of a class and with a type that no module has, as in a notebook."""
+    """Of a class and with a type that no module has, as in a notebook; it holds more than a record may take."""
 
     class Hint(pydantic.BaseModel):
         text: str
@@ -31,6 +31,7 @@ def program() -> dspy.Module:
             signature: Any = dspy.Signature("question -> hint: Hint", custom_types={"Hint": Hint})  # pyright: ignore
             self.hint = dspy.Predict(signature)
             self.final = dspy.Predict("question, hint -> answer")
+            self.passages = [f"passage {number} of the library" for number in range(20_000)]
 
         def forward(self, question: str) -> dspy.Prediction:
             return self.final(question=question, hint=self.hint(question=question).hint.text)

@@ -134,19 +134,24 @@ def _methods(cls: type) -> list[types.FunctionType]:
     return [value for one in own for value in vars(one).values() if isinstance(value, types.FunctionType)]
 
 
-def constants(program: Any) -> list[Any]:
+def _is_dspys(name: str, value: Any) -> bool:
+    """Whether it is what DSPy notes of a module's calls: it grows while the program runs, and is nothing of it."""
+    return name == "history" and isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def constants(program: Any) -> tuple[Any, ...]:
     """Constants of a program's own code and what its modules hold in containers.
 
     Dictionaries' keys come first, as lists; then containers; then the code's tuples, texts and defaults of arguments.
     """
     modules = [module for _, module in program.named_sub_modules()]
-    held = [value for module in modules for value in vars(module).values()]
+    held = [value for module in modules for name, value in vars(module).items() if not _is_dspys(name, value)]
     functions = [one for kind in dict.fromkeys(map(type, modules)) for one in _methods(kind)]
     code = [constant for one in functions for part in codes(one.__code__) for constant in part.co_consts]
     code += [(*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()) for one in functions]
-    return [
+    return (
         *(list(value) for value in held if isinstance(value, dict)),
         *(list(value.values()) for value in held if isinstance(value, dict)),
         *(value for value in held if isinstance(value, (list, tuple))),
         *(value for value in code if isinstance(value, (tuple, str))),
-    ]
+    )

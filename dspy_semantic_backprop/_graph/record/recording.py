@@ -225,7 +225,7 @@ class Recording:
             error=describe(error) if error is not None else None,
             warnings=(*_unnamed_warning(tuple(named.values()), self.names), *_undeclared_warning(self.undeclared)),
             predictors=self.names.all,
-            constants=tuple(self.names.constants),
+            constants=self.names.constants,
             asides=tuple(self.asides.values()),
             reads=tuple((at, named[key].id, name) for at, key, name in reads if name in named[key].outputs),
             effects=tuple(dict.fromkeys(self.effects)),
