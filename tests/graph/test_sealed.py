@@ -15,7 +15,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import trace
-from dspy_semantic_backprop._graph.evidence.replay import syscalls
+from dspy_semantic_backprop._graph.evidence.replay import process, syscalls
 from tests.graph.graphs import STRAIGHT, Pair, echo, ends, proved
 from tests.scripted import served
 
@@ -49,10 +49,10 @@ def test_a_lock_that_another_thread_holds_at_the_fork_is_said():
 
 
 def test_a_fork_that_the_system_refuses_is_said(monkeypatch):
-    def refused():
+    def refused(first):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(os, "fork", refused)
+    monkeypatch.setattr(process, "forked", refused)
     with served(echo):
         graph = trace(Pair(), {"question": "why?"})
     assert ends(graph) >= STRAIGHT

@@ -18,13 +18,14 @@ import struct
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
 from .sealed import by_ourselves, die_with_parent, is_sealed
+from .severed import forked, severing
+from .syscalls import is_restricted
 
 STILL = 10.0
 """After so many seconds without a word and without processor time a process is taken to wait for ever."""
@@ -32,7 +33,6 @@ _LONGEST = 300.0
 """The same where the system does not tell the processor time."""
 _LOOK = 0.5
 _HEAD = struct.Struct("=Q")
-_WARNING = "This process .* is multi-threaded, use of fork"
 
 
 class Lost(Exception):
@@ -46,6 +46,7 @@ class Peer:
     pid: int
     reads: int
     writes: int
+    nowhere: int = -1  # a descriptor of the child that leads nowhere
     lost: bool = False
 
     def send(self, message: bytes) -> None:
@@ -127,28 +128,41 @@ class Peer:
 def fork(work: Callable[[Peer], None]) -> Peer:
     """Start a copy of this process that does some work and ends; returns it.
 
+    The first one is severed from the world; those that it forks in turn are so already.
+
     Raises:
         OSError: If the system refuses.
     """
+    sealed = is_sealed()
     # The child keeps it to its end.
-    _held = [] if is_sealed() else _held_by_threads()
+    _held = [] if sealed or is_restricted() else _held_by_threads()
+    pid, ours, theirs = -1, (-1, -1), (-1, -1)
     with by_ourselves():
-        (inward, theirs), (mine, outward) = os.pipe(), os.pipe()
-        pid = _forked()
+        nowhere = os.open(os.devnull, os.O_RDONLY if sealed else os.O_RDWR)
+        try:
+            (inward, writes), (reads, outward) = os.pipe(), os.pipe()
+            ours, theirs = (inward, outward), (reads, writes)
+            pid = forked([] if sealed else severing(theirs, nowhere))
+        finally:
+            if pid:
+                _close((nowhere, *theirs, *(ours if pid < 0 else ())))
     if pid:
-        os.close(theirs)
-        os.close(mine)
-        return Peer(pid, inward, outward)
+        return Peer(pid, *ours)
     try:
-        for descriptor in (inward, outward):
-            os.close(descriptor)
-        if is_sealed():
+        _close(ours)
+        if sealed:
             with by_ourselves():
                 die_with_parent()
-        work(Peer(0, mine, theirs))
+        work(Peer(0, *theirs, nowhere=nowhere))
     finally:
         # No handlers of the interpreter's end, and no buffers of files written: they are the parent's.
         os._exit(0)
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _waits_for_ever(pid: int) -> bool:
@@ -173,29 +187,11 @@ _FUTEX, _LIMIT = {"x86_64": "202", "aarch64": "98"}, 3
 """The kernel's call that waits for a lock, on each machine, and which of its arguments is a limit in time."""
 
 
-def _forked() -> int:
-    """Fork; Python's warning of forks beside other threads reaches nobody: what they may lead to `Lost` is for.
-
-    In the child nothing is collected before it is sealed: what garbage does at its end, the parent's does as well.
-    """
-    with _FORKING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _WARNING, DeprecationWarning)
-        collecting, pid = gc.isenabled(), -1
-        gc.disable()
-        try:
-            pid = os.fork()
-        finally:
-            if pid and collecting:
-                gc.enable()
-        return pid
-
-
 def _held_by_threads() -> list[Any]:
     """What may be held by a thread alone: its local values, its context, the exceptions that it handles.
 
-    Python drops them in the child of a fork, before the child can be sealed, and what they do at their end reaches the
-    world: a file writes what it had yet to write a second time, a connection takes its leave of a server. Whoever holds
-    what is returned across the fork keeps them.
+    Python drops them in the child of a fork, and what they do at their end reaches the world where the kernel does not
+    forbid it. Whoever holds what is returned across the fork keeps them.
     """
     kinds, alive = {contextvars.Context, *with_subclasses(threading.local)}, gc.get_objects()
     found = list(compress(alive, map(kinds.__contains__, map(type, alive))))
@@ -209,7 +205,3 @@ def with_subclasses(kind: type) -> Iterator[type]:
     yield kind
     for inner in kind.__subclasses__():
         yield from with_subclasses(inner)
-
-
-_FORKING = threading.Lock()
-"""The filters of warnings are the whole process's: one fork at a time changes them, and puts them back."""

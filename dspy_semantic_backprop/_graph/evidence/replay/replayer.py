@@ -157,7 +157,12 @@ class Replayer:
         if hasattr(module, "_interpreter_factory"):
             vars(module)["_interpreter_factory"] = self._interpreters(module._interpreter_factory)
         for value in _parts(vars(module).values()):
-            if isinstance(value, dspy.CodeInterpreter) and not isinstance(value, type):
+            # A protocol looks at all classes that it has not met: only at what may be meant.
+            if (
+                hasattr(type(value), "execute")
+                and isinstance(value, dspy.CodeInterpreter)
+                and not isinstance(value, type)
+            ):
                 recorded = self._interpreters(None) is ReplayInterpreter
                 answering(value) if recorded else comparing(value, self.ran)
 

@@ -118,7 +118,7 @@ def _too_large(trace: Trace) -> str:
 
 def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool) -> None:
     """What the first process does: wait for the record, have it replayed, and tell what moved."""
-    restricted = seal((parent.reads, parent.writes))
+    restricted = seal((parent.reads, parent.writes), parent.nowhere)
     try:
         if sys.platform == "linux" and not restricted:
             raise Lost("the kernel does not restrict its process (seccomp)")

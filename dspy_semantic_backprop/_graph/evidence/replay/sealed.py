@@ -17,10 +17,8 @@ import gc
 import importlib
 import io
 import logging
-import mmap
 import os
 import queue
-import re
 import signal
 import sqlite3.dbapi2
 import stat
@@ -39,7 +37,8 @@ from urllib.parse import urlsplit
 import dspy
 
 from ...record.effects import EffectRefused
-from .syscalls import restrict
+from .severed import cutting, descriptors, unsharing
+from .syscalls import refuses
 
 if sys.platform != "win32":
     import resource
@@ -58,16 +57,12 @@ _HARMLESS = frozenset(
         *("ctypes.string_at", "ctypes.wstring_at", "socket.gethostname", "sqlite3.connect/handle"),
     }
 )
-_SHARED = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
-"""A line of the process's memory that is shared and can be written: from where, to where, and whose it is."""
 _VERSIONS = slice(18, 20)
 """Where a database says whether it has a log of writes beside it."""
 _SILENT_FILES = (os.devnull, "/dev/urandom", "/dev/random", "/dev/zero")
 _LARGEST_COPY = 64 * 2**20
 _LONGEST_PAUSE = 0.001
 _MORE_FILES = 64
-_FIRST = 256
-"""The descriptors that are cut off without a look at which there are: to look lets other threads run."""
 
 _own = threading.local()
 
@@ -86,29 +81,29 @@ def by_ourselves() -> Iterator[None]:
         _own.here = False
 
 
-def seal(kept: Iterable[int]) -> bool:
-    """Seal this process, whose one thread this is; of its descriptors only `kept` lead somewhere from now on.
+def seal(kept: Iterable[int], nowhere: int) -> bool:
+    """Seal this process, whose one thread this is, and which was severed at its fork.
+
+    Args:
+        kept: The descriptors that lead somewhere from now on.
+        nowhere: The one that leads nowhere.
 
     Returns:
         Whether the kernel sees to it too.
     """
-    # The hook comes first, and nothing up to the loss of the descriptors lets another thread run: what handlers of
-    # forks have started (exporters of telemetry do) must not get to send anything.
-    switching = sys.getswitchinterval()
-    sys.setswitchinterval(1000)
     sys.addaudithook(_refuse)
     _own.here = True
-    _cut_off(set(kept))
-    sys.setswitchinterval(switching)
+    # Once more: another thread may have opened or mapped something while the fork was made ready.
+    for step in (*cutting({*kept, nowhere}, nowhere), *unsharing()):
+        step()
     _signals()
-    _unshare()
     _limit_files()
-    _silence()
+    _silence(nowhere)
     _wake_nobody()
     _wait_for_nobody()
-    restricted = restrict()
     gc.freeze()
     gc.enable()
+    restricted = refuses()
     _own.here = False
     return restricted
 
@@ -150,22 +145,6 @@ def _reads(path: Any, mode: Any, flags: Any) -> bool:
     return stat.S_ISREG(kind) or stat.S_ISDIR(kind) or str(path) in _SILENT_FILES
 
 
-def _descriptors() -> str:
-    return "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
-
-
-def _cut_off(kept: set[int]) -> None:
-    """Let every descriptor that was open lead nowhere, and keep its number, which objects of Python's still hold."""
-    library, is_open = ctypes.PyDLL(None), 1
-    nowhere = library.open(os.devnull.encode(), os.O_RDWR)
-    for number in {*range(_FIRST)} - kept:
-        if library.fcntl(number, is_open) >= 0:
-            library.dup2(nowhere, number)
-    for name in os.listdir(_descriptors()):
-        if int(name) not in kept:
-            library.dup2(nowhere, int(name))
-
-
 def _signals() -> None:
     """Forget the user's signal handlers; Ctrl-C is the parent's affair, which ends its children."""
     signal.set_wakeup_fd(-1)
@@ -174,32 +153,6 @@ def _signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()
-
-
-def _unshare() -> None:
-    """Replace memory that is shared with others by a copy; what is large can only be read, what is foreign not even so.
-
-    Whoever tries all the same dies, and his process with him.
-    """
-    if not os.path.exists("/proc/self/maps"):
-        return
-    library = ctypes.PyDLL(None)
-    library.mmap.restype = ctypes.c_void_p
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-        maps = file.read()
-    for place in _SHARED.finditer(maps):
-        start, end, path = int(place[1], 16), int(place[2], 16), place[3]
-        if path.startswith("/dev/") and not path.startswith(("/dev/shm/", "/dev/zero")):
-            library.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 0)
-        elif end - start > _LARGEST_COPY:
-            library.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.PROT_READ)
-        else:
-            held = ctypes.string_at(start, end - start)
-            fixed, rw = 0x10, mmap.PROT_READ | mmap.PROT_WRITE
-            how = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | fixed
-            size = ctypes.c_size_t(end - start)
-            library.mmap(ctypes.c_void_p(start), size, rw, how, -1, ctypes.c_long(0))
-            ctypes.memmove(start, held, end - start)
 
 
 _ceiling = 0
@@ -212,7 +165,7 @@ def _limit_files() -> None:
     global _ceiling
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     # Numbers are given from the lowest hole on: above the highest one there is room whatever is open below.
-    most = 1 + max(map(int, os.listdir(_descriptors()))) + _MORE_FILES
+    most = 1 + max(map(int, os.listdir(descriptors()))) + _MORE_FILES
     _ceiling = most if hard == resource.RLIM_INFINITY else min(hard, most)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -286,18 +239,19 @@ def _with_files(function: Callable[..., Any]) -> Callable[..., Any]:
     return opened
 
 
-def _silence() -> None:
-    streams = {"stdin": open(os.devnull), "stdout": open(os.devnull, "w"), "stderr": open(os.devnull, "w")}  # noqa: SIM115
-    for name, stream in streams.items():
+def _silence(nowhere: int) -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = open(nowhere, mode, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     logging.disable(sys.maxsize)
     # A cache on the disk is a database, which a replay cannot open; what it misses in memory is worked out again. DSPy
-    # makes its cache where it is first read, and one on the disk takes longer than the replays of most programs.
+    # makes its cache where it is first read, and one on the disk takes longer than the replays of most programs; one in
+    # memory would be empty, and its library loaded for each.
     if "cache" in vars(dspy):
         dspy.cache.enable_disk_cache = False
     else:
-        dspy.configure_cache(enable_disk_cache=False)
+        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     warnings.showwarning = lambda *details, **more: None
     with suppress(Exception):
         telemetry = sys.modules["opentelemetry.context"]

@@ -64,17 +64,28 @@ def is_restricted() -> bool:
     return known and bool(_code(platform.machine()))
 
 
-def restrict() -> bool:
-    """Let all threads of this process, and its children, do nothing any more that changes what is outside of it.
+def restricting() -> list[functools.partial[None]]:
+    """Calls of C code after which this process and its children can do nothing that changes what is outside of it.
 
-    Returns:
-        Whether the system does that; elsewhere than on Linux it does not.
+    None of them elsewhere than on Linux.
     """
     if not is_restricted():
-        return False
+        return []
     code = ctypes.create_string_buffer(_code(platform.machine()))
     program = ctypes.create_string_buffer(struct.pack("@HP", len(code) // _STEP.size, ctypes.addressof(code)))
     library = ctypes.PyDLL(None)
+    library.prctl.restype = library.syscall.restype = None
     no_new_privileges, set_filter, all_threads = 38, 1, 1
-    library.prctl(no_new_privileges, 1, 0, 0, 0)
-    return library.syscall(_MACHINES[platform.machine()][4], set_filter, all_threads, program) == 0
+    # The filter holds the address of its code only: the code stays as long as the call does.
+    return [
+        functools.partial(library.prctl, no_new_privileges, 1, 0, 0, 0),
+        functools.partial(library.syscall, _MACHINES[platform.machine()][4], set_filter, all_threads, program, code),
+    ]
+
+
+def refuses() -> bool:
+    """Whether the kernel refuses this process what it then shall: to open what nobody has anything to lose by."""
+    opened = ctypes.PyDLL(None, use_errno=True).open(os.devnull.encode(), os.O_RDWR)
+    if opened >= 0:
+        os.close(opened)
+    return opened < 0 and ctypes.get_errno() == _UNKNOWN & 0xFFFF
