@@ -1,0 +1,127 @@
+"""What came of the runs, as the tables of the page; all from the record."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Row = dict[str, Any]
+TITLES = {
+    "semantic": "`semantic` (default)",
+    "one_step": "`presets.one_step()`",
+    "published": "`presets.published()`",
+    "gepa": "`dspy.GEPA`, round robin",
+    "gepa_all": "`dspy.GEPA`, all components",
+    "simba": "`dspy.SIMBA`",
+    "miprov2": "`dspy.MIPROv2`",
+    "copro": "`dspy.COPRO`",
+}
+OURS = ("semantic", "one_step", "published")
+
+
+def tables(rows: list[Row]) -> list[str]:
+    """The lines of all tables: gains, differences from the default, what was promised."""
+    return [*gains(rows), "", *differences(rows), "", *promises(rows)]
+
+
+def cells(rows: Iterable[Row]) -> list[tuple[str, int]]:
+    """The worlds and caps of the rows."""
+    return list(
+        dict.fromkeys((row["world"], row["cap"]) for row in sorted(rows, key=lambda one: (one["cap"], one["world"])))
+    )
+
+
+def gains(rows: list[Row]) -> list[str]:
+    """Mean true gain in points of 100, with its standard error; in how many runs the program became worse."""
+    columns = cells(rows)
+    lines = [
+        _line("optimizer", *(f"{world}, {cap}" for world, cap in columns), "worse", "requests"),
+        "|---|" + "---|" * (len(columns) + 2),
+    ]
+    for name, title in TITLES.items():
+        mine = [row for row in rows if row["optimizer"] == name]
+        if mine:
+            shown = [
+                _with_error([100 * gain(row) for row in mine if (row["world"], row["cap"]) == cell]) for cell in columns
+            ]
+            worse = sum(gain(row) < -0.001 for row in mine)
+            used = statistics.fmean(row["calls"] / row["cap"] for row in mine)
+            lines.append(_line(title, *shown, f"{worse} of {len(mine)}", f"{100 * used:.0f} %"))
+    return lines
+
+
+def differences(rows: list[Row]) -> list[str]:
+    """The default's true gain less each other's, paired by seed, in points of 100 with its standard error."""
+    columns = cells(rows)
+    lines = [
+        _line("default less", *(f"{world}, {cap}" for world, cap in columns), "all"),
+        "|---|" + "---|" * (len(columns) + 1),
+    ]
+    default = {_key(row): gain(row) for row in rows if row["optimizer"] == "semantic"}
+    for name, title in TITLES.items():
+        mine = [row for row in rows if row["optimizer"] == name != "semantic" and _key(row) in default]
+        if mine:
+            less = {_key(row): 100 * (default[_key(row)] - gain(row)) for row in mine}
+            shown = [_with_error([one for key, one in less.items() if key[:2] == cell]) for cell in columns]
+            lines.append(_line(title, *shown, _with_error(list(less.values()))))
+    return lines
+
+
+def promises(rows: list[Row]) -> list[str]:
+    """What ours said at the end, beside the truth."""
+    lines = [
+        _line(
+            "method",
+            "runs",
+            "changed",
+            "range holds the truth",
+            "said less true",
+            "proven",
+            "proven, yet worse",
+            "changed, yet worse",
+        ),
+        "|---|" + "---|" * 7,
+    ]
+    for name in OURS:
+        mine = [row for row in rows if row["optimizer"] == name]
+        changed = [row for row in mine if row["changed"]]
+        final = [row for row in changed if row["final"] and row["final"]["interval"]]
+        proven = [row for row in changed if row["final"] and row["final"]["proven"]]
+        if mine:
+            held = _share(final, holds)
+            bias = _with_error([100 * (row["final"]["gain"] - gain(row)) for row in final])
+            worse = [str(sum(gain(row) < -0.001 for row in some)) for some in (proven, changed)]
+            lines.append(_line(TITLES[name], len(mine), len(changed), held, bias, len(proven), *worse))
+    return lines
+
+
+def gain(row: Row) -> float:
+    """The true gain of a run, 0 to 1."""
+    return row["after"] - row["before"]
+
+
+def holds(row: Row) -> bool:
+    """Whether the range that was stated holds the true gain."""
+    low, high = row["final"]["interval"]
+    return low <= gain(row) <= high
+
+
+def _share(rows: list[Row], holds: Callable[[Row], bool]) -> str:
+    return f"{sum(map(holds, rows))} of {len(rows)}"
+
+
+def _key(row: Row) -> tuple[str, int, int]:
+    return row["world"], row["cap"], row["seed"]
+
+
+def _with_error(values: list[float]) -> str:
+    if not values:
+        return ""
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return f"{statistics.fmean(values):+.1f} ± {error:.1f}"
+
+
+def _line(*shown: object) -> str:
+    return "| " + " | ".join(map(str, shown)) + " |"
