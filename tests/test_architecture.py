@@ -19,6 +19,7 @@ INSIDE = {
     "tests/decide/test_consider.py": "what a race asks for next, in scores that no program gives on demand",
     "tests/decide/test_pooled.py": "the estimate and its search, in worlds whose true gains are known",
     "tests/decide/world.py": "the world of those worlds: candidates that have scores and no program",
+    "tests/evaluate/test_desk.py": "workers that are lost, and come back, at moments that no signal hits on demand",
     "tests/evaluate/reusing.py": "one candidate evaluated beside another's record: `compile` chooses both by itself",
     "tests/evaluate/test_shelf.py": "packed executions in a run of two steps: one that packs any takes minutes",
     "tests/graph/test_drawing.py": "how a value becomes one line, in hundreds of odd texts and widths",

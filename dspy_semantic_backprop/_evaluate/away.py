@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import linecache
 import os
 import secrets
 import types
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
@@ -21,8 +21,9 @@ from dspy.utils import DummyLM
 
 from .._errors import SetupError
 from .._graph.record.snapshots import describe
-from .._session.desk import MOST_ATTEMPTS, Desk, DeskServer, WorkerLost
+from .._session.desk import MOST_LOSSES, Desk, DeskServer, WorkerLost
 from .._session.entries import Unanswered, digest_of
+from .._session.leased import Unreachable
 from .._session.lm import unmetered
 from .._session.session import Session, logger
 from .carried import CARRIED
@@ -30,10 +31,15 @@ from .engines import Engine, engine_of
 from .evaluate import Away
 from .execution import ExampleRun, Executed
 from .parcel import packed, signatures, unpacked
+from .watch import Silent, Watch
 from .worker import Errand, Parcel, Returned, Workshop
 
-MOST_SENT = 2 * MOST_ATTEMPTS
+MOST_SENT = 2 * MOST_LOSSES
 """So often an execution is sent whose workers are lost, those included that had not begun it."""
+SILENT = (
+    "workers from which nothing was heard for {0:g} seconds were given up; what they were doing was begun again, and "
+    "what they were asking counts as spent, at its bound"
+)
 _OURS = ("semantic_", "trace", "callbacks", "usage_tracker", "caller_", "send_stream", "stream_listeners", "branch_idx")
 """Beginnings of the names of DSPy's settings that belong to this process."""
 
@@ -44,12 +50,13 @@ class Elsewhere:
     def __init__(self, engine: Engine, session: Session) -> None:
         self._engine, self._session = engine, session
         self._desk = Desk(session.ledger)
-        self._server = DeskServer(self._desk.answer, engine.host)
+        self._server = DeskServer(self._desk, engine.host)
+        self._watch = Watch(engine, self._desk, session.limits)
         self._run = secrets.token_hex(8)
         self._evaluations = 0
         self._workshop = Workshop()
         self._problem = ""
-        self._end = weakref.finalize(self, _end, engine, self._server)
+        self._end = weakref.finalize(self, _end, engine, self._server, self._watch)
 
     def close(self) -> None:
         """End the workers that were started for the run, and hear no others."""
@@ -119,14 +126,36 @@ class Elsewhere:
             data = packed(errand, trusted=self._engine.trusted)
         except Exception as error:  # noqa: BLE001 - as for a program
             return Returned(problem=f"an example cannot be sent ({describe(error)[:200]})")
-        for sent in itertools.count(1):
+        losses: list[WorkerLost] = []
+        while True:
+            reply = self._engine.submit(data)
             try:
-                return unpacked(await asyncio.wrap_future(self._engine.submit(data)), known)
+                with self._watch.over(errand.number, reply):
+                    done = unpacked(await asyncio.wrap_future(reply), known)
+                if not isinstance(done.stop, Unreachable):
+                    return done
+                losses.append(WorkerLost(str(done.stop)))
             except WorkerLost as lost:
-                if self._desk.lose(errand.number) >= MOST_ATTEMPTS or sent == MOST_SENT:
-                    raise
-                logger.warning("a worker was lost (%s); what it was doing is done again", lost)
-        raise AssertionError
+                losses.append(lost)
+            self._lose(errand.number, losses)
+
+    def _lose(self, number: int, losses: Sequence[WorkerLost]) -> None:
+        """A worker was lost with an execution, which is made again.
+
+        Raises:
+            WorkerLost: Instead, if that happened to it too often.
+            SetupError: If no worker has ever begun anything, whatever it was sent.
+        """
+        last, waited = losses[-1], sum(isinstance(one, Silent) and not one.begun for one in losses)
+        if isinstance(last, Silent):
+            self._session.warn(SILENT.format(self._watch.longest))
+        again = self._desk.lose(number) and len(losses) < MOST_SENT and waited < MOST_LOSSES
+        if again:
+            logger.warning("a worker was lost (%s); what it was doing is done again", last)
+        elif self._desk.met:
+            raise last
+        else:
+            raise SetupError(f"no worker has begun anything, and nothing was spent in them: {last}")
 
     def _note(self, done: Returned) -> None:
         ledger = self._session.ledger
@@ -143,7 +172,8 @@ class Elsewhere:
             self._session.warn(CARRIED.format(names))
 
 
-def _end(engine: Engine, server: DeskServer) -> None:
+def _end(engine: Engine, server: DeskServer, watch: Watch) -> None:
+    watch.close()
     engine.close()
     server.close()
 

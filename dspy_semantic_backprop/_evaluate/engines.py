@@ -1,7 +1,8 @@
 """What carries executions to other processes: processes of this machine, a Dask cluster, a Ray cluster.
 
 An engine is given an errand as bytes and gives a future of what `work` makes of it; it fails with `WorkerLost` where
-the worker is gone. Dask and Ray are used as they are: which worker takes which errand is their own affair.
+the worker is gone. Whether a worker that is still there does anything, an engine cannot tell: it is told to give it up.
+Dask and Ray are used as they are: which worker takes which errand is their own affair.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .._concurrency import start_thread
 from .._errors import SetupError
 from .._session.desk import WorkerLost
 from .worker import work
@@ -28,6 +30,8 @@ from .worker import work
 _CHILD = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__package__}.worker import serve; serve()"
 _AT_ONCE = 256
 """Executions that one worker of Ray's takes at once: they wait for the network."""
+_PATIENCE = 5.0
+"""Seconds that a Dask scheduler is given to say which worker has what."""
 _LOOK = 1.0
 """Seconds between two looks at whether a Dask client still has its scheduler."""
 Reply = concurrent.futures.Future[bytes]
@@ -39,12 +43,18 @@ class Engine(Protocol):
     Attributes:
         trusted: Whether the workers are processes that this one starts, with its environment.
         host: The address of this machine that workers reach; None where they are on this machine.
+        queued: Whether an errand may have to wait until a worker is done with others.
     """
 
     trusted: bool
     host: str | None
+    queued: bool
 
     def submit(self, errand: bytes) -> Reply: ...
+
+    def starting(self, reply: Reply) -> bool: ...
+
+    def give_up(self, reply: Reply, why: WorkerLost) -> None: ...
 
     def close(self) -> None: ...
 
@@ -52,7 +62,7 @@ class Engine(Protocol):
 class Processes:
     """Processes of this machine, started when they are needed; one that is lost is replaced."""
 
-    trusted, host = True, None
+    trusted, host, queued = True, None, False
 
     def __init__(self, count: int) -> None:
         self._children: list[_Child | None] = [None] * count
@@ -61,6 +71,18 @@ class Processes:
         """Give an errand to the process that has the fewest."""
         self._children = [one if one is not None and one.alive else _Child.start() for one in self._children]
         return min((one for one in self._children if one), key=lambda one: len(one.waiting)).submit(errand)
+
+    def starting(self, reply: Reply) -> bool:
+        """Whether the process that has an errand has not begun to work."""
+        return any(not child.ready for child in self._with(reply))
+
+    def give_up(self, reply: Reply, why: WorkerLost) -> None:
+        """End the process that has an errand, and with it all that it has."""
+        for child in self._with(reply):
+            child.end(why)
+
+    def _with(self, reply: Reply) -> list[_Child]:
+        return [one for one in self._children if one is not None and reply in list(one.waiting.values())]
 
     def close(self) -> None:
         """End the processes."""
@@ -74,6 +96,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     waiting: dict[int, Reply] = field(default_factory=dict)
     alive: bool = True
+    ready: bool = False
     _outgoing: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     _numbers: Any = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -111,27 +134,34 @@ class _Child:
         with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
             while True:
                 number, data = pickle.load(self.process.stdout)  # pyright: ignore[reportArgumentType]
-                self.waiting.pop(number).set_result(data)
+                self.ready = True
+                if (reply := self.waiting.pop(number, None)) is not None:
+                    reply.set_result(data)
         self.process.kill()
-        code = self.process.wait()
+        self.end(WorkerLost(f"process {self.process.pid} ended with {self.process.wait()}"))
         self._outgoing.put(None)
+
+    def end(self, why: WorkerLost) -> None:
+        """End the process: what it has is lost."""
         with self._lock:
             self.alive, lost = False, list(self.waiting.values())
             self.waiting.clear()
         for reply in lost:
-            reply.set_exception(WorkerLost(f"process {self.process.pid} ended with {code}"))
+            reply.set_exception(why)
+        self.process.kill()
 
 
 class OnDask:
     """The workers of a Dask cluster, through a `dask.distributed.Client` of the user's: a task for each execution."""
 
-    trusted = False
+    trusted, queued = False, True
 
     def __init__(self, client: Any) -> None:
         if getattr(client, "asynchronous", False):
             raise SetupError("where= takes a dask.distributed.Client that is not asynchronous")
         self._client = client
         self._waiting: dict[Reply, Any] = {}
+        self._rest: list[str] = []
         self._closed = threading.Event()
         self.host = _seen_from(client.scheduler.address)
         threading.Thread(target=self._watch, name="semantic-backprop-dask", daemon=True).start()
@@ -141,11 +171,30 @@ class OnDask:
         reply = Reply()
         reply.set_running_or_notify_cancel()
         try:
-            remote = self._waiting[reply] = self._client.submit(work, errand, pure=False)
+            rest = {"workers": self._rest} if self._rest else {}
+            remote = self._waiting[reply] = self._client.submit(work, errand, pure=False, **rest)
             remote.add_done_callback(functools.partial(self._done, reply))
         except Exception as error:  # noqa: BLE001 - whatever a client raises that has no scheduler any more
             self._lost(reply, error)
         return reply
+
+    def starting(self, reply: Reply) -> bool:
+        """Whether a worker may have to be started for an errand: a cluster may grow when it is needed."""
+        return True
+
+    def give_up(self, reply: Reply, why: WorkerLost) -> None:
+        """Take all errands from the worker that has this one, and give it no others: it is the user's, and is left."""
+        lost, remote, waiting = {reply}, self._waiting.get(reply), dict(self._waiting)
+        asked = start_thread(self._client.processing)
+        if not concurrent.futures.wait([asked], _PATIENCE).done or asked.exception() is not None:
+            lost |= set(waiting)  # from a scheduler that does not answer nothing comes back
+        elif remote is not None:
+            frozen = {worker for worker, keys in asked.result().items() if remote.key in keys}
+            self._rest = [worker for worker in self._rest or asked.result() if worker not in frozen]
+            keys = set().union(*(asked.result()[worker] for worker in frozen))
+            lost |= {one for one, future in waiting.items() if future.key in keys}
+        for one in lost:
+            self._lost(one, why)
 
     def close(self) -> None:
         """Let go of what is under way; the client is the user's."""
@@ -164,7 +213,8 @@ class OnDask:
     def _lost(self, reply: Reply, error: object) -> None:
         if self._waiting.pop(reply, None) is not None or not reply.done():
             with contextlib.suppress(concurrent.futures.InvalidStateError):
-                reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"[:300]))
+                named = WorkerLost(f"{type(error).__name__}: {error}"[:300])
+                reply.set_exception(error if isinstance(error, WorkerLost) else named)
 
     def _watch(self) -> None:
         # A client that has lost its scheduler for good says nothing to whoever waits for a task.
@@ -186,45 +236,71 @@ def _seen_from(address: str) -> str:
 
 
 class OnRay:
-    """Workers of a Ray cluster: an actor for each of its processors, started when the first one is needed."""
+    """Workers of a Ray cluster: an actor for each of its processors, started when the first one is needed.
 
-    trusted = False
+    One that is lost is replaced. Ray would start it again by itself, but not where somebody has killed it, and until
+    then whatever it is given fails.
+    """
+
+    trusted, queued = False, False
 
     def __init__(self, ray: Any) -> None:
         if not ray.is_initialized():
             raise SetupError("where='ray' takes a Ray that is connected: call ray.init() first")
         self._ray = ray
         self.host = ray.util.get_node_ip_address()
-        self._actors: list[Any] = []
-        self._under_way: list[int] = []
+        self._actors: dict[Any, set[Reply]] = {}
+        self._ready: set[Any] = set()
+        self._count = 0
+        self._lock = threading.Lock()
 
     def submit(self, errand: bytes) -> Reply:
-        """Give an errand to the actor that has the fewest; Ray starts one again that is lost."""
-        if not self._actors:
-            made = self._ray.remote(num_cpus=1, max_restarts=-1, max_concurrency=_AT_ONCE)(_Actor)
-            count = max(1, int(self._ray.available_resources().get("CPU", 1)))
-            self._actors, self._under_way = [made.remote() for _ in range(count)], [0] * count
-        at = min(range(len(self._actors)), key=self._under_way.__getitem__)
-        self._under_way[at] += 1
+        """Give an errand to the actor that has the fewest."""
         reply = Reply()
         reply.set_running_or_notify_cancel()
-
-        def done(one: Any) -> None:
-            self._under_way[at] -= 1
-            error = one.exception()
-            if error is None:
-                reply.set_result(one.result())
-            else:
-                reply.set_exception(WorkerLost(f"{type(error).__name__}: {error}"))
-
-        self._actors[at].run.remote(errand).future().add_done_callback(done)
+        with self._lock:
+            self._count = self._count or max(1, int(self._ray.available_resources().get("CPU", 1)))
+            while len(self._actors) < self._count:
+                self._actors[self._ray.remote(num_cpus=1, max_concurrency=_AT_ONCE)(_Actor).remote()] = set()
+            actor = min(self._actors, key=lambda one: len(self._actors[one]))
+            self._actors[actor].add(reply)
+        actor.run.remote(errand).future().add_done_callback(functools.partial(self._done, actor, reply))
         return reply
+
+    def starting(self, reply: Reply) -> bool:
+        """Whether the actor that has an errand has not done any yet."""
+        return not any(reply in has for actor, has in list(self._actors.items()) if actor in self._ready)
+
+    def give_up(self, reply: Reply, why: WorkerLost) -> None:
+        """End the actor that has an errand, and with it all that it has."""
+        for actor in [actor for actor, has in list(self._actors.items()) if reply in has]:
+            self._lose(actor, why)
 
     def close(self) -> None:
         """End the actors."""
-        for actor in self._actors:
+        with self._lock:
+            actors, self._actors = self._actors, {}
+        for actor in actors:
             self._ray.kill(actor)
-        self._actors = []
+
+    def _done(self, actor: Any, reply: Reply, found: Any) -> None:
+        error = found.exception()
+        if error is not None:
+            self._lose(actor, WorkerLost(f"{type(error).__name__}: {error}"[:300]))
+            return
+        with self._lock:
+            self._ready.add(actor)
+            self._actors.get(actor, set()).discard(reply)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            reply.set_result(found.result())
+
+    def _lose(self, actor: Any, why: WorkerLost) -> None:
+        with self._lock:
+            lost = self._actors.pop(actor, set())
+        for reply in lost:
+            reply.set_exception(why)
+        # In a thread: this one may be Ray's own, which has to go on. Where it is gone already, nobody minds.
+        start_thread(functools.partial(self._ray.kill, actor))
 
 
 class _Actor:

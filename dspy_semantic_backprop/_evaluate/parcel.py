@@ -1,7 +1,8 @@
 """What travels between a run and its workers: made by cloudpickle, and without credentials where it leaves the machine.
 
 A language model is sent without its history, and to a cluster without its key: there a key comes from the worker's own
-environment, for what is sent passes schedulers and stores that log and keep it.
+environment, for what is sent passes schedulers and stores that log and keep it. What is sent in its place is the name
+of the variable; a worker that has none of that name refuses before it sends a request.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import os
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cloudpickle
@@ -22,6 +23,7 @@ from .._graph.graph import ComputationGraph
 from .._graph.portable import raised_again
 from .._graph.trace import Trace
 from .._secrets import credentials, hide
+from .._session.leased import WORKER
 
 
 def signatures(program: dspy.Module) -> tuple[Any, ...]:
@@ -94,15 +96,53 @@ class _Packer(cloudpickle.Pickler):
             return make, arguments, state
         state = {**state, "history": [], "callbacks": []}
         if not self._trusted:
-            kept = {name: value for name, value in lm.kwargs.items() if name != "api_key" or not _of_environment(value)}
-            title = f"a credential of {getattr(lm, 'model', '?')!r}"
-            self.secrets.update((secret, title) for secret in credentials(lm))
+            model, kept = str(getattr(lm, "model", "?")), dict(lm.kwargs)
+            self.secrets.update((secret, f"a credential of {model!r}") for secret in credentials(lm))
+            key = kept.get("api_key")
+            if names := [name for name, value in os.environ.items() if value == key]:
+                kept["api_key"] = _KeyOfWorker(tuple(names), model, True)
+            elif key is None and (names := _named_after(model)):
+                state["semantic_key"] = _KeyOfWorker(tuple(names), model, False)
             state["kwargs"] = kept
         return make, arguments, state
 
 
-def _of_environment(key: Any) -> bool:
-    return isinstance(key, str) and key in os.environ.values()
+@dataclass(frozen=True)
+class _KeyOfWorker:
+    """Stands for a key, and becomes the worker's own one where it is opened.
+
+    Args:
+        names: Variables of the environment, of which one has to be there.
+        told: Whether the client has to be told the key; else it finds it by itself.
+    """
+
+    names: tuple[str, ...]
+    model: str
+    told: bool
+
+    def __reduce__(self) -> Any:
+        return _key_here, (self.names, self.model, self.told)
+
+
+def _key_here(names: Sequence[str], model: str, told: bool) -> str | None:
+    """The key that stands in this worker's environment.
+
+    Raises:
+        SetupError: If there is none.
+    """
+    found = next(filter(None, map(os.environ.get, names)), None)
+    if found is None:
+        raise SetupError(
+            f"{WORKER}: this worker's environment has no {' or '.join(names)}, which {model!r} needs; keys are never "
+            "sent to a cluster: put it into the environment of every worker"
+        )
+    return found if told else None
+
+
+def _named_after(model: str) -> list[str]:
+    """The variables of the environment that hold a key and have the name of a model's provider."""
+    provider = model.partition("/")[0].upper().replace("-", "_")
+    return [name for name in os.environ if name.startswith(f"{provider}_") and name.endswith("KEY")]
 
 
 def _unshown(noted: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import linecache
 import os
@@ -11,8 +12,8 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,14 +22,14 @@ import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
 from .._concurrency import start_thread
-from .._errors import Stop
+from .._errors import SetupError, Stop
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.record.names import Names
 from .._graph.record.snapshots import describe
 from .._graph.trace import Trace
 from .._session.budget import Budget
-from .._session.desk import WorkerLost
-from .._session.leased import Driver, LeasedLedger, cache_of_the_driver
+from .._session.desk import BEAT, WorkerLost
+from .._session.leased import Driver, LeasedLedger, Unreachable, cache_of_the_driver
 from .._session.lm import install, own, uncached
 from .._session.lm.usage import remembered_prices
 from .carried import FIRST, LOOKED_AT, carried
@@ -135,6 +136,7 @@ class Workshop:
         self._opened: dict[tuple[str, int], _Opened] = {}
         self._ledgers: dict[str, tuple[LeasedLedger, Any]] = {}
         self._settings: dict[bytes, Mapping[str, Any]] = {}
+        self._opening = threading.Lock()
 
     async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None) -> Returned:
         """Make an execution; a tracker is told what every answer took.
@@ -143,9 +145,9 @@ class Workshop:
             Stop: What has to end the run.
             WorkerLost: If it was begun too often.
         """
+        # In a thread: what a program imports may take long, and meanwhile the worker has to say that it is alive.
         begun = start_thread(functools.partial(self._begin, errand, ask))
-        attempt, known, parcel = await asyncio.wrap_future(begun)
-        opened = self._open(errand, ask, parcel)
+        attempt, known, opened = await asyncio.wrap_future(begun)
         runnable = opened.runnable
         with dspy.context(**opened.settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
             fresh = uncached(runnable.program, runnable.ledger) if opened.parcel.fresh else nullcontext()
@@ -161,29 +163,28 @@ class Workshop:
         opened = self._opened.get((errand.run, errand.evaluation))
         return () if opened is None else opened.signatures
 
-    def _begin(self, errand: Errand, ask: Callable[..., Any]) -> tuple[int, bool, Parcel | None]:
+    def _begin(self, errand: Errand, ask: Callable[..., Any]) -> tuple[int, bool, _Opened]:
         attempt, known = ask("begin", errand.number)
-        has = (errand.run, errand.evaluation) in self._opened
-        return attempt, known, None if has else ask("parcel", errand.evaluation)
+        with self._opening:
+            key = errand.run, errand.evaluation
+            if key not in self._opened:
+                self._opened[key] = self._open(errand, ask, ask("parcel", errand.evaluation))
+                for kept in (self._opened, self._ledgers, self._settings):
+                    forget_the_oldest(kept)
+            return attempt, known, self._opened[key]
 
-    def _open(self, errand: Errand, ask: Callable[..., Any], parcel: Parcel | None) -> _Opened:
-        key = errand.run, errand.evaluation
-        if key not in self._opened:
-            assert parcel is not None
-            ledger, slices = self._ledger(errand, ask, parcel)
-            program, sources = unpacked(parcel.program)
-            for file, lines in sources.items():
-                linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
-            install(program, ledger)  # pyright: ignore[reportArgumentType]
-            own(program, ledger)  # pyright: ignore[reportArgumentType]
-            names = Names(program)
-            runnable = Runnable(program, names, FromCode(program, names, slices), ledger)
-            # The same language model for all evaluations: it holds the connections.
-            settings = self._settings.setdefault(parcel.settings, unpacked(parcel.settings))
-            self._opened[key] = _Opened(parcel, runnable, settings, signatures(program))
-            for kept in (self._opened, self._ledgers, self._settings):
-                forget_the_oldest(kept)
-        return self._opened[key]
+    def _open(self, errand: Errand, ask: Callable[..., Any], parcel: Parcel) -> _Opened:
+        ledger, slices = self._ledger(errand, ask, parcel)
+        program, sources = unpacked(parcel.program)
+        for file, lines in sources.items():
+            linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+        # The same language model for all evaluations: it holds the connections.
+        settings = self._settings.setdefault(parcel.settings, unpacked(parcel.settings))
+        install(program, ledger)  # pyright: ignore[reportArgumentType]
+        own(program, ledger)  # pyright: ignore[reportArgumentType]
+        names = Names(program)
+        runnable = Runnable(program, names, FromCode(program, names, slices), ledger)
+        return _Opened(parcel, runnable, settings, signatures(program))
 
     def _ledger(self, errand: Errand, ask: Callable[..., Any], parcel: Parcel) -> tuple[LeasedLedger, Any]:
         """What stands for the ledger of a run, and what is known of its programs' code."""
@@ -207,24 +208,63 @@ async def _worked(data: bytes) -> bytes:
     problem = "a worker cannot open it"
     try:
         errand: Errand = unpacked(data)
-        ask, tracker = _DRIVERS.setdefault(errand.desk, Driver(errand.desk)), UsageTracker() if errand.tracked else None
-        forget_the_oldest(_DRIVERS)
-        try:
-            with cache_of_the_driver():
-                done = await _WORKSHOP.perform(errand, ask, tracker)
-        except (Stop, WorkerLost) as stop:
-            done = Returned(stop=stop)
+        tracker = UsageTracker() if errand.tracked else None
+        with _named(errand) as ask:
+            try:
+                with cache_of_the_driver():
+                    done = await _WORKSHOP.perform(errand, ask, tracker)
+            except (Stop, WorkerLost, SetupError, SystemExit, KeyboardInterrupt) as stop:
+                done = Returned(stop=stop)
         problem = "what it returns cannot be sent back"
         done = replace(done, usage=dict(tracker.usage_data) if tracker is not None else {})
         return packed(done, trusted=True, known=_WORKSHOP.signatures(errand))
-    except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a class of the user's may do anything
         return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
+
+
+@contextmanager
+def _named(errand: Errand) -> Iterator[Driver]:
+    """Inside, the driver of an execution is told that this worker has it."""
+    if (driver := _DRIVERS.get(errand.desk)) is None:
+        driver = _DRIVERS[errand.desk] = Driver(errand.desk)
+        beating = asyncio.ensure_future(_beating(driver))
+        _BEATING.add(beating)
+        beating.add_done_callback(_BEATING.discard)
+        forget_the_oldest(_DRIVERS)
+    driver.under_way.add(errand.number)
+    try:
+        yield driver
+    finally:
+        driver.under_way.discard(errand.number)
+
+
+_BEATING: set[Any] = set()
+"""What asyncio alone would not keep."""
+
+
+async def _beating(driver: Driver) -> None:
+    # On the loop of the executions: where that is stuck, or the whole process, nothing is said.
+    try:
+        while True:
+            await asyncio.wrap_future(start_thread(functools.partial(driver, "alive", tuple(driver.under_way))))
+            await asyncio.sleep(BEAT)
+    except Unreachable:
+        # The run is over, or what comes next tries again.
+        for desk in [desk for desk, one in _DRIVERS.items() if one is driver]:
+            del _DRIVERS[desk]
 
 
 @functools.cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="semantic-backprop-loop", daemon=True).start()
+
+    def run() -> None:
+        while True:
+            # A program that ends the process ends the run, as it does in threads; its worker goes on.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
+
+    threading.Thread(target=run, name="semantic-backprop-loop", daemon=True).start()
     return loop
 
 
@@ -247,6 +287,8 @@ def serve() -> None:
             pickle.dump((number, done.result()), outward)
             outward.flush()
 
+    pickle.dump((None, b""), outward)  # from now on it begins what it is given at once
+    outward.flush()
     try:
         while True:
             number, data = pickle.load(inward)

@@ -4,16 +4,23 @@ The ledger, the journal and DSPy's cache stay where the run is. A worker asks be
 bound that counts as spent until the worker says what the request cost; one that it never sent, it gives back. Every
 answer is told here before the program sees it. So a worker that dies takes no answer with it: its execution is made
 again elsewhere, and is told what it had been told.
+
+A worker names every second what it has under way. One that is frozen names nothing, nor does one that cannot reach this
+process; what was lost on the way back is named no more: all three are the same silence, which is measured here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import socket
 import threading
+import time
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
@@ -26,10 +33,16 @@ from .budget import Account, Bound, Spent
 from .entries import Answered, Unanswered
 from .ledger import Ledger
 
-MOST_ATTEMPTS = 2
-"""So often an execution is begun whose workers are lost."""
+MOST_LOSSES = 2
+"""So many workers an execution may have lost: those that were lost while it asked nobody, and may be its own doing."""
+MOST_ATTEMPTS = 4
+"""So often an execution is begun whose workers are lost, for whatever reason."""
+BEAT = 1.0
+"""Seconds between two times that a worker names what it has under way."""
 _KEY_BYTES = 32
 _WAITING = 128
+_PAUSE = 0.1
+"""Seconds until connections are taken again, after there was no file for one."""
 
 
 class WorkerLost(Exception):
@@ -38,9 +51,18 @@ class WorkerLost(Exception):
 
 @dataclass
 class _Seat:
-    """One execution elsewhere: what it was told, in order, and what its present attempt has not been told again."""
+    """One execution elsewhere: what it was told, in order, and what its present attempt has not been told again.
+
+    Args:
+        losses: How many of its workers were lost while none of its requests was under way.
+        begun: Whether a worker has it.
+        silent: Seconds since a worker named it, or since it was sent.
+    """
 
     attempt: int = 0
+    losses: int = 0
+    begun: bool = False
+    silent: float = 0.0
     told: list[tuple[str, Any]] = field(default_factory=list)
     left: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -48,6 +70,7 @@ class _Seat:
 @dataclass
 class _Lease:
     task: int
+    worker: str
     account: Account
     bound: Bound
     announced: bool
@@ -61,6 +84,7 @@ class Desk:
 
     Attributes:
         parcels: What workers fetch once for each evaluation, by its number, while the evaluation goes on.
+        met: Whether any worker has asked anything yet.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -70,6 +94,7 @@ class Desk:
         self._leases: dict[int, _Lease] = {}
         self._lock = threading.Lock()
         self._last = 0
+        self.met = False
         self.parcels: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     def open(self) -> int:
@@ -84,20 +109,52 @@ class Desk:
         with self._lock:
             self._seats.pop(task, None)
 
-    def lose(self, task: int) -> int:
+    def lose(self, task: int) -> bool:
         """Its worker is gone: what was under way counts at its bound, since nobody knows what it cost.
 
         Returns:
-            How often the execution was begun.
+            Whether it may be begun again.
         """
+        under_way = self._lose(lambda lease: lease.task == task)
         with self._lock:
-            begun = self._seats[task].attempt if task in self._seats else MOST_ATTEMPTS
-            lost = {number: lease for number, lease in self._leases.items() if lease.task == task}
+            seat = self._seats.get(task)
+            if seat is None:
+                return False
+            # Whoever waited for an answer did not bring its worker down: that was another one, or nobody's doing.
+            seat.losses += seat.begun and not under_way
+            seat.begun, seat.silent = False, 0.0
+            return seat.losses < MOST_LOSSES and seat.attempt < MOST_ATTEMPTS
+
+    def ended(self, worker: str) -> None:
+        """A worker has left: what its threads had under way of no execution, or of one that is over, is lost, too."""
+        self._lose(lambda lease: lease.worker == worker)
+
+    def _lose(self, which: Callable[[_Lease], bool]) -> int:
+        with self._lock:
+            lost = {number: lease for number, lease in self._leases.items() if which(lease)}
             for number in lost:
                 del self._leases[number]
         for number, lease in lost.items():
             self._ledger.settle(number, lease.account, lease.bound.lost)
-        return begun
+        return len(lost)
+
+    def watched(self, seconds: float, queued: bool) -> None:
+        """So many seconds have gone by, in which workers could be heard.
+
+        Args:
+            queued: Whether an execution may have to wait until a worker is done with others.
+        """
+        with self._lock:
+            busy = queued and any(seat.begun and seat.silent < 3 * BEAT for seat in self._seats.values())
+            for seat in self._seats.values():
+                if seat.begun or not busy:
+                    seat.silent += seconds
+
+    def silence(self, task: int) -> tuple[float, bool]:
+        """Since when nothing was heard of an execution, in seconds, and whether a worker has it."""
+        with self._lock:
+            seat = self._seats.get(task)
+            return (seat.silent, seat.begun) if seat is not None else (0.0, False)
 
     def answer(self, method: str, *arguments: Any) -> Any:
         """What a worker asks, by name: a method whose name begins with `on_`."""
@@ -112,19 +169,27 @@ class Desk:
             WorkerLost: If it was begun too often.
             Abandoned: If nobody waits for it.
         """
+        # An engine may begin it again by itself, and only then it is known that its worker was lost.
+        again = self.lose(task)
         with self._lock:
             seat = self._seats.get(task)
             if seat is None:
                 raise Abandoned("nobody waits for this execution any more")
-            if seat.attempt >= MOST_ATTEMPTS:
-                raise WorkerLost(f"its worker was lost {MOST_ATTEMPTS} times")
-            seat.attempt += 1
+            if not again:
+                raise WorkerLost(f"its worker was lost, each of the {seat.attempt} times that it was begun")
+            self.met = seat.begun = True
+            seat.attempt, seat.silent = seat.attempt + 1, 0.0
             seat.left.clear()
             for key, one in seat.told:
                 seat.left[key].append(one)
-            attempt, known = seat.attempt, bool(seat.told or (self._journal and self._journal.answers))
-        self.lose(task)
-        return attempt, known
+            return seat.attempt, bool(seat.told or (self._journal and self._journal.answers))
+
+    def on_alive(self, tasks: Iterable[int]) -> None:
+        """A worker names the executions that it has."""
+        with self._lock:
+            self.met = True
+            for seat in filter(None, map(self._seats.get, tasks)):
+                seat.silent = 0.0
 
     def on_parcel(self, evaluation: int) -> Any:
         """What an evaluation runs."""
@@ -133,12 +198,12 @@ class Desk:
             raise Abandoned("nobody waits for this evaluation any more")
         return found
 
-    def on_lease(self, task: int, attempt: int, account: Account, bound: Bound, announced: bool) -> int:
+    def on_lease(self, task: int, attempt: int, worker: str, account: Account, bound: Bound, announced: bool) -> int:
         """Let a request through, once it fits; see `Ledger.admitted`."""
         self._seat(task, attempt)
         number = (self._ledger.lease_now if announced else self._ledger.enter_now)(account, bound)
         with self._lock:
-            self._leases[number] = _Lease(task, account, bound, announced)
+            self._leases[number] = _Lease(task, worker, account, bound, announced)
         try:
             self._seat(task, attempt)
         except Abandoned:
@@ -217,46 +282,75 @@ class DeskServer:
     """Lets other processes ask a desk; whoever connects has to know the key.
 
     Args:
-        answer: Is given what is asked: a method's name and its arguments.
+        desk: Is asked.
         host: The address to listen at; None for this machine alone.
 
     Attributes:
         address: Where it listens, and the key.
     """
 
-    def __init__(self, answer: Callable[..., Any], host: str | None) -> None:
-        self._answer = answer
+    def __init__(self, desk: Desk, host: str | None) -> None:
+        self._desk = desk
         self._listener = Listener((host, 0) if host else None, backlog=_WAITING)
         self._closed = False
+        self._open: dict[Connection, str] = {}
+        self._lock = threading.Lock()
         self.address: tuple[Any, bytes] = (self._listener.address, secrets.token_bytes(_KEY_BYTES))
         threading.Thread(target=self._listen, name="semantic-backprop-desk", daemon=True).start()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Listen no longer, and hang up: workers of a cluster outlive the run."""
         self._closed = True
         # A thread that waits for a connection is woken by one only.
         with contextlib.suppress(OSError):
             Client(self.address[0]).close()
+        for connection in list(self._open):
+            _hang_up(connection)
 
     def _listen(self) -> None:
         with self._listener:
-            while True:
-                connection = self._listener.accept()
-                if self._closed:
-                    connection.close()
-                    return
+            while not self._closed:
+                try:
+                    connection = self._listener.accept()
+                except OSError:
+                    # No file is left for one more; whoever connects waits until there is.
+                    time.sleep(_PAUSE)
+                    continue
                 talk = threading.Thread(target=self._talk, args=(connection,), name="semantic-backprop-desk")
                 talk.daemon = True
                 talk.start()
 
     def _talk(self, connection: Connection) -> None:
         with connection, contextlib.suppress(OSError, EOFError, AuthenticationError):
+            if self._closed:
+                return
             deliver_challenge(connection, self.address[1])
             answer_challenge(connection, self.address[1])
-            while True:
-                method, arguments = connection.recv()
-                try:
-                    reply = True, self._answer(method, *arguments)
-                except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
-                    reply = False, error
-                connection.send(reply)
+            with self._known(connection, connection.recv()):
+                while not self._closed:
+                    method, arguments = connection.recv()
+                    try:
+                        reply = True, self._desk.answer(method, *arguments)
+                    except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
+                        reply = False, error
+                    connection.send(reply)
+
+    @contextmanager
+    def _known(self, connection: Connection, worker: str) -> Iterator[None]:
+        """Inside, a worker is connected; when it has no connection any more, it has left."""
+        with self._lock:
+            self._open[connection] = worker
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._open[connection]
+                left = worker not in self._open.values()
+            if left:
+                self._desk.ended(worker)
+
+
+def _hang_up(connection: Connection) -> None:
+    # Another thread waits for what comes through it: to close the file alone would not wake it.
+    with contextlib.suppress(OSError, AttributeError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import os
+import secrets
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -27,18 +30,28 @@ from .lm.patched import Patched
 _NOBODY = (0, 0, False)
 """The execution of a thread without a context."""
 _PATCHED = Patched()
+WORKER = f"{socket.gethostname()}, process {os.getpid()}, {secrets.token_hex(4)}"
+"""Which worker this process is, for whoever it asks."""
+
+
+class Unreachable(Abandoned):
+    """The driver cannot be reached: nobody would book what is sent, or keep what is answered."""
 
 
 class Driver:
     """Asks the desk of a run; several threads at once have a connection each.
 
+    Attributes:
+        under_way: The executions of the run that this worker has, by number.
+
     Raises:
-        Abandoned: If the driver cannot be reached: nobody would book what is sent, or keep what is answered.
+        Unreachable: If the driver cannot be reached.
     """
 
     def __init__(self, address: tuple[Any, bytes]) -> None:
         self._address = address
         self._idle: deque[Connection] = deque()
+        self.under_way: set[int] = set()
 
     def __call__(self, method: str, *arguments: Any) -> Any:
         try:
@@ -46,7 +59,10 @@ class Driver:
             connection.send((method, arguments))
             answered, value = connection.recv()
         except (OSError, EOFError, AuthenticationError) as error:
-            raise Abandoned(f"the driver of the run cannot be reached ({error})") from error
+            self._idle.clear()
+            raise Unreachable(
+                f"{WORKER}: the driver of the run cannot be reached at {self._address[0]} ({error})"
+            ) from error
         self._idle.append(connection)
         if answered:
             return value
@@ -57,7 +73,9 @@ class Driver:
             return self._idle.pop()
         where, key = self._address
         # Without the program's context: it is not the program that opens a socket.
-        return contextvars.Context().run(functools.partial(Client, where, authkey=key))
+        connection = contextvars.Context().run(functools.partial(Client, where, authkey=key))
+        connection.send(WORKER)
+        return connection
 
 
 class LeasedLedger:
@@ -93,10 +111,10 @@ class LeasedLedger:
 
     def enter_now(self, account: Account, bound: Bound) -> int:
         """See `Ledger`, as for the others."""
-        return self.ask("lease", *_here()[:2], account, bound, False)
+        return self.ask("lease", *_here()[:2], WORKER, account, bound, False)
 
     def lease_now(self, account: Account, bound: Bound) -> int:
-        return self.ask("lease", *_here()[:2], account, bound, True)
+        return self.ask("lease", *_here()[:2], WORKER, account, bound, True)
 
     async def lease(self, account: Account, bound: Bound) -> int:
         asked = start_thread(functools.partial(self.lease_now, account, bound))

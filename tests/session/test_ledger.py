@@ -198,6 +198,21 @@ def test_an_error_travels_from_a_worker_without_the_secret_of_whoever_raised_it(
     assert type(error) is RuntimeError and str(error) == "refused: [hidden]"
 
 
+def test_a_worker_takes_a_key_from_its_own_environment_and_refuses_where_it_has_none(monkeypatch):
+    for name, key in (("OPENAI_API_KEY", "sk-0123456789ab"), ("TEAM_SECRET", "sk-ba9876543210")):
+        monkeypatch.setenv(name, key)
+    for given, name in (({}, "OPENAI_API_KEY"), ({"api_key": "sk-ba9876543210"}, "TEAM_SECRET")):
+        data = packed(dspy.LM("openai/none", **given), trusted=False)
+        assert b"sk-" not in data
+        monkeypatch.setenv(name, "sk-of-the-worker-1")
+        assert unpacked(data).kwargs.get("api_key") == ("sk-of-the-worker-1" if given else None)
+        monkeypatch.delenv(name)
+        with pytest.raises(SetupError, match=f"has no {name}, which 'openai/none' needs"):
+            unpacked(data)
+    # What stands in no environment is no secret of one: a stand-in that a local server does not look at.
+    assert unpacked(packed(dspy.LM("openai/none", api_key="none"), trusted=False)).kwargs["api_key"] == "none"
+
+
 def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
     asked = []
 
