@@ -201,11 +201,12 @@ def test_an_error_travels_from_a_worker_without_the_secret_of_whoever_raised_it(
 def test_a_worker_takes_a_key_from_its_own_environment_and_refuses_where_it_has_none(monkeypatch):
     for name, key in (("OPENAI_API_KEY", "sk-0123456789ab"), ("TEAM_SECRET", "sk-ba9876543210")):
         monkeypatch.setenv(name, key)
-    for given, name in (({}, "OPENAI_API_KEY"), ({"api_key": "sk-ba9876543210"}, "TEAM_SECRET")):
-        data = packed(dspy.LM("openai/none", **given), trusted=False)
+    cases: Any = ({}, "OPENAI_API_KEY"), ({"api_key": "sk-ba9876543210"}, "TEAM_SECRET")
+    for own, name in cases:
+        data = packed(dspy.LM("openai/none", **own), trusted=False)
         assert b"sk-" not in data
         monkeypatch.setenv(name, "sk-of-the-worker-1")
-        assert unpacked(data).kwargs.get("api_key") == ("sk-of-the-worker-1" if given else None)
+        assert unpacked(data).kwargs.get("api_key") == ("sk-of-the-worker-1" if own else None)
         monkeypatch.delenv(name)
         with pytest.raises(SetupError, match=f"has no {name}, which 'openai/none' needs"):
             unpacked(data)
