@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import litellm
-
 RECORD = Path(__file__).parent / "results" / "bbh-real-seed0-0-20261124T012447820045.json"
 PUBLISHED = {"program": "gpt-4o-mini-2024-07-18", "optimizer": "gpt-4-turbo-2024-04-09"}
 """The models of the paper, priced where the flags name none."""
@@ -47,6 +45,8 @@ class Bill:
             program: The program's model.
             optimizer: The optimizer's.
         """
+        import litellm
+
         own, its = tokens("backward", "propose"), tokens("forward", "heldout")
         parts = [(self.calls[0] + self.calls[2], its, program), (self.calls[1], own, optimizer)]
         prices = [litellm.model_cost.get(model.removeprefix("openai/")) for _, _, model in parts]

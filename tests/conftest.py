@@ -3,6 +3,7 @@ faults, no clock."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 
@@ -12,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import dspy
 import pytest
+from dspy.clients import capabilities, costs
 from hypothesis import HealthCheck, settings
 
 from tests.scripted import number_from_the_start
@@ -22,6 +24,10 @@ untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", untimed, derandomize=True)
 settings.register_profile("random", untimed)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+# A model that DSPy's table does not know is looked for in all its entries, twice a request: half of a request's time.
+capabilities.model_info = costs.model_info = functools.cache(costs.model_info)
 
 
 def pytest_collection_finish() -> None:

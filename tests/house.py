@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import dspy
-import igraph
 
 import dspy_semantic_backprop
 from dspy_semantic_backprop import SemanticGradientDescent
@@ -113,6 +112,8 @@ def _parsed(path: Path) -> ast.Module:
 
 def circles(package: Path = PACKAGE) -> list[list[str]]:
     """The groups of files that import each other, directly or through others."""
+    import igraph
+
     graph = igraph.Graph.TupleList(imports(package), directed=True)
     groups = graph.connected_components("strong")
     return [sorted(graph.vs[group]["name"]) for group in groups if len(group) > 1]

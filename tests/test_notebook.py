@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbclient
-import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -24,6 +22,9 @@ def outputs(notebook: Any, name: str = "stdout") -> list[str]:
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_what_is_stored(notebook, tmp_path):
+    import nbclient
+    import nbformat
+
     stored: Any = nbformat.read(notebook, as_version=4)
     fresh: Any = nbformat.read(notebook, as_version=4)
     # As in a clone, where notebooks/ is the working directory; what the notebook writes goes to a folder of its own.

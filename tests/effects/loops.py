@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import aiohttp
 import httpx
-import openai
 
 from tests.effects.world import World
 
@@ -26,6 +24,8 @@ async def httpx_client(world: World) -> AsyncEffect:
 
 
 async def aiohttp_session(world: World) -> AsyncEffect:
+    import aiohttp
+
     session = aiohttp.ClientSession()
 
     async def act() -> None:
@@ -41,6 +41,8 @@ async def aiohttp_session(world: World) -> AsyncEffect:
 
 
 async def openai_client(world: World) -> AsyncEffect:
+    import openai
+
     client = openai.AsyncOpenAI(base_url=world.web.url, api_key="none", max_retries=0)
 
     async def act() -> None:

@@ -12,8 +12,6 @@ from contextlib import suppress
 from email.message import EmailMessage
 
 import httpx
-import litellm
-import openai
 import requests
 
 from tests.effects.world import Effect, World, kind
@@ -69,6 +67,8 @@ def urllib_request(world: World) -> Effect:
 
 @kind
 def openai_client_that_is_connected(world: World) -> Effect:
+    import openai
+
     client = world.enter(openai.OpenAI(base_url=world.web.url, api_key="none", max_retries=0))
     with suppress(openai.APIError):
         client.models.list()
@@ -78,6 +78,8 @@ def openai_client_that_is_connected(world: World) -> Effect:
 
 @kind
 def litellm_completion(world: World) -> Effect:
+    import litellm
+
     def act() -> None:
         messages = [{"role": "user", "content": "one"}]
         litellm.completion("openai/paid", messages, api_base=world.web.url, api_key="none")

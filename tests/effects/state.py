@@ -14,7 +14,6 @@ from typing import Any
 
 import dspy
 import numpy as np
-import pandas as pd
 
 from tests.effects.world import Effect, World, grown, kind
 
@@ -149,6 +148,8 @@ def numpy_array_in_place(world: World) -> Effect:
 
 @kind
 def data_frame_in_place(world: World) -> Effect:
+    import pandas as pd
+
     held: Any = pd.DataFrame({"x": [0]})
     return lambda: held.__setitem__("x", held["x"] + 1), lambda: int(held["x"][0])
 

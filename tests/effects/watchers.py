@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import dspy
-import litellm
 from dspy.clients.base_lm import GLOBAL_HISTORY
 from dspy.utils.callback import BaseCallback
 
@@ -126,6 +125,8 @@ def usage_of_a_call_outside_of_predictors(world: World) -> Effect:
 
 @kind
 def callback_of_litellm(world: World) -> Effect:
+    import litellm
+
     seen: list[Any] = []
     world.at_end(litellm.input_callback.remove, seen.append)
     litellm.input_callback.append(seen.append)

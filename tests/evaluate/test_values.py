@@ -9,7 +9,6 @@ from typing import Any
 
 import dspy
 import numpy as np
-import pandas as pd
 import pydantic
 import pytest
 
@@ -48,8 +47,10 @@ class Batch:
     rows: Any
 
 
-def table(middle: int) -> pd.DataFrame:
+def table(middle: int) -> Any:
     """A table of which `str` and `repr` leave out the middle."""
+    import pandas as pd
+
     return pd.DataFrame({"number": [0] * 250 + [middle] + [0] * 249, "word": "w", "day": pd.Timestamp("2026-01-01")})
 
 
@@ -178,6 +179,8 @@ class Eater(dspy.Module):
 
 
 def test_every_execution_is_given_the_data_as_they_were():
+    import pandas as pd
+
     rows = pd.DataFrame({"number": [1], "list": [["l"]]})
     example = dspy.Example(docs=["a", "b"], form=Form(table=["f"]), rows=rows, answer="careful answer")
     example = example.with_inputs("docs", "form", "rows")
