@@ -16,9 +16,12 @@ from ._errors import SetupError
 from ._evaluate.outcome import brief
 from ._graph.record.recorder import runner
 from ._method import Method
+from ._session.batches import Batch
 from ._session.budget import Budget
 from ._session.held import models
+from ._session.limits import Limits
 from ._session.lm.usage import unheld
+from ._session.provider import unbatchable
 from ._spelling import close, own_names
 from ._values.same import digest
 
@@ -148,6 +151,13 @@ def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None, 
     """Check that a budget in tokens or US dollars can be held: that the most a request can cost is known."""
     if budget is None or (budget.tokens is None and budget.usd is None):
         return
+    for where, lm in _models(student, gradient_lm, metric).items():
+        if why := unheld(lm, budget, where):
+            raise SetupError(why)
+
+
+def _models(student: dspy.Module, gradient_lm: Any, metric: Any) -> dict[str, Any]:
+    """Where a language model is found that a run may ask, and the model."""
     named = {"gradient_lm": gradient_lm, "dspy.settings.lm": dspy.settings.lm}
     named |= {
         f"{path}.{attribute}": value
@@ -156,10 +166,28 @@ def check_prices(student: dspy.Module, gradient_lm: Any, budget: Budget | None, 
         if isinstance(value, dspy.BaseLM)
     }
     named |= models({"the program": student, "the metric": metric})
-    for where, lm in named.items():
-        why = "" if lm is None else unheld(lm, budget, where)
-        if why:
-            raise SetupError(why)
+    return {where: lm for where, lm in named.items() if lm is not None}
+
+
+def check_batch(batch: Any, where: Any, limits: Limits) -> None:
+    """Check that requests can be sent in batches beside the other settings."""
+    if not isinstance(batch, (bool, Batch)):
+        raise SetupError(f"batch must be True, False or a Batch(...), not {batch!r}")
+    if batch and where not in (None, "threads"):
+        raise SetupError("batch gathers the requests of programs that run in this process; leave where out")
+    for name in ("example", "metric") if batch else ():
+        if getattr(limits, name) is not None:
+            raise SetupError(
+                f"limits.{name} would end what waits for a batch, which takes up to a day; leave it None with batch, "
+                "and bound the run with Budget(seconds=...)"
+            )
+
+
+def check_batchable(student: dspy.Module, gradient_lm: Any, metric: Any) -> None:
+    """Check that every language model that can be found is one whose requests can be sent in batches."""
+    for where, lm in _models(student, gradient_lm, metric).items():
+        if why := unbatchable(lm):
+            raise SetupError(f"batch cannot be used with {where}: {why}")
 
 
 def check_kind(name: str, value: Any, kind: Any) -> None:

@@ -20,6 +20,7 @@ from ._reports.diagnose.diagnose import adiagnose
 from ._reports.explain import aexplain
 from ._reports.placebo import aplacebo
 from ._reports.preflight.preflight import advised, apreflight
+from ._session.batches import Batch
 from ._session.budget import Budget
 from ._session.events import Subscriber
 from ._session.limits import Limits
@@ -66,6 +67,8 @@ class SemanticGradientDescent(Teleprompter):
         subscribers: Called with every event of the run; None shows a progress bar, () nothing.
         where: Where programs are run: None or "threads" in threads of this process, "processes" or a number in so many
             processes of this machine, a `dask.distributed.Client` on its workers, "ray" on those of a connected Ray.
+        batch: Whether to send requests as batches of the provider, at half the price, each of which may take hours; a
+            `Batch(...)` says how long to wait. Programs run as always, by default 1,000 at once: a batch is as wide.
 
     Raises:
         SetupError: If an argument cannot work.
@@ -91,6 +94,7 @@ class SemanticGradientDescent(Teleprompter):
         log_dir: str | os.PathLike[str] | None = None,
         subscribers: Sequence[Subscriber] | None = None,
         where: Any = None,
+        batch: bool | Batch = False,
     ) -> None:
         super().__init__()
         optional = {"method": method, "limits": limits}
@@ -108,6 +112,7 @@ class SemanticGradientDescent(Teleprompter):
             log_dir=log_dir,
             subscribers=subscribers,
             where=where,
+            batch=batch,
             answers=checks.opened("gradient_cache", GradientCache, gradient_cache),
             **{name: value for name, value in optional.items() if value is not None},
         )

@@ -20,6 +20,7 @@ from ._evaluate.student import Student
 from ._graph.evidence.replay.replays import Probe
 from ._method import Method
 from ._propose.choose import how_many
+from ._session.batches import Batch
 from ._session.budget import Budget, Purpose
 from ._session.events import Subscriber
 from ._session.journal import Journal
@@ -33,6 +34,8 @@ STEPS_UNASKED = 8
 """How many steps a run makes that was asked for none and has no budget."""
 ENDLESS = 10_000
 """More steps than any budget lasts for."""
+AT_ONCE = 1000
+"""How many programs run at once in batches where nobody says: a batch is as wide as they are many."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Settings:
     log_dir: Any = None
     subscribers: Sequence[Subscriber] | None = field(default=None, repr=False)
     where: Any = field(default=None, repr=False)
+    batch: bool | Batch = False
 
     def __post_init__(self) -> None:
         adapt(self.metric)
@@ -77,6 +81,7 @@ class Settings:
         checks.check_kind("budget", self.budget, Budget)
         checks.check_kind("limits", self.limits, Limits)
         check_where(self.where)
+        checks.check_batch(self.batch, self.where, self.limits)
         checks.check_kind("log_dir", self.log_dir, (str, os.PathLike))
         checks.check_number("num_threads", 1 if self.num_threads is None else self.num_threads, 1, whole=False)
 
@@ -101,6 +106,8 @@ class Settings:
                     groups_of(self.group, name, examples)
         checks.check_models(program, self.gradient_lm)
         checks.check_prices(program, self.gradient_lm, self.budget, self.metric)
+        if self.batch:
+            checks.check_batchable(program, self.gradient_lm, self.metric)
 
     def session(
         self, journal: Journal | None = None, *, budget: Budget | None = None, caps: Mapping[Purpose, int] | None = None
@@ -117,12 +124,14 @@ class Settings:
             budget=budget if budget is not None else self.budget,
             caps=caps,
             limits=self.limits,
-            num_threads=self.num_threads,
+            num_threads=AT_ONCE if self.batch and self.num_threads is None else self.num_threads,
             gradient_lm=self.gradient_lm,
             answers=self.answers,
         )
         shown = self.subscribers if self.subscribers is not None else default_subscribers(opened.ledger)
-        return replace(opened, subscribers=tuple(shown))
+        opened = replace(opened, subscribers=tuple(shown))
+        opened.send_in_batches(Batch() if self.batch is True else self.batch or None)
+        return opened
 
     def student(self, program: dspy.Module, session: Session, **sets: Sequence[dspy.Example] | None) -> Student:
         """A program as a run with these settings works on it; errors name an example by its place in these sets."""

@@ -52,6 +52,25 @@ class Unanswered:
     status: int | None = None
 
 
+@dataclass(frozen=True)
+class LaidIn:
+    """One request of a batch: its ticket, what it is booked under, the most that it can cost, and its key."""
+
+    ticket: int
+    account: Account
+    bound: Bound
+    key: str
+
+
+@dataclass
+class SentBatch:
+    """A batch that was under way at the end: our name, the provider's where it was known, and what is not answered."""
+
+    name: str
+    number: str | None = None
+    requests: list[LaidIn] = field(default_factory=list)
+
+
 @dataclass
 class JournalState:
     """What happened before a run was resumed; of a new run, nothing.
@@ -63,6 +82,7 @@ class JournalState:
         seconds: How long the run took, in seconds.
         ticket: The last ticket of a request.
         lines: How many lines there are.
+        batches: Our name -> a batch under way at the end; its requests are in no account.
     """
 
     kept: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
@@ -73,6 +93,7 @@ class JournalState:
     seconds: float = 0.0
     ticket: int = 0
     lines: int = 0
+    batches: dict[str, SentBatch] = field(default_factory=dict)
 
 
 # What the lines of each kind hold. A number that no run can have written would lift a budget.
@@ -100,6 +121,24 @@ class _Sent(_Event):
     purpose: Purpose
     predictor: _Text
     bound: _amounts(Bound)  # pyright: ignore[reportInvalidTypeForm]
+
+
+class _InBatch(BaseModel):
+    ticket: _Count
+    purpose: Purpose
+    predictor: _Text
+    bound: _amounts(Bound)  # pyright: ignore[reportInvalidTypeForm]
+    key: _Text
+
+
+class _Batch(_Event):
+    name: _Text
+    requests: list[_InBatch]
+
+
+class _Made(_Event):
+    name: _Text
+    batch: _Text
 
 
 class _Lost(_Event):
@@ -130,6 +169,8 @@ class _Kept(_Event):
 
 _KINDS: Mapping[str, type[_Event]] = {
     "sent": _Sent,
+    "batch": _Batch,
+    "batch made": _Made,
     "lost": _Lost,
     "answer": _Reply,
     "failure": _Failure,
@@ -152,6 +193,7 @@ def read_state(path: Path, data: bytes, header: Mapping[str, Any], key: bytes | 
     _check(path, lines[0], header, key)
     found = JournalState(lines=len(lines))
     under_way: dict[int, tuple[Account, Bound]] = {}
+    laid: dict[int, tuple[str, LaidIn]] = {}
     settled = max((at for at, line in enumerate(lines) if line["event"] in _SETTLED), default=-1)
     for at, line in enumerate(lines[1:], start=1):
         entry = _entry(path, line)
@@ -159,14 +201,28 @@ def read_state(path: Path, data: bytes, header: Mapping[str, Any], key: bytes | 
         if isinstance(entry, _Sent):
             found.ticket = max(found.ticket, entry.ticket)
             under_way[entry.ticket] = ((entry.purpose, entry.predictor), Bound(**entry.bound.model_dump()))
+        elif isinstance(entry, _Batch):
+            found.ticket = max(found.ticket, *(one.ticket for one in entry.requests))
+            found.batches[entry.name] = SentBatch(entry.name)
+            laid |= {one.ticket: (entry.name, _laid_in(one)) for one in entry.requests}
+        elif isinstance(entry, _Made):
+            found.batches[entry.name].number = entry.batch
         elif isinstance(entry, _Lost):
             under_way.pop(entry.ticket, None)
+            laid.pop(entry.ticket, None)
             _spent(found, entry)
         elif not isinstance(entry, _Failure) or at < settled:
             _remember(found, entry, line)
     for account, bound in under_way.values():
         found.accounts[account] += bound.lost
+    for name, one in laid.values():
+        found.batches[name].requests.append(one)
+    found.batches = {name: one for name, one in found.batches.items() if one.requests}
     return found
+
+
+def _laid_in(one: _InBatch) -> LaidIn:
+    return LaidIn(one.ticket, (one.purpose, one.predictor), Bound(**one.bound.model_dump()), one.key)
 
 
 def _entry(path: Path, line: Mapping[str, Any]) -> _Event:

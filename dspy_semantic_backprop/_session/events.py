@@ -107,6 +107,25 @@ class Working:
 
 
 @dataclass(frozen=True)
+class BatchWaiting:
+    """A batch at the provider is waited for; told to subscribers, and no part of the log.
+
+    Args:
+        batch: The provider's name for it.
+        status: What the provider says of it, such as "in_progress".
+        done: How many requests in it the provider is done with.
+        requests: How many there are that are waited for.
+        seconds: How long it was waited for, in seconds.
+    """
+
+    batch: str
+    status: str
+    done: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class GraphKnown:
     """The program as it was given was run on the first examples.
 
@@ -166,6 +185,7 @@ Event = (
     | ExampleDone
     | EvaluationDone
     | Working
+    | BatchWaiting
     | GraphKnown
     | GradientsReady
     | StepDone

@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,19 @@ from pydantic import TypeAdapter, ValidationError
 from .._errors import JournalError, JournalFailed
 from .._terminal import logger, spelled
 from .budget import Account, Bound, Spent
-from .entries import APART, KEY, Answered, JournalState, Unanswered, digest_of, plain, read_state, sealed
+from .entries import (
+    APART,
+    KEY,
+    Answered,
+    JournalState,
+    LaidIn,
+    SentBatch,
+    Unanswered,
+    digest_of,
+    plain,
+    read_state,
+    sealed,
+)
 from .files import content, opened, refused
 from .ledger import Ledger
 from .lines import BEGIN, FIRST, SCHEMA, damaged, is_whole, line_of
@@ -99,7 +111,13 @@ class Journal:
         self.ledger = Ledger(
             **settings, carried=state.accounts, metric_calls=state.metric_calls, seconds=state.seconds, journal=self
         )
+        self.ledger.inherit([one for batch in self.batches for one in batch.requests])
         return self.ledger
+
+    @property
+    def batches(self) -> list[SentBatch]:
+        """The provider's batches that were under way when the run ended."""
+        return list(self._state.batches.values())
 
     def take(self, key: str, kind: Any = Any, check: Callable[[Any], Any] = bool) -> Any:
         """What was written down under a key, each line once and in order; None where nothing is left.
@@ -135,6 +153,25 @@ class Journal:
             ticket = self._state.ticket
         self._append("sent", ticket=ticket, purpose=account[0], predictor=account[1], bound=asdict(bound))
         return ticket
+
+    def batch(self, name: str, requests: Sequence[tuple[int | None, Account, Bound, str]]) -> list[int]:
+        """Requests are about to be sent as one batch, under a name of ours; returns their tickets.
+
+        Args:
+            requests: Ticket, None for a new one, what it is booked under, its bound, and its key.
+        """
+        laid: list[LaidIn] = []
+        with self._lock:
+            for ticket, *rest in requests:
+                self._state.ticket += ticket is None
+                laid.append(LaidIn(self._state.ticket if ticket is None else ticket, *rest))
+        lines = [{**asdict(one), "purpose": one.account[0], "predictor": one.account[1]} for one in laid]
+        self._append("batch", name=name, requests=[_without(one, "account") for one in lines])
+        return [one.ticket for one in laid]
+
+    def batch_made(self, name: str, batch: str) -> None:
+        """The provider has made the batch of a name of ours, and has this name for it."""
+        self._append("batch made", name=name, batch=batch)
 
     def ended(
         self, ticket: int, account: Account, spent: Spent, key: str = "", answered: Answered | None = None
@@ -305,6 +342,10 @@ class Journal:
         if end:
             self._state = read_state(self._path, data[:end], header, _key(self._path))
         return end
+
+
+def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {one: value for one, value in fields.items() if one != name}
 
 
 def _locked(folder: Path) -> Any:

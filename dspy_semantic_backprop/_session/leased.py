@@ -102,6 +102,7 @@ class LeasedLedger:
         self.journal = _LeasedJournal(ask)
         self.answering = set(answering)
         self.shown: deque[Any] = deque()
+        self.batches = None
         self.outside: dict[int, tuple[Any, Any]] = {}
         self.unmetered: Counter[str] = Counter()
         self._until = None if seconds_left is None else time.monotonic() + seconds_left
@@ -113,10 +114,10 @@ class LeasedLedger:
         """See `Ledger`, as for the others."""
         return self.ask("lease", *_here()[:2], WORKER, account, bound, False)
 
-    def lease_now(self, account: Account, bound: Bound) -> int:
+    def lease_now(self, account: Account, bound: Bound, key: str = "") -> int:
         return self.ask("lease", *_here()[:2], WORKER, account, bound, True)
 
-    async def lease(self, account: Account, bound: Bound) -> int:
+    async def lease(self, account: Account, bound: Bound, key: str = "") -> int:
         asked = start_thread(functools.partial(self.lease_now, account, bound))
         try:
             return await asyncio.shield(asyncio.wrap_future(asked))

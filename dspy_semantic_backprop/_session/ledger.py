@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from .._errors import Abandoned, BudgetSpent, CapReached
 from .budget import Account, Bound, Budget, Purpose, Spent
 from .projection import SLACK
 
-_POLL = 0.01
+_POLL, _POLL_BATCHES = 0.01, 0.1
 UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
@@ -41,6 +41,8 @@ class Ledger:
         outside: Language models that no copy of the program holds, by identity, and their metered copies.
         unmetered: Host -> how many requests were seen that pass the meter by; see `lm/unmetered.py`.
         answering: Language models that have answered before, by what tells them apart.
+        batches: Gathers requests into batches of the provider, a `Batches`; None where each is sent by itself.
+        held_back: How many requests wait for room.
     """
 
     def __init__(
@@ -62,10 +64,13 @@ class Ledger:
         self.answering: set[str] = set()
         self.unmetered: Counter[str] = Counter()
         self.outside: dict[int, tuple[Any, Any]] = {}
+        self.batches: Any = None
+        self.held_back = 0
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
         self._announced: dict[int, int] = {}
+        self._inherited: dict[str, deque[int]] = defaultdict(deque)
         self._tickets = 0
         self.metric_calls = metric_calls
         self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
@@ -97,33 +102,78 @@ class Ledger:
 
     async def enter(self, account: Account, bound: Bound) -> int:
         """As `admitted`, without blocking the event loop; give the ticket to `leave` when all is booked."""
-        while True:
-            with self._changed:
-                ticket = self._enter(account, bound)
-            if ticket is not None:
-                return ticket
-            await asyncio.sleep(_POLL)
+        with self._changed:
+            ticket = self._enter(account, bound)
+        if ticket is not None:
+            return ticket
+        with self._holding_back():
+            while True:
+                await asyncio.sleep(_POLL if self.batches is None else _POLL_BATCHES)
+                with self._changed:
+                    ticket = self._enter(account, bound)
+                if ticket is not None:
+                    return ticket
 
     def enter_now(self, account: Account, bound: Bound) -> int:
         """As `enter`, from synchronous code; on an event loop, where those under way cannot end, it refuses at once."""
         with self._changed:
-            while (ticket := self._enter(account, bound)) is None:
-                if on_event_loop():
-                    raise BudgetSpent(self._refusal(account, bound)[0])
-                self._changed.wait(_POLL)
+            if (ticket := self._enter(account, bound)) is not None:
+                return ticket
+            with self._holding_back():
+                while (ticket := self._enter(account, bound)) is None:
+                    if on_event_loop():
+                        raise BudgetSpent(self._refusal(account, bound)[0])
+                    self._changed.wait(_POLL if self.batches is None else _POLL_BATCHES)
         return ticket
 
-    def lease_now(self, account: Account, bound: Bound) -> int:
-        """As `enter_now`, for a request that the journal is told of before it is sent; give the lease to `settle`."""
-        return self._announce(self.enter_now(account, bound), account, bound)
+    @contextmanager
+    def _holding_back(self) -> Iterator[None]:
+        with self._changed:
+            self.held_back += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.held_back -= 1
 
-    async def lease(self, account: Account, bound: Bound) -> int:
+    def lease_now(self, account: Account, bound: Bound, key: str = "") -> int:
+        """As `enter_now`, for a request that the journal is told of before it is sent; give the lease to `settle`.
+
+        Where requests are sent in batches, the journal is told by `announce_batch`.
+        """
+        lease = self._taken_over(key)
+        return lease if lease is not None else self._announce(self.enter_now(account, bound), account, bound)
+
+    async def lease(self, account: Account, bound: Bound, key: str = "") -> int:
         """As `lease_now`, without blocking the event loop."""
-        return self._announce(await self.enter(account, bound), account, bound)
+        lease = self._taken_over(key)
+        return lease if lease is not None else self._announce(await self.enter(account, bound), account, bound)
+
+    def inherit(self, requests: Iterable[Any]) -> None:
+        """Requests of a batch, as `LaidIn`, were under way at the end: their leases wait for whoever asks again."""
+        for one in requests:
+            self._tickets += 1
+            self._under_way[self._tickets] = (one.account, one.bound)
+            self._announced[self._tickets] = one.ticket
+            self._inherited[one.key].append(self._tickets)
+
+    def _taken_over(self, key: str) -> int | None:
+        with self._changed:
+            left = self._inherited.get(key)
+            return left.popleft() if left else None
+
+    def announce_batch(self, name: str, requests: Sequence[Any]) -> list[int]:
+        """Tell the journal of leased requests, as `Parcel`, that are sent as one batch; what each is called in it."""
+        if not self.journal:
+            return [one.lease for one in requests]
+        rows = [(self._announced.get(one.lease), one.account, one.bound, one.key) for one in requests]
+        tickets = self.journal.batch(name, rows)
+        self._announced |= {one.lease: ticket for one, ticket in zip(requests, tickets, strict=True)}
+        return tickets
 
     def _announce(self, ticket: int, account: Account, bound: Bound) -> int:
         try:
-            if self.journal:
+            if self.journal and self.batches is None:
                 self._announced[ticket] = self.journal.sent(account, bound)
         except BaseException:
             self.leave(ticket)
@@ -267,6 +317,8 @@ class Ledger:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        if self.batches is not None:
+            self.batches.close()
 
     async def settled(self, seconds: float) -> None:
         """Wait until nothing is under way any more, no longer than so many seconds."""

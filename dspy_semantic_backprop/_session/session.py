@@ -6,10 +6,11 @@ What a function of this package may spend, wait for and tell anybody is the same
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -17,10 +18,11 @@ import anyio
 import dspy
 from pydantic import NonNegativeInt
 
-from .._concurrency import gather
-from .._errors import TooManyFailures
+from .._concurrency import gather, on_event_loop
+from .._errors import SetupError, TooManyFailures
 from .._secrets import hide
 from .._terminal import logger, spelled
+from .batches import Batch, Batches
 from .budget import Budget, Purpose
 from .events import Event, Subscriber, Working
 from .journal import Journal, digest_of
@@ -65,6 +67,10 @@ HELD = (
 OVERRUN = (
     "the run took {0:,} calls, more than the {1:,} that it was projected to take at most: its program calls its "
     "predictors more often than in the first executions"
+)
+UNKEPT = (
+    "without a log_dir a run in batches that ends early cannot be resumed: what is at the provider by then is paid and "
+    "lost"
 )
 UNANSWERED = "were not answered"
 FEW = 10
@@ -126,6 +132,24 @@ class Session:
             gradient_lm=gradient_lm,
             answers=answers,
         )
+
+    def send_in_batches(self, how: Batch | None) -> None:
+        """Send requests as batches of the provider; None sends each by itself.
+
+        Raises:
+            SetupError: If a batch is under way from before the run was resumed, and its answers would be paid twice.
+        """
+        if how is None:
+            if self.journal.batches:
+                raise SetupError(
+                    f"{self.journal.folder} is the log of a run with a batch under way at the provider; go on with "
+                    "batch=True, which asks for that batch, or choose another log_dir"
+                )
+            return
+        told, running = _in_loop(self.show), lambda: self.limiter.borrowed_tokens
+        self.ledger.batches = Batches(how, self.ledger, running, told, self.warn)
+        if not self.journal:
+            self.warn(UNKEPT)
 
     def in_this_loop(self) -> Session:
         """The same session for another event loop: what waits for a turn belongs to one."""
@@ -235,6 +259,19 @@ class Session:
         if warning not in self.warnings:
             self.warnings.append(warning)
             logger.warning("%s", warning)
+
+
+def _in_loop(tell: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What tells something in the event loop that runs here, from whichever thread."""
+    if not on_event_loop():
+        return tell
+    loop = asyncio.get_running_loop()
+
+    def later(event: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, event)
+
+    return later
 
 
 def _bounds(threads: float) -> dict[str, Any]:

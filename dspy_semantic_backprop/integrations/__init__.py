@@ -2,6 +2,7 @@
 OpenTelemetry; and a proposer for GEPA."""
 
 from .._session.events import (
+    BatchWaiting,
     EvaluationDone,
     EvaluationStarted,
     Event,
@@ -18,6 +19,7 @@ from .._session.events import (
 from .telemetry import span_labels
 
 __all__ = [
+    "BatchWaiting",
     "EvaluationDone",
     "EvaluationStarted",
     "Event",

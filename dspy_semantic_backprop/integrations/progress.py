@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from .._session.events import (
+    BatchWaiting,
     EvaluationDone,
     EvaluationStarted,
     Event,
@@ -34,6 +35,7 @@ with warnings.catch_warnings():
 _WIDE = 58
 """Columns of the bar at most: a terminal that is made narrower leaves no half of it behind, down to this."""
 _FORMAT = "{desc} {bar} {n_fmt}/{total_fmt} <{remaining}{postfix}"
+_MINUTE = 60.0
 _PHASES = {"gate": "deciding", "train": "running", "fresh": "proving", "heldout": "held out", "again": "once more"}
 """What a user calls what is evaluated."""
 _WORK = {"backward passes": "learning", "checks of the blame": "checking"}
@@ -79,7 +81,7 @@ class ProgressBar:
                 self._executed()
             case EvaluationDone():
                 self._evaluated(event)
-            case Working() | GradientsReady():
+            case Working() | GradientsReady() | BatchWaiting():
                 self._works(event)
             case StepDone():
                 self._decided(event.step, event.record)
@@ -99,8 +101,11 @@ class ProgressBar:
                 self._bar = self._opened(0)
             self._bar.total += examples
 
-    def _works(self, event: Working | GradientsReady) -> None:
-        if isinstance(event, GradientsReady):
+    def _works(self, event: Working | GradientsReady | BatchWaiting) -> None:
+        if isinstance(event, BatchWaiting):
+            minutes = f", {event.seconds / 60:.0f} min" if event.seconds >= _MINUTE else ""
+            self._phase(f"batch {event.done}/{event.requests}{minutes}")
+        elif isinstance(event, GradientsReady):
             self._phase("rewriting")
         elif self._steps is not None:
             self._phase(f"learning {event.done}/{event.pieces}")

@@ -4,8 +4,19 @@ with SimulatedServer(answer) as server:
     lm = server.lm()
 """
 
+from .batches import BatchDesk, BatchFaults
 from .faults import CONNECTIONS, REPLIES, Faults
 from .prompt import Prompt
 from .server import AnswerFunction, ServedRequest, SimulatedServer
 
-__all__ = ["CONNECTIONS", "REPLIES", "AnswerFunction", "Faults", "Prompt", "ServedRequest", "SimulatedServer"]
+__all__ = [
+    "CONNECTIONS",
+    "REPLIES",
+    "AnswerFunction",
+    "BatchDesk",
+    "BatchFaults",
+    "Faults",
+    "Prompt",
+    "ServedRequest",
+    "SimulatedServer",
+]

@@ -157,6 +157,11 @@ class Sent:
     retry_after: float | None = None
 
 
+def error_body(message: str, kind: str = "server_error", code: str | None = None) -> dict[str, Any]:
+    """The body of an error."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
+
+
 def error(faults: Faults, fault: str) -> Sent | None:
     """What is sent for a fault that leaves no reply of the model's; None for any other."""
     if fault in ("hang", "drop", "reset"):
@@ -168,9 +173,8 @@ def error(faults: Faults, fault: str) -> Sent | None:
     status, message, code = _ERRORS.get(fault) or (int(fault), f"The server says {fault}.", f"status_{fault}")
     # LiteLLM goes by the type where it contradicts the status.
     kind = "invalid_request_error" if fault in ("auth", "unknown_model") else code
-    said = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     after = faults.retry_after if fault in ("rate_limit", "billing") else None
-    return Sent(status, json.dumps(said).encode(), retry_after=after)
+    return Sent(status, json.dumps(error_body(message, kind, code)).encode(), retry_after=after)
 
 
 def reply(fault: str, completion: dict[str, Any]) -> Sent:

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 import dspy
 
+from .batches import BatchDesk, BatchFaults
 from .faults import UNPARSABLE, Faults, Sent, error, is_answer, reply
 from .prompt import Prompt
 
@@ -81,6 +82,7 @@ class SimulatedServer:
         model: the model's name; by default one that no other server has, since DSPy caches answers by it.
         host: a loopback address.
         keep: how many requests `log` keeps at most.
+        batch_faults: what goes wrong with batches.
 
     Raises:
         ValueError: if the host is no loopback address.
@@ -94,12 +96,14 @@ class SimulatedServer:
     model: str = field(default_factory=lambda: f"simulated-{uuid.uuid4().hex[:8]}")
     host: str = "127.0.0.1"
     keep: int = 10_000
+    batch_faults: BatchFaults = field(default_factory=BatchFaults)
 
     def __post_init__(self) -> None:
         if self.host not in ("127.0.0.1", "localhost", "::1"):
             raise ValueError(f"the simulated server listens on loopback only, got host={self.host!r}")
         self._lock = threading.Lock()
         self._counts = Counter[str]()
+        self.desk = BatchDesk(self.respond, self.batch_faults)
         self._seen = Counter[bytes]()
         self._log: deque[ServedRequest] = deque(maxlen=self.keep)
         self._listener: _Listener | None = None
@@ -316,15 +320,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "0")
         body = self.rfile.read(int(length) if length.isdigit() else 0)
-        known = self.path.split("?")[0] == _PATH
-        sent = self.server.owner.respond(body) if known else error(Faults(), "unknown_model")
+        owner, known = self.server.owner, self.path.split("?")[0] == _PATH
+        sent = owner.respond(body) if known else owner.desk.respond("POST", self.path, body)
+        sent = sent or error(Faults(), "unknown_model")
         # A client that hangs up is no news.
         with contextlib.suppress(OSError):
             self._send(sent or Sent(0))
 
     def do_GET(self) -> None:
         listed = {"object": "list", "data": [{"id": self.server.owner.model, "object": "model"}]}
-        self._send(Sent(200, json.dumps(listed).encode()))
+        sent = self.server.owner.desk.respond("GET", self.path, b"")
+        with contextlib.suppress(OSError):
+            self._send(sent or Sent(200, json.dumps(listed).encode()))
 
     def _send(self, sent: Sent) -> None:
         """One write for head and body: two would wait for each other's acknowledgement."""

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -20,18 +21,20 @@ from dspy.clients import base_lm
 from dspy.utils.exceptions import LMError, LMUnexpectedError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from ..._errors import Abandoned, ModelUnavailable, Stop
+from ..._errors import Abandoned, ModelUnavailable, SetupError, Stop
 from ..._secrets import harmless, hide, learn_secrets, sampling
 from ..._terminal import logger
+from ..batches import Parcel
 from ..budget import Bound, Purpose, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from ..limits import LONGEST_REQUEST
+from ..provider import access_of, unbatchable
 from .context import lm_context
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
 from .replies import no_answer
 from .sending import awaited_within, called_in_thread, forward_in_thread, within
-from .usage import RequestUsage, bound_of, most_of, stated_price
+from .usage import RequestUsage, batch_share, bound_of, most_of, stated_price
 
 _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
@@ -67,6 +70,8 @@ def metered(lm: Any, ledger: Ledger) -> Any:
         copy.num_retries = 0
         copy.__class__ = _metered_class(type(lm))
     copy._semantic_ledger = ledger
+    if ledger.batches is not None and hasattr(copy, "_engine_spec"):
+        copy._engine_spec = "litellm" if isinstance(copy._engine_spec, str) else copy._engine_spec
     copy.history = lm.history
     return copy
 
@@ -282,14 +287,14 @@ class _Request:
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
         bound = self._bound()
-        with self._attempt(bound, self.ledger.lease_now(self.account, bound)) as attempt:
+        with self._attempt(bound, self.ledger.lease_now(self.account, bound, self.key)) as attempt:
             attempt.outputs = within(self._seconds, functools.partial(self._sent, attempt, call))
         return self._read(attempt)
 
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
         bound = self._bound()
-        with self._attempt(bound, await self.ledger.lease(self.account, bound)) as attempt:
+        with self._attempt(bound, await self.ledger.lease(self.account, bound, self.key)) as attempt:
             attempt.outputs = await awaited_within(self._seconds, self._asent(attempt, call))
         return self._read(attempt)
 
@@ -316,18 +321,31 @@ class _Request:
     @property
     def _seconds(self) -> float | None:
         """How long the request may take: a longer time that the client was given counts where no limit was set."""
+        if self.ledger.batches is not None:
+            return None
         limit, own = self.ledger.request_seconds, (getattr(self.lm, "kwargs", None) or {}).get("timeout")
         return max(LONGEST_REQUEST, own) if limit == LONGEST_REQUEST and isinstance(own, (int, float)) else limit
 
     def _most(self, answered: Any = None) -> Bound:
-        return most_of(self.lm, self.ledger.budget, self.asked, self.kwargs, answered)
+        return self._less(most_of(self.lm, self.ledger.budget, self.asked, self.kwargs, answered))
+
+    def _less(self, bound: Bound) -> Bound:
+        return bound if self.ledger.batches is None else replace(bound, usd=bound.usd * batch_share(self.lm))
 
     def _bound(self) -> Bound:
         if self.context.over:
             raise Abandoned("nobody waits for this example any more")
         if self.outer is not None and self.outer.passed_on is not None:
             self.outer.passed_on()
-        return bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs)
+        if self.ledger.batches is not None and (why := unbatchable(self.lm)):
+            raise ModelUnavailable(SetupError(f"batch: {why}"))
+        return self._less(bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs))
+
+    def _lay(self, lease: int, bound: Bound, body: Any) -> Parcel:
+        asker = None if self.context.purpose in _ASKED_AGAIN else id(self.context)
+        parcel = Parcel(self.key, lease, self.account, bound, asker, access_of(self.lm, self.kwargs), body)
+        self.ledger.batches.lay(parcel)
+        return parcel
 
     @contextmanager
     def _attempt(self, bound: Bound, lease: int) -> Iterator[RequestUsage]:
@@ -341,6 +359,8 @@ class _Request:
             self.ledger.leave(lease)
 
         attempt.passed_on = passed_on
+        if self.ledger.batches is not None:
+            attempt.lay = functools.partial(self._lay, lease, bound)
         try:
             with dspy.context(usage_tracker=attempt, disable_history=False):
                 yield attempt
@@ -356,9 +376,15 @@ class _Request:
             spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
+            parcel = attempt.parcel
             # A request that is cancelled may have been worked on: it counts at its bound, once it was begun.
-            spent = Spent() if self.passed_on or not attempt.begun else spent
-            self.ledger.settle(lease, self.account, spent, self.key, answered)
+            if self.passed_on or not attempt.begun or (parcel is not None and parcel.costless):
+                spent = Spent()
+            if parcel is not None:
+                spent = replace(spent, usd=spent.usd * batch_share(self.lm))
+            # What is still under way in a batch stays so: its answer may come when the run is resumed.
+            if parcel is None or not self.ledger.batches.leaves(parcel):
+                self.ledger.settle(lease, self.account, spent, self.key, answered)
 
 
 def _revived(outputs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import dspy
@@ -15,6 +15,7 @@ from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered
 from .context import LMContext, lm_context
 from .doors import watched_doors
+from .laid import laid_in
 from .replies import readable_usage
 from .unmetered import unmetered_seen
 from .usage import Outside, RequestUsage, bound_of
@@ -33,6 +34,7 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
         watched_doors(),
         readable_usage(_under_way),
         unmetered_seen(_under_way),
+        laid_in() if ledger.batches is not None else nullcontext(),
         dspy.context(
             semantic_lm_context=here,
             usage_tracker=Outside(ledger, purpose, dspy.settings.usage_tracker),

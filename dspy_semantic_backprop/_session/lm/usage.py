@@ -19,6 +19,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from ..._errors import ModelError, ModelUnavailable
 from ..budget import Bound, Budget, Purpose, Spent
 from ..ledger import Ledger
+from ..provider import HALF
 from .failures import was_never_sent, was_refused
 from .patched import Patched
 from .replies import count, countable
@@ -142,6 +143,16 @@ def most_of(lm: Any, budget: Budget, asked: Any, settings: Mapping[str, Any], an
     return Bound(calls=completions, tokens=(sent + received) * completions, usd=usd)
 
 
+def batch_share(lm: Any) -> float:
+    """What a request costs in a batch, as a share of its ordinary price: a half, or what LiteLLM knows of the model."""
+    known = _known(str(getattr(lm, "model", "")))
+    names = ("input_cost_per_token", "output_cost_per_token")
+    shares = [
+        known[f"{name}_batches"] / known[name] for name in names if known.get(f"{name}_batches") and known.get(name)
+    ]
+    return max(shares, default=HALF)
+
+
 def _completions(lm: Any, settings: Mapping[str, Any]) -> int:
     return int(settings.get("n") or (getattr(lm, "kwargs", None) or {}).get("n") or 1)
 
@@ -229,6 +240,8 @@ class RequestUsage(UsageTracker):
         self.recalled = False
         self.begun = False
         self.passed_on: Callable[[], None] | None = None
+        self.lay: Callable[[Any], Any] | None = None
+        self.parcel: Any = None
         self.usage: list[dict[str, Any]] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestUsage:
