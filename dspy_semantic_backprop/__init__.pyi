@@ -61,7 +61,7 @@ from ._reports.placebo import Placebo
 from ._reports.preflight.record import Preflight
 from ._reports.report import report
 from ._result import Result
-from ._session.batches import Batch
+from ._session.batch.shipment import Batch
 from ._session.budget import Budget, Purpose, Spent
 from ._session.limits import Limits
 from .integrations.gepa import SemanticProposer

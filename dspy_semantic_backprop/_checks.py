@@ -16,12 +16,12 @@ from ._errors import SetupError
 from ._evaluate.outcome import brief
 from ._graph.record.recorder import runner
 from ._method import Method
-from ._session.batches import Batch
+from ._session.batch.provider import unbatchable
+from ._session.batch.shipment import Batch
 from ._session.budget import Budget
 from ._session.held import models
 from ._session.limits import Limits
 from ._session.lm.usage import unheld
-from ._session.provider import unbatchable
 from ._spelling import close, own_names
 from ._values.same import digest
 

@@ -20,7 +20,7 @@ from ._reports.diagnose.diagnose import adiagnose
 from ._reports.explain import aexplain
 from ._reports.placebo import aplacebo
 from ._reports.preflight.preflight import advised, apreflight
-from ._session.batches import Batch
+from ._session.batch.shipment import Batch
 from ._session.budget import Budget
 from ._session.events import Subscriber
 from ._session.limits import Limits

@@ -20,7 +20,7 @@ from ._evaluate.student import Student
 from ._graph.evidence.replay.replays import Probe
 from ._method import Method
 from ._propose.choose import how_many
-from ._session.batches import Batch
+from ._session.batch.shipment import Batch
 from ._session.budget import Budget, Purpose
 from ._session.events import Subscriber
 from ._session.journal import Journal

@@ -163,7 +163,7 @@ class Ledger:
             return left.popleft() if left else None
 
     def announce_batch(self, name: str, requests: Sequence[Any]) -> list[int]:
-        """Tell the journal of leased requests, as `Parcel`, that are sent as one batch; what each is called in it."""
+        """Tell the journal of leased requests, each a `BatchedRequest`, that are sent as one batch; their tickets."""
         if not self.journal:
             return [one.lease for one in requests]
         rows = [(self._announced.get(one.lease), one.account, one.bound, one.key) for one in requests]

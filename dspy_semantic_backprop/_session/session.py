@@ -22,7 +22,8 @@ from .._concurrency import gather, on_event_loop
 from .._errors import SetupError, TooManyFailures
 from .._secrets import hide
 from .._terminal import logger, spelled
-from .batches import Batch, Batches
+from .batch.gather import Batches
+from .batch.shipment import Batch
 from .budget import Budget, Purpose
 from .events import Event, Subscriber, Working
 from .journal import Journal, digest_of

@@ -24,12 +24,12 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from ..._errors import Abandoned, ModelUnavailable, SetupError, Stop
 from ..._secrets import harmless, hide, learn_secrets, sampling
 from ..._terminal import logger
-from ..batches import Parcel
+from ..batch.provider import access_of, unbatchable
+from ..batch.shipment import BatchedRequest
 from ..budget import Bound, Purpose, Spent
 from ..journal import Answered, Journal, Unanswered, digest_of
 from ..ledger import Ledger
 from ..limits import LONGEST_REQUEST
-from ..provider import access_of, unbatchable
 from .context import lm_context
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
 from .replies import no_answer
@@ -316,6 +316,8 @@ class _Request:
             self.empty = isinstance(attempt.problem, NoAnswer)
             raise attempt.problem
         self._heard()
+        if attempt.usage and attempt.laid is None and self.ledger.batches is not None:
+            self.ledger.batches.passed_by(self.lm.model)
         return attempt.outputs
 
     @property
@@ -341,11 +343,11 @@ class _Request:
             raise ModelUnavailable(SetupError(f"batch: {why}"))
         return self._less(bound_of(self.lm, self.ledger.budget, self.asked, self.kwargs))
 
-    def _lay(self, lease: int, bound: Bound, body: Any) -> Parcel:
+    def _lay(self, lease: int, bound: Bound, body: Any) -> BatchedRequest:
         asker = None if self.context.purpose in _ASKED_AGAIN else id(self.context)
-        parcel = Parcel(self.key, lease, self.account, bound, asker, access_of(self.lm, self.kwargs), body)
-        self.ledger.batches.lay(parcel)
-        return parcel
+        laid = BatchedRequest(self.key, lease, self.account, bound, asker, access_of(self.lm, self.kwargs), body)
+        self.ledger.batches.lay(laid)
+        return laid
 
     @contextmanager
     def _attempt(self, bound: Bound, lease: int) -> Iterator[RequestUsage]:
@@ -376,14 +378,14 @@ class _Request:
             spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
-            parcel = attempt.parcel
+            laid = attempt.laid
             # A request that is cancelled may have been worked on: it counts at its bound, once it was begun.
-            if self.passed_on or not attempt.begun or (parcel is not None and parcel.costless):
+            if self.passed_on or not attempt.begun or (laid is not None and laid.costless):
                 spent = Spent()
-            if parcel is not None:
+            if laid is not None:
                 spent = replace(spent, usd=spent.usd * batch_share(self.lm))
             # What is still under way in a batch stays so: its answer may come when the run is resumed.
-            if parcel is None or not self.ledger.batches.leaves(parcel):
+            if laid is None or not self.ledger.batches.leaves(laid):
                 self.ledger.settle(lease, self.account, spent, self.key, answered)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import dspy
 
-from ..batches import Parcel
-from ..provider import Reply
+from ..batch.provider import BatchReply
+from ..batch.shipment import BatchedRequest
 from .patched import Patched, Replacement
 from .usage import RequestUsage
 
@@ -45,10 +45,10 @@ def _senders() -> Iterator[Replacement]:
 def _laying(module: Any, send: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(send)
     def laying(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        parcel = _parcel(request)
-        if parcel is None:
+        laid = _laid_in(request)
+        if laid is None:
             return send(client, request, *args, **kwargs)
-        return _response(module, request, parcel.answer.result())
+        return _response(module, request, laid.answer.result())
 
     return laying
 
@@ -56,26 +56,26 @@ def _laying(module: Any, send: Callable[..., Any]) -> Callable[..., Any]:
 def _laying_async(module: Any, send: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(send)
     async def laying(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        parcel = _parcel(request)
-        if parcel is None:
+        laid = _laid_in(request)
+        if laid is None:
             return await send(client, request, *args, **kwargs)
-        return _response(module, request, await asyncio.wrap_future(parcel.answer))
+        return _response(module, request, await asyncio.wrap_future(laid.answer))
 
     return laying
 
 
-def _parcel(request: Any) -> Parcel | None:
+def _laid_in(request: Any) -> BatchedRequest | None:
     attempt = dspy.settings.usage_tracker
     if not isinstance(attempt, RequestUsage) or attempt.lay is None or not str(request.url.path).endswith(_ASKS):
         return None
     body = json.loads(request.content)
     if body.pop("stream", False):
         return None
-    attempt.parcel = attempt.lay(body)
-    return attempt.parcel
+    attempt.laid = attempt.lay(body)
+    return attempt.laid
 
 
-def _response(module: Any, request: Any, reply: Reply | None) -> Any:
+def _response(module: Any, request: Any, reply: BatchReply | None) -> Any:
     if reply is None:
         raise module.ReadError("the batch came back without a reply to this request", request=request)
     return module.Response(reply.status, json=reply.body, request=request)

@@ -17,9 +17,9 @@ import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
 from ..._errors import ModelError, ModelUnavailable
+from ..batch.provider import HALF
 from ..budget import Bound, Budget, Purpose, Spent
 from ..ledger import Ledger
-from ..provider import HALF
 from .failures import was_never_sent, was_refused
 from .patched import Patched
 from .replies import count, countable
@@ -241,7 +241,7 @@ class RequestUsage(UsageTracker):
         self.begun = False
         self.passed_on: Callable[[], None] | None = None
         self.lay: Callable[[Any], Any] | None = None
-        self.parcel: Any = None
+        self.laid: Any = None
         self.usage: list[dict[str, Any]] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestUsage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Reply:
+class BatchReply:
     """What a batch came back with for one request.
 
     Args:
@@ -81,11 +81,17 @@ def is_passing(error: BaseException) -> bool:
     """Whether the same call of a batch interface may well succeed later."""
     if getattr(error, "code", None) == "insufficient_quota":
         return False
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
+    status = status_of(error)
+    if status:
         return status in _AGAIN or status >= 500
     named = any(kind.__name__ in _TRANSPORT for kind in type(error).__mro__)
     return named or isinstance(error, (ConnectionError, TimeoutError))
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status that a call of a batch interface failed with; 0 where it has none."""
+    found = getattr(error, "status_code", None)
+    return found if isinstance(found, int) else 0
 
 
 class Provider:
@@ -126,26 +132,28 @@ class Provider:
         """How a batch is doing."""
         return self._litellm.retrieve_batch(batch_id=batch, **self._how)
 
-    def lines(self, file: str | None) -> Iterator[Mapping[str, Any]]:
+    def lines(self, file: str) -> list[Mapping[str, Any]]:
         """The lines of a file of replies that can be read."""
-        if file is None:
-            return
+        readable = []
         for line in self._litellm.file_content(file_id=file, **self._how).content.splitlines():
             try:
                 found = json.loads(line)
             except ValueError:
                 continue
             if isinstance(found, dict) and isinstance(found.get("custom_id"), str):
-                yield found
+                readable.append(found)
+        return readable
 
 
-def reply_of(line: Mapping[str, Any]) -> Reply | None:
+def reply_of(line: Mapping[str, Any]) -> BatchReply | None:
     """What a line of a file of replies says; None where that is nothing."""
     response, error = line.get("response"), line.get("error")
     status = response.get("status_code") if isinstance(response, Mapping) else None
     if isinstance(response, Mapping) and isinstance(status, int) and 100 <= status <= 599:
-        return Reply(status, response.get("body"))
+        return BatchReply(status, response.get("body"))
     if isinstance(error, Mapping):
         # What the provider never came to is as good as a server that is busy: it costs nothing.
-        return Reply(503, {"error": {"message": str(error.get("message")), "code": error.get("code"), "type": "batch"}})
+        return BatchReply(
+            503, {"error": {"message": str(error.get("message")), "code": error.get("code"), "type": "batch"}}
+        )
     return None
