@@ -162,9 +162,9 @@ class Journal:
         """
         laid: list[LaidIn] = []
         with self._lock:
-            for ticket, *rest in requests:
+            for ticket, account, bound, key in requests:
                 self._state.ticket += ticket is None
-                laid.append(LaidIn(self._state.ticket if ticket is None else ticket, *rest))
+                laid.append(LaidIn(self._state.ticket if ticket is None else ticket, account, bound, key))
         lines = [{**asdict(one), "purpose": one.account[0], "predictor": one.account[1]} for one in laid]
         self._append("batch", name=name, requests=[_without(one, "account") for one in lines])
         return [one.ticket for one in laid]

@@ -100,7 +100,7 @@ class Provider:
     def __init__(self, access: Mapping[str, Any]) -> None:
         import litellm
 
-        self._litellm = litellm
+        self._litellm: Any = litellm
         # A second try of the client's own might make a second batch.
         self._how = {**access, "custom_llm_provider": "openai", "max_retries": 0}
 

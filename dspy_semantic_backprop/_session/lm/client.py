@@ -378,14 +378,15 @@ class _Request:
             spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
         finally:
-            laid = attempt.laid
+            laid, batches = attempt.laid, self.ledger.batches
+            out = laid is not None and batches is not None and batches.leaves(laid)
             # A request that is cancelled may have been worked on: it counts at its bound, once it was begun.
             if self.passed_on or not attempt.begun or (laid is not None and laid.costless):
                 spent = Spent()
             if laid is not None:
                 spent = replace(spent, usd=spent.usd * batch_share(self.lm))
             # What is still under way in a batch stays so: its answer may come when the run is resumed.
-            if laid is None or not self.ledger.batches.leaves(laid):
+            if not out:
                 self.ledger.settle(lease, self.account, spent, self.key, answered)
 
 
