@@ -161,6 +161,7 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
         settings["subscribers"] = ()
     names = ("steps", "auto", "log_dir", "group", "failure_score")
     settings |= {name: given[name] for name in names if given.get(name) is not None}
+    settings["where"] = where_of(given.get("where"))
     if given.get("method") is not None:
         known = own_names(presets)
         if given["method"] not in known:
@@ -174,6 +175,30 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
         budget=budget_of(arguments),
         **settings,
     )
+
+
+def where_of(text: str | None) -> Any:
+    """Where programs are run, as `where=` takes it; a cluster that was named is connected to.
+
+    Raises:
+        SetupError: If that cannot be.
+    """
+    if text is None or (text != "ray" and "://" not in text):
+        return int(text) if text is not None and text.isdigit() else text
+    try:
+        if text == "ray":
+            import ray
+
+            ray.init(log_to_driver=False, logging_level="ERROR")
+            return text
+        from distributed import Client
+
+        return Client(text)
+    except ImportError as error:
+        extra = "ray" if text == "ray" else "dask"
+        raise SetupError(f"--where {text} needs an extra: pip install 'dspy-semantic-backprop[{extra}]'") from error
+    except Exception as error:
+        raise SetupError(f"--where {text}: the cluster cannot be reached: {describe(error)}") from error
 
 
 def budget_of(arguments: argparse.Namespace) -> Budget | None:

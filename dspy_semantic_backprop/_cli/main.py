@@ -108,6 +108,11 @@ def _settings(command: Any) -> None:
     command.add_argument("--gradient-model", metavar="NAME", help="writes gradients and instructions")
     command.add_argument("--group", metavar="NAME", help="the field by which examples belong together")
     command.add_argument("--failure-score", type=float, metavar="X", help="the score where the program fails; else 0")
+    command.add_argument(
+        "--where",
+        metavar="WHERE",
+        help="threads, processes, a number of these, a Dask scheduler's address, or ray",
+    )
     _bounds(command)
 
 
