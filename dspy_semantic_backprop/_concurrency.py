@@ -7,6 +7,8 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import os
+import queue
 import signal
 import threading
 import time
@@ -89,6 +91,13 @@ def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
     Raises:
         SemanticBackpropError: If the system starts no thread any more.
     """
+    future, work = _future_of(function)
+    _started(threading.Thread(target=work, name=_NAME, daemon=True))
+    return future
+
+
+def _future_of(function: Callable[[], R]) -> tuple[concurrent.futures.Future[R], Callable[[], None]]:
+    """A future, and what calls the function in the context of here and gives the future what becomes of it."""
     future: concurrent.futures.Future[R] = concurrent.futures.Future()
     context = contextvars.copy_context()
 
@@ -103,7 +112,73 @@ def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
 
     # A future that runs already is not cancelled with whoever waits for it.
     future.set_running_or_notify_cancel()
-    _started(threading.Thread(target=work, name="semantic-backprop-worker", daemon=True))
+    return future, work
+
+
+class _Threads:
+    """Threads that are idle between two calls, while anybody is `inside`. Thread-safe.
+
+    Why no executor: nothing ever waits in a queue, since a request that waits would count as sent; a call that never
+    returns keeps its thread, and nobody else waits for that; and once nobody is inside no thread is left over.
+    """
+
+    def __init__(self) -> None:
+        self._begin_anew()
+        if hasattr(os, "register_at_fork"):
+            # In the child of a fork there are no other threads, and a lock may be held by one of them.
+            os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[queue.SimpleQueue[Callable[[], None] | None]] = []
+        self._users = 0
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Keep the threads that are started inside for further calls."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users = max(0, self._users - 1)
+                left, self._idle = ([], self._idle) if self._users else (self._idle, [])
+            for inbox in left:
+                inbox.put(None)
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Do some work at once: in a thread that is idle, or in a new one."""
+        with self._lock:
+            inbox = self._idle.pop() if self._idle else None
+        if inbox is not None:
+            inbox.put(work)
+            return
+        thread = threading.Thread(target=self._serve, args=(work,), name=_NAME, daemon=True)
+        # A thread that goes on from call to call belongs to none of them: each brings its own context.
+        contextvars.Context().run(_started, thread)
+
+    def _serve(self, work: Callable[[], None] | None) -> None:
+        inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        while work is not None:
+            work()
+            work = None  # what was called is not kept alive
+            with self._lock:
+                if not self._users:
+                    return
+                self._idle.append(inbox)
+            work = inbox.get()
+
+
+_NAME = "semantic-backprop-worker"
+_THREADS = _Threads()
+threads_kept = _THREADS.inside
+
+
+def call_in_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
+    """As `start_thread`, in a thread that may have served before: for what leaves nothing behind in its thread."""
+    future, work = _future_of(function)
+    _THREADS.call(work)
     return future
 
 

@@ -13,7 +13,7 @@ import anyio
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from .._concurrency import gather, in_thread
+from .._concurrency import gather, in_thread, threads_kept
 from .._errors import BudgetSpent, MetricError, TooManyFailures
 from .._graph.evidence.code.from_code import FromCode, Slices
 from .._graph.record.names import Names
@@ -104,7 +104,8 @@ class Evaluator:
                 stops.append(stop)
                 return None
 
-        outcomes = await gather(paid, numbered, None if math.isinf(bound) else int(bound))
+        with threads_kept():
+            outcomes = await gather(paid, numbered, None if math.isinf(bound) else int(bound))
         done = tuple(outcome for outcome in outcomes if outcome is not None)
         if stops:
             keep(done)

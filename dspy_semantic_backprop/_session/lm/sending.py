@@ -15,7 +15,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import LMTimeoutError
 
-from ..._concurrency import start_thread
+from ..._concurrency import call_in_thread
 
 
 async def forward_in_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
@@ -25,7 +25,7 @@ async def forward_in_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:
 
 async def called_in_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a blocking function in a thread of its own, which nobody waits for once the caller is cancelled."""
-    return await asyncio.wrap_future(start_thread(functools.partial(function, *args, **kwargs)))
+    return await asyncio.wrap_future(call_in_thread(functools.partial(function, *args, **kwargs)))
 
 
 def within(seconds: float | None, call: Callable[[], Any]) -> Any:
@@ -33,10 +33,13 @@ def within(seconds: float | None, call: Callable[[], Any]) -> Any:
     # A stream is sent on by the thread that DSPy made for it.
     if seconds is None or dspy.settings.send_stream is not None:
         return call()
-    answer = start_thread(call)
-    if not concurrent.futures.wait([answer], seconds).done:
-        raise LMTimeoutError(message=_too_long(seconds))
-    return answer.result()
+    answer = call_in_thread(call)
+    try:
+        return answer.result(seconds)
+    except (concurrent.futures.TimeoutError, TimeoutError) as error:
+        if answer.done():
+            return answer.result()  # it raised this one itself, or was done just now
+        raise LMTimeoutError(message=_too_long(seconds)) from error
 
 
 async def awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:
