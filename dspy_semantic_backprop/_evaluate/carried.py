@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import dspy
 
+from .._graph.record.program_code import is_history
 from .._graph.trace import Trace
 from .._values.same import alike
 from .._values.walk import ATOMS, attributes
@@ -48,7 +49,7 @@ def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Ended]) -> 
     for path, module in run.named_sub_modules():
         was = vars(before[path]) if path in before else {}
         for name, value in vars(module).items() if not isinstance(module, dspy.Predict) else ():
-            if type(value) in ATOMS or alike(was.get(name), value):
+            if type(value) in ATOMS or is_history(name, value) or alike(was.get(name), value):
                 continue
             new = {*_texts(value)} - {*_texts(was.get(name))}
             if any(text in whole and text not in own for whole, own in told for text in new):

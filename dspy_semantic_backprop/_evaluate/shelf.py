@@ -28,6 +28,10 @@ LARGEST = 256 * 1024
 """A record of more bytes stays open: it is large for what it shares with its example, which packed it would repeat."""
 
 
+_AT_A_TIME = 4
+"""So many are packed when an execution ends: more than one, so that what was opened again is packed in the end."""
+
+
 class Shelf:
     """Keeps the newest executions as they are, and older ones packed."""
 
@@ -35,9 +39,15 @@ class Shelf:
         self._open: deque[Scored] = deque()
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
-        """Take in executions; the oldest of those that are open are packed."""
+        """Take in executions."""
         self._open.extend(one for one in outcomes if isinstance(one, Scored))
-        while len(self._open) > OPEN:
+
+    def tidy(self) -> None:
+        """Pack some of the oldest executions that are open, where there are more than `OPEN`.
+
+        To be called whenever one ends: then others wait for their answers, while between evaluations all would wait.
+        """
+        for _ in range(min(_AT_A_TIME, len(self._open) - OPEN)):
             oldest = self._open.popleft()
             packed = _packed(oldest)
             if packed is not None:

@@ -91,6 +91,12 @@ class Student:
             failure_score: The score of an execution in which the program itself failed, in metric points.
             where: In which processes it is run, as `SemanticGradientDescent` explains.
         """
+        shelf = Shelf()
+
+        def on_outcome(outcome: Outcome) -> None:
+            session.publish(ExampleDone(outcome.example_id, getattr(outcome, "score", None)))
+            shelf.tidy()
+
         evaluator = Evaluator(
             metric=adapt(metric),
             ledger=session.ledger,
@@ -98,11 +104,9 @@ class Student:
             sets=sets,
             failure_score=failure_score,
             limits=session.limits,
-            on_outcome=lambda outcome: session.publish(
-                ExampleDone(outcome.example_id, getattr(outcome, "score", None))
-            ),
+            on_outcome=on_outcome,
         )
-        return cls(program, session, evaluator, probe, elsewhere(where, session))
+        return cls(program, session, evaluator, probe, elsewhere(where, session), _shelf=shelf)
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""

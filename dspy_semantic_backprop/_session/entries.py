@@ -302,8 +302,13 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """A value as JSON values: dataclasses as dicts, tuples as lists, numbers that JSON does not have as None."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return plain({name: getattr(value, name) for name in value.__dataclass_fields__})
     if isinstance(value, Mapping):

@@ -75,5 +75,6 @@ def test_a_run_that_keeps_none_open_ends_as_one_that_keeps_all(monkeypatch):
     none, few, better = compiled(1, monkeypatch)
     every, many, _ = compiled(10_000, monkeypatch)
     assert none == every and none["spent"]["gate"]["reused"]
-    assert max(few) < 8 < many[-1]
+    # The six of the last evaluation are packed while the next one waits for its answers.
+    assert max(few) < 10 < many[-1]
     assert type(better).__name__ == "Hinted"

@@ -134,7 +134,7 @@ def _methods(cls: type) -> list[types.FunctionType]:
     return [value for one in own for value in vars(one).values() if isinstance(value, types.FunctionType)]
 
 
-def _is_dspys(name: str, value: Any) -> bool:
+def is_history(name: str, value: Any) -> bool:
     """Whether it is what DSPy notes of a module's calls: it grows while the program runs, and is nothing of it."""
     return name == "history" and isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
@@ -145,7 +145,7 @@ def constants(program: Any) -> tuple[Any, ...]:
     Dictionaries' keys come first, as lists; then containers; then the code's tuples, texts and defaults of arguments.
     """
     modules = [module for _, module in program.named_sub_modules()]
-    held = [value for module in modules for name, value in vars(module).items() if not _is_dspys(name, value)]
+    held = [value for module in modules for name, value in vars(module).items() if not is_history(name, value)]
     functions = [one for kind in dict.fromkeys(map(type, modules)) for one in _methods(kind)]
     code = [constant for one in functions for part in codes(one.__code__) for constant in part.co_consts]
     code += [(*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()) for one in functions]

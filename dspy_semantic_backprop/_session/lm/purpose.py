@@ -65,9 +65,11 @@ class OutsideCalls:
             BudgetSpent: If it does not fit into the budget.
             Abandoned: If nobody waits for the work any more.
         """
+        if is_metered(lm):
+            return  # its secrets were learned when the copy was made
         learn_secrets(lm)
         here = lm_context()
-        if here.ledger is None or is_metered(lm):
+        if here.ledger is None:
             return
         if here.over:
             raise Abandoned("nobody waits for this example any more")
