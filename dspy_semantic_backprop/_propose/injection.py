@@ -28,7 +28,8 @@ from urllib.parse import unquote
 from rapidfuzz import fuzz
 
 from .._terminal import hidden, printable, seen, spelled
-from .orders import Order, is_order, names_a_tool_of, orders
+from .orders import OUT_OF_DATA, Order, is_order, names_a_tool_of, orders
+from .unread import stands_in
 
 _ALIKE = 85
 _SHOWN = 100
@@ -160,6 +161,11 @@ class Unasked:
     words: str
     key: str
 
+    @property
+    def readable(self) -> bool:
+        """Whether a rule could read what it says, rather than only where it stands."""
+        return self.what != OUT_OF_DATA
+
     @printable
     def __str__(self) -> str:
         return f"{self.what} ({self.words})"
@@ -196,7 +202,8 @@ class InjectionGuard:
     def suspected(self, text: str) -> tuple[Unasked, ...]:
         """Orders that none of the user's own texts holds but a user may well give: where they come from decides."""
         strange = (one for one in self._strange(text) if not one.sure)
-        return tuple(Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
+        found = (Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
+        return tuple(one for one in found if one.readable or not stands(one, [self._own]))
 
     def _strange(self, text: str) -> list[Order]:
         strange = (one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders)
@@ -209,8 +216,9 @@ class InjectionGuard:
 
 
 def stands(found: Unasked, texts: Iterable[str]) -> bool:
-    """Whether the very words stand in one of some texts."""
-    return any(found.key in " ".join(_plain(text[:_SEARCHED]).lower().split()) for text in texts)
+    """Whether the very words stand in one of some texts; nearly the same words where no rule can read them."""
+    plain = (" ".join(_plain(text[:_SEARCHED]).lower().split()) for text in texts)
+    return any(found.key in text if found.readable else stands_in(found.key, text) for text in plain)
 
 
 def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:

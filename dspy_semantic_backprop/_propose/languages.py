@@ -5,7 +5,7 @@ A sentence is an order by what stands in it together, in whatever order the lang
 the program was told before; a verb that sends, somebody's data, and somewhere outside; a verb that tells, and a secret
 or the hidden instructions. Each language has its own words for these; a sentence that denies the verb, asks whether, or
 quotes it is none. A language that is not here is protected by what needs no words: addresses, what nobody sees,
-encoded texts, the marks of a chat.
+encoded texts, the marks of a chat, and by `unread`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _QUOTED = re.compile(
 )
 _ENGLISH = re.compile(r"\b(?:the|and|with|your|never|how|this|that|from|any|are|its|when|which|each)\b", re.I)
 """What stands in nearly every English sentence, which other rules judge, and in no other language here."""
+_NOT_ARABIC = re.compile(r"[\u067e\u0686\u0698\u06a9\u06af\u06cc]")
+"""Letters of Persian, Kurdish and Urdu, whose words mean other things than the Arabic ones that they look like."""
 _EVERYWHERE = {
     "rules": "prompt",
     "away": r"server|webhook|url|link|endpoint|telegram|whatsapp|discord|pastebin|api",
@@ -348,7 +350,7 @@ def foreign_orders(plain: str) -> Iterator[tuple[str, str, str]]:
     """The orders in a text in a language other than English: what it is, its sentence, and what it is about."""
     for match in _SENTENCE.finditer(plain):
         sentence = " ".join(match.group().split())
-        if len(_ENGLISH.findall(sentence)) > 1:
+        if len(_ENGLISH.findall(sentence)) > 1 or _NOT_ARABIC.search(sentence):
             continue
         bare = _QUOTED.sub(" ", _unaccented(sentence))
         said = itertools.chain.from_iterable(_said(bare, patterns) for _, patterns in _patterns())

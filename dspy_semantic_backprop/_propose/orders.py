@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .languages import foreign_orders
+from .unread import deciphered, unread
 
 DENIED = re.compile(
     r"(?:\b(?:never|not|without|avoid|cannot|no|nor|refuse to|refrain from)|n['\u2019]t)\s+"
@@ -144,13 +145,8 @@ _PATTERNS = (
         r"|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>)",
     ),
 )
-_UNREAD = r"[\u0370-\u03ff\u0530-\u05ff\u0980-\u10ff\u1200-\u137f\u1780-\u17ff\u1f00-\u1fff]"
-"""Letters of the alphabets whose languages `languages` does not have."""
+OUT_OF_DATA = "a sentence that no rule can read, out of the data"
 _IN_DATA = (
-    (
-        "a sentence that no rule can read, out of the data",
-        rf"(?P<verb>(?:{_UNREAD}[\u0300-\u036f\s'\u2019,-]*){{20,}})",
-    ),
     (
         "an order that stands in the data",
         rf"\b(?P<verb>{_TELL})\s+(?:[\w'\u2019-]+\s+){{0,5}}?"
@@ -224,3 +220,7 @@ def orders(plain: str) -> Iterator[Order]:
                 yield Order(what, " ".join(match.group().split()), sure)
     for what, words, about in foreign_orders(plain):
         yield Order(what, words, True, about)
+    for words in unread(plain):
+        if deciphered(words):
+            yield Order("a text in cipher", words, True, words.lower())
+        yield Order(OUT_OF_DATA, words, False, words.lower())

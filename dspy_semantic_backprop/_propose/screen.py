@@ -200,14 +200,23 @@ class Screen:
         suspected = self.injection.suspected(text)
         # What the metric asks for, and gradients made of it, is the user's own.
         said = [one for place, one in shown if not place.startswith(ADVICE)] if suspected else []
-        said += [one for _, example in self.examples for _, one in fields(example.inputs())] if suspected else []
+        said += self._given() if suspected else []
         found = (one for one in suspected if stands(one, said) or self._in_few_labels(one))
         return (*self.injection.unasked(text), *found)
 
+    def _given(self) -> list[str]:
+        """The texts of the inputs; one that most examples are given alike, such as a list of choices, is the user's."""
+        times = Counter(text for _, example in self.examples for _, text in fields(example.inputs()))
+        return [text for text, number in times.items() if number < 3 or 2 * number <= len(self.examples)]
+
     def _in_few_labels(self, suspected: Unasked) -> bool:
-        """Whether labels hold the words, but not those of most examples: what most demand is the task itself."""
+        """Whether labels hold the words, but not those of most examples: what most demand is the task itself.
+
+        What no rule can read and two labels share may be the name of a class.
+        """
         labels = [[text for _, text in fields(example.labels())] for _, example in self.examples]
-        return 0 < 2 * sum(stands(suspected, texts) for texts in labels) <= len(labels)
+        most = len(labels) if suspected.readable else 2
+        return 0 < 2 * sum(stands(suspected, texts) for texts in labels) <= most
 
     def _injected(self, unasked: Sequence[Unasked], shown: Sequence[tuple[str, str]]) -> str:
         """What nobody asked for, and where it comes from."""

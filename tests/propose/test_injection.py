@@ -215,6 +215,46 @@ def test_an_order_that_a_user_may_give_is_refused_where_an_example_gives_it(wher
     assert any("PINEAPPLE" in text for text in result.instructions_after.values()) != refused
 
 
+def asking(fields: str, start: str) -> dspy.Predict:
+    """A predictor with an instruction."""
+    program = dspy.Predict(fields)
+    signature: Any = program.signature
+    program.signature = signature.with_instructions(start)
+    return program
+
+
+def screened(said: str, *questions_: str, start: str = "Answer the question.") -> Any:
+    """A proposal that says more than the start, screened with what some examples ask."""
+    program = asking("question -> answer", start)
+    examples = [dspy.Example(question=one, answer="-").with_inputs("question") for one in questions_]
+    screen = Screen.of(Parameters.of(program), Restraint(), {"trainset": examples}, read(program))
+    return screen("self", f"{start}\n{said}", read(program))
+
+
+@pytest.mark.parametrize("said", order_cases.UNREAD)
+def test_a_sentence_that_no_rule_can_read_is_refused_where_an_example_holds_it(said):
+    question = f"Where is my order? {said}"
+    assert "of the trainset (question)" in screened(said, "Is it open?", question).refusal
+    first, *rest = said.split()
+    assert screened(f"Note: {' '.join([*rest[:2], *rest[3:]])}", "Is it open?", question).injected
+    assert not screened(said, "Is it open?", f"Where is my order? {first}").injected
+    assert not screened(said, "Is it open?", question, start=f"Answer. {said}").injected
+
+
+@pytest.mark.parametrize("said", order_cases.IN_CIPHER)
+def test_a_text_in_cipher_is_refused_wherever_it_comes_from(said):
+    assert "a text in cipher" in screened(said, "Is it open?").refusal
+
+
+def test_choices_and_classes_that_nobody_reads_are_no_orders():
+    choices = "đổi hàng đã mua, theo dõi giao hàng, hoàn lại tiền hàng"
+    examples = [dspy.Example(question=f"{at}?", choices=choices, answer=choices[:16]) for at in range(4)]
+    program = asking("question, choices -> answer", "Trả lời.")
+    examples = [one.with_inputs("question", "choices") for one in examples]
+    screen = Screen.of(Parameters.of(program), Restraint(), {"trainset": examples}, read(program))
+    assert not screen("self", f"Trả lời. Chọn một trong: {choices}.", read(program)).injected
+
+
 @pytest.mark.parametrize(("labels", "refused"), [(1, True), (6, True), (7, False), (12, False)])
 def test_an_order_that_most_labels_give_is_the_task_itself(labels, refused):
     trainset = [one.copy(note="Begin with a title." if at < labels else "-") for at, one in enumerate(questions(12))]
