@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 from tests.scripted import number_from_the_start
 
 # How long an example takes says more of what else the machine does than of the code. The same examples are tried each
-# time, so that a failure is owed to the change; HYPOTHESIS_PROFILE=random looks for new ones.
+# time, so that a failure is owed to the change; HYPOTHESIS_PROFILE=random looks for new ones, and for more of them.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("same", untimed, derandomize=True)
+settings.register_profile("same", untimed, derandomize=True, max_examples=30)
 settings.register_profile("random", untimed)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 

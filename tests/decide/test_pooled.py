@@ -51,7 +51,7 @@ def test_what_helps_is_found_in_the_company_of_what_harms():
     assert "good" in found.best.instructions["a"] and "bad" not in found.best.instructions["b"]
 
 
-@pytest.mark.parametrize("harm", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("harm", [0.0, 0.1])
 def test_what_harms_is_seldom_returned_and_luck_is_not_called_more_than_luck(harm):
     returned = proven = 0
     runs = 60

@@ -16,10 +16,11 @@ from dspy_semantic_backprop.programs import LiarProgram
 from tests.experiments.script import ROOT, run
 
 PUBLISHED = ("--include_grad", "--full_update", "--use_bad_samples")
+FEW = ("--batch_size", "4", "--held_out", "4", "--n_iters", "1")
 
 
 def test_a_script_runs_from_a_clone_as_published(tmp_path):
-    command = [sys.executable, "experiments/gsm8k.py", *PUBLISHED, "--smoke", "--results_dir", str(tmp_path)]
+    command = [sys.executable, "experiments/gsm8k.py", *PUBLISHED, *FEW, "--results_dir", str(tmp_path)]
     # This tree's package, whichever is installed; the limit is for a hang, not for a busy machine.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
@@ -28,8 +29,7 @@ def test_a_script_runs_from_a_clone_as_published(tmp_path):
 
 
 def test_every_request_is_accounted_for_with_retries_provoked(tmp_path):
-    few = ("--batch_size", "4", "--held_out", "4", "--n_iters", "1")
-    written = run("gsm8k", *PUBLISHED, *few, "--faults", "0.2", folder=tmp_path).record()
+    written = run("gsm8k", *PUBLISHED, *FEW, "--faults", "0.2", folder=tmp_path).record()
     assert written["study"] == "gsm8k"
     assert written["simulated"] is True
     assert written["spent"]["calls"] == written["served"] > 0

@@ -293,7 +293,7 @@ def learned_from(
 texts = st.text("ab 漢", max_size=2)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5))
 def test_every_record_is_traced_to_the_example_that_gepas_metric_was_called_with(calls):
     examples = [dspy.Example(text=f"number {at}").with_inputs("text") for at in range(len(calls))]
@@ -304,7 +304,7 @@ def test_every_record_is_traced_to_the_example_that_gepas_metric_was_called_with
         assert learned_from(examples, seen, rows[:1]) == [calls.index(calls[0])]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5), texts)
 def test_without_a_sighting_only_an_example_that_stands_out_is_found(inputs, read):
     examples = [dspy.Example(text=one, other=two).with_inputs("text", "other") for one, two in inputs]

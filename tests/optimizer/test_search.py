@@ -25,7 +25,7 @@ from dspy_semantic_backprop.testing import Prompt
 from tests.optimizer.test_compile import Chain, Fan
 from tests.scripted import careful, questions, right, served
 
-TRAIN, VAL = questions(70)[60:], questions(60)
+TRAIN, VAL = questions(40)[30:], questions(30)
 
 
 def compiled(program: Any, *, train: Any = TRAIN, val: Any = VAL, rule: Any = careful, **settings: Any) -> Any:
@@ -51,7 +51,7 @@ def writing(text: str):
 
 
 def test_a_gain_is_told_from_fresh_examples_that_nothing_was_decided_on():
-    result = compiled(Chain()).detailed_results
+    result = compiled(Chain(), val=[*VAL, *questions(70)[40:]]).detailed_results
     final = result.final
     assert final.returned and final.examples == 24
     assert (final.before, final.after, final.gain) == (0.0, 1.0, 1.0)
@@ -157,8 +157,8 @@ def test_an_instruction_that_is_not_worth_its_length_is_not_accepted():
     ("val", "said"),
     [
         (TRAIN[1:], "every example of the valset is in the trainset too"),
-        (questions(65), "5 of 65 examples of the valset are in the trainset too"),
-        ([*VAL, *VAL[:3]], "3 of 63 examples of the valset repeat another one"),
+        (questions(35), "5 of 35 examples of the valset are in the trainset too"),
+        ([*VAL, *VAL[:3]], "3 of 33 examples of the valset repeat another one"),
         (VAL[:1], "with 1 example to decide on no edit can be shown to be better"),
     ],
 )
@@ -168,15 +168,15 @@ def test_sets_that_flatter_are_said_aloud(val, said):
 
 
 def test_examples_that_are_learned_from_or_repeated_are_never_fresh():
-    result = compiled(Chain(), val=[*VAL, *VAL[:20], *TRAIN]).detailed_results
-    # Forty examples stand there once: those of VAL that are not repeated.
-    assert result.final.examples <= 40
+    result = compiled(Chain(), val=[*VAL, *VAL[:10], *TRAIN]).detailed_results
+    # Twenty examples stand there once: those of VAL that are not repeated.
+    assert result.final.examples <= 20
 
 
 def test_a_budget_keeps_enough_for_the_decision_at_the_end():
-    result = compiled(Chain(), steps=50, rule=writing("Mind it."), budget=Budget(calls=260)).detailed_results
+    result = compiled(Chain(), steps=50, rule=writing("Mind it."), budget=Budget(calls=130)).detailed_results
     assert result.final is not None
-    assert result.total.calls <= 260
+    assert result.total.calls <= 130
 
 
 @pytest.mark.parametrize("method", [presets.semantic(), presets.proven()], ids=lambda one: one.name)
@@ -193,10 +193,10 @@ def test_luck_is_not_called_a_gain(method):
         return answers
 
     proven = 0
-    for seed in range(6):
+    for seed in range(4):
         program: Any = dspy.Predict("question -> answer")
         result = compiled(
-            program, val=VAL[:20], rule=noisy, steps=6, seed=seed, num_threads=1, method=method
+            program, val=VAL[:20], rule=noisy, steps=4, seed=seed, num_threads=1, method=method
         ).detailed_results
         proven += result.final is not None and result.final.proven
     assert proven <= 1

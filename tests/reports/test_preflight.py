@@ -28,7 +28,7 @@ from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
 signature: Any = dspy.Signature
-TRAIN, VAL = questions(20), questions(60)[20:]
+TRAIN, VAL = questions(20), questions(50)[20:]
 FEW = VAL[:8]
 
 
@@ -185,7 +185,7 @@ def test_the_rule_based_model_flips_when_it_is_warm():
 
 
 def test_without_a_valset_the_candidate_is_not_judged_on_what_it_was_made_from():
-    found, _ = flown(careful, train=questions(40), val=None)
+    found, _ = flown(careful, train=questions(30), val=None)
     assert found.recommendation == "go" and not found.warnings
     small, _ = flown(careful, train=questions(8), val=None)
     assert any("made from" in warning for warning in small.warnings)
