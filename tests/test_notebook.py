@@ -10,6 +10,26 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
+@pytest.fixture(scope="module")
+def run():
+    """Runs notebooks in one kernel, which imports DSPy once; what one defined is gone before the next one begins."""
+    import nbclient
+    from jupyter_client.manager import KernelManager
+    from nbformat import v4
+
+    kernel: Any = KernelManager(client_class="jupyter_client.asynchronous.AsyncKernelClient")
+    # The limits are for a hang, not for a busy machine.
+    client = nbclient.NotebookClient(v4.new_notebook(), km=kernel, timeout=600, startup_timeout=600)
+
+    def run(notebook: Any, folder: Path) -> None:
+        clear = v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(folder)!r})\ndel os")
+        for client.nb in (v4.new_notebook(cells=[clear]), notebook):
+            client.execute()
+
+    yield run
+    kernel.shutdown_kernel(now=True)
+
+
 def outputs(notebook: Any, name: str = "stdout") -> list[str]:
     return [
         output["text"]
@@ -21,8 +41,7 @@ def outputs(notebook: Any, name: str = "stdout") -> list[str]:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_what_is_stored(notebook, tmp_path):
-    import nbclient
+def test_a_notebook_runs_and_shows_what_is_stored(notebook, run, tmp_path):
     import nbformat
 
     stored: Any = nbformat.read(notebook, as_version=4)
@@ -30,10 +49,7 @@ def test_a_notebook_runs_and_shows_what_is_stored(notebook, tmp_path):
     # As in a clone, where notebooks/ is the working directory; what the notebook writes goes to a folder of its own.
     (tmp_path / "experiments").symlink_to(notebook.parents[1] / "experiments")
     (tmp_path / "notebooks").mkdir()
-    where = {"path": str(tmp_path / "notebooks")}
-    # For a hang, not for a busy machine.
-    limits: Any = {"timeout": 600, "startup_timeout": 600}
-    nbclient.NotebookClient(fresh, resources={"metadata": where}, **limits).execute()
+    run(fresh, tmp_path / "notebooks")
     assert not outputs(fresh, "stderr") and not outputs(stored, "stderr"), "nothing stands in a red box"
     assert len(outputs(fresh)) == len(outputs(stored)) >= 2
     if notebook.stem == "quickstart":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import dspy
@@ -74,10 +77,10 @@ def found_in(case: Case, probe: str) -> dict[str, dict[tuple[str, str], str]]:
     return edges(program, graph)
 
 
-def counts(probe: str, cases: tuple[Case, ...]) -> dict[str, Any]:
+def counts(probe: str, title: str) -> dict[str, Any]:
     """For each kind: right, false and missed edges over a set of programs, and right and false ones by technique."""
     total: dict[str, Any] = {kind: Counter() for kind in KINDS} | {"techniques": {}}
-    for case in cases:
+    for case in SETS[title]:
         found = found_in(case, probe)
         for kind in KINDS:
             truth, allowed = getattr(case, kind), case.allowed
@@ -112,11 +115,24 @@ def table(title: str, probe: str, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def small() -> None:
+    """What a small process does first, as `tests/conftest.py` does."""
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def beside():
+    """A process that has imported little: hundreds of replays fork it, and what a fork takes grows with its memory."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), small) as pool:
+        yield pool
+
+
 # One test for each set: a worker that checks one kind of edge would trace all programs for it.
 @pytest.mark.parametrize("probe", ["auto", "never"])
 @pytest.mark.parametrize("title", SETS)
-def test_edges_are_the_true_ones(title, probe, capsys):
-    found = counts(probe, SETS[title])
+def test_edges_are_the_true_ones(title, probe, beside, capsys):
+    found = beside.submit(counts, probe, title).result()
     with capsys.disabled():
         print(f"\n{table(title, probe, found)}")
     assert sum(found[kind]["right"] for kind in KINDS) > 4 * len(SETS[title])
