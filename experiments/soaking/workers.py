@@ -1,4 +1,4 @@
-"""Runs with workers in other processes, of which some are killed: a worker, the driver, the scheduler of a cluster."""
+"""Runs with workers in other processes, of which one is killed or frozen, or the driver, or a cluster's scheduler."""
 
 from __future__ import annotations
 
@@ -17,18 +17,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dspy_semantic_backprop import Limits
+
 from .checks import GRACE, _child, _settled, proxied
 from .process import Spec
 
 # A client without a scheduler tries half a minute to find it again.
 os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "4s")
 WORKERS = 2
-VICTIMS = ("worker", "driver", "scheduler")
+VICTIMS = ("worker", "frozen worker", "driver", "scheduler")
+FROZEN = Limits(request=3.0)
+"""Of a run with workers: from a frozen one nothing is heard for as long, and a little longer."""
 _SAME = ("instructions", "scores", "steps", "ending", "metric_calls")
 
 
-def killed(runs: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Iterator[dict[str, Any]]:
-    """A row for each kill: what was killed, when, and what is not as in an undisturbed run in threads, in words."""
+def killed(runs: int, seed: int, victims: tuple[str, ...] = VICTIMS, known: int = 0) -> Iterator[dict[str, Any]]:
+    """A row for each kill: what was killed, when, and what is not as in an undisturbed run in threads, in words.
+
+    Args:
+        known: So many rows are left out, which are there already.
+    """
     rng = random.Random(seed)
     with proxied(latency=0.03) as (proxy, spec), tempfile.TemporaryDirectory() as folder:
         whole, _ = _child(spec, f"{folder}/whole.json")
@@ -36,9 +44,11 @@ def killed(runs: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Iterator
         expected = proxy.bodies()
         for at in range(runs):
             for victim in victims:
-                here = replace(spec, log_dir=f"{folder}/{victim}{at}", where=WORKERS)
+                here = replace(spec, log_dir=f"{folder}/{victim}{at}", where=WORKERS, limits=FROZEN)
                 proxy.reset()
                 most = rng.randrange(expected.total())
+                if at * len(victims) + victims.index(victim) < known:
+                    continue
                 outcome, allowed = _disturbed(here, victim, proxy, most)
                 extra = proxy.bodies() - expected
                 wrong = [name for name in _SAME if outcome[name] != whole[name]]
@@ -68,7 +78,7 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
                     return False
                 struck = True
                 for process in _targets(victim, cluster):
-                    os.kill(process, signal.SIGKILL)
+                    os.kill(process, signal.SIGSTOP if victim == "frozen worker" else signal.SIGKILL)
                 busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
                 allowed = proxy.under_way(time.monotonic(), GRACE * busy)
                 return victim == "driver"
@@ -83,7 +93,7 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
 def _targets(victim: str, cluster: Any) -> list[int]:
     if victim == "scheduler":
         return [cluster[1]]
-    return _workers()[:1] if victim == "worker" else []
+    return _workers()[:1] if "worker" in victim else []
 
 
 def _workers() -> list[int]:

@@ -104,7 +104,7 @@ def test_scale():
     titles = {"Evaluate": "dspy.Evaluate", "processes": "2 processes", "dask": "Dask", "ray": "Ray"}
     for row in record("scale-simulated")["rows"]:
         ratios = (str(row[name]) for name in ("over_ideal", "over_path", "driver_ms", "load"))
-        name = f"{titles.get(row['what']) or row['what']}, {row['at_once']}"
+        name = f"{titles.get(row['what']) or row['what']}, {row['at_once']} x {1000 * row['latency']:g} ms"
         assert table[name] == (f"{row['calls']:,}", f"{row['seconds']:.1f}", *ratios)
         assert row["what"] == "Evaluate" or row["same"]
     for row in record("scale-kills-simulated")["rows"]:
