@@ -20,7 +20,7 @@ from .._errors import Abandoned, BudgetSpent, CapReached
 from .budget import Account, Bound, Budget, Purpose, Spent
 from .projection import SLACK
 
-_POLL, _POLL_BATCHES = 0.01, 0.1
+_POLL, _POLL_BATCHES, _PATIENCE = 0.01, 0.1, 60.0
 UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
@@ -106,10 +106,11 @@ class Ledger:
             ticket = self._enter(account, bound)
         if ticket is not None:
             return ticket
-        with self._holding_back():
+        with self._holding_back() as since:
             while True:
                 await asyncio.sleep(_POLL if self.batches is None else _POLL_BATCHES)
                 with self._changed:
+                    self._check_hope(account, bound, since)
                     ticket = self._enter(account, bound)
                 if ticket is not None:
                     return ticket
@@ -119,22 +120,29 @@ class Ledger:
         with self._changed:
             if (ticket := self._enter(account, bound)) is not None:
                 return ticket
-            with self._holding_back():
+            with self._holding_back() as since:
                 while (ticket := self._enter(account, bound)) is None:
+                    self._check_hope(account, bound, since)
                     if on_event_loop():
                         raise BudgetSpent(self._refusal(account, bound)[0])
                     self._changed.wait(_POLL if self.batches is None else _POLL_BATCHES)
         return ticket
 
     @contextmanager
-    def _holding_back(self) -> Iterator[None]:
+    def _holding_back(self) -> Iterator[float]:
         with self._changed:
             self.held_back += 1
         try:
-            yield
+            yield time.monotonic()
         finally:
             with self._changed:
                 self.held_back -= 1
+
+    def _check_hope(self, account: Account, bound: Bound, since: float) -> None:
+        """Refuse what waits, by the monotonic clock since then, for leases that nobody has asked for again."""
+        unasked = {ticket for left in self._inherited.values() for ticket in left}
+        if unasked and self._under_way.keys() <= unasked and time.monotonic() - since > _PATIENCE:
+            raise BudgetSpent(self._refusal(account, bound)[0])
 
     def lease_now(self, account: Account, bound: Bound, key: str = "") -> int:
         """As `enter_now`, for a request that the journal is told of before it is sent; give the lease to `settle`.

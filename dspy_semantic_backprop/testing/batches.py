@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +62,8 @@ class BatchDesk:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._polls: dict[str, int] = {}
+        self._looks = Counter[str]()
+        self._numbers = itertools.count()
 
     def respond(self, method: str, path: str, body: bytes) -> Sent | None:
         """What is sent for a request of the batch interface; None where it is none."""
@@ -100,21 +103,20 @@ class BatchDesk:
     def _create(self, asked: dict[str, Any]) -> Sent:
         lines = self.files.get(asked["input_file_id"], b"").splitlines()
         made = {
-            **{"id": f"batch-{len(self.batches)}", "object": "batch", "created_at": int(time.time())},
+            **{"id": f"batch-{next(self._numbers)}", "object": "batch", "created_at": int(time.time())},
             **{"endpoint": _URL, "completion_window": "24h", "input_file_id": asked["input_file_id"]},
             **{"status": "validating", "metadata": asked.get("metadata"), "output_file_id": None},
             **{"error_file_id": None, "errors": None},
             "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
         }
         self.batches.append(made)
-        self._polls[made["id"]] = self.faults.polls
         return _json(made)
 
     def _look(self, batch: dict[str, Any]) -> dict[str, Any]:
-        self._polls[batch["id"]] -= 1
+        self._looks[batch["id"]] += 1
         if batch["status"] == "validating":
             batch["status"] = "in_progress"
-        if batch["status"] == "in_progress" and self._polls[batch["id"]] < 0:
+        if batch["status"] == "in_progress" and self._looks[batch["id"]] > self.faults.polls:
             self._end(batch)
         return batch
 

@@ -30,6 +30,7 @@ _READS = 4
 """How often a file of replies is read that lacks some of them: it may still be being written."""
 _OVER = ("completed", "failed", "expired", "cancelled")
 _GONE = 404
+_LINE = {"method": "POST", "url": ENDPOINT}
 _REFUSED = 400
 Replies = dict[str, BatchReply | None]
 
@@ -87,7 +88,8 @@ class Carrier:
         return number
 
     def _made(self, provider: Provider) -> str:
-        lines, tried = self._announced(), False
+        self._announce()
+        file, tried = self._uploaded(provider), False
 
         def create() -> str:
             # What broke off may have made it all the same.
@@ -97,27 +99,37 @@ class Carrier:
             return known or provider.create(file, self.sent.name)
 
         try:
-            file = self._persist(partial(provider.upload, lines))
             return self._persist(create)
         except Exception as error:
             with self.lock:
-                mark(self.sent.waiting.values(), out=tried and is_passing(error))
+                mark(self.sent.waiting.values(), out=is_passing(error))
             raise
 
-    def _announced(self) -> bytes:
-        """The file of requests, those left out that nobody waits for any more; the journal knows of all others."""
+    def _announce(self) -> None:
+        """Tell the journal what the batch holds."""
         with self.lock:
-            requests = [one for one in self.sent.waiting.values() if not one.left]
+            self._drop_left()
+            requests = list(self.sent.waiting.values())
             tickets = self.ledger.announce_batch(self.sent.name, requests)
             self.sent.waiting = {called(ticket): one for ticket, one in zip(tickets, requests, strict=True)}
-            mark(requests, out=True)
-            lines = [
-                {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": one.body}
-                for name, one in self.sent.waiting.items()
-            ]
-        if not lines:
+
+    def _uploaded(self, provider: Provider) -> str:
+        """The file of requests, all of which are waited for at the moment from which on they count as sent."""
+        while True:
+            with self.lock:
+                self._drop_left()
+                lines = [{"custom_id": name, **_LINE, "body": one.body} for name, one in self.sent.waiting.items()]
+            file = self._persist(partial(provider.upload, "\n".join(map(json.dumps, lines)).encode()))
+            with self.lock:
+                self._check_open()
+                if not any(one.left for one in self.sent.waiting.values()):
+                    mark(self.sent.waiting.values(), out=True)
+                    return file
+
+    def _drop_left(self) -> None:
+        self.sent.waiting = {name: one for name, one in self.sent.waiting.items() if not one.left}
+        if not self.sent.waiting:
             raise Abandoned("nobody waits for any of its requests")
-        return "\n".join(map(json.dumps, lines)).encode()
 
     def _waited(self, provider: Provider) -> Any:
         """How the batch ended, as the provider says."""

@@ -135,10 +135,11 @@ def was_refused(error: BaseException) -> bool:
     """Whether the server said no with a status of its own: it did no work that could be billed."""
     if not isinstance(error, LMError) or _status(error) < 400:
         return False
-    # LiteLLM gives the status 500 to connections that broke and to replies that it could not read.
+    # LiteLLM gives the status 500 to connections that broke and to replies that it could not read, in classes that
+    # are kinds of OpenAI's errors of status.
     behind = list(_chain(error))
-    through_litellm = any(type(one).__module__.startswith("litellm") for one in behind)
-    return not through_litellm or any(_is_a(one, _STATUS_ERRORS) for one in behind)
+    below = [one for one in behind if not type(one).__module__.startswith("litellm")]
+    return len(below) == len(behind) or any(_is_a(one, _STATUS_ERRORS) for one in below)
 
 
 def was_never_sent(error: BaseException) -> bool:
