@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 Row = dict[str, Any]
@@ -90,7 +90,7 @@ def promises(rows: list[Row]) -> list[str]:
         final = [row for row in changed if row["final"] and row["final"]["interval"]]
         proven = [row for row in changed if row["final"] and row["final"]["proven"]]
         if mine:
-            held = _share(final, holds)
+            held = _held(final)
             bias = _with_error([100 * (row["final"]["gain"] - gain(row)) for row in final])
             worse = [str(sum(gain(row) < -0.001 for row in some)) for some in (proven, changed)]
             lines.append(_line(TITLES[name], len(mine), len(changed), held, bias, len(proven), *worse))
@@ -102,14 +102,12 @@ def gain(row: Row) -> float:
     return row["after"] - row["before"]
 
 
-def holds(row: Row) -> bool:
-    """Whether the range that was stated holds the true gain."""
-    low, high = row["final"]["interval"]
-    return low <= gain(row) <= high
-
-
-def _share(rows: list[Row], holds: Callable[[Row], bool]) -> str:
-    return f"{sum(map(holds, rows))} of {len(rows)}"
+def _held(rows: list[Row]) -> str:
+    if not rows:
+        return "says none"
+    above = sum(gain(row) > row["final"]["interval"][1] for row in rows)
+    below = sum(gain(row) < row["final"]["interval"][0] for row in rows)
+    return f"{len(rows) - above - below} of {len(rows)} ({above} above, {below} below)"
 
 
 def _key(row: Row) -> tuple[str, int, int]:

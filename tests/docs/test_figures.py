@@ -9,6 +9,7 @@ from typing import Any
 from contest.report import standings, tables
 from decisions_tables import Study, parts
 from projected import PUBLISHED, Bill
+from unseen.table import tables as unseen_tables
 
 from tests.docs.pages import README, ROOT, rows
 
@@ -25,6 +26,17 @@ def test_comparison():
     assert [line for line in tables(found).splitlines() if line not in page] == []
     assert found["standings"] == standings(found["rows"])
     assert all(row["calls"] <= row["cap"] for row in found["rows"])
+
+
+def test_unseen():
+    found = record("unseen-simulated")
+    runs = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    page = (RESULTS / "unseen.md").read_text(encoding="utf-8")
+    assert [line for line in unseen_tables(runs) if line not in page] == []
+    assert all(run["calls"] <= run["cap"] for run in runs)
+    table = {row[0]: row[1:] for row in rows(RESULTS / "unseen.md")}
+    for world, scores in found["scores"].items():
+        assert table[world][-2:] == tuple(f"{100 * scores[when]:.0f} %" for when in ("start", "perfect"))
 
 
 def test_growth():
