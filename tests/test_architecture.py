@@ -70,6 +70,20 @@ def test_what_is_not_of_dspy_does_not_know_it():
     assert not [name for name in knowing if name.startswith(KNOW_NO_DSPY)]
 
 
+def test_what_takes_long_to_import_is_imported_where_it_is_used():
+    """LiteLLM alone takes longer than DSPy, and three times its memory, which every fork of a replay copies."""
+    heavy = {"litellm", "openai", "numpy", "scipy", "pandas", "igraph", "distributed", "ray", "mlflow", "wandb"}
+    found = {
+        f"{name}: {module}"
+        for name, path in house.modules().items()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+        if module.split(".")[0] in heavy
+    }
+    assert not found
+
+
 def test_only_one_file_writes_signatures():
     files = house.modules().items()
     writing = [name for name, path in files if "with_instructions(" in path.read_text(encoding="utf-8")]

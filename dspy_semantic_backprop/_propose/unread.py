@@ -10,7 +10,6 @@ import string
 from collections.abc import Iterator
 from itertools import chain
 
-import litellm
 from rapidfuzz import fuzz
 
 _PARTS = re.compile(r"[^.!?;:\n\uff1a\u3002\uff01\uff1f\u061f\u061b\u0964\u06d4]+")
@@ -58,6 +57,8 @@ def _is_english(words: list[str]) -> bool:
 
 def looks_english(text: str, each: float = _EACH) -> bool:
     """Whether a text is English, or made of words that stand in much English text, by how few tokens it has."""
+    import litellm
+
     letters = "".join(chain.from_iterable(_WORD.findall(text)))
     return len(letters) >= each * len(litellm.encoding.encode(text, disallowed_special=()))
 

@@ -10,7 +10,6 @@ from typing import Any
 import dspy
 import numpy as np
 import pytest
-from scipy import stats
 
 from dspy_semantic_backprop import SemanticGradientDescent, SetupError, presets
 from dspy_semantic_backprop._decide.commit import Commit, Evidence
@@ -76,6 +75,8 @@ def test_small_sets_still_accept_what_is_plain():
 @pytest.mark.parametrize("fresh", [0, 30])
 def test_a_run_without_any_effect_returns_another_program_no_more_often_than_stated(fresh):
     """Whole loops of eight steps over noise: the gate believes some of it, the decision at the end does not."""
+    from scipy import stats
+
     rng = np.random.default_rng(fresh)
     runs, returned = 150, 0
     commit = Commit()

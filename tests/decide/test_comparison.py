@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from dspy_semantic_backprop import SetupError
 from dspy_semantic_backprop._decide.comparison import Comparison, Pair, classes_of
@@ -38,6 +37,8 @@ def differing(fixes: int, regressions: int, same: int = 0) -> Comparison:
 
 @given(RIGHT_WRONG)
 def test_the_p_value_of_right_and_wrong_is_mcnemars_exact_one(scores):
+    from scipy import stats
+
     fixes = sum(new and not old for old, new in scores)
     regressions = sum(old and not new for old, new in scores)
     one = compared(scores)
@@ -58,6 +59,8 @@ def test_of_graded_scores_the_order_and_the_metrics_unit_do_not_matter(scores):
 @pytest.mark.parametrize("size", [12, 40])
 def test_an_edit_that_helps_a_little_often_and_harms_much_seldom_is_no_gain(gate, size):
     """The mean of these differences is -0.01, and most of them are gains: they are by no means symmetric."""
+    from scipy import stats
+
     rng = np.random.default_rng(size)
     runs, accepted = 300, 0
     for _ in range(runs):
@@ -83,6 +86,8 @@ def grouped(scores, members: int) -> Comparison:
 @pytest.mark.parametrize("members", [4, 10])
 def test_what_belongs_together_is_tested_as_one(members):
     """All examples of a document are right or wrong together: they are no more evidence than one of them."""
+    from scipy import stats
+
     rng = np.random.default_rng(members)
     runs, level, found, naive = 300, 0.05, 0, 0
     for _ in range(runs):
@@ -209,6 +214,8 @@ def test_what_was_decided_stays_decided_whenever_one_looks(scores, more):
 @pytest.mark.parametrize("gate", [confident, Confident(0.2), strict])
 @pytest.mark.parametrize("size", [12, 40, 100])
 def test_an_edit_without_effect_passes_no_more_often_than_stated_though_looked_at_after_every_example(gate, size):
+    from scipy import stats
+
     rng = np.random.default_rng(size)
     runs, accepted = 300, 0
     for _ in range(runs):
@@ -224,6 +231,8 @@ def test_an_edit_without_effect_passes_no_more_often_than_stated_though_looked_a
 
 
 def test_the_predicted_chance_is_what_then_happens():
+    from scipy import stats
+
     rng = np.random.default_rng(1)
     seen, left, level = differing(4, 2, 14), 40, 0.2
     wins = 0

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from dspy_semantic_backprop import Budget, Ending, Pooled, SemanticGradientDescent, SetupError
 from dspy_semantic_backprop._decide.consider import Fate
@@ -53,6 +52,8 @@ def test_what_helps_is_found_in_the_company_of_what_harms():
 
 @pytest.mark.parametrize("harm", [0.0, 0.1])
 def test_what_harms_is_seldom_returned_and_luck_is_not_called_more_than_luck(harm):
+    from scipy import stats
+
     returned = proven = 0
     runs = 60
     for run in range(runs):
@@ -215,6 +216,8 @@ def good() -> dict[str, str]:
 
 @pytest.mark.parametrize("together", [True, False])
 def test_documents_that_err_as_a_whole_are_no_proof_if_told_that_they_belong_together(together):
+    from scipy import stats
+
     proven = 0
     # That they are taken for proof otherwise shows soon.
     runs = 30 if together else 12
