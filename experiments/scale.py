@@ -23,7 +23,6 @@ import itertools
 import json
 import logging
 import math
-import multiprocessing
 import os
 import statistics
 import time
@@ -37,7 +36,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 import dspy
 from records import commit, origin
 from soaking.workers import VICTIMS, killed
-from throughput import DEPTH, Chain, serve, timed, wrong
+from throughput import DEPTH, Chain, served, timed, wrong
 
 from dspy_semantic_backprop import SemanticGradientDescent, presets
 
@@ -70,22 +69,6 @@ def engine(name: str, at_once: int) -> Iterator[Any]:
             ray.shutdown()
     else:
         yield WORKERS if name == "processes" else None
-
-
-@contextmanager
-def served(latency: float) -> Iterator[None]:
-    """The simulated model, in a process of its own, as DSPy's."""
-    context = multiprocessing.get_context("spawn")
-    address = context.Queue()
-    server = context.Process(target=serve, args=(address, latency), daemon=True)
-    server.start()
-    url, model = address.get()
-    try:
-        lm = dspy.LM(f"openai/{model}", api_base=url, api_key="simulated", cache=False, temperature=0.0)
-        with dspy.context(lm=lm):
-            yield
-    finally:
-        server.kill()
 
 
 def rounds_of(at_once: int, latency: float) -> int:

@@ -19,7 +19,8 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,26 @@ def serve(address: Any, latency: float) -> None:
     time.sleep(3600)
 
 
-def measure(latency: float, threads: int, repeats: int) -> list[dict[str, Any]]:
-    """Both, on as many examples as keep the threads busy for some rounds."""
+@contextmanager
+def served(latency: float) -> Iterator[None]:
+    """The simulated model, in a process of its own, as DSPy's."""
     context = multiprocessing.get_context("spawn")
     address = context.Queue()
     server = context.Process(target=serve, args=(address, latency), daemon=True)
     server.start()
     url, model = address.get()
     try:
-        lm = dspy.LM(f"openai/{model}", api_base=url, api_key="none", cache=False, temperature=0.0)
+        lm = dspy.LM(f"openai/{model}", api_base=url, api_key="simulated", cache=False, temperature=0.0)
         with dspy.context(lm=lm):
-            return compared(threads * (3 if latency >= 0.5 else 10), threads, latency, repeats)
+            yield
     finally:
         server.kill()
+
+
+def measure(latency: float, threads: int, repeats: int) -> list[dict[str, Any]]:
+    """Both, on as many examples as keep the threads busy for some rounds."""
+    with served(latency):
+        return compared(threads * (3 if latency >= 0.5 else 10), threads, latency, repeats)
 
 
 def compared(count: int, threads: int, latency: float, repeats: int) -> list[dict[str, Any]]:

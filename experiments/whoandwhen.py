@@ -35,64 +35,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dspy
+from data.whoandwhen import Labelled, labelled
 from records import average, interval, origin
 from tqdm.auto import tqdm
 
-from dspy_semantic_backprop import Diagnosis, Log, Method, Semantic, SemanticBackpropError, diagnose_logs, read_logs
+from dspy_semantic_backprop import Diagnosis, Method, Semantic, SemanticBackpropError, diagnose_logs
 
 RECORD = Path(__file__).parent / "results" / "whoandwhen.json"
 ARMS = ("semantic", "window", "pooled", "isolated", "judge", "steps")
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A log, and what people said of it."""
-
-    kind: str
-    log: Log
-    agent: str
-    step: int
-
-    @property
-    def speakers(self) -> list[str]:
-        """Who spoke, turn by turn."""
-        return [call.predictor for call in self.log.graph]
-
-    @property
-    def consistent(self) -> bool:
-        """Whether the labelled agent spoke at the labelled step."""
-        return any(self.log.turns[call.id] == self.step and call.predictor == self.agent for call in self.log.graph)
-
-
 _TURN = re.compile(r"\W*(?:turn|step)?\W*(\d+)\W*", re.IGNORECASE)
 Said = tuple[str | None, int | None]
 """The agent and the step that are named; None where nobody is."""
-
-
-def labelled(folder: Path) -> list[Labelled]:
-    """The logs of a folder with their labels."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix != ".jsonl" and not path.is_dir():
-            continue
-        files = sorted(path.glob("*.json"), key=lambda one: (len(one.stem), one.name)) if path.is_dir() else [path]
-        states = [json.loads(line) for file in files for line in _values(file)]
-        for log, state in zip(read_logs(path, format="whoandwhen"), states, strict=True):
-            step = state["mistake_step"]
-            found.append(Labelled(path.stem, log, state["mistake_agent"], int(step) if str(step).isdigit() else -1))
-    return found
-
-
-def _values(file: Path) -> list[str]:
-    text = file.read_text(encoding="utf-8-sig")
-    return [line for line in text.splitlines() if line.strip()] if file.suffix == ".jsonl" else [text]
 
 
 def floors(logs: Sequence[Labelled]) -> dict[str, tuple[list[float], list[float]]]:

@@ -14,6 +14,7 @@ from typing import Any
 import dspy
 from dspy import lm15
 from dspy.utils.callback import BaseCallback
+from worlds.model import AsyncEngine
 
 from dspy_semantic_backprop.testing import SimulatedServer
 
@@ -81,27 +82,6 @@ class Engine:
         return lm15.Response(None, self.guard.server.model, lm15.Message.assistant(text), "stop", spent)
 
     def close(self) -> None:
-        """Nothing: there is no connection."""
-
-
-class AsyncEngine:
-    """The same for asynchronous calls.
-
-    Args:
-        engine: What answers.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> AsyncEngine:
-        return self
-
-    async def complete(self, request: Any) -> Any:
-        """Answer one request."""
-        return self.engine.complete(request)
-
-    async def aclose(self) -> None:
         """Nothing: there is no connection."""
 
 

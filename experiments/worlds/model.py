@@ -87,9 +87,13 @@ class Engine:
 
 
 class AsyncEngine:
-    """The same for asynchronous calls."""
+    """The same for asynchronous calls.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: What answers: `Engine`, or another that completes requests.
+    """
+
+    def __init__(self, engine: Any) -> None:
         self.engine = engine
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AsyncEngine:
