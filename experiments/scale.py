@@ -136,11 +136,9 @@ def drawn(rows: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(latencies), figsize=(4 * len(latencies), 3.4), squeeze=False)
     for axis, latency in zip(axes[0], latencies, strict=True):
         for what in dict.fromkeys(row["what"] for row in rows):
-            cell = (latency, what)
-            here = sorted((row["at_once"], row["over_ideal"]) for row in rows if (row["latency"], row["what"]) == cell)
-            axis.plot(
-                *zip(*here, strict=True), marker="o", label=str(TITLES.get(what, what)).strip("`")
-            ) if here else None
+            here = [row for row in rows if (row["latency"], row["what"]) == (latency, what)]
+            points = sorted((row["at_once"], row["over_ideal"]) for row in here) or [(math.nan, math.nan)]
+            axis.plot(*zip(*points, strict=True), marker="o", label=str(TITLES.get(what, what)).strip("`"))
         axis.set(title=f"{1000 * latency:g} ms a call", xlabel="calls at once", xscale="log", yscale="log")
         axis.minorticks_off()
         axis.set_xticks(sizes := sorted({row["at_once"] for row in rows}), map(str, sizes))

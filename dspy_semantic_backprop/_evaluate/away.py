@@ -36,6 +36,8 @@ from .worker import Errand, Parcel, Returned, Workshop
 
 MOST_SENT = 2 * MOST_LOSSES
 """So often an execution is sent whose workers are lost, those included that had not begun it."""
+_TELLING = (dspy.Module, dspy.BaseLM, dspy.Adapter, dspy.Tool)
+"""What callbacks may be given to."""
 SILENT = (
     "workers from which nothing was heard for {0:g} seconds were given up; what they were doing was begun again, and "
     "what they were asking counts as spent, at its bound"
@@ -55,7 +57,7 @@ class Elsewhere:
         self._run = secrets.token_hex(8)
         self._evaluations = 0
         self._workshop = Workshop()
-        self._problem = ""
+        self._problem, self._raises = "", False
         self._end = weakref.finalize(self, _end, engine, self._server, self._watch)
 
     def close(self) -> None:
@@ -96,10 +98,9 @@ class Elsewhere:
         state = ledger.seconds_left, frozenset(ledger.answering), tracker is not None
         errand = Errand(number, self._server.address, self._run, evaluation, asked, *state)
         try:
-            done = await self._returned(errand, known)
-            if done.problem:
-                self._stay(done.problem)
-                done = await self._workshop.perform(errand, self._desk.answer, tracker)
+            done = Returned(problem=self._problem) if self._problem else await self._returned(errand, known)
+            if done.problem or (done.executed is not None and done.executed.raised is not None and not self._raises):
+                done = await self._made_here(errand, done)
             self._note(done)
             if done.stop is not None:
                 raise done.stop
@@ -109,6 +110,22 @@ class Elsewhere:
             self._desk.close(number)
         assert done.executed is not None
         return done.executed
+
+    async def _made_here(self, errand: Errand, there: Returned) -> Returned:
+        """Make an execution in this process that a worker could not make, or that raised there, on the answers it had.
+
+        A worker may lack what a module was told at run time, a file, a service; one execution that raises here as well
+        says that it is the program.
+        """
+        if there.problem and not self._problem:
+            self._stay(there.problem)
+        self._desk.returned(errand.number)
+        done = await self._workshop.perform(errand, self._desk.answer, dspy.settings.usage_tracker)
+        raised = there.executed.raised if there.executed is not None else None
+        self._raises |= done.executed is not None and done.executed.raised is not None
+        if raised is not None and not self._raises:
+            self._stay(f"in a worker it raised what it does not raise here ({describe(raised)[:200]})")
+        return done
 
     def _lost(self, asked: ExampleRun, why: str = "") -> str:
         """Why an execution is missing that was lost with its workers, in this process of the run or an earlier one."""
@@ -186,11 +203,12 @@ def elsewhere(where: Any, session: Session) -> Elsewhere | None:
 
 def _bound_here(program: dspy.Module) -> str:
     """What ties a program's executions to this process, in words; empty where nothing does."""
-    if dspy.settings.callbacks or any(getattr(one, "callbacks", None) for _, one in program.named_sub_modules()):
+    held = [one for _, module in program.named_sub_modules() for one in (module, *vars(module).values())]
+    told = [one for one in (dspy.settings.lm, dspy.settings.adapter, *held) if isinstance(one, _TELLING)]
+    if dspy.settings.callbacks or any(getattr(one, "callbacks", None) for one in told):
         return "DSPy's callbacks are told of calls in this process only"
     if dspy.settings.send_stream is not None:
         return "somebody listens to a stream in this process"
-    held = [one for _, module in program.named_sub_modules() for one in vars(module).values()]
     if any(isinstance(one, DummyLM) for one in (dspy.settings.lm, *held)):
         return "a DummyLM gives its answers in turn, and each worker would begin with the first one"
     return ""

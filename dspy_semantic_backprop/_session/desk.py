@@ -125,6 +125,12 @@ class Desk:
             seat.begun, seat.silent = False, 0.0
             return seat.losses < MOST_LOSSES and seat.attempt < MOST_ATTEMPTS
 
+    def returned(self, task: int) -> None:
+        """Its worker has given it back: it is not lost."""
+        with self._lock:
+            if (seat := self._seats.get(task)) is not None:
+                seat.begun = False
+
     def ended(self, worker: str) -> None:
         """A worker has left: what its threads had under way of no execution, or of one that is over, is lost, too."""
         self._lose(lambda lease: lease.worker == worker)

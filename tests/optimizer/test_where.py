@@ -47,6 +47,15 @@ class HandingOut(Fan):
         return found
 
 
+class ToldLater(Fan):
+    """Needs what it is told when this process has started: a worker, which imports it, is not told."""
+
+    told: Any = None
+
+    def forward(self, question):
+        return super().forward(self.told(question))
+
+
 class Recounting(Fan):
     """Tells its last predictor of one example what another one was answered."""
 
@@ -160,8 +169,16 @@ def _settled(server: Any) -> int:
     return seen
 
 
-@pytest.mark.parametrize(("kind", "why"), [(Holding, "cannot be sent"), (HandingOut, "cannot be sent back")])
-def test_what_no_process_can_be_sent_stays_in_threads_and_the_run_says_why(kind, why):
+STAYING = [
+    (Holding, "cannot be sent"),
+    (HandingOut, "cannot be sent back"),
+    (ToldLater, "raised what it does not raise"),
+]
+
+
+@pytest.mark.parametrize(("kind", "why"), STAYING)
+def test_what_no_process_can_be_sent_stays_in_threads_and_the_run_says_why(kind, why, monkeypatch):
+    monkeypatch.setattr(ToldLater, "told", staticmethod(str))
     with served(careful) as server:
         expected = compiled(None, program=kind(), steps=1)
         calls = len(server.log)
@@ -186,6 +203,17 @@ def test_a_model_that_answers_from_a_list_stays_here():
         optimizer = SemanticGradientDescent(right, steps=0, where=1, subscribers=())
         found = optimizer.compile(dspy.Predict("question -> answer"), trainset=questions(4)).detailed_results
     assert any("is run in threads" in one and "DummyLM" in one for one in found.warnings)
+
+
+@pytest.mark.parametrize("owner", ["lm", "adapter"])
+def test_what_tells_callbacks_stays_here(owner):
+    callbacks = [dspy.utils.callback.BaseCallback()]
+    with served(careful) as server:
+        adapter = dspy.ChatAdapter(callbacks=callbacks if owner == "adapter" else [])
+        lm = server.lm(cache=False, callbacks=callbacks) if owner == "lm" else dspy.settings.lm
+        with dspy.context(lm=lm, adapter=adapter):
+            found = compiled(1, steps=0)
+    assert any("is run in threads" in one and "callbacks" in one for one in found.warnings)
 
 
 def test_where_that_is_none_is_refused():
