@@ -52,6 +52,7 @@ class BatchDesk:
 
     Attributes:
         batches: the batches that were made, in order.
+        requests: how many requests of this interface arrived.
         files: name -> content.
     """
 
@@ -62,6 +63,7 @@ class BatchDesk:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self.requests = 0
         self._looks = Counter[str]()
         self._numbers = itertools.count()
 
@@ -71,6 +73,7 @@ class BatchDesk:
         if kind not in ("files", "batches"):
             return None
         with self._lock:
+            self.requests += 1
             status = self._status(f"{method} /v1/{kind}{'/' if rest else ''}")
             if status >= 0 and status != _FINE:
                 return Sent(0) if status == 0 else Sent(status, json.dumps(error_body(f"status {status}")).encode())
