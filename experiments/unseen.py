@@ -27,12 +27,12 @@ from records import commit, origin
 from unseen.arms import ARMS, LARGEST_ONLY, decide, learn, quietly
 from unseen.council import COUNCIL
 from unseen.desk import DESK
-from unseen.ferry import FERRY
+from unseen.ferry import FERRY, TOLD
 from unseen.server import Server
 from unseen.table import tables
 from unseen.world import World, instructions, truth
 
-WORLDS = {world.name: world for world in (FERRY, COUNCIL, DESK)}
+WORLDS = {world.name: world for world in (FERRY, COUNCIL, DESK, TOLD)}
 COPRO_FITS = "desk"
 """The only world whose executions are cheap enough for COPRO."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -58,6 +59,12 @@ def example(key: str) -> dspy.Example:
 def metric(example: dspy.Example, prediction: Any) -> float:
     """Right or wrong, without a word."""
     return float(prediction.label == example.label)
+
+
+def telling(example: dspy.Example, prediction: Any) -> dspy.Prediction:
+    """The same, with the right label in words."""
+    feedback = f"The answer was {prediction.label}; right is {example.label}."
+    return dspy.Prediction(score=metric(example, prediction), feedback=feedback)
 
 
 def answer(turn: Turn) -> dict[str, str]:
@@ -125,3 +132,5 @@ FERRY = World(
     RULES,
     finds={"agw": 0.45, "ag": 0.12, "gw": 0.15, "aw": 0.05, "g": 0.02, "hint": 0.85},
 )
+TOLD = replace(FERRY, name="told", metric=telling)
+"""Added when the three worlds had been measured, to see how much of their outcome was the silence of the metric."""
