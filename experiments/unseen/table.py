@@ -26,7 +26,8 @@ def tables(rows: list[Row]) -> list[str]:
     """The lines of all tables: gains, differences from the default, what was promised; the world added later apart."""
     fixed = [row for row in rows if row["world"] != LATER]
     later = [row for row in rows if row["world"] == LATER]
-    return [*gains(fixed), "", *differences(fixed), "", *promises(fixed), "", *gains(later), "", *differences(later)]
+    lines = [*gains(fixed), "", *differences(fixed), "", *promises(fixed)]
+    return [*lines, "", *gains(later), "", *differences(later)] if later else lines
 
 
 def cells(rows: Iterable[Row]) -> list[tuple[str, int]]:
