@@ -1,0 +1,130 @@
+"""How many requests of a compile wait for each other: its critical path, in rounds.
+
+    python experiments/chain.py
+
+A simulated model inside of the process holds all requests back until no further one has come for a moment; then it
+answers them at once. So each round stands for one request of a chain of which each began after the one before had
+ended, and their number is the critical path of the run, on a machine of any speed. Four steps of the default search on
+a program of three predictors in a row, every second example right: once with all examples in the trainset, once with
+half of them in a valset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+import dspy
+from exponents import ASKED, half
+from records import origin
+from throughput import Chain
+
+from dspy_semantic_backprop import SemanticGradientDescent
+from dspy_semantic_backprop.integrations import StepDone
+
+
+class Rounds:
+    """Holds requests back until none has come for so many seconds, and lets them go together.
+
+    Attributes:
+        sizes: How many requests each round had.
+    """
+
+    def __init__(self, quiet: float) -> None:
+        self.quiet = quiet
+        self.sizes: list[int] = []
+        self._changed = threading.Condition()
+        self._waiting, self._last = 0, 0.0
+        threading.Thread(target=self._let_go, daemon=True).start()
+
+    def wait(self) -> None:
+        """Until the round of this request."""
+        with self._changed:
+            self._waiting, self._last, here = self._waiting + 1, time.monotonic(), len(self.sizes)
+            self._changed.wait_for(lambda: len(self.sizes) > here)
+
+    def _let_go(self) -> None:
+        while True:
+            time.sleep(self.quiet / 10)
+            with self._changed:
+                if self._waiting and time.monotonic() - self._last > self.quiet:
+                    self.sizes.append(self._waiting)
+                    self._waiting = 0
+                    self._changed.notify_all()
+
+
+class Held(dspy.BaseLM):
+    """The simulated language model of this study: answers in rounds, another question with another text."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        super().__init__(model="rounds", cache=False)
+        self.rounds = rounds
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> list[str]:
+        """A text for every field that is asked for."""
+        self.rounds.wait()
+        number = zlib.crc32(json.dumps(messages).encode())
+        asked = [name for name in ASKED.findall(messages[-1]["content"]) if name != "completed"]
+        said = [f"[[ ## {name} ## ]]\nversion number {number} of {name}\n" for name in asked]
+        return ["\n".join([*said, "[[ ## completed ## ]]"])]
+
+
+def measure(count: int, valset: bool, steps: int, quiet: float) -> dict[str, Any]:
+    """One compile: its calls, its rounds, and how many of these were after the last step."""
+    examples = [dspy.Example(question=f"Question {at}?", number=at).with_inputs("question") for at in range(count)]
+    given = {"trainset": examples[: count // 2], "valset": examples[count // 2 :]} if valset else {"trainset": examples}
+    rounds, ends = Rounds(quiet), [0]
+
+    def watch(event: Any) -> None:
+        if isinstance(event, StepDone):
+            ends.append(len(rounds.sizes))
+
+    with dspy.context(lm=Held(rounds), disable_history=True):
+        optimizer = SemanticGradientDescent(half, steps=steps, num_threads=64, seed=0, subscribers=(watch,))
+        state = optimizer.compile(Chain(), **given).detailed_results.to_dict()
+    return {
+        "examples": count,
+        "valset": valset,
+        "calls": sum(one["calls"] for one in state["spent"].values()),
+        "rounds": len(rounds.sizes),
+        "rounds_of_steps": [after - before for before, after in zip(ends, ends[1:], strict=False)],
+        "rounds_at_the_end": len(rounds.sizes) - ends[-1],
+        "sizes": rounds.sizes,
+    }
+
+
+def main() -> None:
+    """Measure, print a table and write the record."""
+    parser = argparse.ArgumentParser("chain", description="How many requests of a compile wait for each other.")
+    parser.add_argument("--examples", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--quiet", type=float, default=0.3, help="seconds without a request, before all are answered")
+    parser.add_argument("--results_dir", default="./results")
+    parser.add_argument("--smoke", action="store_true", help="one short run")
+    config = parser.parse_args()
+    if config.smoke:
+        config.examples, config.steps, config.quiet = 4, 1, 0.02
+    logging.disable(logging.WARNING)
+    print("simulated model: calls, and rounds of calls that wait for each other")
+    rows = []
+    for valset in (False, True):
+        rows.append(measure(config.examples, valset, config.steps, config.quiet))
+        print({name: value for name, value in rows[-1].items() if name != "sizes"}, flush=True)
+    path = Path(config.results_dir) / "chain-simulated.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"study": "chain", **origin(), "settings": vars(config), "seed": 0, "simulated": True, "rows": rows}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
