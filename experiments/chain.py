@@ -5,19 +5,21 @@
 A simulated model inside of the process holds all requests back until no further one has come for a moment; then it
 answers them at once. So each round stands for one request of a chain of which each began after the one before had
 ended, and their number is the critical path of the run, on a machine of any speed. Four steps of the default search on
-a program of three predictors in a row, every second example right: once with all examples in the trainset, once with
-half of them in a valset.
+a program of three predictors in a row, every second example right: with all examples in the trainset, and with half of
+them in a valset; alone, and with a decision at the end that runs ahead.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import os
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from exponents import ASKED, half
 from records import origin
 from throughput import Chain
 
-from dspy_semantic_backprop import SemanticGradientDescent
+from dspy_semantic_backprop import Pooled, SemanticGradientDescent, presets
 from dspy_semantic_backprop.integrations import StepDone
 
 
@@ -78,22 +80,27 @@ class Held(dspy.BaseLM):
         return ["\n".join([*said, "[[ ## completed ## ]]"])]
 
 
-def measure(count: int, valset: bool, steps: int, quiet: float) -> dict[str, Any]:
+def measure(config: argparse.Namespace, valset: bool, ahead: int) -> dict[str, Any]:
     """One compile: its calls, its rounds, and how many of these were after the last step."""
+    count, method = config.examples, replace(presets.semantic(), search=Pooled(ahead=ahead))
     examples = [dspy.Example(question=f"Question {at}?", number=at).with_inputs("question") for at in range(count)]
     given = {"trainset": examples[: count // 2], "valset": examples[count // 2 :]} if valset else {"trainset": examples}
-    rounds, ends = Rounds(quiet), [0]
+    rounds, ends = Rounds(config.quiet), [0]
 
     def watch(event: Any) -> None:
         if isinstance(event, StepDone):
             ends.append(len(rounds.sizes))
 
     with dspy.context(lm=Held(rounds), disable_history=True):
-        optimizer = SemanticGradientDescent(half, steps=steps, num_threads=64, seed=0, subscribers=(watch,))
+        settings = {"steps": config.steps, "num_threads": 64, "seed": 0, "subscribers": (watch,)}
+        optimizer = SemanticGradientDescent(half, method=method, **settings)
         state = optimizer.compile(Chain(), **given).detailed_results.to_dict()
     return {
         "examples": count,
         "valset": valset,
+        "ahead": ahead,
+        "in_vain": state["notes"].get("executions ahead in vain", 0),
+        "decided": _digest([state["instructions"], state["steps"], state["final"]]),
         "calls": sum(one["calls"] for one in state["spent"].values()),
         "rounds": len(rounds.sizes),
         "rounds_of_steps": [after - before for before, after in zip(ends, ends[1:], strict=False)],
@@ -102,22 +109,28 @@ def measure(count: int, valset: bool, steps: int, quiet: float) -> dict[str, Any
     }
 
 
+def _digest(decided: Any) -> str:
+    """Eight hexadecimal digits that tell decisions apart."""
+    return f"{zlib.crc32(json.dumps(decided, sort_keys=True, default=str).encode()):08x}"
+
+
 def main() -> None:
     """Measure, print a table and write the record."""
     parser = argparse.ArgumentParser("chain", description="How many requests of a compile wait for each other.")
     parser.add_argument("--examples", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--ahead", type=int, nargs="+", default=[0, 1, 4], help="blocks that the end runs ahead")
     parser.add_argument("--quiet", type=float, default=0.3, help="seconds without a request, before all are answered")
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="one short run")
     config = parser.parse_args()
     if config.smoke:
-        config.examples, config.steps, config.quiet = 4, 1, 0.02
+        config.examples, config.steps, config.quiet, config.ahead = 4, 1, 0.02, [1]
     logging.disable(logging.WARNING)
     print("simulated model: calls, and rounds of calls that wait for each other")
     rows = []
-    for valset in (False, True):
-        rows.append(measure(config.examples, valset, config.steps, config.quiet))
+    for valset, ahead in itertools.product((False, True), config.ahead):
+        rows.append(measure(config, valset, ahead))
         print({name: value for name, value in rows[-1].items() if name != "sizes"}, flush=True)
     path = Path(config.results_dir) / "chain-simulated.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ class Entry:
         origin: Where it comes from: start, proposal.
         outcomes: Example id -> outcome, as far as it was evaluated.
         inert: Whether none of its edits reaches a prompt: then it is its parent, and is not paid for.
+        ahead: Example id -> outcome that nobody has asked for yet; see `run_ahead`.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Entry:
     origin: str = "start"
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     inert: bool = False
+    ahead: dict[int, Outcome] = field(default_factory=dict)
 
 
 Evaluate = Callable[[Entry, Entry, Sequence[int]], Awaitable[Sequence[Outcome]]]
@@ -98,13 +100,25 @@ class Pool:
         """
         entry = self._entries[candidate]
         entry.outcomes.update(self._shared(entry, ids))
-        unknown = [number for number in ids if number not in entry.outcomes]
+        new = {number: entry.ahead[number] for number in ids if number in entry.ahead and number not in entry.outcomes}
+        unknown = [number for number in ids if number not in entry.outcomes and number not in new]
         if unknown:
             found = [] if entry.inert else await self._evaluate(entry, self._entries[entry.parent], unknown)
             entry.inert = entry.inert or len(found) < len(unknown)
             rest = await self.outcomes(entry.parent, unknown[len(found) :]) if entry.inert else []
-            entry.outcomes.update(zip(unknown, [*found, *rest], strict=True))
+            new |= zip(unknown, [*found, *rest], strict=True)
+        entry.outcomes.update((number, new[number]) for number in ids if number in new)
+        for number in new:
+            entry.ahead.pop(number, None)
         return [entry.outcomes[number] for number in ids]
+
+    async def run_ahead(self, candidate: Candidate, ids: Sequence[int]) -> None:
+        """Evaluate a candidate on examples that are likely to be asked for; what comes of it is known once they are."""
+        entry = self._entries[candidate]
+        unknown = [number for number in ids if number not in entry.outcomes and number not in entry.ahead]
+        if unknown and not entry.inert:
+            found = await self._evaluate(entry, self._entries[entry.parent], unknown)
+            entry.ahead.update(zip(unknown, found, strict=False))
 
     def _shared(self, entry: Entry, ids: Sequence[int]) -> dict[int, Outcome]:
         other, twins = self._other

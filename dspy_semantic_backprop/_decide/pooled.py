@@ -25,13 +25,14 @@ from .._evaluate.outcome import Outcome, Scored, ScoreRange, score_range, scored
 from .._session.budget import Purpose
 from .._session.journal import digest_of
 from .._session.projection import Executions
+from .ahead import IN_VAIN, Ahead, RunOn, Turn
 from .claim import OPEN, PROVEN, Found, few_in_common, told
 from .comparison import Comparison
 from .consider import Considered, Decision, Fate, consider
 from .effort import executions
 from .estimate import Estimate, Lineage, Seen
 from .luck import RIVALS, SETTLED, Design, luck
-from .pool import as_paid
+from .pool import Pool, as_paid
 from .records import Final
 from .search import Material, Proposal
 from .split import Key, in_turn
@@ -53,6 +54,8 @@ class Pooled:
         worse: The program found is returned if it is worse than the start with at most this probability, or more than
             luck.
         end: The share of a budget, 0 to 1, at which the last examples go to the decision at the end.
+        ahead: So many blocks at most the decision at the end runs ahead, where there is no budget: it takes less time
+            and decides the same; `result.notes` counts the executions that were made in vain.
 
     Raises:
         SetupError: If a number is out of its range.
@@ -63,12 +66,13 @@ class Pooled:
     first: int = 8
     worse: float = 0.1
     end: float = 0.15
+    ahead: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("proposals", "block", "first"):
+        for name, least in (("proposals", 1), ("block", 1), ("first", 1), ("ahead", 0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SetupError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SetupError(f"{name} must be a whole number of at least {least}, not {value!r}")
         for name in ("worse", "end"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
@@ -115,6 +119,7 @@ class PooledSearch:
         self._side = "learn" if material.split.separate else "decide"
         self.ids = in_turn(material.split, random.Random(f"{material.rng.random()}/blocks"))
         self.lineage = Lineage(self.pool.start.instructions)
+        self._ahead = Ahead(search.ahead, search.block, material)
         self._steps: list[tuple[int, ...]] = []
         self._open: tuple[Candidate, Considered] | None = None
         self._ended = False
@@ -126,15 +131,15 @@ class PooledSearch:
         await self._run(self.best, self.ids[: self.search.first])
         return list(self._outcomes(self.best).values())
 
-    async def _run(self, candidate: Candidate, keys: Sequence[Key]) -> None:
+    async def _run(self, candidate: Candidate, keys: Sequence[Key], how: RunOn = Pool.outcomes) -> None:
         """Run a candidate on examples."""
         self.material.known_in_train(candidate)
         pools = (("learn", self.material.train), ("decide", self.pool))
         sides = [(pool, [number for name, number in keys if name == side]) for side, pool in pools]
         # What stands in both sets is run once: the second pool has it from the first.
-        await as_paid(lambda one: one[0].outcomes(candidate, one[1]), sides, 1 if self.split.twins else None)
+        await as_paid(lambda one: how(one[0], candidate, one[1]), sides, 1 if self.split.twins else None)
 
-    async def _run_all(self, turns: Sequence[tuple[Candidate, Sequence[Key]]]) -> None:
+    async def _run_all(self, turns: Sequence[tuple[Candidate, Sequence[Key]] | Turn]) -> None:
         """Run several at once."""
         await as_paid(lambda turn: self._run(*turn), turns)
 
@@ -325,16 +330,17 @@ class PooledSearch:
                 settled = estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED
                 # What is settled is only run on for a score that a person can read: the start's and its own on all.
                 rival, sides = (start, ("decide",)) if settled else (rival, ("decide", "learn"))
-                pair = (self.best, rival)
-                left = [(one, keys) for one in pair if (keys := self._unseen(one, *pair, sides))]
+                ids = [key for key in self.ids if key[0] in sides]
+                left = self._ahead.left((self.best, rival), ids, self._outcomes)
                 if not left:
                     break
-                room = session.room(sum(len(self._outcomes(entry.candidate)) for entry in self.pool))
+                made = sum(len(self._outcomes(entry.candidate)) for entry in self.pool)
+                room = session.room(made, self._ahead.waiting)
                 if not room:
                     raise BudgetSpent("what was planned is used up")
-                first = len(left[0][1])
-                await self._run_all([(one, keys[: max(0, room - at * first)]) for at, (one, keys) in enumerate(left)])
+                await self._run_all(self._ahead.turns(left, room))
             self._ended = True
+        session.notes[IN_VAIN] += self._ahead.waiting
         final = self.decided()
         if final is not None and (few := few_in_common(final, len(self._compared()))):
             session.warn(few)
@@ -348,15 +354,9 @@ class PooledSearch:
         """About how many more calls would run the start and the best program on all examples to decide on."""
         spent = self.material.student.session.ledger.by_purpose
         calls = sum(spent[one].calls + spent[one].cached for one in (Purpose.FORWARD, Purpose.GATE) if one in spent)
-        runs = sum(len(self._outcomes(entry.candidate)) for entry in self.pool)
+        runs = sum(len(self._outcomes(entry.candidate)) for entry in self.pool) + self._ahead.waiting
         missing = 2 * len(self.split.decide) - sum(len(self.pool[one].outcomes) for one in (self.pool.start, self.best))
         return math.ceil(missing * calls / runs)
-
-    def _unseen(self, one: Candidate, best: Candidate, rival: Candidate, sides: Sequence[str]) -> list[Key]:
-        """The next examples for one of two candidates: first those that the other one was run on."""
-        known, other = self._outcomes(one), self._outcomes(rival if one == best else best)
-        left = (key for key in self.ids if key not in known and key[0] in sides)
-        return sorted(left, key=lambda key: key not in other)[: self.search.block]
 
     def decided(self) -> Final | None:
         """Decide by what is known; None where nothing better than the start was found."""

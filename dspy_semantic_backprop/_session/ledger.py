@@ -223,10 +223,13 @@ class Ledger:
         """The calls made, and how many were projected at most, where it is more than these."""
         return (self._whole.calls, self._held[0]) if self._whole.calls > self._held[0] else None
 
-    def room(self, executions: int) -> int:
-        """How many executions more fit beside those made into what was projected; `UNBOUNDED` where nothing was."""
+    def room(self, executions: int, ahead: int = 0) -> int:
+        """How many executions more fit beside those made into what was projected; `UNBOUNDED` where nothing was.
+
+        So many as were made `ahead` do not count as made.
+        """
         calls, most, each = self._held
-        return max(0, min(int((calls - self._whole.calls) / each), most - executions))
+        return max(0, min(int((calls - self._whole.calls) / each) + ahead, most - executions))
 
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""

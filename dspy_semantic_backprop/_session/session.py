@@ -199,12 +199,16 @@ class Session:
                     f"{self.limits.missing:.0%} may be without an answer); the first: {one.first}"
                 )
 
-    def room(self, executions: int) -> int:
-        """How many executions more, beside those made, keep to what was projected; a resumed run goes on alike."""
+    def room(self, executions: int, ahead: int = 0) -> int:
+        """How many executions more, beside those made, keep to what was projected; a resumed run goes on alike.
+
+        Args:
+            ahead: How many were made besides, ahead of what is asked for.
+        """
         key = digest_of(["room", executions]) if self.journal else ""
         known = self.journal.take(key, NonNegativeInt) if self.journal else None
         if known is None:
-            known = self.ledger.room(executions)
+            known = self.ledger.room(executions, ahead)
             self.journal.keep("room", key, known)
         if not known:
             self.warn(HELD)

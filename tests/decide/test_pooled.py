@@ -248,3 +248,22 @@ def test_what_was_paid_is_known_although_the_budget_ends_in_between():
     result = found.detailed_results
     assert result.ending is Ending.BUDGET and result.total.calls == 9
     assert len(result.candidates[0].scores) == 4 and result.score_before == 0
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.3])
+def test_running_ahead_decides_the_same_and_says_what_was_in_vain(gain):
+    def score(instructions: dict[str, str], at: int) -> float:
+        edited = any(text != "plain" for text in instructions.values())
+        return float(random.Random(f"{sorted(instructions.items())}/{at}").random() < 0.4 + gain * edited)
+
+    def run(ahead: int) -> tuple[Any, int, int, int]:
+        world, rng = World(score), random.Random(4)
+        found, final = searched(world, lambda: {"a": f"edit {rng.randrange(99)}"}, 3, Pooled(ahead=ahead))
+        asked = sum(len(entry.outcomes) for entry in world.pool)
+        return (found.best, final), asked, sum(world.executions.values()), found.material.student.session.notes
+
+    alone, asked, made, _ = run(0)
+    beside, asked_too, made_too, notes = run(3)
+    assert beside == alone and asked == asked_too == made
+    assert notes["executions ahead in vain"] == made_too - made
+    assert made_too - made < made / 5
