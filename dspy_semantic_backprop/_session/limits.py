@@ -19,7 +19,7 @@ class Limits:
     Args:
         request: The longest that one request to a language model may take, in seconds; then it counts as a
             failure of the provider and is retried. Where it is not set, a longer `timeout` of the language model's
-            own counts instead. None sets no limit, and saves a thread for each request.
+            own counts instead. None sets no limit, and saves a thread for each request under way.
         example: The longest that a program may take for one example, in seconds; then the example is missing,
             as after any failure of the provider, and is not run again. None sets no limit.
         metric: The longest that a metric may take for one example, in seconds; then the run ends with a

@@ -1,7 +1,8 @@
 """How a request is waited for: in a thread or on the event loop, and no longer than a limit.
 
-Every thread is a daemon of its own. A pool would let requests wait in it that count as sent, and a model that never
-returns would keep its pool, and with it the end of the run, waiting for ever.
+Every request under way has a daemon thread to itself, one that is idle or a new one. A pool of a fixed size would let
+requests wait in it that count as sent, and a model that never returns would keep it, and with it the end of the run,
+waiting for ever.
 """
 
 from __future__ import annotations
