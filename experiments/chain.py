@@ -103,7 +103,7 @@ def measure(config: argparse.Namespace, valset: bool, ahead: int) -> dict[str, A
         "decided": _digest([state["instructions"], state["steps"], state["final"]]),
         "calls": sum(one["calls"] for one in state["spent"].values()),
         "rounds": len(rounds.sizes),
-        "rounds_of_steps": [after - before for before, after in zip(ends, ends[1:], strict=False)],
+        "rounds_of_steps": [after - before for before, after in itertools.pairwise(ends)],
         "rounds_at_the_end": len(rounds.sizes) - ends[-1],
         "sizes": rounds.sizes,
     }

@@ -45,9 +45,7 @@ def measure(at_once: int, latency: float, rounds: int) -> dict[str, float]:
     examples = [dspy.Example(question=f"Question {at}?").with_inputs("question") for at in range(at_once * rounds)]
     calls = len(examples) * DEPTH
     evaluate = dspy.Evaluate(devset=examples, metric=wrong, num_threads=at_once, display_progress=False)
-    optimizer = SemanticGradientDescent(
-        wrong, method=presets.published(), steps=1, num_threads=at_once, subscribers=()
-    )
+    optimizer = SemanticGradientDescent(wrong, method=presets.published(), steps=1, num_threads=at_once, subscribers=())
     try:
         with dspy.context(lm=dspy.LM(f"openai/{model}", api_base=url, api_key="none", cache=False, temperature=0.0)):
             optimizer.compile(Chain(), trainset=examples[:at_once])
