@@ -139,7 +139,7 @@ class PooledSearch:
         # What stands in both sets is run once: the second pool has it from the first.
         await as_paid(lambda one: how(one[0], candidate, one[1]), sides, 1 if self.split.twins else None)
 
-    async def _run_all(self, turns: Sequence[tuple[Candidate, Sequence[Key]] | Turn]) -> None:
+    async def _run_all(self, turns: Sequence[Turn]) -> None:
         """Run several at once."""
         await as_paid(lambda turn: self._run(*turn), turns)
 
@@ -212,7 +212,7 @@ class PooledSearch:
         block, self._open = self._block(), (parent, found)
         self._position = (self._position + len(block)) % len(self.ids)
         await self._run(parent, block)
-        await self._run_all([(one, block) for one in found.candidates])
+        await self._run_all([(one, block, Pool.outcomes) for one in found.candidates])
         self._open = None
         return self._decide(parent, found)
 

@@ -256,7 +256,7 @@ def test_running_ahead_decides_the_same_and_says_what_was_in_vain(gain):
         edited = any(text != "plain" for text in instructions.values())
         return float(random.Random(f"{sorted(instructions.items())}/{at}").random() < 0.4 + gain * edited)
 
-    def run(ahead: int) -> tuple[Any, int, int, int]:
+    def run(ahead: int) -> tuple[Any, int, int, Any]:
         world, rng = World(score), random.Random(4)
         found, final = searched(world, lambda: {"a": f"edit {rng.randrange(99)}"}, 3, Pooled(ahead=ahead))
         asked = sum(len(entry.outcomes) for entry in world.pool)
