@@ -11,6 +11,7 @@ import copyreg
 import io
 import os
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,11 @@ from .._graph.portable import raised_again
 from .._graph.trace import Trace
 from .._secrets import credentials, hide
 from .._session.leased import WORKER
+
+_KEYS = re.compile(r"key|token(?!s)|secret|passw|credential|cookie", re.IGNORECASE)
+"""Names of attributes that hold a key."""
+_LEAST = 12
+"""Characters of a key; shorter values may be words that any text holds."""
 
 
 def signatures(program: dspy.Module) -> tuple[Any, ...]:
@@ -91,20 +97,26 @@ class _Packer(cloudpickle.Pickler):
         return super().reducer_override(obj)
 
     def _without_key(self, lm: dspy.BaseLM) -> Any:
-        make, arguments, state, *_ = lm.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        make, arguments, state, *_ = (*lm.__reduce_ex__(pickle.HIGHEST_PROTOCOL), None)
+        model = str(getattr(lm, "model", "?"))
+        if not self._trusted:
+            self.secrets.update((secret, f"a credential of {model!r}") for secret in (*credentials(lm), *_held(lm)))
         if not isinstance(state, Mapping):
             return make, arguments, state
         state = {**state, "history": [], "callbacks": []}
-        if not self._trusted:
-            model, kept = str(getattr(lm, "model", "?")), dict(lm.kwargs)
-            self.secrets.update((secret, f"a credential of {model!r}") for secret in credentials(lm))
+        if not self._trusted and isinstance(kept := state.get("kwargs"), Mapping):
             key = kept.get("api_key")
             if names := [name for name, value in os.environ.items() if value == key]:
-                kept["api_key"] = _KeyOfWorker(tuple(names), model, True)
+                state["kwargs"] = {**kept, "api_key": _KeyOfWorker(tuple(names), model, True)}
             elif key is None and (names := _named_after(model)):
                 state["semantic_key"] = _KeyOfWorker(tuple(names), model, False)
-            state["kwargs"] = kept
         return make, arguments, state
+
+
+def _held(lm: dspy.BaseLM) -> set[str]:
+    """What a language model of the user's own class holds as keys, beside its settings."""
+    named = (one for name, one in vars(lm).items() if _KEYS.search(name) and isinstance(one, str))
+    return {one for one in named if len(one) >= _LEAST and any(map(str.isdigit, one))}
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,30 @@ def test_a_worker_takes_a_key_from_its_own_environment_and_refuses_where_it_has_
     assert unpacked(packed(dspy.LM("openai/none", api_key="none"), trusted=False)).kwargs["api_key"] == "none"
 
 
+class Holder(dspy.BaseLM):
+    """Keeps its key where no client does."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("holder/one")
+        self.team_key = key
+
+
+class Remade(Holder):
+    def __reduce__(self) -> Any:
+        return Remade, (self.team_key,)
+
+
+@pytest.mark.parametrize("kind", [Holder, Remade])
+def test_the_key_of_a_language_model_of_ones_own_leaves_the_machine_no_more_than_others(kind):
+    lm = kind("0123456789-of-the-team")
+    assert unpacked(packed(lm, trusted=True)).team_key == lm.team_key
+    with pytest.raises(SetupError, match="a credential of 'holder/one' would have to be sent") as refused:
+        packed(lm, trusted=False)
+    assert lm.team_key not in str(refused.value)
+    lm.team_key = "none"
+    assert unpacked(packed(lm, trusted=False)).team_key == "none"
+
+
 def test_answers_of_another_shape_than_text_come_back_from_the_journal(tmp_path):
     asked = []
 
