@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
     config = parser.parse_args()
     if config.smoke:
         config.overspend_runs, config.kill_runs, config.fault_runs, config.executions = 5, 1, 1, 1000
-        config.provider_every = 10
+        config.provider_every = 20
         config.checks = [name for name in config.checks if name not in ("tenth", "hangs", "interrupts", "memory")]
     return config
 

@@ -30,6 +30,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 capabilities.model_info = costs.model_info = functools.cache(costs.model_info)
 
 
+LONGEST = ("test_notebook.py", "test_soak.py", "test_corpus.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # First: what begins last is waited for by all other workers.
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def pytest_collection_finish() -> None:
     # What was imported lasts: to look through it for cycles again and again was an eighth of the tests' time.
     gc.freeze()

@@ -24,7 +24,7 @@ METHODS = pytest.mark.parametrize("method", [presets.semantic(), presets.publish
 
 def result_of(program: Any = None, metric: Any = right, **settings: Any) -> Any:
     optimizer = SemanticGradientDescent(metric, subscribers=(), **{"steps": 3, **settings})
-    return optimizer.compile(program or Chain(), trainset=questions(24)).detailed_results
+    return optimizer.compile(program or Chain(), trainset=questions(12)).detailed_results
 
 
 @METHODS
