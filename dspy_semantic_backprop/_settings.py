@@ -170,10 +170,16 @@ class Settings:
 
     def _planned_steps(self, found: Split, predictors: int) -> int:
         """How many steps a run is projected to make: those that were asked for, or as many as the budget pays."""
-        if self.most_steps < ENDLESS or self.budget is None or self.budget.calls is None:
-            return min(self.most_steps, STEPS_UNASKED)
-        none, one = (self._planned(found, predictors, steps).projection().probable.calls for steps in (0, 1))
-        return max(1, (self.budget.calls - none) // max(1, one - none))
+        if self.most_steps < ENDLESS:
+            return self.most_steps
+        if self.budget is None or self.budget.calls is None:
+            return STEPS_UNASKED
+        # One step more of many: what ends a run takes what is left of the budget, and no step's share of it.
+        few, many = 4 * STEPS_UNASKED, 8 * STEPS_UNASKED
+        none, some, more = (
+            self._planned(found, predictors, steps).projection().probable.calls for steps in (0, few, many)
+        )
+        return max(1, (self.budget.calls - none) * (many - few) // max(1, more - some))
 
 
 class Optimizer(Protocol):

@@ -24,7 +24,7 @@ _ENGLISH = frozenset(
 )
 _SHARE = 0.2
 """So many of the words of an English sentence are among those, and fewer of any other language's."""
-_LETTERS, _WORDS = 20, 3
+_LETTERS, _LETTERS_ASCII, _WORDS = 20, 24, 3
 """Shorter ones stand in many texts by chance."""
 _EACH, _EACH_AT_LEAST = 4.0, 3.5
 """So many letters has a token of English, and of what English text is full of; one of anything else has 1.5 to 3.2."""
@@ -46,8 +46,9 @@ def unread(plain: str) -> Iterator[str]:
         clauses = [one.group() for one in _CLAUSES.finditer(sentence)]
         for one in dict.fromkeys(" ".join(one.split()) for one in (sentence, *clauses)):
             words = _WORD.findall(one)
-            long = sum(map(len, words)) >= _LETTERS and (len(words) >= _WORDS or not one.isascii())
-            if long and not _is_english(words):
+            letters = sum(map(len, words))
+            short = letters < _LETTERS_ASCII or len(words) < _WORDS if one.isascii() else letters < _LETTERS
+            if not short and not _is_english(words):
                 yield one
 
 

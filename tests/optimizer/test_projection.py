@@ -68,6 +68,13 @@ def test_a_run_takes_no_more_than_it_was_told_to_and_about_what_is_likely(predic
     assert 0.8 <= told[-1].probable.calls / result.total.calls <= 1.8
 
 
+def test_as_many_steps_are_projected_as_were_asked_for_or_as_a_budget_lasts_for():
+    asked = Budget(metric_calls=20)  # It ends the run, whatever was asked for.
+    assert ran(Hints(2, False), 8, steps=20, budget=asked)[0][-1].steps == 20
+    told, result = ran(Hints(2, False), 8, budget=Budget(calls=150))
+    assert 0.5 <= told[-1].steps / len(result.steps) <= 2
+
+
 def test_a_decision_that_keeps_to_the_bill_says_so_and_a_larger_budget_lets_it_look_further():
     told, kept = ran(Hints(5, chained=False), 12, steps=1, seed=2)
     _, free = ran(Hints(5, chained=False), 12, steps=1, seed=2, budget=Budget(calls=2 * told[-1].calls))
