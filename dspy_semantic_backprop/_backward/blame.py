@@ -143,10 +143,15 @@ def pool_blame(failures: Sequence[Failure], helped: Sequence[Helped] = ()) -> li
     alone = [blame(graph, gradients) for graph, gradients in failures]
     if len(failures) < 2:
         return alone
+    import numpy as np
+
     known = arranged(_informed(judgements(failures, helped)))
     at = _first(known)
     for _ in range(ITERATIONS if known.pairs else 0):
-        at = _estimate(known, [one.flow(at, lambda shares: shares) for one in known.structures])
+        before, at = at, _estimate(known, [one.flow(at, lambda shares: shares) for one in known.structures])
+        # Where it does not move any more, as it does soon where readers contradict nobody, it never will.
+        if all(map(np.array_equal, vars(before).values(), vars(at).values())):
+            break
     pooled = list(alone)
     for one in known.structures:
         kept = one.flow(at, lambda shares: shares).kept[0]
