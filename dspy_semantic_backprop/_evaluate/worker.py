@@ -21,7 +21,7 @@ import anyio
 import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
-from .._concurrency import start_thread
+from .._concurrency import call_in_thread, threads_kept
 from .._errors import SetupError, Stop
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.record.names import Names
@@ -148,7 +148,7 @@ class Workshop:
             WorkerLost: If it was begun too often.
         """
         # In a thread: what a program imports may take long, and meanwhile the worker has to say that it is alive.
-        begun = start_thread(functools.partial(self._begin, errand, ask))
+        begun = call_in_thread(functools.partial(self._begin, errand, ask))
         attempt, known, opened = await asyncio.wrap_future(begun)
         runnable = opened.runnable
         with dspy.context(**opened.settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
@@ -211,7 +211,7 @@ async def _worked(data: bytes) -> bytes:
     try:
         errand: Errand = unpacked(data)
         tracker = UsageTracker() if errand.tracked else None
-        with _named(errand) as ask:
+        with threads_kept(), _named(errand) as ask:
             try:
                 with cache_of_the_driver():
                     done = await _WORKSHOP.perform(errand, ask, tracker)
@@ -248,7 +248,7 @@ async def _beating(driver: Driver) -> None:
     # On the loop of the executions: where that is stuck, or the whole process, nothing is said.
     try:
         while True:
-            await asyncio.wrap_future(start_thread(functools.partial(driver, "alive", tuple(driver.under_way))))
+            await asyncio.wrap_future(call_in_thread(functools.partial(driver, "alive", tuple(driver.under_way))))
             await asyncio.sleep(BEAT)
     except Unreachable:
         # The run is over, or what comes next tries again.

@@ -20,7 +20,7 @@ from typing import Any
 import dspy
 from dspy.clients.cache import Cache
 
-from .._concurrency import start_thread
+from .._concurrency import call_in_thread
 from .._errors import Abandoned, BudgetSpent
 from .budget import Account, Bound, Budget, Spent
 from .entries import Answered, Unanswered
@@ -118,7 +118,7 @@ class LeasedLedger:
         return self.ask("lease", *_here()[:2], WORKER, account, bound, True)
 
     async def lease(self, account: Account, bound: Bound, key: str = "") -> int:
-        asked = start_thread(functools.partial(self.lease_now, account, bound))
+        asked = call_in_thread(functools.partial(self.lease_now, account, bound))
         try:
             return await asyncio.shield(asyncio.wrap_future(asked))
         except asyncio.CancelledError:
