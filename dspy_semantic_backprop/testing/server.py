@@ -84,6 +84,9 @@ class SimulatedServer:
         keep: how many requests `log` keeps at most.
         batch_faults: what goes wrong with batches.
 
+    Attributes:
+        desk: its batch interface.
+
     Raises:
         ValueError: if the host is no loopback address.
     """

@@ -278,6 +278,19 @@ def test_what_cannot_be_sent_in_batches_is_refused_before_anything_is_sent(setti
     assert not server.desk.files
 
 
+class Making(Pair):
+    def forward(self, question):
+        with dspy.context(lm=dspy.LM("anthropic/claude-sonnet-4-5", api_key="none")):
+            return super().forward(question)
+
+
+def test_a_model_that_a_program_makes_on_the_way_is_refused_before_it_is_asked():
+    with served(careful, max_tokens=500) as server, pytest.raises(SetupError, match="is of anthropic"):
+        made = SemanticGradientDescent(right, batch=True, steps=0, subscribers=())
+        made.compile(Making(), trainset=questions(3), valset=questions(5))
+    assert not server.log
+
+
 @pytest.mark.parametrize("bad", [{"seconds": 0}, {"gather": -1.0}, {"requests": 1.5}, {"requests": True}])
 def test_a_batch_of_impossible_settings_is_refused(bad):
     with pytest.raises(SetupError, match=r"batch\."):

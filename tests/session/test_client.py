@@ -11,6 +11,7 @@ from typing import Any
 
 import dspy
 import httpx
+import openai
 import pytest
 from dspy.clients import base_lm
 
@@ -140,9 +141,17 @@ class PastTheMeter(dspy.Module):
         return self.ask(question=question)
 
 
-def test_a_request_past_the_meter_is_told_with_its_host():
+class PastWithOpenAI(PastTheMeter):
+    def forward(self, question: str) -> Any:
+        client = openai.OpenAI(base_url=self.url, api_key="none")
+        client.chat.completions.create(model="any", messages=[{"role": "user", "content": question}])
+        return self.ask(question=question)
+
+
+@pytest.mark.parametrize("kind", [PastTheMeter, PastWithOpenAI])
+def test_a_request_past_the_meter_is_told_with_its_host(kind):
     with served(careful) as server:
         optimizer = SemanticGradientDescent(right, steps=0, subscribers=())
-        result = optimizer.compile(PastTheMeter(server.url), trainset=questions(3)).detailed_results
+        result = optimizer.compile(kind(server.url), trainset=questions(3)).detailed_results
     (said,) = [warning for warning in result.warnings if "past the meter" in warning]
     assert said.startswith(f"the program or its metric sent {server.requests - result.total.calls} requests")

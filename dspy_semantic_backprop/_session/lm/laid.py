@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import dspy
 
 from ..batch.provider import BatchReply
 from ..batch.shipment import BatchedRequest
-from .patched import Patched, Replacement
+from .patched import Patched, Replacement, http_clients
 from .usage import RequestUsage
 
 _PATCHED = Patched()
-_CLIENTS = ("httpx", "httpx2")
-"""What LiteLLM's clients send through; OpenAI's newer library has its own."""
 _ASKS = "/chat/completions"
 
 
@@ -35,11 +32,9 @@ def laid_in() -> Iterator[None]:
 
 
 def _senders() -> Iterator[Replacement]:
-    for name in _CLIENTS:
-        with suppress(ImportError):
-            module = importlib.import_module(name)
-            yield module.Client, "send", functools.partial(_laying, module)
-            yield module.AsyncClient, "send", functools.partial(_laying_async, module)
+    for module in http_clients():
+        yield module.Client, "send", functools.partial(_laying, module)
+        yield module.AsyncClient, "send", functools.partial(_laying_async, module)
 
 
 def _laying(module: Any, send: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 Replacement = tuple[Any, str, Callable[[Any], Any]]
 """A class or module, the name of a function of it, and what makes another one of that."""
+
+
+_CLIENTS = ("httpx", "httpx2")
+"""What LiteLLM and the providers' own libraries send through: OpenAI's newer ones have the second."""
+
+
+def http_clients() -> Iterator[Any]:
+    """The modules through whose clients nearly all requests to providers go, as far as they are installed."""
+    for name in _CLIENTS:
+        with suppress(ImportError):
+            yield importlib.import_module(name)
 
 
 class Patched:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from .failures import NoAnswer, Withheld
-from .patched import Patched
+from .patched import Patched, http_clients
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MOST_TOKENS = 10_000_000
@@ -157,11 +157,7 @@ def readable_usage(under_way: Callable[[], bool]) -> Iterator[None]:
 
 
 def _reading() -> list[Any]:
-    found: list[Any] = []
-    with suppress(ImportError):
-        import httpx
-
-        found.append(httpx.Response)
+    found: list[Any] = [module.Response for module in http_clients()]
     with suppress(ImportError):
         from dspy._vendor.lm15.providers.base import HttpResponse
 

@@ -1,7 +1,7 @@
 """Requests to language models that pass the meter by: they are not held back, but they are told.
 
 A program may ask a provider through a client that is no `dspy.BaseLM`, or call a language model's `forward` itself.
-Such a request is seen where nearly all clients send theirs: in `httpx` and `http.client`.
+Such a request is seen where nearly all clients send theirs: in `httpx`, its successor, and `http.client`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from ..._terminal import logger
 from .context import lm_context
-from .patched import Patched, Replacement
+from .patched import Patched, Replacement, http_clients
 
 _ASKS = re.compile(
     r"/(chat/completions|completions|responses|messages|embeddings|rerank|invoke|converse|api/(chat|generate))/?(\?|$)"
@@ -34,12 +34,9 @@ def unmetered_seen(under_way: Callable[[], bool]) -> Iterator[None]:
 
 def _senders(under_way: Callable[[], bool]) -> Iterator[Replacement]:
     yield http.client.HTTPConnection, "putrequest", functools.partial(_watched, under_way, _of_connection)
-    try:
-        import httpx
-    except ImportError:
-        return
-    for kind in (httpx.Client, httpx.AsyncClient):
-        yield kind, "send", functools.partial(_watched, under_way, _of_request)
+    for module in http_clients():
+        for kind in (module.Client, module.AsyncClient):
+            yield kind, "send", functools.partial(_watched, under_way, _of_request)
 
 
 def _of_connection(connection: Any, method: str, path: str, *_: Any, **__: Any) -> tuple[str, str]:
