@@ -105,7 +105,7 @@ class Carrier(dspy.Module):
 def examples(make: Any, at: int) -> list[dspy.Example]:
     return [
         dspy.Example(question=f"q{number}", thing=make(at), answer="careful answer").with_inputs("question", "thing")
-        for number in range(3)
+        for number in range(2)
     ]
 
 

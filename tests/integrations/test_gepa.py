@@ -69,9 +69,11 @@ def asked(server: Any, field: str) -> list[str]:
     return [text for text in texts if f"[[ ## {field} ## ]]" in text]
 
 
-@pytest.mark.parametrize("selector", ["all", "round_robin"])
-@pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("cache", [True, False])
+# Each setting beside each setting of another one.
+@pytest.mark.parametrize(
+    ("selector", "own", "cache"),
+    [("all", True, True), ("all", False, False), ("round_robin", True, False), ("round_robin", False, True)],
+)
 def test_gepa_improves_every_predictor_from_semantic_gradients(selector, own, cache):
     trainset = questions(6)
     with served(carrying, cache=cache) as server:
