@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import mmap
 import os
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -244,6 +247,35 @@ def test_no_text_that_a_replay_made_up_is_sent(tmp_path):
     finally:
         os.close(descriptor)
     assert path.read_text().splitlines() == ["sloppy hint"]
+
+
+def test_what_another_thread_alone_holds_stays_whole(tmp_path):
+    local, ready, over, found = threading.local(), threading.Event(), threading.Event(), []
+    shared = mmap.mmap(-1, 1)
+
+    class Leaving:
+        def __del__(self) -> None:
+            shared[0] = 1
+
+    def work() -> None:
+        local.leaving, local.folder = Leaving(), tempfile.TemporaryDirectory(dir=tmp_path)
+        local.database = sqlite3.connect(tmp_path / "db", isolation_level=None)
+        local.database.execute("pragma journal_mode=wal")
+        local.database.execute("create table t(x)")
+        ready.set()
+        over.wait()
+        found.extend([os.path.isdir(local.folder.name), (tmp_path / "db-wal").exists(), shared[0] == 0])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait()
+    try:
+        with served(careful):
+            assert not trace(Acts(int), questions(1)[0]).warnings
+    finally:
+        over.set()
+        thread.join()
+    assert found == [True, True, True]
 
 
 _AT_EXIT = """
