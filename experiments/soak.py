@@ -36,6 +36,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -67,6 +68,28 @@ def parse() -> argparse.Namespace:
     return config
 
 
+def write(config: argparse.Namespace, rows: list[dict[str, Any]]) -> Path:
+    """Write the record, with the rows of an earlier one for checks that were not made; where it is."""
+    directory = Path(config.results_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"soak-simulated-seed{config.seed}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    by_check = {row["check"]: row for row in [*earlier, *rows]}
+    record = {
+        "study": "soak",
+        "settings": vars(config),
+        "seed": config.seed,
+        "simulated": True,
+        "versions": {"python": platform.python_version(), "dspy": version("dspy"), "litellm": version("litellm")},
+        "rows": [by_check[name] for name in CHECKS if name in by_check],
+    }
+    for row in rows:
+        if row["check"] == "memory":
+            plot(row["series"], directory / "soak-memory-simulated.png")
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
 def main() -> int:
     """Make the checks, print what they found, and write the record."""
     config = parse()
@@ -79,7 +102,7 @@ def main() -> int:
         "memory": config.executions,
     }
     totals = {**sizes, "provider": len(provider.cases(config.provider_every)), "usage": len(provider.USAGES)}
-    rows = []
+    rows, path = [], None
     for name in config.checks:
         check = getattr(provider if name in ("provider", "usage") else checks, name)
         started = time.monotonic()
@@ -104,23 +127,7 @@ def main() -> int:
         print(f"{name}: {row['runs']} runs, {len(row['violations'])} violations {rest}", flush=True)
         for violation in row["violations"][:5]:
             print(f"  {violation}")
-    directory = Path(config.results_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"soak-simulated-seed{config.seed}.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    by_check = {row["check"]: row for row in [*earlier, *rows]}
-    record = {
-        "study": "soak",
-        "settings": vars(config),
-        "seed": config.seed,
-        "simulated": True,
-        "versions": {"python": platform.python_version(), "dspy": version("dspy"), "litellm": version("litellm")},
-        "rows": [by_check[name] for name in CHECKS if name in by_check],
-    }
-    for row in rows:
-        if row["check"] == "memory":
-            plot(row["series"], directory / "soak-memory-simulated.png")
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        path = write(config, rows)
     print(path)
     return int(any(row["violations"] for row in rows))
 
