@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -184,7 +183,7 @@ def evaluation(
             known=list(entry.outcomes.values()),
             planned=planned,
             reuse=Reuse({one.example_id: one for one in before}, frozenset(edits)) if downstream else None,
-            stop=functools.partial(student.looks, entry.candidate, parent.candidate) if reach.is_open(edits) else None,
+            edited_from=parent.candidate if reach.is_open(edits) else None,
             keep=lambda some: entry.outcomes.update({one.example_id: one for one in some}),
         )
 

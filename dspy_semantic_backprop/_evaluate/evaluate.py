@@ -73,6 +73,7 @@ class Evaluator:
         reuse: Reuse | None = None,
         away: Away | None = None,
         keep: Keep = lambda outcomes: None,
+        on_told: Callable[[Mapping[str, Any]], None] = lambda call: None,
     ) -> tuple[Outcome, ...]:
         """Run and grade a program, a copy that belongs to the run, on every example, concurrently and in order.
 
@@ -84,6 +85,7 @@ class Evaluator:
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
             away: Runs the very same program elsewhere; None in this process.
             keep: Told the outcomes that were paid for where the budget does not last for all.
+            on_told: See `capture`; nothing is told of what runs in another process.
 
         Raises:
             MetricError: If the metric breaks its contract.
@@ -91,7 +93,7 @@ class Evaluator:
             BudgetSpent: If the budget does not last.
         """
         names = Names(program)
-        runnable = Runnable(program, names, FromCode(program, names, self.slices), self.ledger)
+        runnable = Runnable(program, names, FromCode(program, names, self.slices), self.ledger, on_told)
         one = _Execution(self, runnable, purpose, where, reuse, away)
         bound = self.limiter.total_tokens
         numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))

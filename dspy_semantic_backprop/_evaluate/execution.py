@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,12 +34,14 @@ class Runnable:
     Args:
         ledger: Where its calls are booked: a `Ledger`, or in another process what stands for it.
         code: What the program's code says of its executions.
+        on_told: See `capture`.
     """
 
     program: dspy.Module
     names: Names
     code: FromCode
     ledger: Any
+    on_told: Callable[[Mapping[str, Any]], None] = lambda call: None
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,8 @@ async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.Capacit
     with for_purpose(asked.purpose, runnable.ledger, **details) as here:
         try:
             with anyio.fail_after(asked.seconds):
-                running = capture(
-                    runnable.program, dict(asked.inputs), names=runnable.names, limiter=limiter, hook=OutsideCalls()
-                )
+                how = {"names": runnable.names, "on_told": runnable.on_told, "hook": OutsideCalls()}
+                running = capture(runnable.program, dict(asked.inputs), limiter=limiter, **how)
                 returned, error, trace = await unless_stopped(here, running)
         except TimeoutError:
             here.over = True

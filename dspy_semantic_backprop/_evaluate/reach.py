@@ -8,8 +8,9 @@ the program's own answers without a call. All of it is seen in the record of the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .._graph.record.names import is_unnamed
 from .._graph.trace import Call, Trace
@@ -54,6 +55,12 @@ class Reach:
     def is_inert(self, edits: Sequence[str]) -> bool:
         """Whether none of some edited predictors' instructions reaches a prompt."""
         return bool(edits) and all(name in self.unreached for name in edits)
+
+    def shows(self, call: Mapping[str, Any], candidate: Candidate, edits: Sequence[str]) -> bool:
+        """Whether a call that is told its instruction shows that some edit reaches a prompt; `call`: see `capture`."""
+        name = call["predictor"]
+        texts = [candidate.instructions[one] for one in edits if one == name or is_unnamed(name)]
+        return any(_squeezed(text) in _squeezed(call["instruction"]) for text in texts)
 
     def look(self, trace: Trace, candidate: Candidate, parent: Candidate, edits: Sequence[str], kept: bool) -> None:
         """Look for the edited instructions in an execution of a candidate; `kept`: one that made none of its calls."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from .._concurrency import gather
-from .._errors import ProgramError
+from .._concurrency import cancel, gather
+from .._errors import BudgetSpent, ProgramError
 from .._graph.edges import EDGES, Edge
 from .._graph.evidence.combine import prove
 from .._graph.evidence.replay.replays import Probe, Replays
@@ -124,7 +125,7 @@ class Student:
         planned: int | None = None,
         reuse: Reuse | None = None,
         fresh: bool = False,
-        stop: Callable[[Outcome], bool] | None = None,
+        edited_from: Candidate | None = None,
         keep: Keep = lambda outcomes: None,
     ) -> tuple[Outcome, ...]:
         """Run and grade the program, with a candidate's instructions, on examples.
@@ -138,7 +139,8 @@ class Student:
             reuse: The outcomes of the program that was edited, so that only what the edit can reach is asked; None asks
                 everything, and so does a run whose program was seen `MOST_STRAYED` times not to repeat itself.
             fresh: Whether DSPy's cache must not answer.
-            stop: Asked after the first example whether its outcome is to be the only one.
+            edited_from: What the candidate was made from, where its first execution is to show whether an edit reaches
+                a prompt: where none does, that one is the only one.
             keep: Told the outcomes that were paid for where the budget does not last for all.
 
         Raises:
@@ -161,7 +163,7 @@ class Student:
                 away=away,
             )
             outcomes = await _until(
-                stop,
+                None if edited_from is None else _Look(self, candidate, edited_from),
                 functools.partial(run, program),
                 examples,
                 ids,
@@ -298,21 +300,66 @@ def _shape(graph: ComputationGraph) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
     return tuple(call.id for call in graph), graph.edges
 
 
+@dataclass(frozen=True)
+class _Look:
+    """Whether an edit reaches a prompt: seen while the first execution runs, or when it has ended."""
+
+    student: Student
+    candidate: Candidate
+    parent: Candidate
+
+    def shows(self, call: Mapping[str, Any]) -> bool:
+        return self.student.reach.shows(call, self.candidate, changed(self.parent, self.candidate))
+
+    def none_does(self, first: Outcome) -> bool:
+        return self.student.looks(self.candidate, self.parent, first)
+
+
 async def _until(
-    stop: Callable[[Outcome], bool] | None,
+    look: _Look | None,
     run: Any,
     examples: Sequence[dspy.Example],
     ids: Sequence[int] | None,
     keep: Keep,
 ) -> tuple[Outcome, ...]:
-    """The outcomes of all examples; where the first one's says to stop, that one's alone."""
-    if stop is None or len(examples) < 1:
+    """The outcomes of all examples; where in the first one no edit reaches a prompt, that one's alone.
+
+    The others are begun as soon as one is seen to: in a program of many calls that is long before the first has ended.
+    """
+    if look is None or not examples:
         return await run(examples, ids=ids, keep=keep)
     ids = list(range(len(examples))) if ids is None else ids
-    first = await run(examples[:1], ids=ids[:1])
-    if stop(first[0]):
-        return first
-    return (*first, *await run(examples[1:], ids=ids[1:], keep=lambda some: keep((*first, *some))))
+    loop, seen, stops, kept = asyncio.get_running_loop(), asyncio.Event(), [], []
+
+    def on_told(call: Mapping[str, Any]) -> None:
+        if not seen.is_set() and look.shows(call):
+            with suppress(RuntimeError):  # of a thread that nobody waits for any more
+                loop.call_soon_threadsafe(seen.set)
+
+    async def paid(work: Callable[[], Awaitable[tuple[Outcome, ...]]]) -> tuple[Outcome, ...]:
+        try:
+            return await work()
+        except BudgetSpent as stop:
+            stops.append(stop)
+            return ()
+
+    first = asyncio.ensure_future(run(examples[:1], ids=ids[:1], on_told=on_told))
+    noticed = asyncio.ensure_future(seen.wait())
+    try:
+        await asyncio.wait({first, noticed}, return_when=asyncio.FIRST_COMPLETED)
+        if first.done() and look.none_does(first.result()[0]):
+            return first.result()
+        looked = first.done()
+        others = functools.partial(run, examples[1:], ids=ids[1:], keep=kept.extend)
+        one, rest = await gather(paid, [lambda: first, others])
+        if one and not looked:
+            look.none_does(one[0])
+        if stops:
+            keep((*one, *rest, *kept))
+            raise stops[0]
+        return (*one, *rest)
+    finally:
+        await cancel([first, noticed])
 
 
 def learns_nothing(outcomes: Sequence[Outcome]) -> bool:

@@ -192,3 +192,34 @@ def test_whoever_tracks_usage_around_a_run_is_told_all_of_it():
         result = result_of(One())
     told = outside.get_total_tokens().values()
     assert sum(one["prompt_tokens"] + one["completion_tokens"] for one in told) == result.total.tokens
+
+
+def test_the_others_do_not_wait_for_the_end_of_the_execution_that_shows_that_an_edit_reaches_a_prompt():
+    begun: set[str] = set()
+    another = threading.Event()
+    in_time: list[bool] = []
+
+    def rule(prompt: Any) -> dict[str, Any]:
+        if "careful" in prompt.instruction.lower() and "draft" in prompt.names:
+            begun.add(prompt.inputs["question"])
+            if len(begun) > 1:
+                another.set()
+        elif begun and "answer" in prompt.names:
+            in_time.append(another.wait(60))
+        return careful(prompt)
+
+    with served(rule):
+        optimizer = SemanticGradientDescent(right, method=presets.published(), steps=1, num_threads=4, subscribers=())
+        found = optimizer.compile(Drafted(), trainset=questions(4))
+    assert found.detailed_results.steps[0].changed
+    assert len(in_time) == 4 and all(in_time)
+
+
+class Drafted(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.draft = dspy.Predict("question -> draft")
+        self.judge = dspy.Predict("question, draft -> answer")
+
+    def forward(self, question):
+        return self.judge(question=question, draft=self.draft(question=question).draft)

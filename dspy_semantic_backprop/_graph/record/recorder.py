@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import functools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -215,14 +215,16 @@ async def capture(
     names: Names,
     limiter: anyio.CapacityLimiter,
     hook: Hook | None = None,
+    on_told: Callable[[Mapping[str, Any]], None] = lambda call: None,
 ) -> tuple[Any, BaseException | None, Trace]:
     """Run a program on one example's inputs and record it.
 
     It is called as its user would, in a worker thread that `limiter` bounds, or awaited where it has only an
     `aforward`. Returns what it returned (None where it raised), what it raised (None where it returned; only
-    `Exception` is caught), and the trace.
+    `Exception` is caught), and the trace. `on_told` is called, in the call's thread, with each call whose instruction
+    is seen in a prompt, as the keyword arguments of a `Call`, when the language model is about to be asked.
     """
-    recording = Recording(names, hook)
+    recording = Recording(names, hook, on_told)
     given, uncopied = own_copies(inputs)
     # The program is given another copy: what it does to it reaches neither the caller nor the record.
     inputs = own_copies(inputs)[0]

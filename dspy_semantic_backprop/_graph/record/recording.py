@@ -93,6 +93,7 @@ class Recording:
 
     names: Names
     hook: Hook | None = None
+    on_told: Callable[[Mapping[str, Any]], None] = lambda call: None
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     live: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     stacks: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
@@ -156,6 +157,8 @@ class Recording:
             if asked and not call.get("told"):
                 told = tells(asked, call["instruction"])
                 call["told"] = self.reworded[call["id"]]() if told is False else told
+                if call["told"]:
+                    self.on_told(call)
 
     def end(self, key: str, outputs: Any, error: BaseException | None) -> None:
         """Record how a call ended."""
