@@ -39,15 +39,20 @@ class Shelf:
         self._open: deque[Scored] = deque()
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
-        """Take in executions."""
-        self._open.extend(one for one in outcomes if isinstance(one, Scored))
+        """Take in the executions of an evaluation; besides them no more than `OPEN` stay as they are."""
+        new = [one for one in outcomes if isinstance(one, Scored)]
+        self._open.extend(new)
+        self._pack(len(self._open) - OPEN - len(new))
 
     def tidy(self) -> None:
         """Pack some of the oldest executions that are open, where there are more than `OPEN`.
 
         To be called whenever one ends: then others wait for their answers, while between evaluations all would wait.
         """
-        for _ in range(min(_AT_A_TIME, len(self._open) - OPEN)):
+        self._pack(min(_AT_A_TIME, len(self._open) - OPEN))
+
+    def _pack(self, count: int) -> None:
+        for _ in range(count):
             oldest = self._open.popleft()
             packed = _packed(oldest)
             if packed is not None:
