@@ -118,8 +118,8 @@ def cut(logged: Any, folder: Path, after: str, nth: int, more: int = 0) -> int:
 
 @pytest.mark.parametrize(
     ("after", "more"),
-    [("batch", 0), ("batch made", 0), ("answer", 0), ("batch made", 2)],
-    ids=["before the batch is known", "while it is waited for", "after the first answer", "amid its answers"],
+    [("batch", 0), ("batch made", 0), ("batch made", 2)],
+    ids=["before the batch is known", "while it is waited for", "amid its answers"],
 )
 def test_a_run_killed_in_the_middle_of_a_batch_goes_on_with_it_and_pays_for_nothing_twice(
     logged, after, more, tmp_path
@@ -242,7 +242,7 @@ def test_requests_that_come_back_without_an_answer_are_asked_again(fault, paid, 
         assert any("2 of 5 requests" in one for one in result.warnings) is paid
 
 
-@pytest.mark.parametrize("budget", [{"calls": 20}, {"usd": 0.006}, {"calls": 7}])
+@pytest.mark.parametrize("budget", [{"calls": 7}, {"usd": 0.006}])
 def test_a_budget_is_never_exceeded_as_the_server_counts(budget, tmp_path):
     with served(careful, max_tokens=500) as server:
         result = compiled(server, tmp_path, budget=budget)
