@@ -88,7 +88,7 @@ class Replays:
             return
         try:
             self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every))
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - a run is not lost to a system that cannot fork so
             self._problem = f"no process could be forked ({describe(error)})"
 
     def _found(self, trace: Trace, probe: Probe) -> FoundEdges:
