@@ -5,10 +5,15 @@ What they say cannot be told; where they come from can: one that stands in the d
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import string
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 from rapidfuzz import fuzz
 
@@ -56,12 +61,21 @@ def _is_english(words: list[str]) -> bool:
     return sum(word.lower() in _ENGLISH for word in words) >= _SHARE * len(words)
 
 
+@functools.cache
+def _tokens() -> Any:
+    import tiktoken
+
+    # As LiteLLM reads the file that it brings along; to import LiteLLM for it takes longer than to import DSPy.
+    spec = find_spec("litellm")
+    folder = Path(spec.origin if spec is not None and spec.origin else "").parent / "litellm_core_utils" / "tokenizers"
+    os.environ["TIKTOKEN_CACHE_DIR"] = os.environ.get("CUSTOM_TIKTOKEN_CACHE_DIR", str(folder))
+    return tiktoken.get_encoding("cl100k_base")
+
+
 def looks_english(text: str, each: float = _EACH) -> bool:
     """Whether a text is English, or made of words that stand in much English text, by how few tokens it has."""
-    import litellm
-
     letters = "".join(chain.from_iterable(_WORD.findall(text)))
-    return len(letters) >= each * len(litellm.encoding.encode(text, disallowed_special=()))
+    return len(letters) >= each * len(_tokens().encode(text, disallowed_special=()))
 
 
 def deciphered(text: str) -> bool:
