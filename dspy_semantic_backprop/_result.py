@@ -248,14 +248,28 @@ class Result:
             alone = [_alone(*one) for one in (("the start", start), ("the returned program", returned[0])) if one[1]]
             apart = f" of both programs ({', '.join(alone)}: not comparable)" if alone else ""
             return f"No example to decide on has a score{apart}"
-        said = f"Score {self.score_before:.4g} -> {self.score_after:.4g} on {counted(shared, 'example')} to decide on"
-        planned = max(all_of_them, self.final.planned if self.final is not None else 0)
-        if shared >= planned:
-            return said
-        # Where it is fewer, a warning says so.
-        calls = self.final.missing_calls if self.final is not None and shared >= FEW else 0
-        more = f"; about {counted(calls, 'more call')} would run both on all {planned}" if calls else ""
-        return f"{said}, all that both ran on{more}"
+        on = f"on {counted(shared, 'example')} to decide on"
+        said = f"Score {self.score_before:.4g} -> {self.score_after:.4g} {on}"
+        if not self.changed:
+            said = f"The start, which is returned, scores {self.score_before:.4g} {on}"
+        elif shared < max(all_of_them, self.final.planned if self.final is not None else 0):
+            said += ", all that both ran on"
+        return said + self._missing
+
+    @property
+    def _missing(self) -> str:
+        """How many calls would run the start and the best program on all; where few ran on both, a warning says so."""
+        final = self.final
+        if final is None or not final.missing_calls or len(self._compared) < FEW:
+            return ""
+        ran = "both" if self.changed else "it and the best program found"
+        return f"; about {counted(final.missing_calls, 'more call')} would run {ran} on all {final.planned}"
+
+    @property
+    def _compared(self) -> set[int]:
+        """The examples to decide on that the start and the best program found ran on."""
+        found = [one.scores for one in self.candidates if self.final and one.number == self.final.candidate]
+        return self.candidates[0].scores.keys() & found[0].keys() if found else set()
 
     def _lines(self) -> Iterator[str]:
         yield from wrapped(f"Decision: {clean(self._decided)}", "", _REASON, indent=0)

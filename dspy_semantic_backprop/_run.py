@@ -220,7 +220,7 @@ class Run:
             self._flat = True
             self.session.warn(
                 f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: while "
-                "that is so it cannot tell programs apart, and nothing can be learned from it"
+                "that is so it cannot tell programs apart"
             )
 
     def ended(self, ending: Ending, taught: bool) -> Ending:

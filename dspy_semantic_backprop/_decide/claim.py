@@ -30,7 +30,9 @@ class Found(NamedTuple):
     p_value: float
 
 
-def told(found: Found, scale: ScoreRange, start: Sequence[float], compared: Comparison, **known: Any) -> Final:
+def told(
+    found: Found, scale: ScoreRange, start: Sequence[float], compared: Comparison, allowed: float, **known: Any
+) -> Final:
     """The decision as a record.
 
     Args:
@@ -38,10 +40,13 @@ def told(found: Found, scale: ScoreRange, start: Sequence[float], compared: Comp
         scale: The scores' range.
         start: The start's scores, in metric points.
         compared: The start and the candidate.
+        allowed: With what probability what is returned may be worse, 0 to 1.
         known: Further parts of the record.
     """
     least, most = _room(scale, start)
-    gain, low, high = (min(max(one * scale.unit, least), most) for one in (found.gain, *found.interval))
+    low, high = (min(max(one * scale.unit, least), most) for one in found.interval)
+    # Nothing is expected beyond what the start left on what it was run on; the range is less sure of that.
+    gain = min(max(found.gain * scale.unit, low), scale.best - math.fsum(start) / len(start), high)
     final = Final(
         proven=found.p_value <= PROVEN,
         p_value=found.p_value,
@@ -53,29 +58,40 @@ def told(found: Found, scale: ScoreRange, start: Sequence[float], compared: Comp
         tested=TESTED,
         **known,
     )
-    return replace(final, reason=reason(final))
+    return replace(final, reason=_reason(final, allowed))
 
 
 def _room(scale: ScoreRange, start: Sequence[float]) -> tuple[float, float]:
-    """The most that can be lost and gained, in metric points, by what the start scores."""
+    """The most that can be lost and gained, in metric points, by what the start may score: 95 % sure to each side.
+
+    That is Jeffreys' interval for a share. Graded scores that differ little count as more scores than they are.
+    """
     if not scale.known:
         return -math.inf, math.inf
-    points = math.fsum(one - scale.low for one in start)
-    # That a start scored badly on few examples makes no loss impossible: it is lent one that it does perfectly.
-    return -(points + scale.width) / (len(start) + 1), scale.width - points / len(start)
+    from scipy import stats
+
+    count, shares = len(start), [min(max((one - scale.low) / scale.width, 0.0), 1.0) for one in start]
+    mean = math.fsum(shares) / count
+    most = mean * (1 - mean)
+    variance = (math.fsum((one - mean) ** 2 for one in shares) + most) / (count + 1)
+    weight = count * most / variance if variance else count
+    low, high = stats.beta.ppf((0.05, 0.95), weight * mean + 0.5, weight * (1 - mean) + 0.5)
+    return -float(high) * scale.width, float(1 - low) * scale.width
 
 
-def reason(final: Final) -> str:
+def _reason(final: Final, allowed: float) -> str:
     """The decision in words."""
     low, high = final.interval or (0.0, 0.0)
     found = f"expected gain {final.gain:+.3g} (90 % sure: {low:+.3g} to {high:+.3g})"
     if not final.returned:
-        risk = f"it would be worse than the start with a probability of {final.worse:.0%}"
-        return f"{found}, but {risk}; the program is returned as it was given"
-    sure = f"p = {final.p_value:.2g}; tested: {final.tested}"
+        risk = f"it may be worse than the start with a probability of {final.worse:.1%}, and {allowed:.3g} is allowed"
+        return f"{found}, but {risk} (Pooled(worse=...)); the program is returned as it was given"
+    sure, risk = f"p = {final.p_value:.2g}; tested: {final.tested}", f"probability of a loss: {final.worse:.0%}"
     if final.proven:
-        return f"{found}; more than luck ({sure}){final.losses}"
-    return f"{found}; probably better, not proven ({sure}; probability of a loss: {final.worse:.0%}){final.losses}"
+        risk = f"; {risk}" if final.worse >= PROVEN else ""
+        return f"{found}; more than luck ({sure}{risk}){final.losses}"
+    sure += ", on examples that no edit was made from"
+    return f"{found}; probably better, not proven ({sure}; by all scores, {risk}){final.losses}"
 
 
 def few_in_common(final: Final, shared: int) -> str:

@@ -372,9 +372,9 @@ class PooledSearch:
         p_value = self._luck() if gain > 0 and worse <= OPEN else 1.0
         found = Found(gain, (gain - SURE * deviation, gain + SURE * deviation), worse, p_value)
         returned = gain > 0 and (p_value <= PROVEN or worse <= self.search.worse)
-        known = {"planned": len(self.split.decide), "missing_calls": self._missing_calls()}
-        number = self.pool[self.best].number
-        return told(found, self._range(), scores, self._compared(), candidate=number, returned=returned, **known)
+        known = {"planned": len(self.split.decide), "missing_calls": self._missing_calls(), "returned": returned}
+        known |= {"candidate": self.pool[self.best].number}
+        return told(found, self._range(), scores, self._compared(), self.search.worse, **known)
 
     def _luck(self) -> float:
         """How probable as sure a gain is if no edit has any effect."""

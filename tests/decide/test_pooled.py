@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop import Budget, Ending, Pooled, SemanticGradientDescent, SetupError
+from dspy_semantic_backprop._decide.claim import Found, told
+from dspy_semantic_backprop._decide.comparison import Comparison
 from dspy_semantic_backprop._decide.consider import Fate
 from dspy_semantic_backprop._decide.estimate import Estimate, Lineage, Seen
+from dspy_semantic_backprop._evaluate.outcome import score_range
 from tests.decide.world import START, World
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
@@ -267,3 +270,11 @@ def test_running_ahead_decides_the_same_and_says_what_was_in_vain(gain):
     assert beside == alone and asked == asked_too == made
     assert notes["executions ahead in vain"] == made_too - made
     assert made_too - made < made / 5
+
+
+@pytest.mark.parametrize(("start", "most"), [([1.0, 1.0, 0.0, 0.0], 0.9), ([0.5] * 4, 0.75), ([0.95] * 16, 0.08)])
+def test_the_range_of_a_gain_allows_for_few_scores_of_the_start(start, most):
+    found = Found(0.6, (0.3, 0.95), 0.001, 0.01)
+    final = told(found, score_range(start, 1.0), start, Comparison(()), 0.1, candidate=1, returned=True, planned=9)
+    room = 1 - sum(start) / len(start)
+    assert final.gain == pytest.approx(room) and room < final.interval[1] <= most
