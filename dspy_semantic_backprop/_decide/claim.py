@@ -88,7 +88,7 @@ def _reason(final: Final, allowed: float) -> str:
         return f"{found}, but {risk} (Pooled(worse=...)); the program is returned as it was given"
     sure, risk = f"p = {final.p_value:.2g}; tested: {final.tested}", f"probability of a loss: {final.worse:.0%}"
     if final.proven:
-        risk = f"; {risk}" if final.worse >= PROVEN else ""
+        risk = f"; {risk}" if (final.worse or 0) >= PROVEN else ""
         return f"{found}; more than luck ({sure}{risk}){final.losses}"
     sure += ", on examples that no edit was made from"
     return f"{found}; probably better, not proven ({sure}; by all scores, {risk}){final.losses}"

@@ -277,4 +277,5 @@ def test_the_range_of_a_gain_allows_for_few_scores_of_the_start(start, most):
     found = Found(0.6, (0.3, 0.95), 0.001, 0.01)
     final = told(found, score_range(start, 1.0), start, Comparison(()), 0.1, candidate=1, returned=True, planned=9)
     room = 1 - sum(start) / len(start)
-    assert final.gain == pytest.approx(room) and room < final.interval[1] <= most
+    assert final.gain == pytest.approx(room)
+    assert final.interval is not None and room < final.interval[1] <= most
