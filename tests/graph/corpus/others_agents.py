@@ -332,7 +332,9 @@ if hasattr(dspy.ProgramOfThought("question -> answer"), "_interpreter_factory"):
                       extractor.predict[0].answer -> answer
                       extractor.predict[0].reasoning -> reasoning""",
             control="codeact[0].finished -> codeact[1]",
-            note="The code and what it printed stand in the trajectory; the interpreter is a class of the user's.",
+            allowed="codeact[1].finished -> extractor.predict[0].trajectory, trajectory",
+            note="""The code and what it printed stand in the trajectory; the interpreter is a class of the user's.
+                    That the second was the last is seen only by way of a third, which did not happen.""",
         ),
         case(
             "program-of-thought-whose-code-fails",

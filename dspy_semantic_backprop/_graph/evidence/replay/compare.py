@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 import dspy
@@ -38,7 +38,8 @@ class Shown:
 
     `met` are the readers that were reached at all, `reached` those reached without made-up calls, `gone` the calls that
     disappeared, `doubted` those that did where their predictor was called too often. `remote` holds what moved only
-    together with other calls, with the calls that may be why in each such replay. `settled` says whether as much was
+    together with other calls, with the calls that may be why in each such replay. `beyond` holds what moved by way of
+    calls too many alone, of predictors that the record knows: a loop that went on. `settled` says whether as much was
     tried as ever is.
     """
 
@@ -48,6 +49,7 @@ class Shown:
     remote: dict[Target, list[frozenset[str]]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     doubted: set[str] = field(default_factory=set)
+    beyond: set[Target] = field(default_factory=set)
     settled: bool = False
 
     @property
@@ -116,11 +118,15 @@ class ReplayComparison:
         recorded = Observed({call.id: call.inputs for call in self.trace.calls}, self.trace.output)
         return self._differing(recorded, unchanged, passing=True)
 
-    def replay(self, changed: Sequence[Change]) -> Observed:
-        """Replay with answers changed, a second time where that tells better which call is which."""
-        observed = self._once(changed)
+    def replay(self, changed: Sequence[Change], further: Mapping[str, Mapping[str, Any]] | None = None) -> Observed:
+        """Replay with answers changed, a second time where that tells better which call is which.
+
+        `further` is what calls that the record does not have answer otherwise; see `Plan`.
+        """
+        first = Plan(further=further or {})
+        observed = self._once(changed, first)
         plan = realigned(self.trace, observed)
-        return observed if plan is None else self._once(changed, plan)
+        return observed if plan is None else self._once(changed, replace(plan, further=first.further))
 
     def repeats(self) -> bool:
         """Whether one more unchanged replay is like the first: none of those before has left anything behind."""
@@ -171,6 +177,12 @@ class ReplayComparison:
             shown.doubted |= doubted
         if not observed.unrecorded:
             shown.reached |= shown.met & {OUTPUT, *observed.inputs}
+
+    def went_on(self, observed: Observed) -> bool:
+        """Whether a replay made all recorded calls, these of its strangers as ever, and others of these predictors."""
+        mine = [call.id for call in self.trace.calls if call.predictor in observed.strangers]
+        complete = observed.finished and len(observed.inputs) == len(self.trace.calls)
+        return bool(mine) and complete and not any(self._moved(call, observed) for call in mine)
 
     def everything_moved(self, observed: Observed) -> set[Target]:
         """All that a replay gave differently."""

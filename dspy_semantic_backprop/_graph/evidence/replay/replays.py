@@ -33,7 +33,8 @@ from .process import Lost, Peer, fork
 from .replay import Change, Observed, Plan
 from .replayer import Replayer, copies
 from .sealed import seal
-from .survey import ANSWERS, ReplayEvidence, Surveyed, survey
+from .shown import ReplayEvidence
+from .survey import ANSWERS, Surveyed, survey
 from .syscalls import is_restricted
 from .transfer import received, sent
 

@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any
 
 from ...._values.same import alike
-from ...edges import Edge, End, FoundEdges
+from ...edges import End
 from ...record.program_code import constants
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import Hints, alternatives
@@ -43,6 +43,8 @@ ANSWERS = 20_000
 """After so many calls in all replays of one execution `probe="auto"` is content with what is known."""
 VOTERS = 9
 """The most answers of one kind that are weighed against each other."""
+LONGER = 3
+"""So many changes of an output that make a loop longer are tried once more."""
 ENDLESS_REPLAYS = 3
 """After so many replays that had to be ended nothing more is tried."""
 
@@ -51,7 +53,8 @@ ENDLESS_REPLAYS = 3
 class _Output:
     """One output of a call, what it might have been instead, and what replays showed of it.
 
-    It is calm if every call happened, and none was made up, in all replays with it changed.
+    It is calm if every call happened, and none was made up, in all replays with it changed. `harmless` is the first
+    change that was, `longer` are those that made the program call its predictors more often.
     """
 
     call: Call
@@ -59,6 +62,8 @@ class _Output:
     others: Sequence[Any]
     tried: int = 0
     calm: bool = True
+    harmless: int | None = None
+    longer: list[int] = field(default_factory=list)
     shown: Shown = field(default_factory=Shown)
 
     def change(self, kind: int) -> Change:
@@ -85,6 +90,7 @@ def _survey(comparison: ReplayComparison, outputs: Sequence[_Output]) -> tuple[d
         if len(outputs) > FEW:
             _together(comparison, calm, alone)
         _votes(comparison, outputs)
+        _longer_ways(comparison, outputs)
         for output in outputs:
             output.shown.settled = True
     except _Enough:
@@ -108,11 +114,38 @@ def _alone(comparison: ReplayComparison, output: _Output, most: int) -> None:
     while output.tried < min(most, len(output.others)) and output.tried - news < PATIENCE:
         before = output.shown.news
         observed = _replay(comparison, [output.change(output.tried)])
-        comparison.note(output.call, observed, output.shown)
-        output.calm = output.calm and _is_calm(comparison, observed)
+        _note(comparison, output, observed, output.tried)
         output.tried += 1
         output.shown.settled = output.tried >= min(len(output.others), PATIENCE)
         news = output.tried if output.shown.news > before else news
+
+
+def _note(comparison: ReplayComparison, output: _Output, observed: Observed, kind: int) -> None:
+    """Keep what a replay with one change of an output alone has shown."""
+    comparison.note(output.call, observed, output.shown)
+    if not _is_calm(comparison, observed):
+        output.calm = False
+        output.longer += [kind] if comparison.went_on(observed) else []
+    elif output.harmless is None:
+        output.harmless = kind
+
+
+def _longer_ways(comparison: ReplayComparison, outputs: Sequence[_Output]) -> None:
+    """Let loops that a change makes longer come to another result: an answer that ends a loop decides what is kept.
+
+    A call that the record does not have answers as the last one of its predictor, so that the loop ends again, and
+    what comes out looks as if nothing had happened. Here it answers otherwise in the fields of which it is known that
+    another answer changes no way through the program.
+    """
+    further: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        if output.harmless is not None:
+            further.setdefault(output.call.predictor, {})[output.name] = output.others[output.harmless]
+    for output in outputs:
+        for kind in output.longer[:LONGER]:
+            observed = _replay(comparison, [output.change(kind)], further)
+            if comparison.went_on(observed):
+                output.shown.beyond |= comparison.everything_moved(observed)
 
 
 def _votes(comparison: ReplayComparison, outputs: Sequence[_Output]) -> None:
@@ -163,8 +196,7 @@ def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int) -> No
         return
     observed = _replay(comparison, [output.change(kind) for output in outputs])
     if len(outputs) == 1:
-        comparison.note(outputs[0].call, observed, outputs[0].shown)
-        outputs[0].calm = _is_calm(comparison, observed)
+        _note(comparison, outputs[0], observed, kind)
         return
     if _is_calm(comparison, observed) and not _unexplained(comparison, outputs, observed):
         return
@@ -173,10 +205,12 @@ def _half(comparison: ReplayComparison, outputs: list[_Output], kind: int) -> No
         _half(comparison, part, kind)
 
 
-def _replay(comparison: ReplayComparison, changes: list[Change]) -> Observed:
+def _replay(
+    comparison: ReplayComparison, changes: list[Change], further: Mapping[str, Mapping[str, Any]] | None = None
+) -> Observed:
     if comparison.endless >= ENDLESS_REPLAYS or comparison.answers > comparison.most:
         raise _Enough
-    return comparison.replay(changes)
+    return comparison.replay(changes, further)
 
 
 def _is_calm(comparison: ReplayComparison, observed: Observed) -> bool:
@@ -190,8 +224,6 @@ def _unexplained(comparison: ReplayComparison, outputs: list[_Output], observed:
 
 _LONGEST_WORD, _MOST_WORDS, _MOST_CONSTANTS = 400, 20, 24
 _LONGEST_READ, _MOST_FOUND, _LETTERS = 2000, 4, re.compile(r"[^\W\d_]{4,}")
-DOUBTED = 0.8
-"""How sure it is that a call disappeared whose predictor was called too often."""
 
 
 @dataclass
@@ -284,58 +316,3 @@ def _others(call: Call, name: str, trace: Trace, hints: Hints) -> list[Any]:
     taken = [one.outputs[name] for one in alike_calls if one.predictor == call.predictor and one.outputs[name]]
     others = alternatives(value, annotation, hints)
     return [other for other in others if not any(alike(other, one) for one in taken)] or others
-
-
-class ReplayEvidence:
-    """What all replays of an execution say together."""
-
-    def __init__(self, trace: Trace, surveyed: Surveyed) -> None:
-        self.calls = {call.id: call for call in trace.calls}
-        self.shown, self.warnings = surveyed.shown, surveyed.warnings
-        self.mute = surveyed.left_out | surveyed.noisy
-        self.direct = {(end.call, target) for end, one in self.shown.items() for target in one.moved}
-
-    def found(self) -> FoundEdges:
-        """The edges that they show, and what they rule out."""
-        edges, possible = [], set()
-        for end, shown in self.shown.items():
-            sure = {one for one, why in shown.remote.items() if self._at_first_hand(one, why)} | shown.moved
-            edges += [Edge(end, End(*target), "data", "replay", 1.0) for target in sure]
-            edges += [Edge(end, End(call, None), "control", "replay", 1.0) for call in shown.gone]
-            # Whatever feeds a call may have made it look like another one.
-            doubted = shown.doubted - shown.gone - {call for call, _ in shown.moved}
-            edges += [Edge(end, End(call, None), "control", "replay", DOUBTED) for call in doubted]
-            possible |= {(end, End(*target)) for target in shown.remote if target not in sure}
-        return FoundEdges(
-            tuple(edge for edge in edges if self._is_in_order(edge.source, edge.target)),
-            frozenset(pair for pair in possible if self._is_in_order(*pair)),
-            self._excludes,
-            self.warnings,
-        )
-
-    def _is_in_order(self, source: End, target: End) -> bool:
-        """Whether a call can have fed another: a replay in which calls moved up may seem to say otherwise."""
-        return target.call == OUTPUT or self.calls[source.call].before(self.calls[target.call])
-
-    def _excludes(self, edge: Edge) -> bool:
-        """Whether replays reached the reader of a suggested edge, and it did not move."""
-        shown, reader = self.shown.get(edge.source), edge.target.call
-        if shown is None or (reader, edge.target.field) in self.mute:
-            return False
-        if edge.known_by == "code" and not shown.settled:
-            # What was not tried cannot speak against what the code says.
-            return False
-        if edge.kind == "control":
-            return reader in shown.met or reader in shown.gone
-        if edge.known_by == "order" and shown.settled and reader in shown.gone:
-            # It is known what the answer is to the reader: whether there is one.
-            return True
-        # What may be, or is a guess, is weaker than what was seen: one replay that reached the reader is enough.
-        return reader in (shown.met if edge.known_by in ("code", "order") else shown.reached)
-
-    def _at_first_hand(self, target: Target, replays: Sequence[frozenset[str]]) -> bool:
-        """Whether a target moved in a replay in which no other call of the run can have moved it.
-
-        A call of a predictor that the run never called is there for the change alone: a branch that was not taken.
-        """
-        return any(all((other, target) not in self.direct for other in others) for others in replays)
