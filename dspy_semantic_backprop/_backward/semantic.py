@@ -6,7 +6,9 @@ output may be at fault only beside its neighbour: both say the same, or contradi
 the reader as the outputs are, and about the demonstrations in its prompt; of a call that read nothing else but
 was shown some, it asks about these alone.
 
-An answer that is missing, declined or a mere repetition is asked for once more, and then recorded as missing.
+An answer that is missing, declined or a mere repetition is asked for once more, and then recorded as missing. One that
+only says again what was wanted is passed on: whoever wrote the output has not been told. It is told to as many outputs
+as the model tells it, since to let the first one stand for all would blame it for its place.
 """
 
 from __future__ import annotations
@@ -119,20 +121,29 @@ def _usable(question: Question, answers: dict[str, _Answer], earlier: dict[str, 
             continue
         if refuses(answer.change):
             count("refused")
-        elif not says_no_change(answer.change) and _repeats_something(question, key, {**earlier, **answers}):
+        elif says_no_change(answer.change):
+            usable[key] = answer
+        elif _repeats_what_it_is_about(question, key, answer.change):
+            count("echo")
+        elif repeats(answer.change, question.shared["wanted_change"]):
+            count("restated")
+            usable[key] = answer
+        elif _repeats_another(question, key, {**earlier, **answers}):
             count("echo")
         else:
             usable[key] = answer
     return usable
 
 
-def _repeats_something(question: Question, key: str, answers: Mapping[str, _Answer]) -> bool:
-    """Whether an answer only repeats what it is about, itself, the feedback, the instruction, or an earlier answer."""
-    change, shared = answers[key].change, question.shared
-    judged = question.outputs.get(key, shared["reader_output"])
-    sources = (judged, shared["wanted_change"], shared["reader_instruction"])
-    if demands_itself(change) or any(repeats(change, source) for source in sources):
-        return True
+def _repeats_what_it_is_about(question: Question, key: str, change: str) -> bool:
+    """Whether an answer only repeats what it is about, itself, or the reader's instruction."""
+    judged = question.outputs.get(key, question.shared["reader_output"])
+    return demands_itself(change) or repeats(change, judged) or repeats(change, question.shared["reader_instruction"])
+
+
+def _repeats_another(question: Question, key: str, answers: Mapping[str, _Answer]) -> bool:
+    """Whether an answer only repeats an earlier one, about something else."""
+    change = answers[key].change
     for other, answer in answers.items():
         if other == key:
             # Of two answers that are alike the first one stands.

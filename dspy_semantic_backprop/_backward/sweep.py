@@ -140,10 +140,16 @@ def tell_blame(
 
 def _say_what_was_seen(session: Session) -> None:
     """Say it where most of what the gradient model said was of no use, and which media it was not shown."""
-    if session.notes["directions"] >= MANY and session.notes["missing"] > session.notes["directions"] / 2:
+    asked, missing, restated = (session.notes[name] for name in ("directions", "missing", "restated"))
+    if asked >= MANY and missing > asked / 2:
         session.warn(
             "most of what the gradient model said cannot be used: it left fields out, declined, or repeated what it "
-            "was shown, see `notes`; a stronger gradient_lm may do better"
+            "was asked about, see `notes`; a stronger gradient_lm may do better"
+        )
+    elif asked >= MANY and missing + restated > asked / 2:
+        session.warn(
+            "most of what the gradient model said only says again what was wanted, or cannot be used, see `notes`: the "
+            "former is passed on to earlier steps, but tells little about which of them is at fault"
         )
     begins = "images, sounds or files of the program stand in questions by their type and size only, since "
     if session.notes["not taken"]:

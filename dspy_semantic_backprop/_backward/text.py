@@ -6,8 +6,9 @@ than it is written, and an output that holds an adapter's field marker would for
 text still shows what stood there.
 
 An answer may say "nothing must change", decline, merely repeat, or name a direction of change. Small models repeat what
-they were shown more often than they answer: the output itself, the feedback, or what they wrote for the neighbour. A
-repetition is no direction, and to pass it on would teach the wrong thing.
+they were shown more often than they answer: the output itself, or what they wrote for the neighbour. A repetition is no
+direction, and to pass it on would teach the wrong thing. What was wanted, said again, is one: who wrote an output that
+was read on the way has not heard it.
 """
 
 from __future__ import annotations

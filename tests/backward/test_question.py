@@ -95,7 +95,6 @@ def test_severity_and_a_quotation_that_stands_there():
     [
         ("There are two pears on the table here.", "echo"),
         ("The output should be: there are two pears on the table here", "echo"),
-        (FEEDBACK, "echo"),
         ("The output `turn_6: two pears` should be `turn_6: two pears`.", "echo"),
         ("I'm sorry, but I cannot help with that.", "refused"),
         ("...", None),
@@ -113,6 +112,30 @@ def test_what_is_no_gradient_is_asked_for_once_more_and_then_missing(said, count
     assert not gradients["hint_0[0]"] and own_status(gradients["final[0]"]) == "missing"
     assert tally["asked again"] == 1 and tally["missing"] == 2
     assert counted is None or tally[counted] >= 2
+
+
+@pytest.mark.parametrize("said", [FEEDBACK, "It should be said that the expected answer is 12"])
+def test_what_was_wanted_said_again_is_passed_on_to_each_output_that_is_told_so(said):
+    def terse(prompt: Any) -> dict[str, Any]:
+        texts = [prompt.inputs.get(f"output_{key_of(name)}") for name in prompt.names]
+        told = dict(zip(prompt.names, texts, strict=True))
+        return {name: "no change" if shown in (None, "two leeks") else said for name, shown in told.items()}
+
+    with served(terse) as server:
+        gradients, tally = swept(star(["one pear", "two leeks", "three figs"]))
+        assert server.requests == 1
+    statuses = [gradients[f"hint_{at}[0]"].messages[0].value.status for at in range(3)]
+    assert statuses == ["change", "none", "change"] and str(gradients["hint_2[0]"]) == said
+    assert (tally["restated"], tally["echo"], tally["missing"]) == (2, 0, 0)
+
+
+def test_what_was_wanted_reaches_the_first_of_a_long_chain_in_the_words_of_the_feedback():
+    def terse(prompt: Any) -> dict[str, Any]:
+        return {name: prompt.inputs["wanted_change"] if "change_" in name else "" for name in prompt.names}
+
+    with served(terse):
+        gradients, tally = swept(chain(5))
+    assert str(gradients["step[0]"]) == FEEDBACK and tally["restated"] == tally["directions"] == 8
 
 
 def test_a_new_number_or_word_is_no_echo():

@@ -82,15 +82,19 @@ def test_a_run_whose_proposals_change_nothing_says_so():
     assert "nothing else than the start was evaluated" in str(result)
 
 
-def test_a_gradient_model_that_only_repeats_what_it_is_shown_is_named():
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [("reader_instruction", "said cannot be used"), ("wanted_change", "said only says again what was wanted")],
+)
+def test_a_gradient_model_that_only_repeats_what_it_is_shown_is_named(shown, words):
     def echoes(prompt: Any) -> dict[str, Any]:
         answers = careful(prompt)
-        wanted = prompt.inputs.get("wanted_change", "")
-        return {name: wanted if name.startswith("change_") else text for name, text in answers.items()}
+        said = prompt.inputs.get(shown, "")
+        return {name: said if name.startswith("change_") else text for name, text in answers.items()}
 
     with served(echoes):
         result = result_of()
-    assert any("most of what the gradient model said cannot be used" in warning for warning in result.warnings)
+    assert any(f"most of what the gradient model {words}" in warning for warning in result.warnings)
 
 
 class Coroutine(Chain):
