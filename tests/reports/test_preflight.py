@@ -97,9 +97,9 @@ def hopeless() -> Preflight:
     return flown(unteachable)[0]
 
 
-def test_a_program_that_no_proposal_helps_has_no_headroom(hopeless):
+def test_where_no_proposal_helps_the_room_is_not_denied(hopeless):
     found = hopeless
-    assert found.recommendation == "no headroom"
+    assert found.recommendation == "nothing helped"
     assert "none of" in found.reason and found.headroom == 1.0
 
 

@@ -45,7 +45,9 @@ noises = record(
     cold=st.booleans(),
 )
 preflights = record(
-    recommendation=st.sampled_from(["go", "more examples first", "no headroom", "nothing to learn", "too noisy"]),
+    recommendation=st.sampled_from(
+        ["go", "more examples first", "no headroom", "nothing helped", "nothing to learn", "too noisy"]
+    ),
     reason=words,
     examples=counts,
     missing=counts,

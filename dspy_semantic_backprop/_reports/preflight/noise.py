@@ -58,18 +58,73 @@ def reworded(comparisons: Sequence[Comparison]) -> float:
     As many examples get better as get worse by chance: what an edit breaks, it also mends for no reason. The edit that
     breaks least is the one to go by, since others may be bad; not one that the budget left with a few examples.
     """
+    return min((2 * len(one.regressions) / len(one) for one in _whole(comparisons)), default=0.0)
+
+
+def _whole(comparisons: Sequence[Comparison]) -> list[Comparison]:
     most = max(map(len, comparisons), default=0)
-    return min((2 * len(one.regressions) / len(one) for one in comparisons if len(one) > most / 2), default=0.0)
-
-
-def size_of(comparisons: Sequence[Comparison]) -> float | None:
-    """By how much a score changes where it does, in metric points (root mean square); None where none did."""
-    return _typical([size for one in comparisons for size in one.differences])
+    return [one for one in comparisons if len(one) > most / 2]
 
 
 def _typical(differences: Sequence[float]) -> float | None:
     moved = [size for size in differences if abs(size) > _SAME]
     return math.sqrt(math.fsum(size**2 for size in moved) / len(moved)) if moved else None
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What an edit without effect changes, as often for the better as for the worse.
+
+    Args:
+        differing: The share of examples whose score it changes, 0 to 1.
+        size: By how much where it does, in metric points (root mean square).
+    """
+
+    differing: float
+    size: float
+
+    @property
+    def spread(self) -> float:
+        """The mean square of the change of an example, in metric points squared."""
+        return self.differing * self.size**2
+
+    def at_least(self, executions: int, step: float) -> Chance:
+        """The same where one change more was to come, which so many executions were too few to show.
+
+        Few runs show the usual change and hardly ever the rare and large one: of scores that mostly move by a
+        hundredth, one in forty may still be lost altogether.
+
+        Args:
+            step: The size of that change, in metric points.
+        """
+        differing = max(self.differing, 1 / (executions + 1))
+        spread = max(self.spread, step**2 / (executions + 1))
+        return Chance(differing, math.sqrt(spread / differing))
+
+
+def chance(moved: Flips, comparisons: Sequence[Comparison], width: float) -> Chance:
+    """What was seen to change without effect: from run to run, or by what an edit breaks, whichever is more.
+
+    Args:
+        comparisons: Edits beside their program.
+        width: By how much a score is taken to change where none did, in metric points.
+    """
+    broken = [[min(0.0, size) ** 2 for size in one.differences] for one in _whole(comparisons)]
+    differing = max(moved.rate, reworded(comparisons))
+    spread = max(
+        moved.rate * (moved.size or 0.0) ** 2,
+        min((2 * math.fsum(sizes) / len(sizes) for sizes in broken), default=0.0),
+    )
+    return Chance(differing, math.sqrt(spread / differing) if differing and spread else width)
+
+
+def step_of(lacking: Sequence[float], width: float) -> float:
+    """By how much an example that is put right changes, in metric points, where these lack so much to the best score.
+
+    Those that lack more count for more, so that many near misses do not make it small.
+    """
+    missing = [max(0.0, one) for one in lacking]
+    return math.fsum(one**2 for one in missing) / math.fsum(missing) if any(missing) else width
 
 
 def lost(differing: float) -> float:
@@ -80,15 +135,15 @@ def lost(differing: float) -> float:
     return (1 - math.sqrt(max(0.0, 1 - 2 * differing))) / 2
 
 
-def luck(examples: int, differing: float, size: float, tries: int, seed: int = 0) -> float:
+def luck(examples: int, by: Chance, tries: int, seed: int = 0, reached: float | None = None) -> float:
     """How much better than the program the best of some edits without any effect looks, in metric points.
 
     Args:
-        differing: The share of examples that are scored differently in two runs, 0 to 1.
-        size: By how much, in metric points.
+        by: What they change.
+        reached: With which probability it looks better by more than that, 0 to 1; None: the mean.
 
     Returns:
-        The mean over simulated searches; the start is run once, as in a search.
+        Over simulated searches; the start is run once, as in a search.
     """
     if not examples or tries < 1:
         return 0.0
@@ -96,9 +151,10 @@ def luck(examples: int, differing: float, size: float, tries: int, seed: int = 0
 
     rng = np.random.default_rng(seed)
     # A run is off its own mean by half of what two runs differ by.
-    hit = rng.binomial(examples, min(1.0, differing), (_SIMULATIONS, tries + 1))
-    off = (2 * rng.binomial(hit, 0.5) - hit) * size / (examples * math.sqrt(2))
-    return float((off[:, 1:].max(axis=1) - off[:, 0]).mean())
+    hit = rng.binomial(examples, min(1.0, by.differing), (_SIMULATIONS, tries + 1))
+    off = (2 * rng.binomial(hit, 0.5) - hit) * by.size / (examples * math.sqrt(2))
+    best = off[:, 1:].max(axis=1) - off[:, 0]
+    return float(best.mean() if reached is None else np.quantile(best, 1 - reached))
 
 
 @dataclass(frozen=True)
@@ -106,17 +162,17 @@ class Power:
     """One edit with a true gain among others without any, as a run decides on it, on simulated outcomes.
 
     An edit changes the score of some examples by chance, as often for the better as for the worse, and its gain is
-    made of further examples that it puts right. Graded scores are taken to change by one size.
+    made of further examples that it puts right. Graded scores are taken to change by one size for each of the two.
 
     Args:
-        differing: The share of examples whose score an edit without effect changes, 0 to 1.
-        size: By how much a score changes where it does, in metric points.
+        by: What an edit without effect changes.
+        step: By how much a score changes that is put right, in metric points: no gain is larger.
     """
 
     search: Search
     rivals: int
-    differing: float
-    size: float
+    by: Chance
+    step: float
     seed: int = 0
 
     def gains(self, decide: int, fresh: int, chances: tuple[float, ...] = (0.5, 0.8)) -> tuple[float | None, ...]:
@@ -128,15 +184,15 @@ class Power:
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
-        top, tried, returned = self.size, [], []
+        top, tried, returned = self.step, [], []
         # Each round looks closer at the gains that the one before left open.
         for runs in RUNS:
             some = np.linspace(0, top, runs).tolist()
             tried += some
             returned += [self._returned(decide, fresh, gain, rng) for gain in some]
-            top = min([self.size, *(2 * gain for gain in _crossings(tried, returned, (max(chances),)) if gain)])
+            top = min([self.step, *(2 * gain for gain in _crossings(tried, returned, (max(chances),)) if gain)])
         found = _crossings(tried, returned, chances)
-        return tuple(gain if gain is not None and gain <= self.size else None for gain in found)
+        return tuple(gain if gain is not None and gain <= self.step else None for gain in found)
 
     def needed(self, gains: Sequence[float], share: Callable[[int], int]) -> list[int | None]:
         """How many examples it takes to return true gains with a probability of 0.8.
@@ -147,18 +203,18 @@ class Power:
 
         Returns:
             For each about how many, from what can be found on `REFERENCE` examples and how chance shrinks with their
-            number; None where nothing can be found at all.
+            number; None where nothing can be found at all, or no gain is so large.
         """
         fresh = share(REFERENCE)
         (found,) = self.gains(REFERENCE - fresh, fresh, (0.8,))
         if not found:
             return [None for _ in gains]
-        each = [REFERENCE * self._spread(gain) / gain**2 * found**2 / self._spread(found) for gain in gains]
-        return [math.ceil(one) for one in each]
+        scale = REFERENCE * found**2 / self._spread(found)
+        return [max(1, math.ceil(scale * self._spread(one) / one**2)) if one <= self.step else None for one in gains]
 
     def _spread(self, gain: float) -> float:
         """The variance of one difference, in metric points squared, if the gain is so large."""
-        return self.size * (self.differing * self.size + gain) - gain**2 + 1e-12
+        return self.by.spread + max(0.0, gain * (self.step - gain)) + 1e-12 * self.step**2
 
     def _returned(self, decide: int, fresh: int, gain: float, rng: Any) -> bool:
         loop = self._outcomes(decide, gain, rng)
@@ -167,10 +223,11 @@ class Power:
         return self.search.returns(loop, rivals, self._outcomes(fresh, gain, rng) if fresh else None)
 
     def _outcomes(self, examples: int, gain: float, rng: Any) -> Comparison:
-        worse = min(self.differing, 1.0) / 2
-        better = min(1 - worse, worse + gain / self.size)
+        worse = min(self.by.differing, 1.0) / 2
+        right = worse + min(1 - worse, gain / self.step)
         drawn = rng.random(examples)
-        signs = (drawn < worse + better) * self.size - (drawn < worse) * 2 * self.size
+        signs = (drawn >= worse) * (drawn < right) * self.step
+        signs = signs + ((drawn >= right) * (drawn < right + worse) * 1.0 - (drawn < worse)) * self.by.size
         return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs.tolist())))
 
 
@@ -205,3 +262,13 @@ def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequen
     if slope <= 0:
         return [None for _ in chances]
     return [max(0.0, float((special.logit(chance) - start) / slope * largest)) for chance in chances]
+
+
+def agreeing(needed: int | None, gain: float, examples: int, likely: float | None) -> int | None:
+    """How many examples a gain takes, in agreement with what is returned four times in five on those there are.
+
+    The one number is inferred from another set's size, the other simulated at this one.
+    """
+    if likely is not None and likely <= gain:
+        return min(examples, needed or examples)
+    return None if needed is None else max(needed, examples + 1)

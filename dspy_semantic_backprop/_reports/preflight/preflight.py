@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,17 +33,21 @@ from ..._session.session import Session
 from ..._settings import Optimizer, Settings
 from ..._terminal import counted
 from .candidates import CANDIDATES, CheapCandidates
-from .noise import Flips, Power, flips, lost, luck, reworded, size_of
+from .noise import Chance, Flips, Power, agreeing, chance, flips, lost, luck, step_of
 from .record import Attempt, Detectable, Noise, Preflight
 
-Advice = Literal["go", "more examples first", "larger budget first", "no headroom", "nothing to learn", "too noisy"]
+Advice = Literal[
+    "go", "more examples first", "larger budget first", "no headroom", "nothing helped", "nothing to learn", "too noisy"
+]
 """What to do."""
 SMALL = 0.03
 """The share of the metric's range up to which a gain does not repay a run."""
 NOISY = 0.25
 """The share of the metric's range from which a loss by chance is the first thing to mend."""
 LIKELY = 0.25
-"""The p-value up to which a cheap candidate is taken to have helped."""
+"""Up to this probability of as large a gain by luck a cheap candidate is taken to have helped, 0 to 1."""
+SURE = 0.05
+"""The same where all that is missing seems to be lost by chance."""
 ENOUGH = 8
 """On fewer examples a candidate that did not help says nothing."""
 FOR_NOISE = 0.5
@@ -214,15 +219,20 @@ class _Trial:
     def report(self, runs: Sequence[Sequence[Outcome]], seconds: float, names: Sequence[str]) -> Preflight:
         """What was measured, as a record with a recommendation; `seconds`: how long one run took."""
         method, compared = self.settings.method, self.candidates.compared()
+        outcomes = [one for run in runs for one in scored(run)]
         moved = flips([{one.example_id: one.score for one in scored(run)} for run in runs])
-        possible = score_range([one.score for run in runs for one in scored(run)], self.candidates.perfect)
-        size = moved.size or size_of(list(compared.values())) or possible.width
-        differing = max(moved.rate, reworded(list(compared.values())))
+        possible = score_range([one.score for one in outcomes], self.candidates.perfect)
+        seen = chance(moved, list(compared.values()), possible.width)
+        step = step_of([possible.best - one.score for one in outcomes], possible.width)
+        by = seen.at_least(len(outcomes) + sum(map(len, compared.values())), step)
         decide, fresh, tries = len(self.split.decide), len(self.split.fresh), self._tries
-        power = Power(method.search, tries - 1, differing, size, self.settings.seed)
-        kept = method.search.kept
+        power, kept = Power(method.search, tries - 1, by, step, self.settings.seed), method.search.kept
         even, likely = power.gains(decide, fresh)
-        five, ten = power.needed((0.05 * possible.width, 0.1 * possible.width), kept)
+        gains = (0.05 * possible.width, 0.1 * possible.width)
+        five, ten = (
+            agreeing(needed, gain, decide + fresh, likely)
+            for needed, gain in zip(power.needed(gains, kept), gains, strict=True)
+        )
         score = mean([one for run in runs for one in run])
         again = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent())
         found = Preflight(
@@ -232,8 +242,8 @@ class _Trial:
             missing=sum(isinstance(one, Failed) for run in runs for one in run),
             score=score,
             best=possible.best,
-            by_chance=min(possible.best - score, lost(differing) * size),
-            noise=self._noise(len(runs), moved, differing, self._luck(decide, differing, size, tries)),
+            by_chance=min(possible.best - score, lost(seen.differing) * seen.size),
+            noise=self._noise(len(runs), moved, seen.differing, luck(decide, by, tries, self.settings.seed)),
             attempts=tuple(
                 Attempt(name, paired(compared[name]) if name in compared and len(compared[name]) else None)
                 for name in names
@@ -249,7 +259,7 @@ class _Trial:
             return replace(found, recommendation="larger budget first", reason=self._unseen(found, len(names)))
         tried = [one for one in compared.values() if not self.candidates.cut or len(one) >= min(ENOUGH, decide)]
         unseen = len(names) - len(tried) if self.candidates.cut else 0
-        lucky = self._luck(max(map(len, tried), default=0), differing, size, len(tried))
+        lucky = functools.partial(_lucky, by, len(tried), self.settings.seed)
         recommendation, reason = advise(
             found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0], unseen
         )
@@ -275,9 +285,6 @@ class _Trial:
     def _tries(self) -> int:
         return max(1, self.planned.steps * self.settings.method.search.proposals)
 
-    def _luck(self, examples: int, differing: float, size: float, tries: int) -> float:
-        return luck(examples, differing, size, tries, self.settings.seed)
-
     def _noise(self, runs: int, moved: Flips, differing: float, luck: float) -> Noise:
         models = [predictor.lm or dspy.settings.lm for predictor in self.student.program.predictors()]
         return Noise(
@@ -287,17 +294,23 @@ class _Trial:
             rate=moved.rate,
             deviation=moved.deviation,
             differing=differing,
+            size=moved.size or 0.0,
             tries=self._tries,
             luck=luck,
             cold=all(sampling(lm)["settings"].get("temperature") == 0 for lm in models if lm is not None),
         )
 
 
+def _lucky(by: Chance, tries: int, seed: int, examples: int, reached: float) -> float:
+    """How much the best of some cheap candidates without effect gains with this probability, in metric points."""
+    return luck(examples, by, tries, seed, reached)
+
+
 def advise(
     found: Preflight,
     width: float,
     attempts: Sequence[Comparison],
-    lucky: float,
+    lucky: Callable[[int, float], float],
     needed: Callable[[float], int | None],
     unseen: int = 0,
 ) -> tuple[Advice, str]:
@@ -305,7 +318,8 @@ def advise(
 
     Args:
         width: The metric's whole range, in metric points.
-        lucky: How much the best of them looks to gain if none has any effect, in metric points.
+        lucky: On so many examples the gain, in metric points, that the best of the attempts surpasses with this
+            probability, 0 to 1, if none has any effect.
         needed: The number of examples on which a true gain, in metric points, is returned four times in five.
         unseen: How many candidates the budget did not last for.
     """
@@ -313,11 +327,14 @@ def advise(
     lasting = max(0.0, room - found.by_chance)
     tried = [one for one in attempts if len(one)]
     top = max(tried, key=lambda one: one.gain, default=None)
-    helped = top is not None and top.p_value <= LIKELY and top.gain > lucky
+
+    def helped(by_luck: float) -> bool:
+        return top is not None and top.gain > max(0.0, lucky(len(top), by_luck))
+
     score = f"the program scores {found.score:.3g} of {found.best:.3g}"
     if room <= SMALL * width:
         return "no headroom", f"{score}: {room:.2g} is all that there is to gain."
-    if lasting <= SMALL * width and not (top is not None and helped and top.p_value <= 0.05):
+    if lasting <= SMALL * width and not helped(SURE):
         if found.by_chance >= NOISY * width:
             why = "answers vary so much that no edit can be judged; sample more than once, or lower the temperature"
             return "too noisy", f"{score}, and about {min(room, found.by_chance):.2g} is lost by chance: {why}."
@@ -329,21 +346,24 @@ def advise(
         same = f" The metric said {found.score:.3g} of every execution: it may not be able to tell programs apart."
         if found.score:
             return "nothing to learn", f"{score}.{same}"
-    if tried and not helped and max(len(one) for one in tried) >= ENOUGH:
-        gained = max(one.gain for one in tried)
+    if top is not None and not helped(LIKELY) and max(len(one) for one in tried) >= ENOUGH:
+        by_luck = f"{top.gain:+.2g}; luck alone makes more than {lucky(len(top), LIKELY):+.2g} in one case of four"
         if unseen:
             return "larger budget first", (
-                f"{score}; {counted(len(tried), 'cheap candidate')} did not help ({gained:+.2g}), and for "
+                f"{score}; {counted(len(tried), 'cheap candidate')} did not help (the best: {by_luck}), and for "
                 f"{unseen} more the budget did not last, which says too little of what a search finds."
             )
-        return "no headroom", (
-            f"{score}, but none of {len(tried)} cheap candidates helped on a sample of "
-            f"{max(len(one) for one in tried)} (the best: {gained:+.2g}; luck alone: {lucky:+.2g}).{same}"
+        return "nothing helped", (
+            f"{score}, but none of {len(tried)} cheap candidates helped on a sample of {len(top)} "
+            f"(the best: {by_luck}).{same}"
         )
-    hoped = max(SMALL * width, top.gain - lucky) if top is not None and helped else lasting / 2
-    hope = f"{score}; a gain of about {hoped:.2g}"
-    hope += " (as the best cheap candidate had)" if helped else " (half of what is not lost by chance)"
-    return _detected(found, needed, hoped, f"{hope} can be hoped for")
+    if top is not None and helped(LIKELY):
+        hoped = max(SMALL * width, top.gain - max(0.0, lucky(len(top), 0.5)))
+        return _detected(
+            found, needed, hoped, f"{score}; the best cheap candidate promises a gain of about {hoped:.2g}"
+        )
+    hope = f"{score}; a gain of about {lasting / 2:.2g} (half of what is not lost by chance) can be hoped for"
+    return _detected(found, needed, lasting / 2, hope)
 
 
 def _detected(found: Preflight, needed: Callable[[float], int | None], hoped: float, hope: str) -> tuple[Advice, str]:

@@ -29,6 +29,7 @@ class Noise:
         tries: How many candidates a run tries.
         luck: How much the best of so many looks to gain if none has any effect, in metric points.
         cold: Whether all language models of the program are asked at temperature 0.
+        size: By how much a score differs where it does, in metric points (root mean square); 0 where none did.
     """
 
     runs: int
@@ -40,6 +41,7 @@ class Noise:
     tries: int
     luck: float
     cold: bool
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Preflight:
 
     Args:
         recommendation: What to do: "go", "more examples first", "larger budget first", "no headroom",
-            "nothing to learn" or "too noisy".
+            "nothing helped", "nothing to learn" or "too noisy".
         reason: Why, in numbers.
         examples: On how many examples it was decided.
         missing: How many of the program's executions the provider left unanswered.
@@ -154,8 +156,8 @@ def _noise(preflight: Preflight) -> list[str]:
     noise = preflight.noise
     text = (
         f"Noise: {noise.runs} runs, score {preflight.score:.3g} of {preflight.best:.3g}; {noise.changed} of "
-        f"{noise.examples} examples changed their score, {noise.rate * 100:.0f} % from one run to the next; the mean "
-        f"varies by {noise.deviation:.2g}."
+        f"{noise.examples} examples changed their score, {noise.rate * 100:.0f} % from one run to the next"
+        f"{f', by about {noise.size:.2g}' if noise.size else ''}; the mean varies by {noise.deviation:.2g}."
     )
     text += f" {preflight.missing} executions are missing." if preflight.missing else ""
     text += " At temperature 0 this is what the provider varies." if noise.cold else ""
@@ -169,7 +171,11 @@ def _noise(preflight: Preflight) -> list[str]:
 
 def _headroom(preflight: Preflight) -> list[str]:
     text = f"Headroom: {preflight.headroom:.2g} up to the best score"
-    text += f", about {preflight.by_chance:.2g} of it lost by chance" if preflight.by_chance >= 0.005 else ""
+    text += (
+        f", about {preflight.by_chance:.2g} of it lost by chance"
+        if preflight.by_chance > 0.01 * preflight.headroom
+        else ""
+    )
     text += "; cheap candidates (gain, 90 % sure):" if preflight.attempts else "; no candidate was tried."
     rows = []
     for one in preflight.attempts:
@@ -187,7 +193,7 @@ def _detectable(preflight: Preflight) -> list[str]:
         text += f"a true gain of {found.even:.2g} every second time"
         text += f", one of {found.likely:.2g} four times in five." if found.likely is not None else "."
     if found.five is not None and found.ten is not None:
-        text += f" 5 points take about {found.five:,} examples, 10 points {found.ten:,}."
+        text += f" 5 points take about {counted(found.five, 'example')}, 10 points {found.ten:,}."
     return wrapped(text, "", 3, indent=0)
 
 
