@@ -123,6 +123,9 @@ be proof, and where they sum to one judgements say nothing."""
 
 CHECK_MISSES, CHECK_ALARMS = 0.3, 0.05
 """How often changing the output at fault does not help, and how often changing another one does, as presumed."""
+VAIN_WEIGHT = 1.0
+"""So many checks' worth is presumed of how often they do not help where they should: where none ever helps, the model
+that writes the other outputs may be unable to, and that speaks for nobody."""
 
 _FIRST_ERROR = 0.2
 _PRIOR = 0.01
@@ -148,7 +151,7 @@ def pool_blame(failures: Sequence[Failure], helped: Sequence[Helped] = ()) -> li
     known = arranged(_informed(judgements(failures, helped)))
     at = _first(known)
     for _ in range(ITERATIONS if known.pairs else 0):
-        before, at = at, _estimate(known, [one.flow(at, lambda shares: shares) for one in known.structures])
+        before, at = at, _estimate(known, at, [one.flow(at, lambda shares: shares) for one in known.structures])
         # Where it does not move any more, as it does soon where readers contradict nobody, it never will.
         if all(map(np.array_equal, vars(before).values(), vars(at).values())):
             break
@@ -202,14 +205,14 @@ def _informed(executions: Sequence[Judgements]) -> list[Judgements]:
 def _first(known: Failures) -> Assumptions:
     import numpy as np
 
-    return _parameters(np.ones((1, len(known.pairs))), _FIRST_ERROR, _FIRST_ERROR)
+    return _parameters(np.ones((1, len(known.pairs))), _FIRST_ERROR, _FIRST_ERROR, CHECK_MISSES)
 
 
-def _parameters(usual: Array, misses: float, alarms: float) -> Assumptions:
+def _parameters(usual: Array, misses: float, alarms: float, in_vain: float) -> Assumptions:
     import numpy as np
 
     even = np.ones_like(usual)
-    checks = [CHECK_MISSES / (1 - CHECK_ALARMS), (1 - CHECK_MISSES) / CHECK_ALARMS]
+    checks = [in_vain / (1 - CHECK_ALARMS), (1 - in_vain) / CHECK_ALARMS]
     return Assumptions(
         usual=usual,
         accused=even * math.log((1 - misses) / alarms),
@@ -222,22 +225,30 @@ def _parameters(usual: Array, misses: float, alarms: float) -> Assumptions:
     )
 
 
-def _estimate(known: Failures, flows: Sequence[Flow]) -> Assumptions:
-    """The maximisation: what is usual, and which judgements contradict where the blame went."""
+def _estimate(known: Failures, at: Assumptions, flows: Sequence[Flow]) -> Assumptions:
+    """The maximisation: what is usual, and which judgements and checks contradict where the blame went."""
     import numpy as np
 
     counts = np.full((1, len(known.pairs)), _PRIOR)
+    open_to = np.full((1, len(known.pairs)), _PRIOR)
     missed = hit = false = passed = 0.0
+    vain, tried = CHECK_MISSES * VAIN_WEIGHT, VAIN_WEIGHT
     for one, flow in zip(known.structures, flows, strict=True):
+        vain += float((flow.received * (one.helped < 0)).sum())
+        tried += float((flow.received * (one.helped != 0)).sum())
         for call, left in flow.left.items():
             reader = one.readers[call]
             others = flow.received[:, :, call, None] - left
             # A call that was not asked has nothing to add to what is usual.
-            np.add.at(counts, (0, reader.pairs), (left * reader.asked[:, None]).sum(axis=(0, 1)))
+            heard = left * reader.asked[:, None]
+            np.add.at(counts, (0, reader.pairs), heard.sum(axis=(0, 1)))
+            # What was not there cannot have misled: a branch that is seldom taken is not rare where it is.
+            np.add.at(open_to, (0, reader.pairs), heard.sum() / at.usual[0, reader.pairs].sum())
             missed, hit = missed + (left * reader.cleared).sum(), hit + (left * reader.accused).sum()
             false, passed = false + (others * reader.accused).sum(), passed + (others * reader.cleared).sum()
     misses = missed / (missed + hit) if missed + hit else _FIRST_ERROR
     alarms = false / (false + passed) if false + passed else _FIRST_ERROR
     excess = max(1.0, (misses + alarms) / MOST_ERRORS)
     misses, alarms = (max(LEAST_ERROR, float(rate) / excess) for rate in (misses, alarms))
-    return _parameters(counts / (counts @ known.readers), misses, alarms)
+    usual = counts / open_to
+    return _parameters(usual / (usual @ known.readers), misses, alarms, vain / tried)

@@ -135,16 +135,17 @@ class _Counts:
     """What one draw of all paths counts.
 
     kept: [c, p] failures whose blame stayed with a predictor; misled, lured: [c, e] by which source, in truth and
-    where readers were astray; judged: [2, 2, c, e] of what was named and of what was not, right and wrong judgements;
-    truth: [c, 2, 2] the same of what was at fault; astray: [2, c] seen and astray; checks: [2, 2, c] of calls off the
-    path and on it, changes that helped not and that helped.
+    where readers were astray; open_to: [c, e] how long each could have, in the time that `_Sampler._waited` draws;
+    judged: [2, 2, c, e] of what was named and of what was not, right and wrong judgements; truth: [c, 2, 2] the same
+    of what was at fault; astray: [2, c] seen and astray; checks: [2, 2, c] of calls off the path and on it, changes
+    that helped not and that helped.
     """
 
     def __init__(self, sets: int, pairs: int, predictors: int) -> None:
         import numpy as np
 
         self.kept = np.zeros((sets, predictors))
-        self.misled, self.lured = np.zeros((sets, pairs)), np.zeros((sets, pairs))
+        self.misled, self.lured, self.open_to = (np.zeros((sets, pairs)) for _ in range(3))
         self.judged, self.truth = np.zeros((2, 2, sets, pairs)), np.zeros((sets, 2, 2))
         self.astray, self.checks = np.zeros((2, sets)), np.zeros((2, 2, sets))
 
@@ -160,6 +161,11 @@ class _Sampler:
         self.same = known.readers if pairs else np.zeros((0, 0))
         # In sum one failure's worth for each reader: with more, many sources would seem to have equal shares.
         self.prior = 1 / self.same.sum(axis=1) if pairs else np.zeros(0)
+        self.varying = np.zeros(pairs, bool)
+        """[e] Whether the reading predictor does not always read the same ones."""
+        for reader in (reader for one in known.structures for reader in one.readers.values()):
+            mine = self.same[reader.pairs[0]] > 0
+            self.varying |= mine & (len(reader.pairs) < mine.sum())
         levels = np.repeat(rng.beta(*RATES, size=(2, CHAINS, 1)), pairs, axis=2)
         self.misses, self.alarms = np.clip(levels, 0.02, 0.98)
         self.learn(_Counts(CHAINS, pairs, len(known.predictors)))
@@ -200,6 +206,7 @@ class _Sampler:
         """Draw where the blame of the failures went that the chains were told of."""
         at = self._assumed()
         counts = _Counts(CHAINS, len(self.known.pairs), len(self.known.predictors))
+        scale = self.rng.exponential(size=self.usual.shape)[:, self.same.argmax(axis=1)] if self.varying.any() else None
         for one in self.known.structures:
             flow, mine = one.flow(at, self._one), told[one.rows, None].astype(float)
             for call, predictor in enumerate(one.predictors):
@@ -209,6 +216,8 @@ class _Sampler:
                     counts.checks[on_path, which] += (passing * mine * (one.helped == value)).sum(axis=(1, 2))
             for call in flow.left:
                 self._count(counts, one.readers[call], flow.left[call] * mine, flow.judged[call])
+                if scale is not None:
+                    self._waited(counts, one.readers[call], flow.left[call] * mine, scale)
         return counts
 
     def _count(self, counts: _Counts, reader: Reader, left: Array, judged: tuple[Array, Array]) -> None:
@@ -227,12 +236,23 @@ class _Sampler:
                 counts.judged[truly, one][:, reader.pairs] += (abs(truly * asked - named) * judgement).sum(axis=1)
                 counts.truth[:, truly, one] += (abs(truly * asked - at) * judgement).sum(axis=(1, 2))
 
+    def _waited(self, counts: _Counts, reader: Reader, left: Array, scale: Array) -> None:
+        """Count how long each source was there to mislead: what is seldom read is not rare where it is.
+
+        Were each source to mislead after a time of its own, the first would be drawn in proportion to what is usual
+        among those that are there; given these times what is usual has a gamma distribution (Caron and Doucet 2012).
+        """
+        if self.varying[reader.pairs[0]]:
+            passed = (left * reader.asked[:, None]).sum(axis=(1, 2))
+            speed = (self.usual * scale)[:, reader.pairs].sum(axis=1)
+            counts.open_to[:, reader.pairs] += (self.rng.standard_gamma(passed) / speed)[:, None]
+
     def learn(self, seen: _Counts) -> None:
         """Draw what the paths say of the program, of the reader and of the checks."""
         import numpy as np
 
         rng = self.rng
-        self.usual, self.lure = self._shares(self.prior + seen.misled), self._shares(1 + seen.lured)
+        self.usual, self.lure = self._shares(self.prior + seen.misled, seen.open_to), self._shares(1 + seen.lured)
         self.astray = np.clip(rng.beta(ASTRAY[0] + seen.astray[1], ASTRAY[1] + seen.astray[0]), _LEAST, 1 - _LEAST)
         self.misses = self._rates(self.misses, *seen.judged[0])
         self.alarms = self._rates(self.alarms, *seen.judged[1])
@@ -255,11 +275,11 @@ class _Sampler:
         rates = self.rng.beta(wrongs[drawn, None] + wrong, rights[drawn, None] + right)
         return np.clip(rates, _LEAST, 1 - _LEAST)
 
-    def _shares(self, weights: Array) -> Array:
-        """Dirichlet draws, those of each reading predictor by themselves."""
+    def _shares(self, weights: Array, open_to: Array | float = 0.0) -> Array:
+        """Dirichlet draws, those of each reading predictor by themselves, by how long each source was there."""
         import numpy as np
 
-        drawn = self.rng.gamma(weights) + 1e-300
+        drawn = self.rng.gamma(weights) / (1 + open_to) + 1e-300
         return np.maximum(drawn / (drawn @ self.same), 1e-9)
 
     def _one(self, shares: Array) -> Array:

@@ -44,6 +44,25 @@ def test_where_all_say_the_same_it_is_the_blame_of_each(guilty):
     assert shares([case] * 4) == pytest.approx(single, abs=1e-4)
 
 
+def test_a_branch_that_is_seldom_taken_is_blamed_where_it_is_as_much_as_what_is_always_there():
+    taken = [graph_of(f"r{branch}f", ["rf", f"{branch}f", "f>"]) for branch in "bbbc"]
+    told = [{">f": MAJOR, "fr": MAJOR, f"f{branch}": MAJOR} for branch in "bbbc"]
+    found = pool_blame([(one, gradients(one, said, {"f": MAJOR})) for one, said in zip(taken, told, strict=True)])
+    for one in found:
+        assert list(one.shares.values()) == pytest.approx([1 / 3] * 3, abs=0.12)
+
+
+def test_checks_of_which_none_helps_rule_nobody_out():
+    case = (HINTS, gradients(HINTS, {">f": MAJOR, "fa": MAJOR, "fb": MINOR}, {"f": MINOR}))
+
+    def first(vain, helped):
+        tried = [{"a[0]": False}] * vain + [{"b[0]": True}] * helped
+        found = pool_blame([case] * 16, [*tried, *[{}] * (16 - len(tried))])
+        return statistics.fmean(one.shares["a[0]"] for one in found)
+
+    assert first(0, 0) > first(8, 0) > 0.5 and first(8, 8) < first(8, 0) / 2
+
+
 def test_nothing_said_leaves_the_blame_at_the_answer():
     case = (CHAIN, gradients(CHAIN, {">f": MAJOR}))
     assert shares([case] * 3) == pytest.approx({**dict.fromkeys("abcde", 0.0), "f": 1.0})

@@ -18,13 +18,14 @@ from ..._backward.sweep import sweep, tell_blame
 from ..._checks import check_number
 from ..._errors import BudgetSpent, told_to_callers
 from ..._evaluate.candidate import read
-from ..._evaluate.outcome import Failed, Outcome, Scored, mean, score_range, scored
+from ..._evaluate.outcome import Failed, Outcome, Scored, ScoreRange, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
 from ..._graph.trace import OUTPUT
 from ..._propose.lessons import Lesson, group_by_predictor
 from ..._session.budget import Purpose
 from ..._session.session import Session, logger
 from ..._settings import Optimizer, Settings
+from ..._terminal import counted
 from .blame_checks import Checker, final_predictors, suspects
 from .record import BlamedCall, Check, Diagnosis, Finding, PredictorBlame
 
@@ -32,6 +33,8 @@ SUMMARIES = "summaries of what was said of a predictor"
 """What a session counts them as."""
 MOST_FINDINGS = 3
 """How many findings are kept for a predictor."""
+NEAR = 0.03
+"""The share of the metric's range up to which what an example lacks is no failure beside others that lack more."""
 RANKED = 5
 """How many calls are kept of a failure."""
 
@@ -57,7 +60,7 @@ async def adiagnose(
         checks: How many checks to make at most; 0 makes none.
         max_calls: The most language-model calls that all checks may make together; None: four for each.
         perfect: An example below this score has failed, in metric points; None: 1, or the best score seen where some
-            lie outside 0 to 1.
+            lie outside 0 to 1, and what lacks at most 3 % of the range is passed over where others lack more.
 
     Returns:
         A record that prints within one screen.
@@ -107,6 +110,8 @@ async def diagnosis_of(
             f"scores lie outside 0 to 1: what scores less than the best one seen, {scale.best:.12g}, has failed"
         )
     failing = [outcome for outcome in scored(outcomes) if outcome.score < scale.best]
+    if perfect is None:
+        failing = _without_near_misses(session, failing, scale)
     proved = await student.prove(failing, start)
     swept, sweeps = await sweep(session, proved, settings.method, seed=settings.seed, where="diagnose")
     traced = [(outcome.graph, gradients) for outcome, gradients in zip(swept, sweeps, strict=True)]
@@ -130,6 +135,20 @@ async def diagnosis_of(
         left_out=checker.left_out,
         **await blamed(session, names, swept, sweeps, (made, final), settings.seed),
     )
+
+
+def _without_near_misses(session: Session, failing: list[Scored], scale: ScoreRange) -> list[Scored]:
+    """The failures that lack more than next to nothing, if there are any; says how many others are passed over."""
+    near = NEAR * scale.unit
+    far = [outcome for outcome in failing if scale.best - outcome.score > near]
+    if not far or len(far) == len(failing):
+        return failing
+    passed = counted(len(failing) - len(far), "example")
+    session.warn(
+        f"{passed} within {near:.2g} of the best score passed over: nobody is to blame for so little "
+        f"(perfect={scale.best:.12g} blames for it, too)"
+    )
+    return far
 
 
 async def blamed(
