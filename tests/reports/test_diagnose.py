@@ -99,18 +99,6 @@ def test_a_broken_hint_is_blamed_and_confirmed(broken):
     assert "confirmed" in str(found)
 
 
-def test_near_misses_are_passed_over_where_others_lack_more_and_it_is_said():
-    def near(example, prediction, trace=None):
-        return 0.99 if example.question[-2] in "13579" else 0.2
-
-    def failed(perfect, metric=near):
-        found, _ = diagnosed(Fan(), metric=metric, checks=0, perfect=perfect)
-        return found.failures, any("passed over" in one for one in found.warnings)
-
-    assert failed(None) == (2, True) and failed(1.0) == (4, False)
-    assert failed(None, lambda example, prediction, trace=None: 0.99) == (4, False)
-
-
 def test_what_checks_confirm_stands_above_what_was_said_more_often():
     def blames_itself(prompt):
         answers = worker(prompt)

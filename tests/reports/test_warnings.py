@@ -11,6 +11,7 @@ import pytest
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
 from tests.optimizer.test_compile import Chain
+from tests.reports.test_diagnose import Fan, diagnosed
 from tests.scripted import careful, questions, right, served
 
 
@@ -119,3 +120,15 @@ def test_one_thing_is_said_once():
     assert "no headroom: all 12 examples" in perfect
     losses = result_of(lambda example, prediction: -3.0, steps=1)
     assert said(losses, "returned -3 of everything so far, outside 0 to 1")
+
+
+def test_near_misses_are_passed_over_where_others_lack_more_and_it_is_said():
+    def near(example, prediction, trace=None):
+        return 0.99 if example.question[-2] in "13579" else 0.2
+
+    def failed(perfect, metric=near):
+        found, _ = diagnosed(Fan(), metric=metric, checks=0, perfect=perfect)
+        return found.failures, any("passed over" in one for one in found.warnings)
+
+    assert failed(None) == (2, True) and failed(1.0) == (4, False)
+    assert failed(None, lambda example, prediction, trace=None: 0.99) == (4, False)
