@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import dspy
@@ -194,6 +196,33 @@ def test_loops_one_after_the_other_end_each_with_their_own_answer():
 
     found = {edge for edge in edges_of(body, str, "none") if edge[0].startswith("judge")}
     assert found == {(f"judge[{at}]", "verdict", OUTPUT, part) for at, part in enumerate(("first", "second"))}
+
+
+@pytest.mark.parametrize("how", ["threads", "tasks"])
+def test_loops_beside_each_other_end_each_with_their_own_answer(how):
+    async def revised(p: Any, topic: str) -> str:
+        draft = (await p.write.acall(topic=topic, remark="none")).draft
+        for _ in range(2):
+            verdict = (await p.judge.acall(draft=draft)).verdict
+            if verdict == "none":
+                break
+            draft = (await p.write.acall(topic=topic, remark=verdict)).draft
+        return draft
+
+    async def beside(p: Any, topics: list[str]) -> list[str]:
+        return await asyncio.gather(*(revised(p, topic) for topic in topics))
+
+    def body(p: Any, topic: str) -> Any:
+        topics = [f"{part} {topic}" for part in ("first", "second", "third")]
+        if how == "tasks":
+            made = asyncio.run(beside(p, topics))
+        else:
+            several = dspy.Parallel(num_threads=3, disable_progress_bar=True)
+            made = [one.draft for one in several([(partial(a_word_breaks, p), {"topic": one}) for one in topics])]
+        return dspy.Prediction(**dict(zip(("first", "second", "third"), made, strict=True)))
+
+    found = {edge for edge in edges_of(body, str, "none") if edge[0].startswith("judge")}
+    assert found == {(f"judge[{at}]", "verdict", OUTPUT, part) for at, part in enumerate(("first", "second", "third"))}
 
 
 def test_a_loop_of_which_nothing_is_kept_is_no_edge():

@@ -20,6 +20,8 @@ from ...trace import OUTPUT, Call, Trace
 from .replay import Change, Observed, Plan, realigned
 from .replayer import ENDLESS
 
+_ALIGNMENTS = 2
+"""So often a replay is made again with its calls told apart better."""
 _TOLD = ("instructions", "demos")
 _PASSING = re.compile(r"0x[0-9a-fA-F]+|\b(?=[a-f]*\d)[0-9a-f]{8,}\b|\d[\d.:]*(?:e-?\d+)?|(?:/[\w.+~-]+){2,}")
 """What the same text says otherwise at another time: addresses, identifiers, numbers, paths."""
@@ -119,14 +121,20 @@ class ReplayComparison:
         return self._differing(recorded, unchanged, passing=True)
 
     def replay(self, changed: Sequence[Change], further: Mapping[str, Mapping[str, Any]] | None = None) -> Observed:
-        """Replay with answers changed, a second time where that tells better which call is which.
+        """Replay with answers changed, once or twice more where that tells better which call is which.
 
         `further` is what calls that the record does not have answer otherwise; see `Plan`.
         """
-        first = Plan(further=further or {})
-        observed = self._once(changed, first)
-        plan = realigned(self.trace, observed)
-        return observed if plan is None else self._once(changed, replace(plan, further=first.further))
+        plan = Plan(further=further or {})
+        observed = self._once(changed, plan)
+        for _ in range(_ALIGNMENTS):
+            better = realigned(self.trace, observed)
+            # Calls of several threads that were told apart may show that those who read them were not.
+            if better is None or (plan.aligned and not better.reserved.keys() - plan.reserved.keys()):
+                break
+            plan = replace(plan, places=better.places, reserved={**plan.reserved, **better.reserved})
+            observed = self._once(changed, plan)
+        return observed
 
     def repeats(self) -> bool:
         """Whether one more unchanged replay is like the first: none of those before has left anything behind."""

@@ -52,6 +52,11 @@ class Plan:
     reserved: Mapping[str, Place | None] = field(default_factory=dict)
     further: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def aligned(self) -> bool:
+        """Whether it says of any call which one it is."""
+        return bool(self.places or self.reserved)
+
 
 def _likeness(recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> int:
     """How many of the recorded inputs are given again."""

@@ -83,6 +83,7 @@ def _survey(comparison: ReplayComparison, outputs: Sequence[_Output]) -> tuple[d
     try:
         for output in outputs:
             _alone(comparison, output, alone)
+        _longer_ways(comparison, outputs)
         calm = [output for output in outputs if output.calm and not output.call.concurrent]
         for output in outputs:
             if output not in calm:
@@ -125,7 +126,9 @@ def _note(comparison: ReplayComparison, output: _Output, observed: Observed, kin
     comparison.note(output.call, observed, output.shown)
     if not _is_calm(comparison, observed):
         output.calm = False
-        output.longer += [kind] if comparison.went_on(observed) else []
+        if comparison.went_on(observed):
+            output.longer.append(kind)
+            output.shown.beyond |= comparison.everything_moved(observed)
     elif output.harmless is None:
         output.harmless = kind
 
@@ -142,7 +145,8 @@ def _longer_ways(comparison: ReplayComparison, outputs: Sequence[_Output]) -> No
         if output.harmless is not None:
             further.setdefault(output.call.predictor, {})[output.name] = output.others[output.harmless]
     for output in outputs:
-        for kind in output.longer[:LONGER]:
+        kinds, output.longer = output.longer[:LONGER], []
+        for kind in kinds:
             observed = _replay(comparison, [output.change(kind)], further)
             if comparison.went_on(observed):
                 output.shown.beyond |= comparison.everything_moved(observed)
