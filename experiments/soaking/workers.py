@@ -67,26 +67,33 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
     """What a run comes to in the end, and what may have been asked again."""
     allowed = Counter[str]()
     path = f"{spec.log_dir}.json"
-    outcome, struck = None, False
+    outcome, struck, gone = None, False, 0
+
+    def under_way(moment: float | None = None) -> Counter[str]:
+        busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        return proxy.under_way(time.monotonic() if moment is None else moment, GRACE * busy)
+
     while outcome is None:
         with _cluster() if victim == "scheduler" else contextlib.nullcontext() as cluster:
             here = spec if cluster is None else replace(spec, where=cluster[0])
 
             def doomed(cluster: Any = cluster) -> bool:
-                nonlocal struck, allowed
+                nonlocal struck, allowed, gone
+                # Workers end themselves some time after their scheduler, with what they ask then.
+                if struck and cluster and (ended := sum(one.poll() is not None for one in cluster[2])) > gone:
+                    gone, allowed = ended, allowed | under_way()
                 if struck or len(proxy.requests) <= most:
                     return False
                 struck = True
                 for process in _targets(victim, cluster):
                     os.kill(process, signal.SIGSTOP if victim == "frozen worker" else signal.SIGKILL)
-                busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-                allowed = proxy.under_way(time.monotonic(), GRACE * busy)
+                allowed = under_way()
                 return victim == "driver"
 
             outcome, ended = _child(here, path, doomed)
             _settled(proxy)
             if outcome is None:
-                allowed |= proxy.under_way(ended, GRACE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+                allowed |= under_way(ended)
     return outcome, allowed
 
 
@@ -110,8 +117,8 @@ def _workers() -> list[int]:
 
 
 @contextmanager
-def _cluster() -> Iterator[tuple[str, int]]:
-    """A Dask scheduler with workers, each a process of its own: its file, and the scheduler's process."""
+def _cluster() -> Iterator[tuple[str, int, list[Any]]]:
+    """A Dask scheduler with workers, each a process of its own: its file, its process, and the workers."""
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/scheduler.json"
         common = ["--scheduler-file", file, "--no-dashboard"]
@@ -122,7 +129,7 @@ def _cluster() -> Iterator[tuple[str, int]]:
         try:
             while not Path(file).exists():
                 time.sleep(0.1)
-            yield file, processes[0].pid
+            yield file, processes[0].pid, processes[1:]
         finally:
             for process in processes:
                 process.kill()
