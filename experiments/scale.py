@@ -51,8 +51,11 @@ TITLES = {"Evaluate": "`dspy.Evaluate`", "processes": "2 processes", "dask": "Da
 def engine(name: str, at_once: int) -> Iterator[Any]:
     """What `where=` is given for an engine, with its workers."""
     if name == "dask":
+        import dask
         from distributed import Client, LocalCluster
 
+        # On CPython 3.11 its profiler now and then blocks a worker of many threads for ever (gh-106883).
+        dask.config.set({"distributed.worker.profile.enabled": False})
         threads = math.ceil(at_once / WORKERS)
         with (
             LocalCluster(n_workers=WORKERS, threads_per_worker=threads, dashboard_address=None) as cluster,  # pyright: ignore[reportArgumentType]

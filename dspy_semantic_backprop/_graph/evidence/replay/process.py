@@ -197,7 +197,18 @@ def _held_by_threads() -> list[Any]:
     found = list(compress(alive, map(kinds.__contains__, map(type, alive))))
     # The values are in a dictionary for each thread, in one of the local object's own.
     of_threads = [one for one in gc.get_referents(*found) if isinstance(one, dict)]
-    return [found, gc.get_referents(*of_threads), sys._current_exceptions()]
+    return [found, gc.get_referents(*of_threads), _handled()]
+
+
+def _handled() -> dict[int, Any]:
+    """The exceptions that threads handle. A collection meanwhile may block CPython before 3.12 for ever (gh-106883)."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_exceptions()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def with_subclasses(kind: type) -> Iterator[type]:
