@@ -96,7 +96,7 @@ class Replays:
         with _AT_ONCE:
             try:
                 if self._peer is not None:
-                    self._peer.send(sent((trace, probe == "always")))
+                    self._tell(self._peer, trace, probe == "always")
                 elif not self._problem:
                     self._fork(trace, probe == "always")
                 if self._peer is None:
@@ -109,6 +109,16 @@ class Replays:
         if surveyed.problem:
             return FoundEdges(warnings=(f"{_NOT} {surveyed.problem}",))
         return ReplayEvidence(trace, surveyed).found()
+
+    def _tell(self, peer: Peer, trace: Trace, every: bool) -> None:
+        """Send the record; where the process has ended unheard, fork another one, unless the world is another by now."""
+        try:
+            peer.send(sent((trace, every)))
+        except Lost:
+            self.close()
+            if trace.blocked:
+                raise
+            self._fork(trace, every)
 
 
 def _too_large(trace: Trace) -> str:
