@@ -111,7 +111,7 @@ class Replays:
         return ReplayEvidence(trace, surveyed).found()
 
     def _tell(self, peer: Peer, trace: Trace, every: bool) -> None:
-        """Send the record; where the process has ended unheard, fork another one, unless the world is another by now."""
+        """Send the record; where the process has ended unheard, fork another one, unless the world has changed."""
         try:
             peer.send(sent((trace, every)))
         except Lost:
