@@ -44,9 +44,11 @@ def told(
         known: Further parts of the record.
     """
     least, most = _room(scale, start)
-    low, high = (min(max(one * scale.unit, least), most) for one in found.interval)
     # Nothing is expected beyond what the start left on what it was run on; the range is less sure of that.
-    gain = min(max(found.gain * scale.unit, low), scale.best - math.fsum(start) / len(start), high)
+    left = scale.best - math.fsum(start) / len(start) if scale.known else math.inf
+    gain = min(max(found.gain * scale.unit, least), left)
+    low, high = (min(max(one * scale.unit, least), most) for one in found.interval)
+    low, high = min(low, gain), max(high, gain)
     final = Final(
         proven=found.p_value <= PROVEN,
         p_value=found.p_value,

@@ -278,4 +278,10 @@ def test_the_range_of_a_gain_allows_for_few_scores_of_the_start(start, most):
     final = told(found, score_range(start, 1.0), start, Comparison(()), 0.1, candidate=1, returned=True, planned=9)
     room = 1 - sum(start) / len(start)
     assert final.gain == pytest.approx(room)
-    assert final.interval is not None and room < final.interval[1] <= most
+    assert final.interval is not None and final.interval[0] <= room < final.interval[1] <= most
+
+
+def test_a_metric_without_a_known_best_score_bounds_no_gain():
+    found = Found(0.8, (0.3, 1.2), 0.001, 0.01)
+    final = told(found, score_range([0.0, 7.0]), [7.0, 7.0], Comparison(()), 0.1, candidate=1, returned=True, planned=9)
+    assert (final.gain, final.interval) == (pytest.approx(5.6), (pytest.approx(2.1), pytest.approx(8.4)))
