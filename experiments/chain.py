@@ -6,12 +6,14 @@ A simulated model inside of the process holds all requests back until no further
 answers them at once. So each round stands for one request of a chain of which each began after the one before had
 ended, and their number is the critical path of the run, on a machine of any speed. Four steps of the default search on
 a program of three predictors in a row, every second example right: with all examples in the trainset, and with half of
-them in a valset; alone, and with a decision at the end that runs ahead.
+them in a valset; alone, and with a decision at the end that runs ahead. Each is then run once more with a model that
+answers every request after `--latency` seconds: the wall time over that of the chain is what the rest costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import logging
@@ -19,6 +21,7 @@ import os
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,15 +68,15 @@ class Rounds:
 
 
 class Held(dspy.BaseLM):
-    """The simulated language model of this study: answers in rounds, another question with another text."""
+    """The simulated language model of this study: answers after a wait, another question with another text."""
 
-    def __init__(self, rounds: Rounds) -> None:
+    def __init__(self, wait: Callable[[], None]) -> None:
         super().__init__(model="rounds", cache=False)
-        self.rounds = rounds
+        self.wait = wait
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> list[str]:
         """A text for every field that is asked for."""
-        self.rounds.wait()
+        self.wait()
         number = zlib.crc32(json.dumps(messages).encode())
         asked = [name for name in ASKED.findall(messages[-1]["content"]) if name != "completed"]
         said = [f"[[ ## {name} ## ]]\nversion number {number} of {name}\n" for name in asked]
@@ -81,32 +84,49 @@ class Held(dspy.BaseLM):
 
 
 def measure(config: argparse.Namespace, valset: bool, ahead: int) -> dict[str, Any]:
-    """One compile: its calls, its rounds, and how many of these were after the last step."""
-    count, method = config.examples, replace(presets.semantic(), search=Pooled(ahead=ahead))
-    examples = [dspy.Example(question=f"Question {at}?", number=at).with_inputs("question") for at in range(count)]
-    given = {"trainset": examples[: count // 2], "valset": examples[count // 2 :]} if valset else {"trainset": examples}
+    """One compile: its calls, its rounds, how many of them after the last step, and its wall time at a latency."""
     rounds, ends = Rounds(config.quiet), [0]
 
     def watch(event: Any) -> None:
         if isinstance(event, StepDone):
             ends.append(len(rounds.sizes))
 
-    with dspy.context(lm=Held(rounds), disable_history=True):
-        settings = {"steps": config.steps, "num_threads": 64, "seed": 0, "subscribers": (watch,)}
-        optimizer = SemanticGradientDescent(half, method=method, **settings)
-        state = optimizer.compile(Chain(), **given).detailed_results.to_dict()
+    state = compiled(config, valset, ahead, Held(rounds.wait), watch)
+    began = time.monotonic()
+    timed = compiled(config, valset, ahead, Held(functools.partial(time.sleep, config.latency)))
+    wall, decided = time.monotonic() - began, [_decided(one) for one in (state, timed)]
     return {
-        "examples": count,
+        "examples": config.examples,
         "valset": valset,
         "ahead": ahead,
         "in_vain": state["notes"].get("executions ahead in vain", 0),
-        "decided": _digest([state["instructions"], state["steps"], state["final"]]),
+        "decided": decided[0],
+        "same_when_timed": decided[0] == decided[1],
         "calls": sum(one["calls"] for one in state["spent"].values()),
         "rounds": len(rounds.sizes),
         "rounds_of_steps": [after - before for before, after in itertools.pairwise(ends)],
         "rounds_at_the_end": len(rounds.sizes) - ends[-1],
+        "wall_seconds": round(wall, 1),
+        "wall_over_chain": round(wall / (len(rounds.sizes) * config.latency), 3),
         "sizes": rounds.sizes,
     }
+
+
+def compiled(
+    config: argparse.Namespace, valset: bool, ahead: int, lm: Held, watch: Callable[[Any], None] = lambda event: None
+) -> dict[str, Any]:
+    """The result of one compile, as plain values."""
+    count, method = config.examples, replace(presets.semantic(), search=Pooled(ahead=ahead))
+    examples = [dspy.Example(question=f"Question {at}?", number=at).with_inputs("question") for at in range(count)]
+    given = {"trainset": examples[: count // 2], "valset": examples[count // 2 :]} if valset else {"trainset": examples}
+    settings = {"steps": config.steps, "num_threads": 64, "seed": 0, "subscribers": (watch,)}
+    with dspy.context(lm=lm, disable_history=True):
+        optimizer = SemanticGradientDescent(half, method=method, **settings)
+        return optimizer.compile(Chain(), **given).detailed_results.to_dict()
+
+
+def _decided(state: dict[str, Any]) -> str:
+    return _digest([state["instructions"], state["steps"], state["final"]])
 
 
 def _digest(decided: Any) -> str:
@@ -121,11 +141,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--ahead", type=int, nargs="+", default=[0, 1, 4], help="blocks that the end runs ahead")
     parser.add_argument("--quiet", type=float, default=0.3, help="seconds without a request, before all are answered")
+    parser.add_argument("--latency", type=float, default=1.0, help="seconds of a request in the runs that are timed")
     parser.add_argument("--results_dir", default="./results")
     parser.add_argument("--smoke", action="store_true", help="one short run")
     config = parser.parse_args()
     if config.smoke:
-        config.examples, config.steps, config.quiet, config.ahead = 4, 1, 0.02, [1]
+        config.examples, config.steps, config.quiet, config.ahead, config.latency = 4, 1, 0.02, [1], 0.01
     logging.disable(logging.WARNING)
     print("simulated model: calls, and rounds of calls that wait for each other")
     rows = []
