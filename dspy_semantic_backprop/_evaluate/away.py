@@ -19,7 +19,7 @@ from typing import Any
 import dspy
 from dspy.utils import DummyLM
 
-from .._errors import SetupError
+from .._errors import SetupError, TooManyFailures
 from .._graph.record.snapshots import describe
 from .._session.desk import MOST_LOSSES, Desk, DeskServer, WorkerLost
 from .._session.entries import Unanswered, digest_of
@@ -162,10 +162,14 @@ class Elsewhere:
         Raises:
             WorkerLost: Instead, if that happened to it too often.
             SetupError: If no worker has ever begun anything, whatever it was sent.
+            TooManyFailures: If there will never be a worker again.
         """
         last, waited = losses[-1], sum(isinstance(one, Silent) and not one.begun for one in losses)
         if isinstance(last, Silent):
             self._session.warn(SILENT.format(self._watch.longest))
+        if self._engine.gone and self._desk.met:
+            # What is under way, however little, is not a missing example here and there: all that follows would be.
+            raise TooManyFailures(f"the cluster is gone: {last}; what was paid for is in `log_dir`, if there is one")
         again = self._desk.lose(number) and len(losses) < MOST_SENT and waited < MOST_LOSSES
         if again:
             logger.warning("a worker was lost (%s); what it was doing is done again", last)

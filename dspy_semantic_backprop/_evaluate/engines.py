@@ -44,11 +44,15 @@ class Engine(Protocol):
         trusted: Whether the workers are processes that this one starts, with its environment.
         host: The address of this machine that workers reach; None where they are on this machine.
         queued: Whether an errand may have to wait until a worker is done with others.
+        gone: Whether nothing that it is given will ever be done.
     """
 
     trusted: bool
     host: str | None
     queued: bool
+
+    @property
+    def gone(self) -> bool: ...
 
     def submit(self, errand: bytes) -> Reply: ...
 
@@ -62,7 +66,7 @@ class Engine(Protocol):
 class Processes:
     """Processes of this machine, started when they are needed; one that is lost is replaced."""
 
-    trusted, host, queued = True, None, False
+    trusted, host, queued, gone = True, None, False, False
 
     def __init__(self, count: int) -> None:
         self._children: list[_Child | None] = [None] * count
@@ -166,6 +170,11 @@ class OnDask:
         self.host = _seen_from(client.scheduler.address)
         threading.Thread(target=self._watch, name="semantic-backprop-dask", daemon=True).start()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has lost its scheduler for good."""
+        return self._client.status in ("closing", "closed")
+
     def submit(self, errand: bytes) -> Reply:
         """Submit an errand as one task, which Dask makes again where a worker is lost."""
         reply = Reply()
@@ -219,7 +228,7 @@ class OnDask:
     def _watch(self) -> None:
         # A client that has lost its scheduler for good says nothing to whoever waits for a task.
         while not self._closed.wait(_LOOK):
-            if self._client.status in ("closing", "closed"):
+            if self.gone:
                 for reply in list(self._waiting):
                     self._lost(reply, ConnectionError("the client has lost its scheduler"))
 
@@ -253,6 +262,11 @@ class OnRay:
         self._ready: set[Any] = set()
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def gone(self) -> bool:
+        """Whether this process is not connected to Ray any more."""
+        return not self._ray.is_initialized()
 
     def submit(self, errand: bytes) -> Reply:
         """Give an errand to the actor that has the fewest."""

@@ -3,7 +3,7 @@
 The ledger, the journal and DSPy's cache stay where the run is. A worker asks before it sends, and is given a lease: a
 bound that counts as spent until the worker says what the request cost; one that it never sent, it gives back. Every
 answer is told here before the program sees it. So a worker that dies takes no answer with it: its execution is made
-again elsewhere, and is told what it had been told.
+again elsewhere, and is told what it had been told, with what the lost worker says still, as long as it can be heard.
 
 A worker names every second what it has under way. One that is frozen names nothing, nor does one that cannot reach this
 process; what was lost on the way back is named no more: all three are the same silence, which is measured here.
@@ -39,6 +39,8 @@ MOST_ATTEMPTS = 4
 """So often an execution is begun whose workers are lost, for whatever reason."""
 BEAT = 1.0
 """Seconds between two times that a worker names what it has under way."""
+DRAIN = 1.0
+"""Seconds in which a lost worker that is still connected may tell an answer, before its execution is begun again."""
 _KEY_BYTES = 32
 _WAITING = 128
 _PAUSE = 0.1
@@ -92,7 +94,11 @@ class Desk:
         # Threads without a context do not know which execution they belong to: they are of none.
         self._seats: dict[int, _Seat] = {0: _Seat()}
         self._leases: dict[int, _Lease] = {}
+        # Counted at their bounds; an answer may be on its way, or come from a worker that was given up too early.
+        self._given_up: dict[int, _Lease] = {}
+        self._connected: set[str] = set()
         self._lock = threading.Lock()
+        self._heard = threading.Condition(self._lock)
         self._last = 0
         self.met = False
         self.parcels: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -131,15 +137,25 @@ class Desk:
             if (seat := self._seats.get(task)) is not None:
                 seat.begun = False
 
+    def came(self, worker: str) -> None:
+        """A worker has connected."""
+        with self._lock:
+            self._connected.add(worker)
+
     def ended(self, worker: str) -> None:
         """A worker has left: what its threads had under way of no execution, or of one that is over, is lost, too."""
         self._lose(lambda lease: lease.worker == worker)
+        with self._heard:
+            self._connected.discard(worker)
+            self._given_up = {number: one for number, one in self._given_up.items() if one.worker != worker}
+            self._heard.notify_all()
 
     def _lose(self, which: Callable[[_Lease], bool]) -> int:
         with self._lock:
             lost = {number: lease for number, lease in self._leases.items() if which(lease)}
             for number in lost:
                 del self._leases[number]
+            self._given_up |= lost
         for number, lease in lost.items():
             self._ledger.settle(number, lease.account, lease.bound.lost)
         return len(lost)
@@ -177,7 +193,8 @@ class Desk:
         """
         # An engine may begin it again by itself, and only then it is known that its worker was lost.
         again = self.lose(task)
-        with self._lock:
+        with self._heard:
+            self._heard.wait_for(lambda: not self._may_tell(task), DRAIN)
             seat = self._seats.get(task)
             if seat is None:
                 raise Abandoned("nobody waits for this execution any more")
@@ -189,6 +206,9 @@ class Desk:
             for key, one in seat.told:
                 seat.left[key].append(one)
             return seat.attempt, bool(seat.told or (self._journal and self._journal.answers))
+
+    def _may_tell(self, task: int) -> bool:
+        return any(one.task == task and one.worker in self._connected for one in self._given_up.values())
 
     def on_alive(self, tasks: Iterable[int]) -> None:
         """A worker names the executions that it has."""
@@ -225,14 +245,18 @@ class Desk:
         self._ledger.leave(number)
 
     def on_settle(self, number: int, spent: Spent, key: str = "", answered: Answered | None = None) -> None:
-        """A leased request has ended; one that was given up for lost has been counted."""
-        with self._lock:
+        """A leased request has ended; one that was given up for lost has been counted, and its answer is kept."""
+        with self._heard:
             lease = self._leases.pop(number, None)
-            seat = self._seats.get(lease.task) if lease is not None else None
+            late = self._given_up.pop(number, None)
+            seat = self._seats.get(one.task) if (one := lease or late) is not None else None
             if seat is not None and answered is not None:
                 seat.told.append((key, answered))
+            self._heard.notify_all()
         if lease is not None:
             self._ledger.settle(number, lease.account, spent, key, answered)
+        elif late is not None and late.announced and answered is not None:
+            self._ledger.told_late(late.account, key, answered)
 
     def on_take(self, task: int, attempt: int, key: str) -> Any:
         """What is known under a key: what an attempt before this one was told, else what the journal has."""
@@ -346,6 +370,7 @@ class DeskServer:
         """Inside, a worker is connected; when it has no connection any more, it has left."""
         with self._lock:
             self._open[connection] = worker
+        self._desk.came(worker)
         try:
             yield
         finally:

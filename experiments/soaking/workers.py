@@ -52,7 +52,7 @@ def killed(runs: int, seed: int, victims: tuple[str, ...] = VICTIMS, known: int 
                 outcome, allowed = _disturbed(here, victim, proxy, most)
                 extra = proxy.bodies() - expected
                 wrong = [name for name in _SAME if outcome[name] != whole[name]]
-                wrong += ["paid twice"] if extra - allowed else []
+                wrong += [f"paid twice: {_told(proxy, body)}" for body in extra - allowed]
                 wrong += ["the ledger has fewer calls"] if outcome["spent"]["calls"] < len(proxy.requests) else []
                 yield {
                     "victim": victim,
@@ -84,7 +84,7 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
                     gone, allowed = ended, allowed | under_way()
                 if struck or len(proxy.requests) <= most:
                     return False
-                struck = True
+                struck, proxy.struck = True, time.monotonic()
                 for process in _targets(victim, cluster):
                     os.kill(process, signal.SIGSTOP if victim == "frozen worker" else signal.SIGKILL)
                 allowed = under_way()
@@ -95,6 +95,14 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
             if outcome is None:
                 allowed |= under_way(ended)
     return outcome, allowed
+
+
+def _told(proxy: Any, body: str) -> str:
+    """When a question was asked and answered, in seconds after the kill."""
+    when = [(one.began, one.ended or one.began, one.status) for one in proxy.requests if one.body == body]
+    return ", ".join(
+        f"{began - proxy.struck:+.2f} to {ended - proxy.struck:+.2f} ({status})" for began, ended, status in when
+    )
 
 
 def _targets(victim: str, cluster: Any) -> list[int]:

@@ -15,6 +15,7 @@ from dspy_semantic_backprop._evaluate.watch import Watch
 from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.desk import Desk, DeskServer, WorkerLost
 from dspy_semantic_backprop._session.entries import Answered
+from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.leased import WORKER, Driver, Unreachable
 from dspy_semantic_backprop._session.ledger import Ledger
 
@@ -151,3 +152,29 @@ def test_silence_is_what_workers_do_not_name_and_its_limit_is_that_of_the_run():
     for _ in range(3):
         desk.watched(2.0, queued=True)
     assert desk.silence(queued)[0] > 1.0
+
+
+def test_what_a_lost_worker_tells_late_is_neither_asked_again_nor_booked_twice(tmp_path):
+    journal = Journal(tmp_path, {"version": "1"})
+    ledger = journal.open_ledger(budget=Budget(calls=3))
+    desk = Desk(ledger)
+    server, task = DeskServer(desk, None), desk.open()
+    lost, other = Driver(server.address), Driver(server.address)
+    attempt, _ = lost("begin", task)
+    lease = lost("lease", task, attempt, WORKER, ACCOUNT, ONE, True)
+    assert desk.lose(task) and ledger.total.calls == 1
+    begun: list[Any] = []
+    again = threading.Thread(target=lambda: begun.append(other("begin", task)))
+    again.start()
+    # As long as the lost worker is connected, whoever begins it again waits a moment for what it says.
+    again.join(0.1)
+    assert again.is_alive()
+    lost("settle", lease, SPENT, "key", Answered(["yes"], {}))
+    again.join(10)
+    assert begun == [(2, True)] and other("take", task, 2, "key").outputs == ["yes"]
+    assert ledger.total.calls == 1 and not ledger._under_way
+    server.close()
+    journal.close()
+    resumed = Journal(tmp_path, {"version": "1"})
+    assert resumed.take("key").outputs == ["yes"] and resumed.open_ledger().total.calls == 1
+    resumed.close()
