@@ -47,11 +47,15 @@ class Proxy:
 
     Args:
         upstream: The model's address, ending in /v1.
+
+    Attributes:
+        struck: When something was killed, in seconds of the monotonic clock.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream)
         self.requests: list[Request] = []
+        self.struck = 0.0
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
         self._server.daemon_threads = True

@@ -84,7 +84,8 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
                     gone, allowed = ended, allowed | under_way()
                 if struck or len(proxy.requests) <= most:
                     return False
-                struck, proxy.struck = True, time.monotonic()
+                struck = True
+                proxy.struck = time.monotonic()
                 for process in _targets(victim, cluster):
                     os.kill(process, signal.SIGSTOP if victim == "frozen worker" else signal.SIGKILL)
                 allowed = under_way()
