@@ -41,6 +41,8 @@ BEAT = 1.0
 """Seconds between two times that a worker names what it has under way."""
 DRAIN = 1.0
 """Seconds in which a lost worker that is still connected may tell an answer, before its execution is begun again."""
+_NO_TICKET = 0
+"""Of a request whose ticket stands in the log as ended already."""
 _KEY_BYTES = 32
 _WAITING = 128
 _PAUSE = 0.1
@@ -255,8 +257,8 @@ class Desk:
             self._heard.notify_all()
         if lease is not None:
             self._ledger.settle(number, lease.account, spent, key, answered)
-        elif late is not None and late.announced and answered is not None:
-            self._ledger.told_late(late.account, key, answered)
+        elif self._journal and late is not None and late.announced and answered is not None:
+            self._journal.ended(_NO_TICKET, late.account, Spent(), key, answered)
 
     def on_take(self, task: int, attempt: int, key: str) -> Any:
         """What is known under a key: what an attempt before this one was told, else what the journal has."""

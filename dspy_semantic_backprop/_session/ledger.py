@@ -24,8 +24,6 @@ _POLL, _POLL_BATCHES, _PATIENCE = 0.01, 0.1, 60.0
 UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
-_NO_TICKET = 0
-"""What a journal's line has for a ticket whose request has ended already."""
 
 
 class Ledger:
@@ -199,11 +197,6 @@ class Ledger:
                 self.journal.ended(self._announced.pop(lease), account, spent, key, answered)
         finally:
             self.leave(lease)
-
-    def told_late(self, account: Account, key: str, answered: Any) -> None:
-        """An answer to a request that was given up for lost: it was booked at its bound, and is written down."""
-        if self.journal:
-            self.journal.ended(_NO_TICKET, account, Spent(), key, answered)
 
     def reserve(self, purpose: Purpose | None, bound: Bound, metric_calls: int) -> None:
         """Keep a part of the budget for one purpose; all others have so much less. None and nothing give it back."""
