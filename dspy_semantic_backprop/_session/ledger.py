@@ -25,7 +25,6 @@ UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
 
-
 class Ledger:
     """Books what a run spends, by purpose and predictor, and lets through what the budget allows. Thread-safe.
 
