@@ -56,10 +56,7 @@ def written_as_code(student: dspy.Module) -> list[str]:
 
 
 def frozen(student: dspy.Module) -> list[str]:
-    """The paths of the sub-modules that keep their instructions, since DSPy counts what was compiled as finished.
-
-    Those inside another one are not named.
-    """
+    """The outermost sub-modules, by path, that keep their instructions: DSPy counts what was compiled as finished."""
     found: list[str] = []
     for path, module in student.named_sub_modules():
         inside = any(path.startswith((f"{outer}.", f"{outer}[")) for outer in found)

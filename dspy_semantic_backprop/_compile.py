@@ -49,22 +49,10 @@ async def compiled(
     interrupt: Interrupt,
     warnings: Sequence[str] = (),
 ) -> dspy.Module:
-    """Optimise a program.
+    """Optimise a program; `warnings` are said first.
 
-    Args:
-        settings: The optimizer's.
-        program: The program; it is not changed.
-        trainset: The examples to learn from.
-        valset: The examples to decide on; None for the trainset.
-        interrupt: Ends the run early.
-        warnings: What is to be said first.
-
-    Returns:
-        The best program so far, with its `Result`; also where the budget is spent, the run was interrupted, or its
-        log cannot be written any more.
-
-    Raises:
-        SemanticBackpropError: As `SemanticGradientDescent.acompile` says; its `best` is the best program so far.
+    Returns the best program so far, with its `Result`; also where the budget is spent, the run was interrupted, or its
+    log cannot be written any more. An error has it as its `best`.
     """
     plan = settings.plan(program, trainset, valset)
     header = fingerprint(settings, program, trainset, valset) if settings.log_dir is not None else None

@@ -28,11 +28,7 @@ Limiter = AbstractAsyncContextManager[Any]
 
 
 async def gather(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int | None = None) -> list[R]:
-    """Await a function for every item, at most `limit` at a time, and keep the order.
-
-    Raises:
-        BaseException: The first one that any call raises, after the others were cancelled.
-    """
+    """Await a function for every item, at most `limit` at a time, in order; the first error cancels the others."""
     turn = asyncio.Semaphore(limit) if limit is not None else contextlib.nullcontext()
     failed = False
 
@@ -87,9 +83,6 @@ def start_thread(function: Callable[[], R]) -> concurrent.futures.Future[R]:
 
     Why not a worker of anyio or of an executor: these are waited for when the process ends. This thread is a daemon:
     what never returns (a metric that waits for ever) keeps neither a cancelled caller waiting nor the process alive.
-
-    Raises:
-        SemanticBackpropError: If the system starts no thread any more.
     """
     future, work = _future_of(function)
     _started(threading.Thread(target=work, name=_NAME, daemon=True))
@@ -220,11 +213,7 @@ class Interrupt:
                 self._loop.call_soon_threadsafe(self._work.cancel)
 
     async def guard(self, work: Coroutine[Any, Any, R], seconds: float | None = None) -> R | None:
-        """Await work that may be ended early, at the latest after so many seconds.
-
-        Returns:
-            Its result; None where it was ended early: then `reason` says why, or is "" after `seconds`.
-        """
+        """Await work that may be ended early, then with None, and `reason` says why, or is "" after so many seconds."""
         task = asyncio.ensure_future(work)
         with self._lock:
             self._loop, self._work = asyncio.get_running_loop(), task

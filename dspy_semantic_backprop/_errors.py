@@ -160,12 +160,7 @@ def refused(stop: ModelUnavailable) -> SemanticBackpropError:
 
 @contextmanager
 def told_to_callers() -> Iterator[None]:
-    """Inside, what ends a run becomes an error that the caller can act on.
-
-    Raises:
-        ModelError: For `ModelUnavailable`.
-        OutOfBudget: For `BudgetSpent`.
-    """
+    """Inside, `ModelUnavailable` becomes a `ModelError` and `BudgetSpent` an `OutOfBudget`: errors to act on."""
     try:
         yield
     except ModelUnavailable as stop:

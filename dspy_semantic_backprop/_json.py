@@ -16,11 +16,7 @@ def to_json(record: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[T], state: Any) -> T:
-    """The record of a kind that `to_json` turned into these values.
-
-    Raises:
-        ValueError: If a part is missing or of another kind.
-    """
+    """The record of a kind that `to_json` turned into these values; a `ValueError` where they are another's."""
     return _adapter(kind).validate_python(state)
 
 

@@ -24,11 +24,7 @@ from ._session.spans import span
 
 
 async def optimise(run: Run) -> tuple[Ending, str]:
-    """Make the steps of a run, and its decision at the end.
-
-    Returns:
-        Why it ended, and the same in full, with its numbers.
-    """
+    """Make the steps of a run, and its decision at the end; returns why it ended, and the same in full."""
     start, sizes = run.start.instructions, (len(run.trainset), len(run.split.decide))
     run.session.publish(RunStarted(tuple(start), *sizes, run.projection.steps, dict(start)))
     run.session.publish(Projected(run.projection))
@@ -45,11 +41,7 @@ async def optimise(run: Run) -> tuple[Ending, str]:
 
 
 async def descend(run: Run) -> Ending:
-    """The steps.
-
-    Raises:
-        BudgetSpent: If the budget does not last for all of them.
-    """
+    """Make the steps; a `BudgetSpent` where the budget does not last for all of them."""
     await run.look_at_the_start()
     taught = False
     for step in range(run.settings.most_steps):

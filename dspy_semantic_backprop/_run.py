@@ -47,22 +47,8 @@ _MEASURED = tuple[()] | tuple[_Amount, _Amount, _Amount | None, _Amount]
 class Run:
     """One run: its parts, and its state.
 
-    Args:
-        settings: The optimizer's.
-        session: What surrounds it.
-        student: The program.
-        trainset: The examples to learn from.
-        split: Which examples are for what.
-        planned: What the run is going to do.
-        projection: What that is expected to cost.
-        pool: The candidates, on the examples that are decided on.
-        train: The same on the examples to learn from.
-        search: Decides whom a step improves, what is evaluated, and what is returned.
-        rewriter: Asks for proposals.
-        rng: Draws what is left to chance.
-        classes: Example id -> class, where labels are few.
-        records: One for each step.
-        final: The decision at the end, once it was made.
+    `pool` has the candidates on the examples that are decided on, `train` on those to learn from; `classes`: example id
+    -> class, where labels are few.
     """
 
     settings: Settings
@@ -93,15 +79,7 @@ class Run:
         sets: tuple[Sequence[dspy.Example], Sequence[dspy.Example] | None],
         plan: tuple[Split, Planned],
     ) -> Run:
-        """Put a run together.
-
-        Args:
-            settings: The optimizer's.
-            session: What surrounds it.
-            program: The program; it is not changed.
-            sets: The examples to learn from, and those to decide on; None for the same.
-            plan: Which examples are for what, and what the run is going to do; see `Settings.plan`.
-        """
+        """Put a run together; `plan` is what `Settings.plan` says of the same sets."""
         (trainset, valset), (split, planned), method = sets, plan, settings.method
         examples, rng = trainset if valset is None else valset, random.Random(settings.seed)
         start, student = read(program), settings.student(program, session, trainset=trainset, valset=valset)
@@ -145,11 +123,7 @@ class Run:
         return self.pool.start
 
     async def look_at_the_start(self) -> None:
-        """Evaluate the start on the first examples that the search wants, and say what speaks against the run.
-
-        Raises:
-            ProgramError: If it raises on every example.
-        """
+        """Evaluate the start on the first examples that the search wants, and say what speaks against the run."""
         seconds = self.session.ledger.seconds
         outcomes = list(await self.search.start())
         if learns_nothing(outcomes):
@@ -169,8 +143,7 @@ class Run:
     async def batches(self, step: int) -> tuple[Candidate, list[list[Scored]]]:
         """Whom a step improves, and the outcomes that each of its proposals learns from.
 
-        Raises:
-            BudgetSpent: If the seconds that are left are needed for the decision at the end.
+        A `BudgetSpent` where the seconds that are left are needed for the decision at the end.
         """
         left = self.session.ledger.seconds_left
         if left is not None and left < self.search.seconds:

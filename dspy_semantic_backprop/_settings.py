@@ -93,11 +93,7 @@ class Settings:
         return STEPS_UNASKED if self.budget is None else ENDLESS
 
     def check(self, program: Any, **sets: Any) -> None:
-        """Check that a program and sets of examples fit these settings; a set that is None is left out.
-
-        Raises:
-            SetupError: If they do not.
-        """
+        """Check that a program and sets of examples fit these settings; a set that is None is left out."""
         checks.check_program(program)
         for name, examples in sets.items():
             if examples is not None:
@@ -112,13 +108,7 @@ class Settings:
     def session(
         self, journal: Journal | None = None, *, budget: Budget | None = None, caps: Mapping[Purpose, int] | None = None
     ) -> Session:
-        """What surrounds a run with these settings.
-
-        Args:
-            journal: The log; None for none.
-            budget: The most that the run may spend; None takes the setting.
-            caps: Purpose -> the most requests that it may send.
-        """
+        """What surrounds a run with these settings; `caps`: purpose -> the most requests that it may send."""
         opened = Session.open(
             journal=journal,
             budget=budget if budget is not None else self.budget,
@@ -142,13 +132,7 @@ class Settings:
     def plan(
         self, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
     ) -> tuple[Split, Planned]:
-        """Which examples a run is going to use for what, and what it is going to do, from its sizes alone.
-
-        Args:
-            program: The program.
-            trainset: The examples to learn from.
-            valset: The examples to decide on; None for the trainset.
-        """
+        """Which examples a run is going to use for what, and what it is going to do, from its sizes alone."""
         predictors = len(program.predictors())
         kept = self.method.search.kept
         found = split(trainset, valset, kept, self.seed, affordable(self.budget, predictors), self.group)

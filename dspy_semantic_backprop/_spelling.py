@@ -90,12 +90,7 @@ class NamingModule(types.ModuleType):
 def spelled(beside: Iterable[str] = (), by: str = "") -> Callable[[F], F]:
     """Let a function name what was meant where it is given an argument by a name that it does not have.
 
-    Args:
-        beside: Arguments that are given elsewhere, to `by`.
-        by: Where.
-
-    Raises:
-        UnknownName: By the function, before it is called.
+    Arguments `beside` those are given elsewhere, to `by`.
     """
 
     def decorated(function: F) -> F:

@@ -74,14 +74,9 @@ class _Entry:
 
 
 async def reduce(remarks: Sequence[Remark], predictor: str, *, fan: int = FAN) -> tuple[Statement, ...]:
-    """Merge what many examples say of a predictor, by questions of at most `fan` entries.
+    """Merge what many examples say of a predictor, by questions of at most `fan` entries; what most say comes first.
 
-    Returns:
-        Statements, those of the most examples first. Every example of a remark stands behind at least one.
-
-    Raises:
-        ValueError: If `fan` is below 2.
-        LMError: What the provider refused to answer after all retries.
+    Every example of a remark stands behind at least one statement.
     """
     if fan < 2:
         raise ValueError(f"fan must be at least 2, not {fan}: fewer entries cannot be merged")

@@ -84,16 +84,9 @@ class Passes(Protocol):
 async def sweep(
     session: Session, chosen: Sequence[Scored], parts: Passes, *, seed: int = 0, where: str = "sweep"
 ) -> tuple[list[Scored], list[dict[str, TextGradient]]]:
-    """Send the feedback of outcomes back through their graphs.
+    """Send the feedback of outcomes with proved graphs back through them; one that stands there twice gets two sweeps.
 
-    Args:
-        chosen: Outcomes with proved graphs; one that stands there twice gets two different sweeps.
-
-    Returns:
-        The outcomes whose sweep the provider answered, and call id -> gradient for each of them.
-
-    Raises:
-        TooManyFailures: If it left too many unanswered.
+    Returns the outcomes whose sweep the provider answered, and call id -> gradient for each of them.
     """
     repeats: Counter[int] = Counter()
     numbered: list[tuple[Scored, int]] = []

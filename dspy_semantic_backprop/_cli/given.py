@@ -42,11 +42,7 @@ def importing_from_here() -> Iterator[None]:
 
 
 def named(path: str, what: str) -> Any:
-    """What `module:attribute` names.
-
-    Raises:
-        SetupError: If there is no such thing, or its module cannot be imported.
-    """
+    """What `module:attribute` names."""
     module, colon, attribute = path.partition(":")
     if not module or not colon or not attribute or module.endswith(".py"):
         example = f"{Path(module).stem or 'app'}:{attribute or what}"
@@ -89,12 +85,7 @@ def program_of(arguments: argparse.Namespace) -> dspy.Module:
 def examples_of(path: str, inputs: str) -> tuple[list[dspy.Example], list[bool]]:
     """The examples of a file of JSON lines, and of each whether it is marked as one that must not regress.
 
-    Args:
-        path: The file.
-        inputs: The names of the input fields, separated by commas.
-
-    Raises:
-        SetupError: If a line cannot be read; it is named.
+    `inputs` are the names of the input fields, separated by commas.
     """
     names = [name.strip() for name in inputs.split(",") if name.strip()]
     if not names:
@@ -114,11 +105,7 @@ def examples_of(path: str, inputs: str) -> tuple[list[dspy.Example], list[bool]]
 
 
 def text_of(path: str) -> str:
-    """What a text file holds.
-
-    Raises:
-        SetupError: If it cannot be read.
-    """
+    """What a text file holds."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -137,11 +124,7 @@ def _fields(where: str, line: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def model_of(arguments: argparse.Namespace, program: dspy.Module) -> Iterator[None]:
-    """Inside, the language model that was named is DSPy's; without one, what the program's module configured stays.
-
-    Raises:
-        SetupError: If there is none.
-    """
+    """Inside, the language model that was named is DSPy's; without one, what the program's module configured stays."""
     with dspy.context(lm=lm_of(arguments.model)) if arguments.model else contextlib.nullcontext():
         if dspy.settings.lm is None and any(predictor.lm is None for predictor in program.predictors()):
             raise SetupError("no language model; add --model NAME, or call dspy.configure in the module of the program")
@@ -178,11 +161,7 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
 
 
 def where_of(text: str | None) -> Any:
-    """Where programs are run, as `where=` takes it; a cluster that was named is connected to.
-
-    Raises:
-        SetupError: If that cannot be.
-    """
+    """Where programs are run, as `where=` takes it; a cluster that was named is connected to."""
     if text is None or (text != "ray" and "://" not in text):
         return int(text) if text is not None and text.isdigit() else text
     try:
@@ -218,14 +197,7 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
 
 
 def agree_to(arguments: argparse.Namespace, projection: Projection, known: str = "") -> None:
-    """Tell what a command is going to cost, and ask whether to go on.
-
-    Args:
-        known: What is paid for already, in words.
-
-    Raises:
-        SetupError: If the answer is no, or nobody can be asked.
-    """
+    """Tell what a command is going to cost, and what of it is paid for already (`known`), and ask whether to go on."""
     likely = projection.probable
     steps = f"{counted(projection.steps, 'step')}: " if projection.steps else ""
     # Logs are not run.

@@ -29,14 +29,7 @@ _STATUSES = "Exit status: 0 done; 1 `check` found a regression; 2 not done, and 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: The arguments; None takes those of the process.
-
-    Returns:
-        The exit status.
-    """
+    """Run the command line, by default that of the process; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot write a character is no reason to lose what was paid for.
         with contextlib.suppress(AttributeError):

@@ -23,13 +23,7 @@ Turn = tuple[Candidate, Sequence[Key], RunOn]
 
 
 class Ahead:
-    """How far a search runs ahead, and what it has run and not looked at.
-
-    Args:
-        most: The most blocks ahead; 0 for none.
-        block: On how many examples a candidate is run at a time.
-        material: What the search works on.
-    """
+    """How far a search runs ahead, at most so many blocks of examples, and what it has run and not looked at."""
 
     def __init__(self, most: int, block: int, material: Material) -> None:
         budget = material.student.session.ledger.budget
@@ -46,11 +40,8 @@ class Ahead:
     ) -> list[tuple[Candidate, list[Key]]]:
         """The next examples of two programs: first those that the other one was run on; none for one that has all.
 
-        A block of each, and one further for each time that the two were compared just before, up to the bound.
-
-        Args:
-            ids: The examples, in their order.
-            known: Which of them a candidate was run on.
+        A block of each, and one further for each time that the two were compared just before, up to the bound. `known`
+        says which of the examples a candidate was run on.
         """
         self._times = self._times + 1 if {*pair} == {*self._pair} else 0
         self._pair, most = pair, self._block * (1 + min(self._times, self._most))

@@ -33,16 +33,7 @@ class Found(NamedTuple):
 def told(
     found: Found, scale: ScoreRange, start: Sequence[float], compared: Comparison, allowed: float, **known: Any
 ) -> Final:
-    """The decision as a record.
-
-    Args:
-        found: What is estimated of the candidate.
-        scale: The scores' range.
-        start: The start's scores, in metric points.
-        compared: The start and the candidate.
-        allowed: With what probability what is returned may be worse, 0 to 1.
-        known: Further parts of the record.
-    """
+    """The decision as a record; what is returned may be worse with the probability `allowed`, 0 to 1."""
     least, most = _room(scale, start)
     # Nothing is expected beyond what the start left on what it was run on; the range is less sure of that.
     left = scale.best - math.fsum(start) / len(start) if scale.known else math.inf

@@ -206,14 +206,7 @@ class Comparison:
 
 
 def classes_of(examples: Mapping[int, Any]) -> dict[int, str]:
-    """The class of each example, where the label is a single field with few different values.
-
-    Args:
-        examples: Example id -> `dspy.Example`.
-
-    Returns:
-        Example id -> class; empty where there is no such field, or its values are as good as all different.
-    """
+    """Example id -> class, where the label is a single field with few different values; else empty."""
     fields = {tuple(example.labels().keys()) for example in examples.values()}
     if len(fields) != 1 or len(next(iter(fields))) != 1:
         return {}

@@ -72,15 +72,7 @@ class Considered:
 def consider(
     step: int, proposals: Sequence[Mapping[str, str]], parent: Candidate, pool: Pool, screen: Screen
 ) -> Considered:
-    """Make candidates of proposals, and take those into the pool that are worth an evaluation.
-
-    Args:
-        step: The step of the run.
-        proposals: For each, predictor's name -> proposed text, without its protected part.
-        parent: The program that they were made from.
-        pool: The candidates of the run.
-        screen: What a text must pass.
-    """
+    """Make candidates of proposals (predictor's name -> text), and take those into the pool that are worth running."""
     refused: dict[str, str] = {}
     candidates: dict[Candidate, int] = {}
     fates = [Fate.EMPTY]

@@ -29,14 +29,7 @@ _COLUMNS = 3
 
 
 class Seen(NamedTuple):
-    """One score.
-
-    Args:
-        edits: The numbers of the candidate's edits.
-        example: The example's id.
-        score: Between 0 and 1, the ends of the scores' range.
-        learned: Whether one of the edits was made from this very example.
-    """
+    """One score, 0 to 1, of edits, by number, on an example; `learned` where one was made from that one."""
 
     edits: tuple[int, ...]
     example: Hashable
@@ -71,13 +64,7 @@ class Model:
         return row
 
     def fit(self, rows: Any, examples: Any, scores: Any) -> tuple[Any, Any]:
-        """What the parts of the sum are, given scores: expectations and covariance.
-
-        Args:
-            rows: A row for each score; see `row`.
-            examples: The number of each score's example, from 0.
-            scores: The scores, between 0 and 1.
-        """
+        """What the parts of the sum are, given scores from 0 to 1: expectations and covariance; see `row`."""
         import numpy as np
 
         products = rows.T @ rows
@@ -146,11 +133,7 @@ class Estimate:
 
 
 class Lineage:
-    """Which edits a candidate consists of: a text that was made from another one holds that one's edits too.
-
-    Args:
-        start: Predictor's name -> instruction.
-    """
+    """Which edits a candidate consists of: a text that was made from another one holds that one's edits too."""
 
     def __init__(self, start: Mapping[str, str]) -> None:
         self._edits: dict[tuple[str, str], tuple[int, ...]] = {(name, text): () for name, text in start.items()}

@@ -63,14 +63,7 @@ class ExampleRecord:
 
 
 def example_records(pool: Pool, train: Pool, steps: Sequence[StepRecord], best: Candidate) -> tuple[ExampleRecord, ...]:
-    """The examples of a run: those that were decided on, and those that were learned from.
-
-    Args:
-        pool: The candidates on the examples that are decided on.
-        train: The same on the examples to learn from; the same pool where they are the same.
-        steps: The steps of the run.
-        best: The candidate whose answers are kept in any case.
-    """
+    """The examples that a run decided on and those that it learned from; the answers of `best` are kept in any case."""
     wanted = list(dict.fromkeys(_worth_showing(pool, best)))[:MOST_ANSWERS]
     learned = {number: step.parent for step in steps for number in step.examples}
     if train is pool:

@@ -36,16 +36,10 @@ class _Taken:
 
 
 class LastDecision:
-    """Decides whether a gated run returns what it found.
+    """Decides whether a gated run returns what it found; without a `commit` it decides nothing.
 
-    Args:
-        material: What the run works on.
-        gate: The method's.
-        commit: The method's rule; None decides nothing.
-
-    Attributes:
-        seconds: How long the evaluation of the fresh examples is going to take, in seconds.
-        fresh: The examples that are kept, fewer where the budget turns out to be too small for them.
+    The fresh examples are fewer where the budget turns out to be too small for them; their evaluation is going to take
+    `seconds`.
     """
 
     def __init__(self, material: Material, gate: Gate, commit: Commit | None) -> None:
@@ -57,12 +51,7 @@ class LastDecision:
         self.seconds = 0.0
 
     def reserve(self, executions: int, seconds: float) -> None:
-        """Keep enough of the budget for the end; where that is too much of it, fewer fresh examples are used.
-
-        Args:
-            executions: How often the program was run.
-            seconds: How long it took, in seconds.
-        """
+        """Keep enough of the budget for the end; where that is too much of it, fewer fresh examples are used."""
         ledger, fresh = self.student.session.ledger, len(self.fresh)
         most, spent = ledger.budget, ledger.by_purpose.get(Purpose.FORWARD, Spent())
         if not executions or self.commit is None:
@@ -92,14 +81,7 @@ class LastDecision:
         return known if known is not None else now
 
     async def decide(self, incumbent: Candidate) -> Final | None:
-        """Evaluate what is needed and decide.
-
-        Args:
-            incumbent: What the loop has found.
-
-        Returns:
-            The decision; None where there is nothing to decide.
-        """
+        """Evaluate what is needed and decide about what the loop has found; None where there is nothing to decide."""
         if self.commit is None or incumbent == self.pool.start:
             return None
         fresh = None

@@ -152,16 +152,9 @@ def accepts(gate: Gate, comparison: Comparison) -> bool:
 
 
 def hopeless(comparison: Comparison, left: int, level: float) -> bool:
-    """Whether a gain that is significant at `level` has become improbable.
+    """Whether a p-value of at most `level` has become improbable, with `left` examples still to come: below 5 %.
 
-    Args:
-        comparison: The examples evaluated so far.
-        left: How many are still to come.
-        level: The p-value to be reached.
-
-    Returns:
-        Whether its probability, predicted from how many examples differed so far and how (uniform priors), is
-        below 5 %.
+    Predicted from how many examples differed so far and how (uniform priors).
     """
     return chance(comparison, left, level) < HOPELESS
 
@@ -191,15 +184,9 @@ def _chance(fixes: int, regressions: int, same: int, left: int, level: float) ->
 
 @functools.lru_cache(maxsize=256)
 def needed_fixes(most: int, level: float) -> Any:
-    """How many of the differing examples must be fixes for a p-value of at most `level`.
+    """For each number of differing examples up to `most`, how many must be fixes for a p-value of at most `level`.
 
-    Args:
-        most: The most differing examples.
-        level: The p-value to be reached.
-
-    Returns:
-        An array: one number for each number of differing examples, 0 to `most`; more than these where it cannot be
-        reached.
+    More than these where it cannot be reached.
     """
     import numpy as np
     from scipy import stats

@@ -13,14 +13,7 @@ _MOST = 200
 
 
 def can_be_shown(search: Search, examples: int, fresh: int, better: int) -> bool:
-    """Whether an edit could be returned at all that puts right so many of the examples and breaks none.
-
-    Args:
-        search: The method's.
-        examples: How many examples the loop decides on.
-        fresh: How many are kept for the end; there the edit is taken to put all right.
-        better: How many of the loop's examples it puts right.
-    """
+    """Whether an edit could be returned that breaks nothing and mends `better` examples, and all fresh ones."""
     return search.returns(_better(examples, better), (), _better(fresh, fresh) if fresh else None)
 
 
@@ -48,11 +41,8 @@ def of_scores(
 ) -> list[str]:
     """What the program's first scores say against a run, in words.
 
-    Args:
-        search: The method's.
-        scores: On the first of the examples that the loop decides on, or on all of them, in metric points.
-        sizes: How many examples the loop decides on, and how many are kept for the end.
-        kinds: What the metric returned, by kind, how often.
+    `sizes`: how many examples the loop decides on, and how many are kept for the end; `kinds`: what the metric
+    returned, by kind, how often.
     """
     (examples, fresh), scale = sizes, score_range(scores)
     found = _of_scale(scores, scale) + _of_kinds(kinds)

@@ -77,11 +77,8 @@ Block = Mapping[int, float]
 def luck(design: Design, scores: Sequence[Block], sureness: float, times: int = TIMES) -> float:
     """The probability, 0 to 1, that a search without any effect ends with at least as sure a gain.
 
-    Args:
-        design: How the search went.
-        scores: For each program, the place of each example that it was run on -> a share of the range.
-        sureness: The gain that was found, in its standard deviations.
-        times: How often to play at most.
+    `scores`: of each program, the place of an example -> a share of the range; `sureness`: the gain that was found, in
+    its standard deviations.
     """
     known = _known(design, scores)
     start = known

@@ -48,13 +48,7 @@ Evaluate = Callable[[Entry, Entry, Sequence[int]], Awaitable[Sequence[Outcome]]]
 
 
 class Pool:
-    """The candidates of a run.
-
-    Args:
-        start: The program as it was given.
-        evaluate: Runs a candidate on examples.
-        groups: Example id -> what it belongs to; without one an example stands alone.
-    """
+    """The candidates of a run; `groups`: example id -> what it belongs to, else it stands alone."""
 
     def __init__(self, start: Candidate, evaluate: Evaluate, groups: Mapping[int, Hashable] | None = None) -> None:
         self._evaluate = evaluate
@@ -64,12 +58,7 @@ class Pool:
         self._other: tuple[Pool, Mapping[int, int]] = (self, {})
 
     def share(self, other: Pool, twins: Mapping[int, int]) -> None:
-        """Know of an example what another pool of the same candidates knows of it, and let that one know likewise.
-
-        Args:
-            other: The other pool.
-            twins: The id of an example here -> its id there.
-        """
+        """Share what is known with another pool of the same candidates; `twins`: an example's id here -> there."""
         self._other = (other, twins)
         other._other = (self, {theirs: ours for ours, theirs in twins.items()})
 
@@ -88,15 +77,7 @@ class Pool:
         return self._entries.setdefault(candidate, entry)
 
     async def outcomes(self, candidate: Candidate, ids: Sequence[int]) -> list[Outcome]:
-        """A candidate's outcomes on some examples; those that are not known yet are evaluated.
-
-        Args:
-            candidate: A candidate of the pool.
-            ids: The examples' ids.
-
-        Returns:
-            One outcome for each example, in order.
-        """
+        """A candidate's outcomes on some examples, in order; those that are not known yet are evaluated."""
         entry = self._entries[candidate]
         entry.outcomes.update(self._shared(entry, ids))
         new = {number: entry.ahead[number] for number in ids if number in entry.ahead and number not in entry.outcomes}

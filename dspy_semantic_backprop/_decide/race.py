@@ -17,13 +17,7 @@ BETTER = 0.5
 
 @dataclass(frozen=True)
 class Raced:
-    """One candidate at the end of a race.
-
-    Args:
-        candidate: The candidate.
-        verdict: What the gate says; `MORE` of one that was given up because another one is better.
-        comparison: It and the program to beat on the examples that it was evaluated on.
-    """
+    """One candidate at the end of a race; `MORE` is the verdict on one that was given up as another one is better."""
 
     candidate: Candidate
     verdict: Verdict
@@ -33,18 +27,7 @@ class Raced:
 async def race(
     pool: Pool, parent: Candidate, entrants: Sequence[Candidate], ids: Sequence[int], gate: Gate
 ) -> list[Raced]:
-    """Evaluate candidates until the gate has judged each, or it can no longer be the best.
-
-    Args:
-        pool: Where they are, and their outcomes.
-        parent: The program to beat.
-        entrants: The candidates.
-        ids: The examples to decide on, in the order of their evaluation.
-        gate: Judges each of them.
-
-    Returns:
-        One result for each entrant, in order.
-    """
+    """Evaluate candidates, the examples in order, until the gate has judged each or it cannot be the best any more."""
     verdicts = dict.fromkeys(entrants, Verdict.MORE)
     running = list(verdicts)
     for count in looks_of(gate, len(ids)):

@@ -45,12 +45,7 @@ class Paired:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Paired:
-        """The inverse of `to_dict`.
-
-        Raises:
-            KeyError: If a part is missing.
-            TypeError: If a part is unknown.
-        """
+        """The inverse of `to_dict`."""
         return cls(**{**state, "interval": tuple(state["interval"])})
 
     @printable
@@ -202,15 +197,7 @@ class Final:
 
 
 def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, classes: Mapping[int, str]) -> StepRecord:
-    """What became of a step.
-
-    Args:
-        step: The step of the run.
-        learned: What it learned from.
-        decision: What was decided.
-        pool: The candidates of the run.
-        classes: Example id -> class.
-    """
+    """What became of a step; `classes`: example id -> class."""
     comparison = decision.comparison
     known = pool[decision.candidate].outcomes if len(comparison) else {}
     return StepRecord(

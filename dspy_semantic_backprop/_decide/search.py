@@ -27,16 +27,8 @@ Proposal = tuple[Mapping[str, str], Sequence[Scored]]
 class Material:
     """What a search works on.
 
-    Args:
-        student: The program.
-        split: Which examples are for what.
-        pool: The candidates, on the examples that are decided on.
-        train: The same on the examples to learn from; the same pool where these are the same.
-        examples: The set that `pool` is about, `dspy.Example` each.
-        screen: What a proposed text must pass before it costs anything.
-        choose: Which outcomes a step learns from.
-        downstream: Whether only what an edit can reach is asked again.
-        rng: Of the run.
+    `pool` has the candidates on the `examples` that are decided on, `train` on those to learn from, which may be the
+    same; `downstream` says whether only what an edit can reach is asked again.
     """
 
     student: Student

@@ -50,16 +50,7 @@ class Split:
 
 
 def groups_of(group: Group | None, name: str, examples: Sequence[Any]) -> dict[int, Hashable]:
-    """What each example of a set belongs to, by its position; those that belong to nothing are left out.
-
-    Args:
-        group: A field, or a function of an example.
-        name: What the set is called in messages.
-        examples: The set.
-
-    Raises:
-        SetupError: If an example has no such field, the function raises, or what it returns cannot be compared.
-    """
+    """What each example of a set, by its position, belongs to; those that belong to nothing are left out."""
     found: dict[int, Hashable] = {}
     if group is None:
         return found
@@ -85,20 +76,10 @@ def split(
     most_fresh: float,
     group: Group | None = None,
 ) -> Split:
-    """Decide which examples are for what.
+    """Decide which examples are for what; the same for the same arguments.
 
-    An example that stands in the sets more than once is never fresh, and no group is torn apart.
-
-    Args:
-        trainset: The examples to learn from, `dspy.Example` each.
-        valset: The examples to decide on; None decides on the trainset.
-        kept: How many of so many examples are kept for the decision at the end.
-        seed: Of the run.
-        most_fresh: The most examples that can be paid for at the end.
-        group: What an example belongs to; None: each stands alone.
-
-    Returns:
-        The split; the same for the same arguments.
+    An example that stands in the sets more than once is never fresh, and no group is torn apart. `kept` says how many
+    of so many examples are kept for the decision at the end, where at most `most_fresh` can be paid for.
     """
     examples = trainset if valset is None else valset
     order = random.Random(f"{seed}/split").sample(range(len(examples)), len(examples))

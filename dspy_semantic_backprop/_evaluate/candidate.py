@@ -22,11 +22,7 @@ _UNCOPIED = re.compile(r"Failed to deep copy attribute '(.*?)' of (\w+)")
 
 @dataclass(frozen=True)
 class Candidate:
-    """The instructions of a program's predictors.
-
-    Args:
-        instructions: Predictor's name -> instruction, in the order of `named_predictors()`.
-    """
+    """The instructions of a program's predictors, by name, in the order of `named_predictors()`."""
 
     instructions: Mapping[str, str]
 
@@ -113,13 +109,10 @@ def _is_pool(value: Any) -> bool:
 
 
 def clone(program: dspy.Module, tell: Callable[[str], Any] = lambda warning: None) -> Any:
-    """A deep copy of a program that keeps what DSPy's own copy loses or doubles.
+    """A deep copy of a program that keeps what DSPy's own copy loses or doubles; `tell` is told what DSPy logs of it.
 
-    Callbacks set on a module are lost by `deepcopy`, and language models are copied by it, so that the
-    user's own handle would no longer see their calls.
-
-    Args:
-        tell: Told what DSPy logs of every copy: the attributes that cannot be copied.
+    Callbacks set on a module are lost by `deepcopy`, and language models are copied by it, so that the user's own
+    handle would no longer see their calls.
     """
     with _copies_told(tell, program):
         copy = program.deepcopy()

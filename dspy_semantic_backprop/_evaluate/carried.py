@@ -37,12 +37,7 @@ class Ended(Protocol):
 
 
 def carried(fresh: dspy.Module, run: dspy.Module, outcomes: Sequence[Ended]) -> list[str]:
-    """The attributes that executions changed and by which one of them told a predictor of another one.
-
-    Args:
-        fresh: The program as it was before.
-        run: The copy of it that was run.
-    """
+    """The attributes that executions changed and by which one of them told a predictor of another one."""
     before = dict(fresh.named_sub_modules())
     told = [(_told(outcome), _own(outcome)) for outcome in outcomes[:LOOKED_AT]]
     found = []

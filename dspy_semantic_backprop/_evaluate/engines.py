@@ -324,11 +324,7 @@ class _Actor:
 
 
 def check_where(where: Any) -> None:
-    """Check what `where=` was given, without starting anything.
-
-    Raises:
-        SetupError: If it is none of what it can be.
-    """
+    """Check what `where=` was given, without starting anything."""
     _maker(where)
 
 

@@ -124,11 +124,7 @@ class Evaluator:
         return f"{self._places.get(id(example), f'example {example_id}')} ({brief(example)})"
 
     def check_missing(self, outcomes: Sequence[Outcome], planned: int) -> None:
-        """Refuse a program's outcomes so far if too many are missing: means and comparisons would say nothing.
-
-        Raises:
-            TooManyFailures: If more are missing than `limits.missing` of all that are planned, or all of several.
-        """
+        """Refuse outcomes so far if more than `limits.missing` of all planned ones are missing, or all of several."""
         missing = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
         nothing = bool(missing) and len(missing) == len(outcomes) and len(missing) > min(1, planned - 1)
         if nothing or len(missing) > self.limits.missing * planned:
@@ -150,9 +146,7 @@ class Evaluator:
     ) -> Grade:
         """Grade what a program returned for an example; the metric's own requests are booked under `purpose`.
 
-        Raises:
-            MetricError: If the metric breaks its contract, or takes longer than `limits.metric`.
-            NoGrade: If a language model that it asks does not answer, or not readably.
+        A `NoGrade` where a language model that the metric asks does not answer, or not readably.
         """
         title = self.title(example_id, example)
         grade = await self._asked(purpose, where, returned, title, lambda: self.metric.score(example, returned, title))
@@ -160,11 +154,7 @@ class Evaluator:
         return grade
 
     async def words(self, program: dspy.Module, outcome: Scored, writer: Call) -> Grade | None:
-        """What a metric that takes GEPA's arguments says to one call that wrote the answer; None where it takes none.
-
-        Raises:
-            MetricError: As `grade` says.
-        """
+        """What a metric that takes GEPA's arguments says to one call that wrote the answer; None for another metric."""
         entries = _dspy_trace(program, outcome.graph.calls)
         if not self.metric.explains or outcome.raised is not None or writer.id not in entries:
             return None
@@ -255,12 +245,7 @@ class _Execution:
 
 
 def _check_answered(here: LMContext) -> None:
-    """Refuse what a metric made of a question that was not answered, whatever it returned or raised.
-
-    Raises:
-        NoGrade: If there was one.
-        Stop: If a thread of the metric met what has to end the run.
-    """
+    """Refuse what a metric made of a question that was not answered, whatever it returned or raised."""
     if here.stops:
         raise here.stops[0]
     if here.failures:

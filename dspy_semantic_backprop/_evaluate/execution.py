@@ -81,11 +81,7 @@ class Executed:
 
 
 async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.CapacityLimiter) -> Executed:
-    """Run a program on one example.
-
-    Raises:
-        Stop: What has to end the run, from whichever thread of the program.
-    """
+    """Run a program on one example; a `Stop` crosses it from whichever of its threads."""
 
     def name_of(module: Any) -> str:
         name = runnable.names.of(module) if isinstance(module, dspy.Predict) else ""
@@ -115,9 +111,6 @@ async def unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
     """Await work of others; where one of its threads met what ends the run, no longer than it takes to notice.
 
     A thread that ends so hands nothing on to whoever waits for it, in a queue or at a barrier, perhaps for ever.
-
-    Raises:
-        Stop: What the thread met.
     """
     task, stopped = asyncio.ensure_future(work), False
     try:

@@ -60,22 +60,13 @@ class Metric:
         return getattr(function, "__name__", type(function).__name__)
 
     def score(self, example: dspy.Example, prediction: Any, where: str) -> Grade:
-        """Grade a prediction; messages name the example by `where`.
-
-        Raises:
-            MetricError: If the metric raises or returns no score.
-        """
+        """Grade a prediction; messages name the example by `where`."""
         return self._grade((example, prediction), where)
 
     def explain(
         self, example: dspy.Example, prediction: Any, traces: tuple[list[Any], list[Any]], predictor: str, where: str
     ) -> Grade:
-        """Grade a prediction with words for one predictor, as a GEPA metric does when it is told of one.
-
-        Args:
-            traces: DSPy's trace of the execution, (predictor, inputs, prediction) of each call, and its
-                part that belongs to the predictor.
-        """
+        """Grade a prediction for one predictor, as GEPA's metrics do; `traces`: DSPy's, all of it and its part."""
         return self._grade((example, prediction, traces[0], predictor, traces[1]), where)
 
     def _grade(self, arguments: tuple[Any, ...], where: str) -> Grade:
@@ -124,11 +115,7 @@ def _kind(score: Any) -> str:
 
 
 def adapt(function: Any) -> Metric:
-    """Find out how a metric, a callable of 2, 3, 5 or 6 positional arguments, wants to be called.
-
-    Raises:
-        SetupError: If it is not callable or takes another number of arguments.
-    """
+    """Find out how a metric, a callable of 2, 3, 5 or 6 positional arguments, wants to be called."""
     if not callable(function):
         raise SetupError(f"metric must be a function, not of type {type(function).__name__}; pass metric=my_metric")
     metric, run = Metric(function, 2, False), called_in_the_end(function)

@@ -38,15 +38,9 @@ def signatures(program: dspy.Module) -> tuple[Any, ...]:
 
 
 def packed(value: Any, *, trusted: bool, known: Sequence[Any] = ()) -> bytes:
-    """A value as bytes for another process.
+    """A value as bytes for another process; one that is not `trusted`, with another environment, gets no credential.
 
-    Args:
-        known: Classes that the other process has, which are told by their place: to make one again takes a millisecond.
-        trusted: Whether it is a process that this one started, which has this one's environment.
-
-    Raises:
-        SetupError: If a credential would have to leave the machine.
-        Exception: Whatever a class of the user's raises that cannot be carried.
+    Classes that the other process has (`known`) are told by their place: to make one again takes a millisecond.
     """
     buffer = io.BytesIO()
     packer = _Packer(buffer, trusted, known)
@@ -137,11 +131,7 @@ class _KeyOfWorker:
 
 
 def _key_here(names: Sequence[str], model: str, told: bool) -> str | None:
-    """The key that stands in this worker's environment.
-
-    Raises:
-        SetupError: If there is none.
-    """
+    """The key that stands in this worker's environment; a `SetupError` where there is none."""
     found = next(filter(None, map(os.environ.get, names)), None)
     if found is None:
         raise SetupError(

@@ -85,13 +85,7 @@ class Student:
         probe: Probe = "auto",
         where: Any = None,
     ) -> Student:
-        """A program with the evaluator that grades it.
-
-        Args:
-            sets: Name -> examples, by which errors name an example.
-            failure_score: The score of an execution in which the program itself failed, in metric points.
-            where: In which processes it is run, as `SemanticGradientDescent` explains.
-        """
+        """A program with the evaluator that grades it; `sets`: name -> examples, by which errors name an example."""
         shelf = Shelf()
 
         def on_outcome(outcome: Outcome) -> None:
@@ -235,10 +229,6 @@ class Student:
 
         The edges of their graphs are proved by replay, as far as that can be done safely; and a metric that takes
         GEPA's arguments is asked for its words, once for each call that wrote the answer. No score is changed by them.
-
-        Raises:
-            MetricError: If the metric breaks its contract.
-            BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
         graphs = [await self._proved(outcome, program) for outcome in outcomes]
@@ -369,11 +359,7 @@ def learns_nothing(outcomes: Sequence[Outcome]) -> bool:
 
 
 def check_runs(outcomes: Sequence[Outcome]) -> None:
-    """Refuse a program that raised, returned nothing or called no predictor on every example: nothing can be learned.
-
-    Raises:
-        ProgramError: If it did.
-    """
+    """Refuse a program that raised, returned nothing or called no predictor on every example: it teaches nothing."""
     ended = scored(outcomes)
     raised = [outcome.raised for outcome in ended]
     if raised and all(error is not None and not isinstance(error, AdapterParseError) for error in raised):

@@ -141,12 +141,7 @@ class Workshop:
         self._opening = threading.Lock()
 
     async def perform(self, errand: Errand, ask: Callable[..., Any], tracker: UsageTracker | None) -> Returned:
-        """Make an execution; a tracker is told what every answer took.
-
-        Raises:
-            Stop: What has to end the run.
-            WorkerLost: If it was begun too often.
-        """
+        """Make an execution; a tracker is told what every answer took."""
         # In a thread: what a program imports may take long, and meanwhile the worker has to say that it is alive.
         begun = call_in_thread(functools.partial(self._begin, errand, ask))
         attempt, known, opened = await asyncio.wrap_future(begun)

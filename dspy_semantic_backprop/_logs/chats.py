@@ -16,9 +16,6 @@ def openai(state: Any, name: str) -> Log:
 
     An agent is a message's `name`, else "assistant"; a tool reads the call that it answers; system and developer
     messages are the instruction, users' messages what the agents are given.
-
-    Raises:
-        ValueError: If it is no such record.
     """
     record = {"messages": state} if isinstance(state, list) else state
     messages = record.get("messages") if isinstance(record, Mapping) else None
@@ -49,11 +46,7 @@ def openai(state: Any, name: str) -> Log:
 
 
 def said(message: Mapping[str, Any]) -> str:
-    """What a message says, and which tools it calls with which arguments.
-
-    Raises:
-        ValueError: If a tool call is no object.
-    """
+    """What a message says, and which tools it calls with which arguments."""
     calls = [f"{tool}({arguments})" for _, tool, arguments in map(_tool_call, _called(message))]
     text = _text(message.get("content")) or _text(message.get("refusal"))
     return "\n".join(filter(None, [text, *calls]))
@@ -77,9 +70,6 @@ def whoandwhen(state: Any, name: str) -> Log:
     """A log of Who&When: `history`, `question`, `ground_truth`, and for some the agents' `system_prompt`.
 
     An agent is a turn's `name`, else its `role` up to a bracket; a human's turn is the task.
-
-    Raises:
-        ValueError: If it is no such record.
     """
     history = state.get("history") if isinstance(state, Mapping) else None
     if not isinstance(history, list) or not all(isinstance(one, Mapping) for one in history):

@@ -73,11 +73,7 @@ class Turn(NamedTuple):
 def log_of_turns(
     name: str, turns: Sequence[Turn], inputs: Mapping[str, Any], expected: Any = None, feedback: str | None = None
 ) -> Log:
-    """A conversation as a log; its last turn is the result.
-
-    Raises:
-        ValueError: If there is no turn.
-    """
+    """A conversation as a log; its last turn is the result. A `ValueError` where there is none."""
     if not turns:
         raise ValueError("no agent says anything in it")
     calls, spoken = {}, Counter[str]()

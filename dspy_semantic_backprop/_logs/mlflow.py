@@ -9,11 +9,7 @@ from .spans import Span, decoded, messages_in
 
 
 def spans_in(state: Any) -> list[Span]:
-    """The spans of a trace.
-
-    Raises:
-        ValueError: If it is no trace.
-    """
+    """The spans of a trace; a `ValueError` where it is none."""
     data = state.get("data") if isinstance(state, Mapping) else None
     spans = data.get("spans") if isinstance(data, Mapping) else None
     if not isinstance(spans, list) or not all(isinstance(one, Mapping) for one in spans):

@@ -12,11 +12,7 @@ _FAILED = {"ERROR", "STATUS_CODE_ERROR", "2"}
 
 
 def spans_by_trace(states: Sequence[Any]) -> dict[str, list[Span]]:
-    """The spans of all values of a file, by trace.
-
-    Raises:
-        ValueError: If a value is no span, and no request of OTLP either.
-    """
+    """The spans of all values of a file, by trace; a `ValueError` where one is neither a span nor a request of OTLP."""
     traces: dict[str, list[Span]] = {}
     for state in states:
         for one in _spans(state):

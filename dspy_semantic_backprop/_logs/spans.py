@@ -69,8 +69,7 @@ def log_of_spans(
 ) -> Log:
     """The spans of one trace as a log; which call read which is seen in their values.
 
-    Raises:
-        ValueError: If no span did any work, or none is the first.
+    A `ValueError` where no span did any work, or none is the first.
     """
     tree = _Tree(spans)
     units = sorted((one for root in tree.roots for one in tree.units(root)), key=lambda span: span.started)

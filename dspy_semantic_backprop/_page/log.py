@@ -26,17 +26,10 @@ Line = Mapping[str, Any]
 
 
 def read_log(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A run and its cost curve.
+    """A run and its cost curve, by its `log_dir`, in which nothing is changed.
 
-    Args:
-        folder: The `log_dir` of the run; nothing in it is changed.
-
-    Returns:
-        What `Result.to_dict()` gives, as far as it stands there, and what was spent by when: points with `seconds`,
-        `calls`, `tokens`, `usd`, and `step` where one ended.
-
-    Raises:
-        JournalError: If there is no log, or it cannot be read.
+    The run is what `Result.to_dict()` gives, as far as it stands there; the curve has points with `seconds`, `calls`,
+    `tokens`, `usd`, and `step` where one ended.
     """
     path, told = Path(folder) / FILE, _Told()
     try:

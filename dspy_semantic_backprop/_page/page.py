@@ -51,19 +51,7 @@ _ESCAPED = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 
 
 def save(path: str | os.PathLike[str], title: str, data: Mapping[str, Any]) -> Path:
-    """Write a page.
-
-    Args:
-        path: The file; one that is there is replaced.
-        title: What a browser calls it.
-        data: What it shows, as JSON values.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        SetupError: If the file cannot be written.
-    """
+    """Write a page with a title that shows JSON values; a file that is there is replaced."""
     target = Path(path)
     try:
         target.write_bytes(page(title, data).encode("utf-8", "backslashreplace"))

@@ -13,15 +13,7 @@ from .page import save
 
 
 def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
-    """Write the page of a run.
-
-    Args:
-        path: The file; one that is there is replaced.
-        state: What `Result.to_dict()` gives. The cost curve is taken from its log, where there is one.
-
-    Raises:
-        SetupError: If the file cannot be written.
-    """
+    """Write the page of a run, by what `Result.to_dict()` gives; the cost curve is taken from its log."""
     points: Sequence[Any] = []
     without = "the optimizer had no log_dir, where the time of every answer is kept"
     if state["log_dir"]:
@@ -33,12 +25,7 @@ def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
 
 
 def save_log(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """Write the page of a run of which there is a log.
-
-    Raises:
-        JournalError: If there is no log, or it cannot be read.
-        SetupError: If the file cannot be written.
-    """
+    """Write the page of a run of which there is a log."""
     return _save(path, *read_log(folder), "the run has had no answer yet")
 
 

@@ -37,12 +37,7 @@ class Side:
 
 
 def side_of_file(source: str | os.PathLike[str]) -> Side:
-    """A run by its log, or a program by what `program.save("....json")` wrote: that has instructions only.
-
-    Raises:
-        JournalError: If a folder holds no log, or one that cannot be read.
-        SetupError: If a file is no program that was saved as JSON.
-    """
+    """A run by its log, or a program by what `program.save("....json")` wrote: that has instructions only."""
     path = Path(source)
     if path.is_dir():
         return side_of_run(path.name, read_log(path)[0])

@@ -123,21 +123,16 @@ class LeakGuard:
         self._spread = Counter(word for texts in self._inputs.values() for word in set(words(" \n ".join(texts))))
 
     def leaks(self, text: str, current: str) -> tuple[Leak, ...]:
-        """The stretches of a proposed instruction that quote an example, by where they begin; they may overlap.
+        """The stretches of an instruction that quote an example, by where they begin; they may overlap.
 
-        Args:
-            current: The instruction that it would replace; what stands there is no leak.
+        What stands in the `current` one, which it would replace, is no leak.
         """
         familiar = f"{self._start}\n{current}"
         found = {*self._quotations(text, familiar), *self._whole(text, familiar), *self._given_away(text, familiar)}
         return tuple(sorted(found, key=lambda leak: (leak.span, leak.example_id, leak.field)))
 
     def cleaned(self, text: str, current: str) -> str:
-        """An instruction without the sentences, list items and example blocks that quote an example.
-
-        Returns:
-            The very text if it has no leaks; empty if nothing usable is left of it.
-        """
+        """An instruction without sentences and blocks that quote an example; empty if nothing usable is left."""
         while found := self.leaks(text, current):
             text = without(text, [leak.span for leak in found])
             if len(words(text)) < 3:

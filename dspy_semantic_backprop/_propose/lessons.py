@@ -20,11 +20,7 @@ ADVICE = ("the gradient of", "the metric's feedback")
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one call of a predictor on one example teaches.
-
-    Args:
-        score: The example's score, in metric points.
-    """
+    """What one call of a predictor on one example, with its score in metric points, teaches."""
 
     example_id: int
     call: Call
@@ -74,11 +70,7 @@ def sources(lessons: Sequence[Lesson]) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned from some outcomes of a program.
-
-    Args:
-        sweeps: For each, call id -> gradient.
-    """
+    """What was learned from some outcomes of a program: for each, call id -> gradient."""
 
     parent: Candidate
     outcomes: Sequence[Scored]

@@ -156,11 +156,7 @@ class Proposer:
 
 @dataclass(frozen=True)
 class Rewriter:
-    """Asks the gradient model for new instructions.
-
-    Args:
-        asked: How often each question was asked before: a repeated one gets another answer.
-    """
+    """Asks the gradient model for new instructions; of a question that was `asked` before, for another answer."""
 
     session: Session
     propose: Propose

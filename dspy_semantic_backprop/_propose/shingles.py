@@ -99,11 +99,7 @@ def shingles(text: str) -> Any:
 
 
 class Shingles:
-    """The shingles of many texts.
-
-    Attributes:
-        total: How many shingles the texts have.
-    """
+    """The shingles of many texts, `total` in number."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import numpy as np
@@ -126,16 +122,9 @@ class Shingles:
         return shingles(self._texts[number])
 
     def candidates(self, mine: Any, familiar: Any, most: int, gap: int) -> Iterator[tuple[int, list[int]]]:
-        """The texts that share shingles near each other with a new one.
+        """The texts that share shingles near each other with a new one, each with which of its shingles it has.
 
-        Args:
-            mine: The shingles of the new text.
-            familiar: Those that count for nothing.
-            most: So many texts make a shingle count for nothing, too.
-            gap: The most words between the beginnings of two shingles.
-
-        Yields:
-            The number of a text, and which shingles of the new text it has.
+        Shingles begin at most `gap` words apart; those that are `familiar`, or in `most` texts, count for nothing.
         """
         import numpy as np
 

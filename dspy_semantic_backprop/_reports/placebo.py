@@ -270,11 +270,7 @@ async def _compared(
 
 
 def _methods(own: Method, arms: Any) -> list[Method]:
-    """The methods to compare: the optimizer's own one, and the arms; None for all placebos but the own one.
-
-    Raises:
-        SetupError: If one is unknown, or two have one name.
-    """
+    """The methods to compare: the optimizer's own one, and the arms; None for all placebos but the own one."""
     known = presets.PLACEBOS
     if arms is None:
         arms = [name for name in known if name != own.name]

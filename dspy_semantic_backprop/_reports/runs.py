@@ -67,11 +67,7 @@ class LoggedRun:
 
 
 def runs_in(folder: str | os.PathLike[str]) -> list[LoggedRun]:
-    """The runs whose logs are in a folder, or up to three folders below it, by their paths.
-
-    Raises:
-        SetupError: If there is no such folder.
-    """
+    """The runs whose logs are in a folder, or up to three folders below it, by their paths."""
     if not Path(folder).is_dir():
         raise SetupError(f"{os.fspath(folder)!r} is no folder")
     return [_run(found) for found in sorted(_logs(Path(folder), _DEEPEST))]

@@ -118,11 +118,7 @@ class Desk:
             self._seats.pop(task, None)
 
     def lose(self, task: int) -> bool:
-        """Its worker is gone: what was under way counts at its bound, since nobody knows what it cost.
-
-        Returns:
-            Whether it may be begun again.
-        """
+        """Its worker is gone: what was under way counts at its bound; returns whether it may be begun again."""
         under_way = self._lose(lambda lease: lease.task == task)
         with self._lock:
             seat = self._seats.get(task)

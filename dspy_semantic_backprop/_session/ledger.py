@@ -251,12 +251,7 @@ class Ledger:
         return self._tickets
 
     def check_open(self) -> None:
-        """Refuse a request that comes too late, wherever it has got to.
-
-        Raises:
-            BudgetSpent: If the time is up.
-            Abandoned: If the run is over.
-        """
+        """Refuse a request that comes too late, as the time is up or the run is over, wherever it has got to."""
         if self._closed:
             raise Abandoned("the run is over; no more requests are sent")
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
@@ -308,12 +303,7 @@ class Ledger:
         return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
 
     def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
-        """Count a call of the metric that is about to be made, for what the graded program was run for.
-
-        Raises:
-            BudgetSpent: Instead, if as many were made as the budget allows.
-            Abandoned: If the run is over.
-        """
+        """Count a call of the metric that is about to be made, or refuse it where the budget allows no more."""
         with self._changed:
             if self._closed:
                 raise Abandoned("the run is over; the metric is not called any more")

@@ -116,12 +116,7 @@ class Session:
         gradient_lm: Any = None,
         answers: Any = None,
     ) -> Session:
-        """A session with a ledger of its own.
-
-        Args:
-            caps: Purpose -> the most requests that it may send.
-            num_threads: How many programs, and how many of our own questions, at once; None takes DSPy's setting.
-        """
+        """A session with a ledger of its own; `caps`: purpose -> the most requests that it may send."""
         journal = journal if journal is not None else Journal()
         limits = limits if limits is not None else Limits()
         threads = num_threads if num_threads is not None else dspy.settings.num_threads or 8
@@ -160,12 +155,7 @@ class Session:
     def asking(
         self, purpose: Purpose, *, where: str = "", predictor: str | None = None, rollout: int = 0
     ) -> Iterator[LMContext]:
-        """Inside, questions of our own go to the gradient model and are booked.
-
-        Args:
-            where: Which place of the run asks, for its journal.
-            rollout: How often the same was asked before: a repeated question gets another answer.
-        """
+        """Inside, questions of our own go to the gradient model; `rollout`: how often the same was asked."""
         opened = for_purpose(
             purpose,
             self.ledger,
@@ -184,11 +174,7 @@ class Session:
                     yield here
 
     def check_answers(self, *kinds: str) -> None:
-        """Refuse to go on where too much of what was asked for was not answered: nothing can be learned from that.
-
-        Raises:
-            TooManyFailures: If more than `limits.missing` of all was not, or nothing of several since the last check.
-        """
+        """Refuse to go on where more than `limits.missing` of all was not answered, or nothing of late."""
         for kind in kinds:
             one = self.asked[kind]
             (times, failed), one.now = one.now, (0, 0)
@@ -200,11 +186,7 @@ class Session:
                 )
 
     def room(self, executions: int, ahead: int = 0) -> int:
-        """How many executions more, beside those made, keep to what was projected; a resumed run goes on alike.
-
-        Args:
-            ahead: How many were made besides, ahead of what is asked for.
-        """
+        """How many executions more, beside those made and those made `ahead`, keep to what was projected."""
         key = digest_of(["room", executions]) if self.journal else ""
         known = self.journal.take(key, NonNegativeInt) if self.journal else None
         if known is None:

@@ -15,11 +15,7 @@ from typing import Any
 
 @contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Any]:
-    """A span around what is done inside, called `semantic_backprop.` and a name.
-
-    Yields:
-        The span; None where the process has not imported OpenTelemetry.
-    """
+    """A span around what is done inside, called `semantic_backprop.` and a name; None without OpenTelemetry."""
     telemetry = sys.modules.get("opentelemetry.trace")
     if telemetry is None:
         yield None
@@ -33,16 +29,7 @@ def span(name: str, **attributes: Any) -> Iterator[Any]:
 
 
 def evaluated(judged: tuple[int, int, int], name: str, value: float, label: str, explanation: str, **more: str) -> None:
-    """Tell what a span was found to be worth, as an event of it: OpenTelemetry's `gen_ai.evaluation.result`.
-
-    Args:
-        judged: The span's trace id, span id and flags.
-        name: What was evaluated.
-        value: The score.
-        label: The score in a word.
-        explanation: Why; "" for nothing.
-        more: Further attributes, whose names are prefixed.
-    """
+    """Tell what a span (trace id, span id, flags) was found to be worth: OpenTelemetry's `gen_ai.evaluation.result`."""
     if (logs := sys.modules.get("opentelemetry._logs")) is None:
         return
     from opentelemetry import trace

@@ -42,11 +42,7 @@ def is_formatted(value: Any) -> bool:
 
 
 def words_for(value: dspy.Type) -> str:
-    """What stands for a value of one of DSPy's types in a text: the text that it is, or a few words about a file.
-
-    Raises:
-        Exception: Whatever the type's own `format` raises.
-    """
+    """What stands for a value of one of DSPy's types in a text: the text that it is, or a few words about a file."""
     formatted = value.format()
     if isinstance(formatted, str):
         return without_markers(formatted)

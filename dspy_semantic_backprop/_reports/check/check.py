@@ -173,11 +173,7 @@ class _Gate:
         must: Must | None,
         bounds: tuple[float, float],
     ) -> _Gate:
-        """Pair examples with a baseline.
-
-        Raises:
-            SetupError: If nothing could be told from them.
-        """
+        """Pair examples with a baseline; a `SetupError` where nothing could be told from them."""
         now = described(settings, program, examples)
         known = {one.id: one for one in baseline.scores}
         scores = {at: known[one.id] for at, one in enumerate(now.scores) if one.id in known}
@@ -190,11 +186,7 @@ class _Gate:
         return replace(gate, warnings=(*gate.warnings, *gate.power()))
 
     def power(self) -> list[str]:
-        """What cannot be told even if every example were lost, in a warning.
-
-        Raises:
-            SetupError: If that leaves nothing that could.
-        """
+        """What cannot be told even if every example were lost, in a warning; a `SetupError` if that is everything."""
         worst = self.loss({})
         if worst.p_value <= self.level:
             return []

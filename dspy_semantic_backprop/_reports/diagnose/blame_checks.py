@@ -68,11 +68,7 @@ class Suspect:
 def suspects(
     outcome: Scored, gradients: Mapping[str, TextGradient], shares: Blame, final: Set[str]
 ) -> Iterator[Suspect]:
-    """The calls of one failing example that carry blame and can be checked, in the order of the graph.
-
-    Args:
-        final: The predictors whose outputs are the answer.
-    """
+    """The blamed calls of one failing example that can be checked, by the graph's order; `final` predictors answer."""
     graph = outcome.graph
     for call in graph:
         share, gradient = shares.shares[call.id], gradients[call.id]
@@ -99,13 +95,7 @@ def final_predictors(graphs: Sequence[ComputationGraph]) -> frozenset[str]:
 
 
 class Checker:
-    """Makes the checks of one diagnosis.
-
-    Args:
-        student: The program; its session's ledger has a cap for the checks.
-        most: How many single calls to check at most.
-        max_calls: The most language-model calls that all checks may make together.
-    """
+    """Makes the checks of one diagnosis: of at most so many single calls, with at most `max_calls` requests for all."""
 
     def __init__(self, student: Student, program: dspy.Module, *, most: int, max_calls: int) -> None:
         self.student, self.session = student, student.session
@@ -206,17 +196,10 @@ class Checker:
 
 
 async def corrected_output(call: Call, gradient: TextGradient, fields: Sequence[str]) -> dict[str, Any]:
-    """Ask for the output that a call should have given, by its gradient.
+    """Ask for the output that a call should have given, by its gradient: field -> value of the declared type.
 
-    The question shows the call's inputs: the new output has to be one that the step could have given, so it may
-    say no more about the rest of the program than the gradient does.
-
-    Returns:
-        Output field -> its new value, of the declared type; empty where no usable answer came, or where
-        it is the same as before.
-
-    Raises:
-        LMError: What the provider refused to answer after all retries.
+    The question shows the call's inputs: the new output has to be one that the step could have given, so it may say no
+    more about the rest of the program than the gradient does. Empty where none came, or the same as before.
     """
     texts = {
         "step_instruction": call.instruction,

@@ -89,13 +89,10 @@ class Chance:
         return self.differing * self.size**2
 
     def at_least(self, executions: int, step: float) -> Chance:
-        """The same where one change more was to come, which so many executions were too few to show.
+        """The same where one change more was to come, of `step` metric points: executions were too few to show it.
 
         Few runs show the usual change and hardly ever the rare and large one: of scores that mostly move by a
         hundredth, one in forty may still be lost altogether.
-
-        Args:
-            step: The size of that change, in metric points.
         """
         differing = max(self.differing, 1 / (executions + 1))
         spread = max(self.spread, step**2 / (executions + 1))
@@ -105,9 +102,7 @@ class Chance:
 def chance(moved: Flips, comparisons: Sequence[Comparison], width: float) -> Chance:
     """What was seen to change without effect: from run to run, or by what an edit breaks, whichever is more.
 
-    Args:
-        comparisons: Edits beside their program.
-        width: By how much a score is taken to change where none did, in metric points.
+    Where nothing changed, `width` metric points are taken for the size of a change.
     """
     broken = [[min(0.0, size) ** 2 for size in one.differences] for one in _whole(comparisons)]
     differing = max(moved.rate, reworded(comparisons))
@@ -136,14 +131,9 @@ def lost(differing: float) -> float:
 
 
 def luck(examples: int, by: Chance, tries: int, seed: int = 0, reached: float | None = None) -> float:
-    """How much better than the program the best of some edits without any effect looks, in metric points.
+    """By how many metric points the best of some edits without effect looks better, over simulated searches.
 
-    Args:
-        by: What they change.
-        reached: With which probability it looks better by more than that, 0 to 1; None: the mean.
-
-    Returns:
-        Over simulated searches; the start is run once, as in a search.
+    The mean, or what it surpasses with the probability `reached`, 0 to 1; the start is run once, as in a search.
     """
     if not examples or tries < 1:
         return 0.0
@@ -176,11 +166,7 @@ class Power:
     seed: int = 0
 
     def gains(self, decide: int, fresh: int, chances: tuple[float, ...] = (0.5, 0.8)) -> tuple[float | None, ...]:
-        """The true gains that a run returns with these probabilities.
-
-        Returns:
-            For each the gain in metric points; None where no gain is returned as often.
-        """
+        """The true gains, in metric points, that a run returns with these probabilities; None where none is."""
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
@@ -195,15 +181,10 @@ class Power:
         return tuple(gain if gain is not None and gain <= self.step else None for gain in found)
 
     def needed(self, gains: Sequence[float], share: Callable[[int], int]) -> list[int | None]:
-        """How many examples it takes to return true gains with a probability of 0.8.
+        """About how many examples it takes to return true gains, in metric points, with a probability of 0.8.
 
-        Args:
-            gains: In metric points.
-            share: How many of so many examples are kept for the end.
-
-        Returns:
-            For each about how many, from what can be found on `REFERENCE` examples and how chance shrinks with their
-            number; None where nothing can be found at all, or no gain is so large.
+        By what can be found on `REFERENCE` examples and how chance shrinks with their number; None where nothing can be
+        found at all, or no gain is so large. `share` says how many of so many examples are kept for the end.
         """
         fresh = share(REFERENCE)
         (found,) = self.gains(REFERENCE - fresh, fresh, (0.8,))

@@ -173,11 +173,9 @@ class _Trial:
         return self.student.session
 
     async def runs(self, repeats: int, share: float) -> tuple[list[Sequence[Outcome]], float]:
-        """The outcomes of every run of the program, and how long one without DSPy's cache took, in seconds.
+        """The outcomes of every run of the program, two at least, and the seconds of one without DSPy's cache.
 
-        Args:
-            repeats: How many runs, two at least.
-            share: Of a budget more than two runs take no more than this, 0 to 1.
+        More than two take no more of a budget than `share`, 0 to 1.
         """
         ids, ledger, start = (*self.split.decide, *self.split.fresh), self.session.ledger, self.pool.start
         examples = [self.examples[number] for number in ids]

@@ -64,11 +64,7 @@ class Batches:
                 self._pending[one.key].append((sent, called(one.ticket)))
 
     def lay(self, request: BatchedRequest) -> None:
-        """Lay a request into the next batch, or find it in one that was sent before the run was resumed.
-
-        Raises:
-            Abandoned: If the run is over.
-        """
+        """Lay a request into the next batch, or find it in one that was sent before the run was resumed."""
         with self._changed:
             if self._over.is_set():
                 raise Abandoned("the run is over; no more requests are sent")

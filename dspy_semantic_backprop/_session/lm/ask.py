@@ -56,11 +56,7 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
 
 
 async def ask(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 0) -> dict[str, Any]:
-    """As `ask_once`, but ask once more if the reply cannot be read.
-
-    Returns:
-        Output field -> value, with those fields missing that two replies left out.
-    """
+    """As `ask_once`, but ask once more if the reply cannot be read; fields that two replies left out are missing."""
     answered: dict[str, Any] = {}
     rollout += lm_context().rollout * REPETITIONS
     for attempt in (rollout, rollout + REPETITIONS**2):

@@ -23,11 +23,7 @@ from .usage import Outside, RequestUsage, bound_of
 
 @contextmanager
 def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: Any) -> Iterator[LMContext]:
-    """Meter every request to a language model that is made inside, and book it under a purpose.
-
-    Args:
-        lm: The default language model inside; None keeps the one that DSPy is configured with.
-    """
+    """Meter every request to a language model that is made inside, by default to `lm`, under a purpose."""
     default = lm if lm is not None else dspy.settings.lm
     here = LMContext(purpose, ledger, **details)
     with (
@@ -59,12 +55,7 @@ class OutsideCalls:
     """
 
     def lm_begins(self, lm: Any, call_id: str) -> None:
-        """Let a call through, unless the language model is metered and books itself.
-
-        Raises:
-            BudgetSpent: If it does not fit into the budget.
-            Abandoned: If nobody waits for the work any more.
-        """
+        """Let a call through, unless the language model is metered and books itself."""
         if is_metered(lm):
             return  # its secrets were learned when the copy was made
         learn_secrets(lm)

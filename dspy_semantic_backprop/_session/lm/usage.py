@@ -279,11 +279,7 @@ class RequestUsage(UsageTracker):
         return {name: value for name, value in self.entry.items() if name not in ASKED}
 
     def spent(self, most: Callable[[], Bound], price: Price | None = None) -> Spent:
-        """What the answered request cost, at a price; None takes the client's own.
-
-        Args:
-            most: The most that it can have cost, which it counts as where the server did not say.
-        """
+        """What the answered request cost, at a price or the client's own; `most` where the server did not say."""
         if not self.usage and isinstance(self.entry, dict):
             return Spent(cached=1)
         entry = self.entry if isinstance(self.entry, dict) else {}
