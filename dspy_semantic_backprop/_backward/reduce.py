@@ -48,11 +48,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Statement:
-    """A change that one or more examples ask of a predictor.
-
-    Args:
-        contradicts: Where in the same result the statements stand that it cannot be true beside.
-    """
+    """A change that examples ask of a predictor, and where statements stand that it cannot be true beside."""
 
     text: str
     example_ids: tuple[int, ...]
@@ -140,7 +136,8 @@ async def _merged(batch: Sequence[_Entry], predictor: str) -> list[_Entry]:
         count("invented", sum(key not in keys for key in named))
         sources = [left[key] for key in named if key in left]
         text = _NAME.sub(" ", line).strip(" -*\t")
-        if len(sources) < 2 or is_blank(text) or refuses(text) or _contradictory(sources):
+        contradictory = any(one.opposes(other) for one in sources for other in sources)
+        if len(sources) < 2 or is_blank(text) or refuses(text) or contradictory:
             continue
         count("merged", len(sources) - 1)
         left = {key: entry for key, entry in left.items() if key not in named}
@@ -157,10 +154,6 @@ def _opposed(named: Mapping[str, _Entry], contradictions: str) -> dict[str, _Ent
             others = frozenset().union(*(named[other].lessons for other in keys if other != key))
             entries[key] = replace(entries[key], against=entries[key].against | others)
     return entries
-
-
-def _contradictory(sources: Sequence[_Entry]) -> bool:
-    return any(one.opposes(other) for one in sources for other in sources)
 
 
 def _union(text: str, sources: Sequence[_Entry]) -> _Entry:

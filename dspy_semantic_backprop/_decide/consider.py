@@ -35,14 +35,8 @@ class Fate(enum.Enum):
 class Decision:
     """The proposals of a step and what became of them.
 
-    Args:
-        fate: What became of the best of them.
-        candidate: The best of them; the program that they were made from where nothing was evaluated.
-        changed: The predictors that it changes.
-        refused: Predictor -> why a text proposed for it was not used.
-        comparison: It and the program it was made from; empty where nothing was evaluated.
-        gains: Predictor -> what its edit is expected to gain, in metric points; empty where that is not estimated.
-        evaluated: Everything that was evaluated on the way.
+    The candidate is the best of them, or the program that they were made from where nothing was evaluated, and then the
+    comparison is empty. `refused`: predictor -> why; `gains`: predictor -> its edit's, expected, in metric points.
     """
 
     fate: Fate
@@ -56,13 +50,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Considered:
-    """The proposals of a step before any is evaluated.
-
-    Args:
-        candidates: Those that are to be evaluated: candidate -> the number of the proposal.
-        fate: What became of the best of the others.
-        refused: Predictor -> why a text proposed for it was not used.
-    """
+    """The proposals of a step before any is evaluated: candidate -> a proposal's number, and the best others' fate."""
 
     candidates: Mapping[Candidate, int]
     fate: Fate

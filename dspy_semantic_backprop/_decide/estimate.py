@@ -99,13 +99,7 @@ def _variance(values: Any) -> float:
 
 
 class Estimate:
-    """The gains of edits, given what was seen.
-
-    Args:
-        seen: The scores.
-        count: How many edits there are; they are numbered from 0.
-        predictors: How many predictors the program has: the more, the less a single edit is expected to do.
-    """
+    """The gains of edits, numbered from 0, given what was seen; of more predictors each is expected to do less."""
 
     def __init__(self, seen: Sequence[Seen], count: int, predictors: int = 1) -> None:
         import numpy as np

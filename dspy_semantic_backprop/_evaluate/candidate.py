@@ -86,10 +86,8 @@ def changed(old: Candidate, new: Candidate) -> tuple[str, ...]:
 def _copies_told(tell: Callable[[str], Any], program: dspy.Module) -> Iterator[None]:
     thread = threading.get_ident()
     # All that a dspy.Parallel holds and nobody can copy is a lock of its own.
-    held = (
-        name for _, module in program.named_sub_modules() for name, value in vars(module).items() if _is_pool(value)
-    )
-    pools = frozenset(held)
+    held = (one for _, module in program.named_sub_modules() for one in vars(module).items())
+    pools = frozenset(name for name, value in held if isinstance(value, dspy.Parallel))
 
     def others(record: logging.LogRecord) -> bool:
         found = _UNCOPIED.match(record.getMessage()) if record.thread == thread else None
@@ -102,10 +100,6 @@ def _copies_told(tell: Callable[[str], Any], program: dspy.Module) -> Iterator[N
         yield
     finally:
         logging.root.removeFilter(others)
-
-
-def _is_pool(value: Any) -> bool:
-    return isinstance(value, dspy.Parallel)
 
 
 def clone(program: dspy.Module, tell: Callable[[str], Any] = lambda warning: None) -> Any:

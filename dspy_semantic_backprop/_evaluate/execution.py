@@ -29,13 +29,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Runnable:
-    """A program that is run, a copy that belongs to the run, and what is known of it.
-
-    Args:
-        ledger: Where its calls are booked: a `Ledger`, or in another process what stands for it.
-        code: What the program's code says of its executions.
-        on_told: See `capture`.
-    """
+    """A program that is run, a copy that belongs to the run, and what is known of it; `on_told`: see `capture`."""
 
     program: dspy.Module
     names: Names
@@ -46,14 +40,7 @@ class Runnable:
 
 @dataclass(frozen=True)
 class ExampleRun:
-    """What an execution is made for.
-
-    Args:
-        inputs: The example's inputs.
-        where: Which part of the run it belongs to, for the journal.
-        memory: What it may be answered without asking.
-        seconds: The longest that it may take; None for no limit.
-    """
+    """What an execution is made for, what it may be answered without asking, and how many seconds it may take."""
 
     inputs: Mapping[str, Any]
     purpose: Purpose
@@ -64,13 +51,7 @@ class ExampleRun:
 
 @dataclass(frozen=True)
 class Executed:
-    """What came of an execution.
-
-    Args:
-        graph: As its values suggest it; None where it is missing.
-        missing: Why it says nothing of the program, in words; empty where it does.
-        strayed: See `ReusedAnswers`.
-    """
+    """What came of an execution; `missing` says why it says nothing of the program, and is empty where it does."""
 
     returned: Any = None
     raised: BaseException | None = None

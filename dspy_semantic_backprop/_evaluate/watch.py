@@ -18,11 +18,7 @@ START = 60.0
 
 
 class Silent(WorkerLost):
-    """Nothing was heard of an execution for too long.
-
-    Attributes:
-        begun: Whether a worker had it.
-    """
+    """Nothing was heard of an execution, `begun` by a worker or not, for too long."""
 
     def __init__(self, why: str, begun: bool) -> None:
         super().__init__(why)

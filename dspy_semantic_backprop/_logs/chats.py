@@ -42,7 +42,7 @@ def openai(state: Any, name: str) -> Log:
         else:
             raise ValueError(f"message {number} has the role {role!r}, which chat messages do not know")
     expected = record.get("expected", record.get("ground_truth"))
-    return log_of_turns(str(record.get("id") or name), turns, given, expected, _words(record.get("feedback")))
+    return log_of_turns(str(record.get("id") or name), turns, given, expected, _text(record.get("feedback")) or None)
 
 
 def said(message: Mapping[str, Any]) -> str:
@@ -83,10 +83,6 @@ def whoandwhen(state: Any, name: str) -> Log:
         if speaker != "human":
             turns.append(Turn(number, speaker, _text(turn.get("content")), _text(prompts.get(speaker)), given))
     return log_of_turns(str(state.get("file") or name), turns, given, state.get("ground_truth"))
-
-
-def _words(value: Any) -> str | None:
-    return _text(value) or None
 
 
 def _text(content: Any) -> str:

@@ -63,15 +63,7 @@ def _lines(path: Path, file: Any) -> Iterator[Line]:
 
 @dataclass
 class _Told:
-    """What a log tells, added up line by line.
-
-    Args:
-        last: Kind of event -> the last one of it.
-        steps: Step -> its record.
-        spent: (purpose, predictor) -> amount.
-        points: The cost curve, thinned as it grows.
-        every: Of how many answers one becomes a point.
-    """
+    """What a log tells, added up line by line; one of `every` so many answers becomes a point of the cost curve."""
 
     last: dict[str, Line] = field(default_factory=dict)
     steps: dict[int, Mapping[str, Any]] = field(default_factory=dict)

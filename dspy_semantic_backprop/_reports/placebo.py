@@ -137,7 +137,10 @@ class Placebo:
             *map(_row, self.arms),
         ]
         lines = wrapped(self._verdict(), "", 4, indent=0)
-        lines += [*wrapped(head, "", 2, indent=0), *(first(line, terminal_columns()) for line in _lines(table))]
+        lines += [
+            *wrapped(head, "", 2, indent=0),
+            *(first(line, terminal_columns()) for line in "\n".join(table).split("\n")),
+        ]
         calls = ", ".join(f"{clean(one.name)} {sum(spent.calls for spent in one.spent):,}" for one in self.arms)
         held_out = sum(self.spent.values(), Spent()).calls
         tail = wrapped(f"Calls: {calls}; held-out evaluations {held_out:,}.", "", 3, indent=0)
@@ -162,10 +165,6 @@ def _row(one: Arm) -> str:
     return row if one.behind is None else row + _beside(_gain(one.behind))
 
 
-def _lines(rows: list[str]) -> list[str]:
-    return [line for row in rows for line in row.split("\n")]
-
-
 def _beside(text: str, between: str = "") -> str:
     """The right half of a row; in a terminal that is too narrow, below the left one."""
     return f"{between}  {text}" if terminal_columns() >= _BROAD else f"\n{'':{_NAME + 7}}{text}"
@@ -175,11 +174,7 @@ def _gain(pair: Paired) -> str:
     low, high = pair.interval
     digits = 2 if max(abs(low), abs(high)) < 10 else 0
     text = f"{pair.gain:+.{digits + 1}f} ({low:+.{digits}f}, {high:+.{digits}f})"
-    return f"{text:{_GAIN}} {_p(pair.p_value)}"
-
-
-def _p(value: float) -> str:
-    return "<.001" if value < 0.001 else f"{value:.3f}"
+    return f"{text:{_GAIN}} " + ("<.001" if pair.p_value < 0.001 else f"{pair.p_value:.3f}")
 
 
 async def aplacebo(

@@ -107,11 +107,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Bound:
-    """The most that one request can cost.
-
-    Args:
-        calls: Requests on the wire: a client sends one for each completion that `n` asks for.
-    """
+    """The most that one request can cost; its calls are those on the wire, one for each completion of `n`."""
 
     calls: int = 1
     tokens: int = 0

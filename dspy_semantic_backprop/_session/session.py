@@ -37,12 +37,7 @@ R = TypeVar("R")
 
 @dataclass
 class Asked:
-    """How often something was asked for that depends on a language model, and how often it was not answered.
-
-    Args:
-        now: How often of late, since `Session.check_answers`: asked, and not answered.
-        first: The first failure, in words.
-    """
+    """How often something was asked for that depends on a language model, and not answered; `now`: of late."""
 
     times: int = 0
     failed: int = 0

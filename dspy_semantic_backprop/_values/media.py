@@ -32,7 +32,7 @@ def without_markers(text: str) -> str:
         text = _MARKED.sub(lambda found: _of_payload(found[1].strip()), text)
         text = text.replace(_START, f"(({_START[2:-2]}))").replace(_END, f"(({_END[2:-2]}))")
     if "base64," in text:
-        text = _DATA_URI.sub(lambda found: _encoded(found[1] or "file", found[2]), text)
+        text = _DATA_URI.sub(lambda found: f"({found[1] or 'file'} {_digest(found[2])}: {_size(found[2])})", text)
     return text
 
 
@@ -140,10 +140,6 @@ def _described(part: Mapping[str, Any]) -> Iterator[str]:
             yield _size(text)
         elif name in (*_CONTENT, *_ABOUT):
             yield without_markers(text)
-
-
-def _encoded(kind: str, data: str) -> str:
-    return f"({kind} {_digest(data)}: {_size(data)})"
 
 
 def _size(encoded: str) -> str:

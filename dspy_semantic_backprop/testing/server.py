@@ -203,7 +203,7 @@ class SimulatedServer:
         return sent
 
     def _complete(self, request: dict[str, Any], served: ServedRequest, nth: int) -> tuple[Sent, str]:
-        wanted = _whole(request.get("n"), 1)
+        wanted = max(1, request["n"]) if isinstance(request.get("n"), int) else 1
         warm = bool(request.get("temperature"))
         samples = [nth * wanted + index if warm else 0 for index in range(wanted)]
         replies = [self._reply(request["messages"], sample, served.fault == "malformed") for sample in samples]
@@ -237,10 +237,6 @@ def _request(body: bytes) -> dict[str, Any]:
     messages = request.get("messages")
     messages = messages if isinstance(messages, list) else []
     return {**request, "messages": [message for message in messages if isinstance(message, dict)]}
-
-
-def _whole(value: Any, least: int) -> int:
-    return max(least, value) if isinstance(value, int) else least
 
 
 def _tokens(text: str) -> int:

@@ -142,15 +142,7 @@ async def acheck(  # noqa: PLR0913 - keyword-only parts of one question
 
 @dataclass(frozen=True)
 class _Gate:
-    """What is compared with what, and what counts as worse.
-
-    Args:
-        now: The program, metric and examples as they are.
-        scores: Position of an example -> what the baseline says of it.
-        musts: The positions of those that must not regress.
-        groups: Position -> what the example belongs to.
-        low: The least that an example can score as far as is known, in metric points.
-    """
+    """What is compared with what, by the examples' positions, and what counts as worse; no score is below `low`."""
 
     examples: Sequence[dspy.Example]
     baseline: Baseline
@@ -211,7 +203,10 @@ class _Gate:
         new = {one.example_id: one for one in scored(outcomes) if one.example_id in self.scores}
         result = self._compared(lambda at: (self.scores[at].score, new[at].score), new)
         loss = self._compared(lambda at: (new[at].score, self.scores[at].score), new)
-        broken = sorted(map(self._broken, map(new.__getitem__, result.regressions)), key=_worst)
+        broken = sorted(
+            map(self._broken, map(new.__getitem__, result.regressions)),
+            key=lambda one: (not one.must, -one.lost, one.example_id),
+        )
         failed = [one for one in broken if one.must and one.lost > self.tolerance + _SAME]
         verdict, reason = self._verdict(failed, loss, {at: one.score for at, one in new.items()})
         before = self.baseline
@@ -252,10 +247,6 @@ class _Gate:
         if away and self.loss(scores).p_value <= self.level:
             return "unknown", f"{len(away)} examples could not be run, and could hide a regression"
         return "passed", "no regression was found" + ("" if loss.gain <= _SAME else "; the loss may be chance")
-
-
-def _worst(one: Broken) -> tuple[bool, float, int]:
-    return not one.must, -one.lost, one.example_id
 
 
 def _musts(must: Must | None, examples: Sequence[dspy.Example]) -> list[bool]:

@@ -50,13 +50,9 @@ class Reword(dspy.Signature):
 
 @dataclass(frozen=True)
 class CheapCandidates:
-    """Makes cheap candidates, and compares them with the program on a sample.
+    """Makes cheap candidates, and compares those that were made with the program on a sample.
 
-    Args:
-        sample: The ids of the examples that they are compared on.
-        perfect: The best possible score, in metric points; None where the scores are to tell.
-        tried: Name -> candidate, of those that were made.
-        cut: Holds what ended the budget, if that ended this.
+    What ended the budget, if that ended this, stands in `cut`; `perfect` is the best score, None where scores tell.
     """
 
     settings: Settings

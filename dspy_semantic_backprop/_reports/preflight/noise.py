@@ -23,11 +23,7 @@ REFERENCE = 60
 
 @dataclass(frozen=True)
 class Flips:
-    """How much the scores of two runs of one program differ, as `Noise` says.
-
-    Args:
-        size: By how much a score changes where it does, in metric points (root mean square); None where none did.
-    """
+    """How much the scores of two runs of one program differ, as `Noise` says; no `size` where none did."""
 
     examples: int
     rate: float

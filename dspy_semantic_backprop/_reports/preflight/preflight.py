@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from ..._session.session import Session
 from ..._settings import Optimizer, Settings
 from ..._terminal import counted
 from .candidates import CANDIDATES, CheapCandidates
-from .noise import Chance, Flips, Power, agreeing, chance, flips, lost, luck, step_of
+from .noise import Flips, Power, agreeing, chance, flips, lost, luck, step_of
 from .record import Attempt, Detectable, Noise, Preflight
 
 Advice = Literal[
@@ -257,9 +256,13 @@ class _Trial:
             return replace(found, recommendation="larger budget first", reason=self._unseen(found, len(names)))
         tried = [one for one in compared.values() if not self.candidates.cut or len(one) >= min(ENOUGH, decide)]
         unseen = len(names) - len(tried) if self.candidates.cut else 0
-        lucky = functools.partial(_lucky, by, len(tried), self.settings.seed)
         recommendation, reason = advise(
-            found, possible.width, tried, lucky, lambda gain: power.needed((gain,), kept)[0], unseen
+            found,
+            possible.width,
+            tried,
+            lambda examples, reached: luck(examples, by, len(tried), self.settings.seed, reached),
+            lambda gain: power.needed((gain,), kept)[0],
+            unseen,
         )
         return replace(found, recommendation=recommendation, reason=reason)
 
@@ -297,11 +300,6 @@ class _Trial:
             luck=luck,
             cold=all(sampling(lm)["settings"].get("temperature") == 0 for lm in models if lm is not None),
         )
-
-
-def _lucky(by: Chance, tries: int, seed: int, examples: int, reached: float) -> float:
-    """How much the best of some cheap candidates without effect gains with this probability, in metric points."""
-    return luck(examples, by, tries, seed, reached)
 
 
 def advise(

@@ -24,12 +24,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class BatchReply:
-    """What a batch came back with for one request.
-
-    Args:
-        status: The HTTP status that the request would have had by itself.
-        body: What it was answered.
-    """
+    """What a batch came back with for one request: the HTTP status that it would have had by itself, and the body."""
 
     status: int
     body: Any
