@@ -107,8 +107,9 @@ class Estimate:
         self._model = Model([1] * count, predictors)
         numbers = {example: number for number, example in enumerate(dict.fromkeys(one.example for one in seen))}
         # Hundreds of scores are those of a few candidates.
-        row = {kind: self._row(*kind) for kind in {(one.edits, one.learned) for one in seen}}
-        rows = np.array([row[one.edits, one.learned] for one in seen]).reshape(len(seen), _COLUMNS + count)
+        kinds = {kind: at for at, kind in enumerate(dict.fromkeys((one.edits, one.learned) for one in seen))}
+        table = np.array([self._row(*kind) for kind in kinds]).reshape(len(kinds), _COLUMNS + count)
+        rows = table[np.array([kinds[one.edits, one.learned] for one in seen], int)]
         examples = np.array([numbers[one.example] for one in seen], int)
         self._mean, self._covariance = self._model.fit(rows, examples, np.array([one.score for one in seen]))
 

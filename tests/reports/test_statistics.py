@@ -123,7 +123,8 @@ def test_how_many_examples_it_takes_agrees_with_what_is_found_on_those_there_are
     ("differing", "size", "step"), [(0.4, 0.02, 0.8), (0.42, 0.02, 0.04), (0.0, 0.5, 0.5), (1, 9, 2)]
 )
 def test_never_less_than_one_example_is_asked_for(differing, size, step):
-    for needed in Power(Gated(confident, Commit()), 0, Chance(differing, size), step).needed((0.05, 0.1), lambda _: 0):
+    power = Power(Gated(confident, Commit(fresh=0)), 0, Chance(differing, size), step)
+    for needed in map(power.needed, (0.05, 0.1)):
         assert needed is None or needed >= 1
 
 
@@ -176,7 +177,8 @@ def test_more_examples_find_smaller_gains_and_noise_hides_them():
 def test_the_number_of_examples_that_is_asked_for_is_about_enough():
     commit = Commit()
     power = Power(Gated(confident, commit), 7, Chance(0.1, 1.0), 1.0)
-    for gain, needed in zip((0.05, 0.1), power.needed((0.05, 0.1), commit.kept), strict=True):
+    for gain in (0.05, 0.1):
+        needed = power.needed(gain)
         assert needed is not None
         fresh = commit.kept(needed)
         (found,) = power.gains(needed - fresh, fresh, (0.8,))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,18 +177,21 @@ class Power:
         found = _crossings(tried, returned, chances)
         return tuple(gain if gain is not None and gain <= self.step else None for gain in found)
 
-    def needed(self, gains: Sequence[float], share: Callable[[int], int]) -> list[int | None]:
-        """About how many examples it takes to return true gains, in metric points, with a probability of 0.8.
+    def needed(self, gain: float) -> int | None:
+        """About how many examples it takes to return a true gain, in metric points, with a probability of 0.8.
 
         By what can be found on `REFERENCE` examples and how chance shrinks with their number; None where nothing can be
-        found at all, or no gain is so large. `share` says how many of so many examples are kept for the end.
+        found at all, or no gain is so large.
         """
-        fresh = share(REFERENCE)
-        (found,) = self.gains(REFERENCE - fresh, fresh, (0.8,))
-        if not found:
-            return [None for _ in gains]
-        scale = REFERENCE * found**2 / self._spread(found)
-        return [max(1, math.ceil(scale * self._spread(one) / one**2)) if one <= self.step else None for one in gains]
+        found = self._found
+        if not found or gain > self.step:
+            return None
+        return max(1, math.ceil(REFERENCE * found**2 / self._spread(found) * self._spread(gain) / gain**2))
+
+    @functools.cached_property
+    def _found(self) -> float | None:
+        fresh = self.search.kept(REFERENCE)
+        return self.gains(REFERENCE - fresh, fresh, (0.8,))[0]
 
     def _spread(self, gain: float) -> float:
         """The variance of one difference, in metric points squared, if the gain is so large."""

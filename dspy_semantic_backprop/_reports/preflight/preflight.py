@@ -223,13 +223,10 @@ class _Trial:
         step = step_of([possible.best - one.score for one in outcomes], possible.width)
         by = seen.at_least(len(outcomes) + sum(map(len, compared.values())), step)
         decide, fresh, tries = len(self.split.decide), len(self.split.fresh), self._tries
-        power, kept = Power(method.search, tries - 1, by, step, self.settings.seed), method.search.kept
+        power = Power(method.search, tries - 1, by, step, self.settings.seed)
         even, likely = power.gains(decide, fresh)
         gains = (0.05 * possible.width, 0.1 * possible.width)
-        five, ten = (
-            agreeing(needed, gain, decide + fresh, likely)
-            for needed, gain in zip(power.needed(gains, kept), gains, strict=True)
-        )
+        five, ten = (agreeing(power.needed(gain), gain, decide + fresh, likely) for gain in gains)
         score = mean([one for run in runs for one in run])
         again = self.session.ledger.by_purpose.get(Purpose.NOISE, Spent())
         found = Preflight(
@@ -261,7 +258,7 @@ class _Trial:
             possible.width,
             tried,
             lambda examples, reached: luck(examples, by, len(tried), self.settings.seed, reached),
-            lambda gain: power.needed((gain,), kept)[0],
+            power.needed,
             unseen,
         )
         return replace(found, recommendation=recommendation, reason=reason)
