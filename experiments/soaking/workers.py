@@ -19,7 +19,7 @@ from typing import Any
 
 from dspy_semantic_backprop import Limits
 
-from .checks import GRACE, _child, _settled, proxied
+from .checks import ARRIVAL, GRACE, _child, _settled, proxied
 from .process import Spec
 
 # A client without a scheduler tries half a minute to find it again.
@@ -88,7 +88,8 @@ def _disturbed(spec: Spec, victim: str, proxy: Any, most: int) -> tuple[dict[str
                 proxy.struck = time.monotonic()
                 for process in _targets(victim, cluster):
                     os.kill(process, signal.SIGSTOP if victim == "frozen worker" else signal.SIGKILL)
-                allowed = under_way()
+                time.sleep(ARRIVAL)
+                allowed = under_way(proxy.struck)
                 return victim == "driver"
 
             outcome, ended = _child(here, path, doomed)

@@ -215,6 +215,16 @@ def test_proving():
         assert table[titles[name]] == (f"{units['seconds']:.2f}", f"{units['cpu']:.2f}")
 
 
+def test_chain():
+    table = rows(RESULTS / "growth.md")
+    for row in record("chain-simulated")["rows"]:
+        given = "16 examples, and 16 in a valset" if row["valset"] else "32 examples"
+        names = ("ahead", "calls", "rounds", "rounds_at_the_end", "in_vain", "wall_seconds")
+        counts = [str(row[name]) for name in names]
+        assert (given, *counts, f"{row['wall_over_chain']:.2f}") in table
+        assert row["same_when_timed"]
+
+
 def test_sweep_overhead():
     table = rows(RESULTS / "sweep-overhead.md")
     for row in record("sweep-overhead-simulated")["rows"]:
