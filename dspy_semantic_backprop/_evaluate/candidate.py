@@ -85,13 +85,13 @@ def changed(old: Candidate, new: Candidate) -> tuple[str, ...]:
 @contextmanager
 def _copies_told(tell: Callable[[str], Any], program: dspy.Module) -> Iterator[None]:
     thread = threading.get_ident()
-    # All that a dspy.Parallel holds and nobody can copy is a lock of its own.
-    held = (one for _, module in program.named_sub_modules() for one in vars(module).items())
-    pools = frozenset(name for name, value in held if isinstance(value, dspy.Parallel))
 
     def others(record: logging.LogRecord) -> bool:
         found = _UNCOPIED.match(record.getMessage()) if record.thread == thread else None
-        if found and found[1] not in pools:
+        # All that a dspy.Parallel holds and nobody can copy is a lock of its own.
+        if found and not any(
+            isinstance(vars(module).get(found[1]), dspy.Parallel) for _, module in program.named_sub_modules()
+        ):
             tell(f"the attribute {found[1]} of {found[2]} cannot be copied whole: the copies of the program share it")
         return not found
 

@@ -41,13 +41,15 @@ class Names:
     """Finds the name that `named_predictors()` gives to a predictor, also for deep copies of it."""
 
     def __init__(self, program: dspy.Module) -> None:
-        named = _all_named(program)
+        # A program may hold a library of passages, all of which DSPy goes through.
+        listed, modules = dict(program.named_predictors()), list(program.named_sub_modules())
+        named = _all_named(listed, modules)
         self._by_id = {id(predictor): name for name, predictor in named.items()}
         self._alive = list(named.values())
         self.all = tuple(named)
-        self.unlisted = _unlisted(program, named)
+        self.unlisted = _unlisted(program, named, listed, modules)
         self.constants = constants(program)
-        self._instructions = {*filter(_is_text, self.constants), *_instructions(program)}
+        self._instructions = {*(one for one in self.constants if isinstance(one, str)), *_instructions(modules)}
         by_stage: dict[str, list[str]] = {}
         for name, predictor in named.items():
             by_stage.setdefault(getattr(predictor, "stage", ""), []).append(name)
@@ -82,13 +84,9 @@ def _made_up(signature: Any, fixed: Container[str]) -> str:
     return f"{_UNNAMED}({' -> '.join(', '.join(fields) for fields in sides)}{told})"
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _instructions(program: dspy.Module) -> Iterator[str]:
+def _instructions(modules: Iterable[tuple[str, Any]]) -> Iterator[str]:
     """The instructions of the signatures and predictors in the globals beside a program's classes."""
-    beside = {type(module).__module__ for _, module in program.named_sub_modules()} - {*sys.builtin_module_names}
+    beside = {type(module).__module__ for _, module in modules} - {*sys.builtin_module_names}
     for name in sorted(name for name in beside if not name.startswith("dspy.")):
         for value in list(vars(sys.modules.get(name, sys)).values()):
             predictors: list[Any] = value.predictors() if isinstance(value, dspy.Module) else []
@@ -96,21 +94,21 @@ def _instructions(program: dspy.Module) -> Iterator[str]:
             yield from (one.instructions for one in [kind, *(one.signature for one in predictors)] if one is not None)
 
 
-def _unlisted(program: dspy.Module, named: Iterable[str]) -> frozenset[str]:
+def _unlisted(
+    program: dspy.Module, named: Iterable[str], listed: Container[str], modules: Iterable[tuple[str, Any]]
+) -> frozenset[str]:
     """The names in containers of containers, which DSPy does not list; frozen sub-modules are another matter."""
-    listed = {name for name, _ in program.named_predictors()}
-    inner = [(path.removeprefix("self."), module) for path, module in program.named_sub_modules()]
+    inner = [(path.removeprefix("self."), module) for path, module in modules]
     frozen = tuple(path for path, one in inner if one is not program and getattr(one, "_compiled", False))
     return frozenset(name for name in named if name not in listed and not name.startswith(frozen))
 
 
-def _all_named(program: dspy.Module) -> dict[str, Any]:
-    named: dict[str, Any] = dict(program.named_predictors())
-    seen = {id(predictor) for predictor in named.values()}
-    for path, predictor in program.named_sub_modules(dspy.Predict):
+def _all_named(listed: Mapping[str, Any], modules: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    named, seen = dict(listed), {id(predictor) for predictor in listed.values()}
+    for path, module in modules:
         # Predictors of frozen sub-modules and of nested containers are no parameters, but they are called.
-        if id(predictor) not in seen:
-            named[path.removeprefix("self.")] = predictor
+        if isinstance(module, dspy.Predict) and id(module) not in seen:
+            named[path.removeprefix("self.")] = module
     return named
 
 
