@@ -9,8 +9,9 @@ other candidates hold them too, at no further cost.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 EFFECT = 0.17
@@ -51,8 +52,9 @@ class Model:
         self._sizes = np.array(sizes, float)
         each = EFFECT**2 / min(3, predictors)
         self._prior = np.array([LEVEL**2, COMMON**2, OPTIMISM**2, *(each * self._sizes)])
+        self.row = functools.cache(self._row)
 
-    def row(self, edits: Sequence[int], learned: bool = False) -> Any:
+    def _row(self, edits: tuple[int, ...], learned: bool = False) -> Any:
         """A score as a sum: of the start's, what all edits have in common, optimism, and each edit's gain."""
         import numpy as np
 
@@ -101,24 +103,38 @@ def _variance(values: Any) -> float:
 class Estimate:
     """The gains of edits, numbered from 0, given what was seen; of more predictors each is expected to do less."""
 
-    def __init__(self, seen: Sequence[Seen], count: int, predictors: int = 1) -> None:
+    def __init__(self, model: Model, rows: Any, examples: Any, scores: Any) -> None:
+        self._model = model
+        self._mean, self._covariance = model.fit(rows, examples, scores)
+
+    @classmethod
+    def of(cls, seen: Sequence[Seen], count: int, predictors: int = 1) -> Estimate:
+        """The gains of so many edits, each of one predictor."""
         import numpy as np
 
-        self._model = Model([1] * count, predictors)
-        numbers = {example: number for number, example in enumerate(dict.fromkeys(one.example for one in seen))}
+        model = Model([1] * count, predictors)
+        edits, examples, scores, learned = zip(*seen, strict=True) if seen else ((), (), (), ())
+        numbers = {example: number for number, example in enumerate(dict.fromkeys(examples))}
         # Hundreds of scores are those of a few candidates.
-        kinds = {kind: at for at, kind in enumerate(dict.fromkeys((one.edits, one.learned) for one in seen))}
-        table = np.array([self._row(*kind) for kind in kinds]).reshape(len(kinds), _COLUMNS + count)
-        rows = table[np.array([kinds[one.edits, one.learned] for one in seen], int)]
-        examples = np.array([numbers[one.example] for one in seen], int)
-        self._mean, self._covariance = self._model.fit(rows, examples, np.array([one.score for one in seen]))
+        kinds = {kind: at for at, kind in enumerate(dict.fromkeys(zip(edits, learned, strict=True)))}
+        table = np.array([model.row(*kind) for kind in kinds]).reshape(len(kinds), _COLUMNS + count)
+        rows = table[np.array([kinds[kind] for kind in zip(edits, learned, strict=True)], int)]
+        places = np.array([numbers[example] for example in examples], int)
+        return cls(model, rows, places, np.array(scores, float))
 
-    def _row(self, edits: Sequence[int], learned: bool = False) -> Any:
-        return self._model.row(edits, learned)
+    @classmethod
+    def of_runs(cls, runs: Sequence[Sequence[tuple[int, float]]], share: Callable[[Any], Any]) -> Estimate:
+        """The gains of edits made alone: of the start, and of each edit, numbers of examples and scores there."""
+        import numpy as np
+
+        model, sizes = Model([1] * (len(runs) - 1)), list(map(len, runs))
+        rows = np.repeat([model.row(()), *(model.row((edit,)) for edit in range(len(runs) - 1))], sizes, axis=0)
+        examples = np.array([at for run in runs for at, _ in run], int)
+        return cls(model, rows, examples, share(np.array([score for run in runs for _, score in run])))
 
     def gain(self, one: Sequence[int], other: Sequence[int] = ()) -> tuple[float, float]:
         """What one set of edits gains over another one: the expectation and its standard deviation, as a share."""
-        row = self._row(one) - self._row(other)
+        row = self._model.row(tuple(one)) - self._model.row(tuple(other))
         return float(row @ self._mean), math.sqrt(max(float(row @ self._covariance @ row), 0.0))
 
     def worse(self, one: Sequence[int], other: Sequence[int] = ()) -> float:

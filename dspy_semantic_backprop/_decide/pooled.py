@@ -12,7 +12,6 @@ start back in spite of large gains, while one estimate from all scores found mor
 
 from __future__ import annotations
 
-import functools
 import math
 import random
 from collections.abc import Hashable, Sequence
@@ -97,11 +96,9 @@ class Pooled:
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
         scale = score_range([score for pair in loop.pairs for score in (pair.old, pair.new)])
-        share, edits = functools.cache(scale.share), range(1 + len(rivals))
-        seen = [Seen((), pair.example_id, share(pair.old)) for pair in loop.pairs]
-        for edit, one in enumerate((loop, *rivals)):
-            seen += [Seen((edit,), pair.example_id, share(pair.new)) for pair in one.pairs]
-        estimate = Estimate(seen, len(edits))
+        runs, edits = [[(at, old) for at, old, _, _ in loop.pairs]], range(1 + len(rivals))
+        runs += [[(at, new) for at, _, new, _ in one.pairs] for one in (loop, *rivals)]
+        estimate = Estimate.of_runs(runs, scale.share)
         best = max(edits, key=lambda edit: estimate.gain((edit,))[0])
         return best == 0 and estimate.gain((0,))[0] > 0 and estimate.worse((0,)) <= self.worse
 
@@ -271,7 +268,7 @@ class PooledSearch:
 
     def _estimate(self, seen: Sequence[Seen] | None = None) -> Estimate:
         seen = self._seen("decide", "learn") if seen is None else seen
-        return Estimate(seen, len(self.lineage), len(self.pool.start.instructions))
+        return Estimate.of(seen, len(self.lineage), len(self.pool.start.instructions))
 
     def _seen(self, *sides: str) -> list[Seen]:
         scale, seen = self._range(), []

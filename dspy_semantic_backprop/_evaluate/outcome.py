@@ -138,8 +138,8 @@ class ScoreRange:
         """
         return self.seen[1] - self.seen[0] if self.seen is not None else self.width
 
-    def share(self, score: float) -> float:
-        """A score by that unit: 0 for the worst, 1 for the best one."""
+    def share(self, score: Any) -> Any:
+        """A score, or an array of them, by that unit: 0 for the worst, 1 for the best one."""
         return (score - (self.seen[0] if self.seen is not None else self.low)) / self.unit
 
 

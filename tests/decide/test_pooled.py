@@ -120,7 +120,7 @@ scores = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.floats(0, 1
 @given(scores)
 def test_gains_are_differences_and_shrink_towards_nothing(rows):
     seen = [Seen((edit,) if edit else (), example, score) for edit, example, score in rows]
-    estimate = Estimate(seen, 5)
+    estimate = Estimate.of(seen, 5)
     for one in range(5):
         gain, deviation = estimate.gain((one,))
         assert gain == pytest.approx(-estimate.gain((), (one,))[0]) and abs(gain) <= 1
@@ -138,7 +138,7 @@ def test_a_regression_over_examples_agrees_with_the_full_mixed_model():
     rng = random.Random(3)
     rows = [((), at) for at in range(6)] + [((0,), at) for at in (0, 1, 2)] + [((0, 1), at) for at in (1, 2, 3, 4)]
     seen = [Seen(edits, at, float(rng.random() < 0.5)) for edits, at in rows]
-    found = Estimate(seen, 2)
+    found = Estimate.of(seen, 2)
     scores = np.array([one.score for one in seen]) - 0.5
     spread = max(model.LEAST_VARIANCE, scores.var())
     noise, between = (1 - model.BETWEEN) * spread, model.BETWEEN * spread
@@ -152,8 +152,8 @@ def test_a_regression_over_examples_agrees_with_the_full_mixed_model():
 
 def test_what_an_edit_was_made_from_counts_less():
     rows = [Seen((), at, 0.0) for at in range(8)]
-    fresh = Estimate([*rows, *(Seen((0,), at, 1.0) for at in range(4))], 1)
-    fitted = Estimate([*rows, *(Seen((0,), at, 1.0, True) for at in range(4))], 1)
+    fresh = Estimate.of([*rows, *(Seen((0,), at, 1.0) for at in range(4))], 1)
+    fitted = Estimate.of([*rows, *(Seen((0,), at, 1.0, True) for at in range(4))], 1)
     assert 0 < fitted.gain((0,))[0] < fresh.gain((0,))[0]
 
 

@@ -198,18 +198,20 @@ class Power:
         return self.by.spread + max(0.0, gain * (self.step - gain)) + 1e-12 * self.step**2
 
     def _returned(self, decide: int, fresh: int, gain: float, rng: Any) -> bool:
-        loop = self._outcomes(decide, gain, rng)
+        (loop,) = self._outcomes(1, decide, gain, rng)
         # Of edits without effect most are given up half-way.
-        rivals = [self._outcomes(math.ceil(decide / 2), 0.0, rng) for _ in range(self.rivals)]
-        return self.search.returns(loop, rivals, self._outcomes(fresh, gain, rng) if fresh else None)
+        rivals = self._outcomes(self.rivals, math.ceil(decide / 2), 0.0, rng)
+        return self.search.returns(loop, rivals, self._outcomes(1, fresh, gain, rng)[0] if fresh else None)
 
-    def _outcomes(self, examples: int, gain: float, rng: Any) -> Comparison:
+    def _outcomes(self, edits: int, examples: int, gain: float, rng: Any) -> list[Comparison]:
         worse = min(self.by.differing, 1.0) / 2
         right = worse + min(1 - worse, gain / self.step)
-        drawn = rng.random(examples)
+        drawn = rng.random((edits, examples))
         signs = (drawn >= worse) * (drawn < right) * self.step
         signs = signs + ((drawn >= right) * (drawn < right + worse) * 1.0 - (drawn < worse)) * self.by.size
-        return Comparison(tuple(Pair(number, 0.0, new) for number, new in enumerate(signs.tolist())))
+        return [
+            Comparison(tuple(Pair._make((at, 0.0, new, None)) for at, new in enumerate(one))) for one in signs.tolist()
+        ]
 
 
 def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequence[float]) -> list[float | None]:
