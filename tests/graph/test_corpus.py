@@ -13,7 +13,7 @@ import dspy
 import pytest
 
 from dspy_semantic_backprop import OUTPUT, ComputationGraph, trace
-from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, Case, ScriptedLM
+from tests.graph.corpus import CASES, FINAL, OTHERS, UNSEEN, USERS, Case, ScriptedLM
 
 KINDS = ("data", "output", "control")
 SETS = {
@@ -139,6 +139,22 @@ def test_edges_are_the_true_ones(title, probe, beside, capsys):
     for kind, (least_precision, least_recall) in LEAST[title][probe].items():
         assert precision(found[kind]) >= least_precision
         assert recall(found[kind]) >= least_recall
+
+
+def unlike_the_truth(case: Case) -> str:
+    """What is wrong with the edges of a case, guesses and what is not proved included; "" where nothing is."""
+    program, graph = traced(case, "auto")
+    pairs = {(kind, pair) for kind, found in edges(program, graph).items() for pair in found}
+    true = {(kind, pair) for kind in KINDS for pair in getattr(case, kind)}
+    allowed = {(kind, pair) for kind in KINDS for pair in case.allowed}
+    guessed = [str(edge) for edge in graph.edges if edge.kind == "inferred"]
+    wrong = {"missed": true - pairs, "false": pairs - true - allowed, "guessed": guessed}
+    return ", ".join(f"{what}: {them}" for what, them in wrong.items() if them)
+
+
+@pytest.mark.parametrize("case", USERS, ids=lambda case: case.name)
+def test_edges_of_users_programs_are_exactly_the_true_ones(case):
+    assert not unlike_the_truth(case)
 
 
 def test_replays_leave_the_users_program_as_it_was():

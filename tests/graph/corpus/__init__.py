@@ -2,7 +2,8 @@
 
 ``CASES``, ``UNSEEN``, ``FINAL`` and ``OTHERS`` hold them. The second and third were written without sight of the
 tracer; it was then developed with ``UNSEEN`` too, and judged on ``FINAL`` when all was done. ``OTHERS`` holds kinds of
-programs that were thin until then; its edges were written before the tracer was mended for them. ``run(case)`` runs
+programs that were thin until then; its edges were written before the tracer was mended for them. ``USERS`` holds
+programs of which edges were wrong when somebody tried 123 with sight of the documentation alone. ``run(case)`` runs
 one with a scripted model instead of a language model, and ``record(case)`` tells what the model was asked besides.
 """
 
@@ -30,6 +31,7 @@ from . import (
     unseen_mixed,
     unseen_pipelines,
     unseen_plumbing,
+    users,
     voting,
 )
 from .base import Case
@@ -55,7 +57,9 @@ _FINAL = (final_business, final_research, final_games)
 UNSEEN: tuple[Case, ...] = tuple(one for theme in _UNSEEN for one in theme.CASES)
 FINAL: tuple[Case, ...] = tuple(one for theme in _FINAL for one in theme.CASES)
 OTHERS: tuple[Case, ...] = tuple(one for theme in _OTHERS for one in theme.CASES)
-if len({one.name for one in CASES + UNSEEN + FINAL + OTHERS}) != len(CASES + UNSEEN + FINAL + OTHERS):
+USERS: tuple[Case, ...] = tuple(users.CASES)
+_ALL = CASES + UNSEEN + FINAL + OTHERS + USERS
+if len({one.name for one in _ALL}) != len(_ALL):
     raise ValueError("two cases have one name")
 
-__all__ = ["CASES", "FINAL", "OTHERS", "UNSEEN", "Asked", "Case", "ScriptedLM", "call", "record", "run"]
+__all__ = ["CASES", "FINAL", "OTHERS", "UNSEEN", "USERS", "Asked", "Case", "ScriptedLM", "call", "record", "run"]

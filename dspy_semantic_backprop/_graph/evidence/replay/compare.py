@@ -63,10 +63,10 @@ class Shown:
 class ReplayComparison:
     """Replays of one execution, made by `replay`.
 
-    `baseline` is what an unchanged replay gave, `left_out` what is not the same twice, or not as in the record, and
-    `noisy` what is the same but for passing things, with the parts that are not; that it did not move proves nothing.
-    `answers` counts the calls of all replays, of which there should be at most `most`, `endless` the replays that were
-    ended; `unstable` says whether the unchanged ones differ.
+    `baseline` is what an unchanged replay gave, `left_out` what is not the same twice (`varying`), or not as in the
+    record, and `noisy` what is the same but for passing things, with the parts that are not; that it did not move
+    proves nothing. `answers` counts the calls of all replays, of which there should be at most `most`, `endless` the
+    replays that were ended; `unstable` says whether the unchanged ones differ.
     """
 
     def __init__(self, trace: Trace, replay: Callable[..., Observed], most: float) -> None:
@@ -74,6 +74,7 @@ class ReplayComparison:
         self.most = most
         self.baseline = Observed()
         self.left_out: set[Target] = set()
+        self.varying: set[Target] = set()
         self.noisy: dict[Target, Paths] = {}
         self.unstable = False
         self.answers = self.endless = 0
@@ -101,7 +102,7 @@ class ReplayComparison:
         unstable = [one for one in unstable if one not in self.noisy]
         self.unstable = bool(unstable) or any(self.noisy.values())
         lost = [one for one in self._lost(first) if one not in unstable]
-        self.baseline, self.left_out = first, {*unstable, *lost}
+        self.baseline, self.varying, self.left_out = first, {*unstable}, {*unstable, *lost}
         unlike, unproved = "two unchanged replays differ (not deterministic)", "the edges into it are not proved"
         said = (
             (unlike, unstable, unproved),
@@ -164,8 +165,7 @@ class ReplayComparison:
     def note(self, changed: Call, observed: Observed, shown: Shown) -> None:
         """Add what a replay with one output of a call changed has shown."""
         missing = [call for call in self.trace.calls if call.id not in observed.inputs]
-        known = [call.id for call in self.trace.calls if call.predictor in observed.strangers]
-        new = [name for name in observed.strangers if all(call.predictor != name for call in self.trace.calls)]
+        twins = {name: [call.id for call in self.trace.calls if call.predictor == name] for name in observed.strangers}
         for reader in observed.inputs:
             # Nothing is read before it was written; a race between threads may look like it.
             if not changed.before(self.calls[reader]):
@@ -173,12 +173,16 @@ class ReplayComparison:
             shown.met.add(reader)
             # A call that is missing or made up may be why a later reader moved: the change alone is not.
             before = [call.id for call in missing if call.before(self.calls[reader])]
+            # So may one too many, where it did not come later.
+            earlier = [name for name, came in observed.strangers.items() if reader not in came]
+            added = [one for name in earlier for one in twins[name] or [name]]
             # Of a predictor that was called too often nobody knows for sure which call is which.
             doubt = [name for name in observed.strangers if self.calls[reader].predictor == name]
-            self._move(reader, self._moved(reader, observed), frozenset([*before, *known, *new, *doubt]), shown)
+            self._move(reader, self._moved(reader, observed), frozenset([*before, *added, *doubt]), shown)
         if observed.finished and self.baseline.finished:
             shown.met.add(OUTPUT)
-            why = frozenset([*(call.id for call in missing), *known, *new])
+            added = [one for name, calls in twins.items() for one in calls or [name]]
+            why = frozenset([*(call.id for call in missing), *added])
             self._move(OUTPUT, self._returned(observed), why, shown)
             doubted = {call.id for call in missing if call.predictor in observed.strangers}
             shown.gone |= {call.id for call in missing} - doubted

@@ -144,7 +144,7 @@ def _in_order(left: list[Call], calls: list[Mapping[str, Any]]) -> list[Call | N
     def is_skipped(at: int, place: int) -> bool:
         # Of two ways that are as good a call too many is the first one, and a missing one the last.
         more = len(calls) - at - (len(left) - place)
-        return common[at + 1][place] >= pairs(at, place) if more > 0 else False
+        return common[at + 1][place] > pairs(at, place) if more > 0 else False
 
     for at in reversed(range(len(calls))):
         for place in reversed(range(len(left))):
@@ -194,7 +194,8 @@ class Change:
 class Observed:
     """What a replay showed, by recorded call: only of calls that happened.
 
-    `unrecorded` counts the calls that the record does not have, `strangers` are their predictors; `calls` holds the
+    `unrecorded` counts the calls that the record does not have, `strangers` are their predictors, with the calls that
+    had come before the first one of each; `calls` holds the
     inputs of every call of a predictor, and `chosen` which recorded one it was taken for; `read` the outputs (call,
     field) that the program looked at; `told` the instructions and demonstrations of each call; `ran` what came of code
     that was run; `problem` says why the program did not return.
@@ -208,7 +209,7 @@ class Observed:
     calls: dict[str, dict[Arrival, Mapping[str, Any]]] = field(default_factory=dict)
     chosen: dict[tuple[str, Arrival], str] = field(default_factory=dict)
     read: set[tuple[str, str]] = field(default_factory=set)
-    strangers: set[str] = field(default_factory=set)
+    strangers: dict[str, frozenset[str]] = field(default_factory=dict)
     told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ran: dict[str, Any] = field(default_factory=dict)
 
@@ -299,7 +300,7 @@ class Replay:
 
     def _made_up(self, name: str, signature: Any) -> dict[str, Any]:
         self.observed.unrecorded += 1
-        self.observed.strangers.add(name)
+        self.observed.strangers.setdefault(name, frozenset(self.observed.inputs))
         if self.observed.unrecorded > MOST_UNRECORDED:
             raise Diverged(f"{name} was called more often than in the record")
         known = [call.outputs for call in self.trace.calls if call.predictor == name and call.error is None]

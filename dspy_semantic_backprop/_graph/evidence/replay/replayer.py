@@ -13,7 +13,7 @@ import functools
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -35,6 +35,7 @@ from ...record.recorder import (
 from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
+from .chance import repeat
 from .interpreters import ReplayInterpreter, answering, compare_where_checked, comparing, comparing_factory
 from .process import with_subclasses
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
@@ -117,14 +118,18 @@ class _Guards(list[BaseCallback]):
 class Replayer:
     """A program, ready to be replayed in this process, which is sealed; the program is changed for good.
 
-    `copied` says whether each replay has a copy of it; `ran` holds what came of code in unchanged replays.
+    `luck` is the state of the random numbers when the run began; `copied` says whether each replay has a copy of the
+    program; `ran` holds what came of code in unchanged replays.
     """
 
-    def __init__(self, program: Any, inputs: Mapping[str, Any], trace: Trace, *, copied: bool = False) -> None:
+    def __init__(
+        self, program: Any, inputs: Mapping[str, Any], trace: Trace, luck: tuple[Any, Any], *, copied: bool = False
+    ) -> None:
         self.program = program
         self.copied = copied
         self.inputs = inputs
         self.trace = trace
+        self._luck = luck
         self._names = Names(program)
         self.ran: dict[str, Any] = {}
         recorded = {aside.name for aside in trace.asides}
@@ -139,6 +144,7 @@ class Replayer:
         if retriever(dspy.Retrieve) in recorded:
             self._settings["rm"] = _ReplayRM()
         _ask_at_once()
+        _search_at_once()
         _answer_for_models()
         _answer_for_tools(_run_by_interpreters(program), {aside.name for aside in trace.asides if aside.calls})
         for _, module in program.named_sub_modules():
@@ -168,6 +174,7 @@ class Replayer:
 
     def replay(self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
         """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
+        repeat(self._luck)
         parts: dict[int, Any] = {}
         program = copy.deepcopy(self.program, parts) if self.copied else self.program
         one = Replay(self.trace, self._names.of_copy(parts) if self.copied else self._names, changes, plan)
@@ -236,7 +243,7 @@ def _ask_at_once() -> None:
         asked = _asked(self, given)
         if asked is None:
             return forward(self, **given)
-        rows = dspy.settings.adapter(**asked)
+        rows = _replaying()(**asked)
         return self._forward_postprocess(rows, asked["signature"], **asked["inputs"])
 
     @functools.wraps(aforward)
@@ -244,17 +251,35 @@ def _ask_at_once() -> None:
         asked = _asked(self, given)
         if asked is None:
             return await aforward(self, **given)
-        rows = await dspy.settings.adapter.acall(**asked)
+        rows = await _replaying().acall(**asked)
         return self._forward_postprocess(rows, asked["signature"], **asked["inputs"])
 
     dspy.Predict.forward, dspy.Predict.aforward = asking, awaiting
+
+
+def _replaying() -> Any:
+    """The adapter that answers from the record; None where an adapter of the user's own must be asked.
+
+    One of DSPy's, which a program puts in place for some calls, makes nothing of an answer that is not recorded.
+    """
+    adapter: Any = dspy.settings.adapter
+    if isinstance(adapter, ReplayAdapter):
+        return adapter
+    return ReplayAdapter() if type(adapter).__module__.startswith("dspy.adapters.") else None
+
+
+def _search_at_once() -> None:
+    """Let DSPy's own search by embeddings answer without the thread that gathers its queries."""
+    with suppress(KeyError, AttributeError):  # nothing of DSPy that searches is loaded
+        gathering = sys.modules["dspy.utils.unbatchify"].Unbatchify
+        gathering.__call__ = lambda self, one: self.batch_fn([one])[0]
 
 
 def _asked(predictor: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a predictor asks the adapter that answers from the record; None where DSPy itself must say so."""
     settings: Any = dspy.settings
     signature: Any = dspy.ensure_signature(given.get("signature", predictor.signature))
-    if not isinstance(settings.adapter, ReplayAdapter) or "prediction" in given or settings.send_stream:
+    if _replaying() is None or "prediction" in given or settings.send_stream:
         return None
     return {
         "lm": given.get("lm", predictor.lm) or settings.lm,

@@ -28,6 +28,7 @@ from ...edges import FoundEdges
 from ...record.snapshots import describe
 from ...record.threads import threads_followed
 from ...trace import Trace
+from .chance import chance
 from .compare import ReplayComparison
 from .process import Lost, Peer, fork
 from .replay import Change, Observed, Plan
@@ -88,7 +89,8 @@ class Replays:
             self._problem = f"the kernel cannot be told what a replay may do on this machine ({platform.machine()})"
             return
         try:
-            self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every))
+            luck = chance()
+            self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every, luck))
         except Exception as error:  # noqa: BLE001 - a run is not lost to a system that cannot fork so
             self._problem = f"no process could be forked ({describe(error)})"
 
@@ -127,7 +129,9 @@ def _too_large(trace: Trace) -> str:
     return ""
 
 
-def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool) -> None:
+def _answer(
+    parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool, luck: tuple[Any, Any]
+) -> None:
     """What the first process does: wait for the record, have it replayed, and tell what moved."""
     restricted = seal((parent.reads, parent.writes), parent.nowhere)
     try:
@@ -135,7 +139,7 @@ def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace 
             raise Lost("the kernel does not restrict its process (seccomp)")
         record, every = (trace, every) if trace is not None else received(parent.receive())
         with threads_followed():
-            surveyed = _surveyed(program, inputs, record, every)
+            surveyed = _surveyed(partial(Replayer, program, inputs, record, luck), every)
     except Lost as error:
         surveyed = Surveyed(problem=str(error))
     except Exception as error:  # noqa: BLE001 - values have code of their own
@@ -143,18 +147,21 @@ def _answer(parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace 
     parent.send(surveyed.plain())
 
 
-def _surveyed(program: Any, inputs: Mapping[str, Any], trace: Trace, every: bool) -> Surveyed:
+def _surveyed(ready: Callable[..., Replayer], every: bool) -> Surveyed:
     """What replays show that start, one after the other, in a way that leaves nothing behind that matters."""
     most = float("inf") if every else ANSWERS
 
+    def of(replayer: Replayer, replay: Callable[..., Observed]) -> Surveyed:
+        return survey(ReplayComparison(replayer.trace, replay, most), replayer.program, replayer.inputs)
+
     def in_place(copied: bool) -> Surveyed:
-        if copied and not copies(program):
+        replayer = ready(copied=copied)
+        if copied and not copies(replayer.program):
             return Surveyed(unstable=True)
-        replayer = Replayer(program, inputs, trace, copied=copied)
-        return survey(ReplayComparison(trace, replayer.replay, most), program, inputs)
+        return of(replayer, replayer.replay)
 
     def alone() -> Surveyed:
-        replayer = Replayer(program, inputs, trace)
+        replayer = ready()
 
         def replay(changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
             child = fork(lambda us: us.send(sent(vars(replayer.replay(changes, plan=plan, watch=watch)))))
@@ -165,7 +172,7 @@ def _surveyed(program: Any, inputs: Mapping[str, Any], trace: Trace, every: bool
             replayer.ran.update(observed.ran)
             return observed
 
-        return survey(ReplayComparison(trace, replay, most), program, inputs)
+        return of(replayer, replay)
 
     return _first_stable((partial(in_place, False), partial(in_place, True), alone))
 

@@ -19,7 +19,7 @@ class ReplayEvidence:
     def __init__(self, trace: Trace, surveyed: Surveyed) -> None:
         self.calls = {call.id: call for call in trace.calls}
         self.shown, self.warnings = surveyed.shown, surveyed.warnings
-        self.mute = surveyed.left_out | surveyed.noisy
+        self.mute, self.varying = surveyed.left_out | surveyed.noisy, surveyed.varying
         self.direct = {(end.call, target) for end, one in self.shown.items() for target in one.moved}
 
     def found(self) -> FoundEdges:
@@ -61,6 +61,9 @@ class ReplayEvidence:
     def _excludes(self, edge: Edge) -> bool:
         """Whether replays reached the reader of a suggested edge, and it did not move."""
         shown, reader = self.shown.get(edge.source), edge.target.call
+        if edge.known_by == "order" and (reader, edge.target.field) in self.varying:
+            # The clock, or luck, explains it: nothing is to be guessed.
+            return True
         if shown is None or (reader, edge.target.field) in self.mute:
             return False
         if edge.known_by == "code" and not shown.settled:

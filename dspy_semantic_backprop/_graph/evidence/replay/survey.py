@@ -153,38 +153,59 @@ def _longer_ways(comparison: ReplayComparison, outputs: Sequence[_Output]) -> No
 
 
 def _votes(comparison: ReplayComparison, outputs: Sequence[_Output]) -> None:
-    """Change answers that showed nothing alone along with others of their kind: two votes of three turn a majority."""
+    """Change answers that showed less alone than others of their kind along with these: two votes turn a majority."""
     kinds: dict[str, list[_Output]] = {}
     for output in outputs:
         value = output.call.outputs[output.name]
-        if isinstance(value, (str, int, float, Enum)):
+        if isinstance(value, (str, int, float, Enum, list, tuple)):
             # Flags are weighed against each other whatever they are called.
             name = "" if isinstance(value, bool) else output.name
             kinds.setdefault(f"{name}: {output.call.annotations.get(output.name)}", []).append(output)
     for group in kinds.values():
         if 1 < len(group) <= VOTERS:
+            fed = {target for output in group for target in output.shown.moved}
             for output in group:
-                if output.calm and not output.shown.news and output.others:
+                # Of calls in several threads an answer that is another one's makes the two look swapped.
+                less = not output.shown.news or not (output.call.concurrent or fed <= output.shown.moved)
+                if output.calm and less and output.others:
                     _vote(comparison, output, [one for one in group if one is not output])
 
 
 def _vote(comparison: ReplayComparison, output: _Output, rest: Sequence[_Output]) -> None:
-    """Take one answer of the rest after the other to the other side, until this one turns something."""
-    mine, other = output.call.outputs[output.name], output.others[0]
-    changes: list[Change] = []
-    for one in sorted(rest, key=lambda one: not alike(one.call.outputs[one.name], mine)):
-        agrees = alike(one.call.outputs[one.name], mine)
-        changes.append(Change(one.call.id, one.name, other if agrees else mine))
-        without = _replay(comparison, changes)
-        observed = _replay(comparison, [*changes, Change(output.call.id, output.name, other)])
-        if not _is_calm(comparison, without) or not observed.finished or observed.unrecorded:
-            return
-        gone = {*without.inputs} - {*observed.inputs}
-        turned = set() if gone else comparison.differing(without, observed)
-        output.shown.gone |= gone
-        output.shown.moved |= turned
-        if gone or turned:
-            return
+    """Take one answer of the rest after the other to the other side, until this one turns something.
+
+    First those that agree, since a majority hides each of its votes, from either end, since the first one may break a
+    tie; else only the others, since one flag that is down hides all that are up.
+    """
+    mine = output.call.outputs[output.name]
+    agree = [one for one in rest if alike(one.call.outputs[one.name], mine)]
+    differ = [one for one in rest if one not in agree]
+    theirs = [] if output.call.concurrent else [one.call.outputs[one.name] for one in differ]
+    other = theirs[0] if theirs else output.others[0]
+    away = [Change(one.call.id, one.name, other) for one in agree]
+    along = [Change(one.call.id, one.name, mine) for one in differ]
+    turned = Change(output.call.id, output.name, other)
+    for changes in ([*away, *along], away[:0:-1], along if away else []):
+        for many in range(1, len(changes) + 1):
+            if _turns(comparison, output, changes[:many], turned):
+                return
+
+
+def _turns(comparison: ReplayComparison, output: _Output, changes: list[Change], turned: Change) -> bool:
+    """Whether another answer makes a difference where some others are changed; what it makes is noted."""
+    without, observed = _replay(comparison, changes), _replay(comparison, [*changes, turned])
+    if not all(one.finished and not one.unrecorded for one in (without, observed)):
+        return False
+    if output.call.concurrent and not _is_calm(comparison, without):
+        return False
+    decided = {*without.inputs} ^ {*observed.inputs}
+    moved = {one for one in comparison.differing(without, observed) - output.shown.moved if one[0] not in decided}
+    output.shown.gone |= decided
+    if decided:
+        for target in moved:
+            output.shown.remote.setdefault(target, []).append(frozenset(decided))
+    output.shown.moved |= moved if not decided else set()
+    return bool(decided or moved)
 
 
 def _together(comparison: ReplayComparison, outputs: list[_Output], start: int) -> None:
@@ -234,13 +255,14 @@ _LONGEST_READ, _MOST_FOUND, _LETTERS = 2000, 4, re.compile(r"[^\W\d_]{4,}")
 class Surveyed:
     """What all replays of an execution showed: of each output, and which targets say nothing; and warnings.
 
-    `noisy` are targets that prove nothing where they did not move; `problem` says why they showed nothing, `unstable`
-    whether each must start where the first one did.
+    `noisy` are targets that prove nothing where they did not move, `varying` those that vary by themselves; `problem`
+    says why they showed nothing, `unstable` whether each must start where the first one did.
     """
 
     shown: dict[End, Shown] = field(default_factory=dict)
     left_out: set[Target] = field(default_factory=set)
     noisy: set[Target] = field(default_factory=set)
+    varying: set[Target] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
     problem: str = ""
     unstable: bool = False
@@ -248,7 +270,8 @@ class Surveyed:
     def plain(self) -> bytes:
         """All of it as a message of texts."""
         shown = {(end.call, end.field): vars(one) for end, one in self.shown.items()}
-        return marshal.dumps((shown, self.left_out, self.noisy, self.warnings, self.problem, self.unstable))
+        told = (shown, self.left_out, self.noisy, self.varying, self.warnings, self.problem, self.unstable)
+        return marshal.dumps(told)
 
     @classmethod
     def of_plain(cls, message: bytes) -> Surveyed:
@@ -275,8 +298,8 @@ def survey(comparison: ReplayComparison, program: Any, inputs: Mapping[str, Any]
                 shown[End(call.id, name)] = Shown(everyone, everyone, settled=True)
     surveyed, late = _survey(comparison, outputs)
     unstable = comparison.unstable or not comparison.repeats()
-    left_out, noisy = comparison.left_out, {*comparison.noisy}
-    return Surveyed(shown | surveyed, left_out, noisy, (*warnings, *late), unstable=unstable)
+    mute = comparison.left_out, {*comparison.noisy}, comparison.varying
+    return Surveyed(shown | surveyed, *mute, (*warnings, *late), unstable=unstable)
 
 
 def _words(trace: Trace, program: Any, inputs: Mapping[str, Any]) -> list[str]:
