@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import random
 import re
@@ -40,16 +41,26 @@ class Three(dspy.Module):
 NAMES = ["semantic", "isolated", "no_gradient", "shuffled", "comments", "via_analysis", "random_subset"]
 
 
+def analysing(prompt: Any) -> dict[str, Any]:
+    answers = careful(prompt)
+    return {**answers, "analysis": "be careful"} if "analysis" in prompt.names else answers
+
+
+def compiled(optimizer: SemanticGradientDescent) -> Any:
+    with served(analysing):
+        return optimizer.compile(Three(), trainset=questions(4)).detailed_results
+
+
+@functools.cache
+def ran(name: str) -> tuple[SemanticGradientDescent, Any]:
+    """An optimizer with a preset, and what a run of it came to."""
+    optimizer = SemanticGradientDescent(right, steps=1, method=getattr(presets, name)(), seed=3, subscribers=())
+    return optimizer, compiled(optimizer)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ablation_runs_and_is_recorded_by_its_name(name):
-    def rule(prompt: Any) -> dict[str, Any]:
-        answers = careful(prompt)
-        return {**answers, "analysis": "be careful"} if "analysis" in prompt.names else answers
-
-    with served(rule):
-        optimizer = SemanticGradientDescent(right, steps=1, method=getattr(presets, name)(), subscribers=())
-        better: Any = optimizer.compile(Three(), trainset=questions(4))
-    result = better.detailed_results
+    result = ran(name)[1]
     assert result.method == name == result.to_dict()["method"]
     backward = result.spent["backward"].calls if "backward" in result.spent else 0
     assert backward == len(result.steps[0].examples) * {"no_gradient": 0, "isolated": 2}.get(name, 1)
@@ -61,12 +72,10 @@ PUBLIC = [name for name, preset in vars(presets).items() if getattr(preset, "__m
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if callable(getattr(presets, name))])
 def test_every_method_and_an_optimizer_with_it_go_to_another_process(name):
-    method = getattr(presets, name)()
-    optimizer = SemanticGradientDescent(right, steps=1, method=method, seed=3, subscribers=())
+    (optimizer, one), method = ran(name), getattr(presets, name)()
     again, copied = pickle.loads(pickle.dumps(optimizer)), pickle.loads(pickle.dumps(method))
     assert copied == again.settings.method == method
-    with served(careful):
-        one, other = (each.compile(Three(), trainset=questions(4)).detailed_results for each in (optimizer, again))
+    other = compiled(again)
     assert one.instructions_after == other.instructions_after and one.steps == other.steps
 
 
