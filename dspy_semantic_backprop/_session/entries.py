@@ -150,7 +150,7 @@ class _Lost(_Event):
 
 class _Reply(_Lost):
     key: _Text
-    outputs: Any
+    outputs: list[Any]
     usage: dict[str, Any]
 
 

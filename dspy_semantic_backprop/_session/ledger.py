@@ -69,6 +69,7 @@ class Ledger:
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
+        self._for_good: set[int] = set()
         self._announced: dict[int, int] = {}
         self._inherited: dict[str, deque[int]] = defaultdict(deque)
         self._tickets = 0
@@ -235,7 +236,13 @@ class Ledger:
         """A request that was let through has ended."""
         with self._changed:
             self._under_way.pop(ticket, None)
+            self._for_good.discard(ticket)
             self._changed.notify_all()
+
+    def keep_for_good(self, ticket: int) -> None:
+        """A request under way will not end before another one that now asks to enter: its bound counts as spent."""
+        with self._changed:
+            self._for_good.add(ticket)
 
     def _enter(self, account: Account, need: Bound) -> int | None:
         """A ticket; None where the request must wait for those under way."""
@@ -287,7 +294,8 @@ class Ledger:
                 continue
             kept = 0 if account[0] == self._reserved[0] else getattr(self._reserved[1], name)
             wanted = getattr(need, name) + kept
-            waiting = sum(getattr(bound, name) for _, bound in self._under_way.values())
+            waiting = sum(getattr(one, name) for at, (_, one) in self._under_way.items() if at not in self._for_good)
+            used += sum(getattr(self._under_way[at][1], name) for at in self._for_good & self._under_way.keys())
             slack = 1e-9 * most if name == "usd" else 0
             if used + wanted > most + slack:
                 return self._sentence(name, used, wanted - kept, kept), False

@@ -17,11 +17,12 @@ from typing import Any
 def span(name: str, **attributes: Any) -> Iterator[Any]:
     """A span around what is done inside, called `semantic_backprop.` and a name; None without OpenTelemetry."""
     telemetry = sys.modules.get("opentelemetry.trace")
-    if telemetry is None:
+    # Another thread may be about to import it.
+    if not hasattr(telemetry, "get_tracer"):
         yield None
         return
     prefixed = {f"semantic_backprop.{key}": value for key, value in attributes.items()}
-    tracer = telemetry.get_tracer("dspy_semantic_backprop")
+    tracer = telemetry.get_tracer("dspy_semantic_backprop")  # pyright: ignore[reportOptionalMemberAccess]
     # An exception that only ends a run, such as that of a spent budget, is no error of the work that it ends.
     how = {"record_exception": False, "set_status_on_exception": False}
     with tracer.start_as_current_span(f"semantic_backprop.{name}", attributes=prefixed, **how) as current:

@@ -198,6 +198,9 @@ UNBELIEVABLE = {
     "huge": usage(prompt_tokens=10**15, completion_tokens=10**15, total_tokens=2 * 10**15),
     "nulls": usage(prompt_tokens=None, completion_tokens=None, total_tokens=None),
     "true": usage(prompt_tokens=True, completion_tokens=True, total_tokens=True),
+    "objects": usage(prompt_tokens={"value": 5}, completion_tokens=[3], total_tokens={}),
+    "details that are none": usage(prompt_tokens_details=5, completion_tokens_details="many"),
+    "too few": usage(prompt_tokens=1, completion_tokens=1, total_tokens=2),
 }
 
 
@@ -216,6 +219,13 @@ def test_a_usage_that_cannot_be_believed_counts_as_the_most_and_no_answer_is_bou
         assert server.prompt_tokens + server.completion_tokens - whole <= whole // 2
         assert cut.ending.name == "BUDGET"
     assert result.score_before == 1.0
+
+
+def test_tokens_that_only_the_total_holds_count_too():
+    told = usage(prompt_tokens=40, completion_tokens=7, total_tokens=140)
+    with spoiling(told, always, rule=good) as server:
+        total = scored().total
+        assert (total.prompt_tokens, total.completion_tokens) == (40 * server.requests, 100 * server.requests)
 
 
 @ENGINES

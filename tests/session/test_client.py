@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import queue
+import sys
 import threading
-from types import SimpleNamespace
+from contextvars import ContextVar
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import dspy
@@ -14,6 +16,7 @@ import httpx
 import openai
 import pytest
 from dspy.clients import base_lm
+from dspy.utils.callback import BaseCallback
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
 from dspy_semantic_backprop.testing import Faults, Prompt
@@ -148,10 +151,86 @@ class PastWithOpenAI(PastTheMeter):
         return self.ask(question=question)
 
 
-@pytest.mark.parametrize("kind", [PastTheMeter, PastWithOpenAI])
+class PastByForward(PastTheMeter):
+    def forward(self, question: str) -> Any:
+        dspy.settings.lm.forward(messages=[{"role": "user", "content": question}])
+        return self.ask(question=question)
+
+
+@pytest.mark.parametrize("kind", [PastTheMeter, PastWithOpenAI, PastByForward])
 def test_a_request_past_the_meter_is_told_with_its_host(kind):
     with served(careful) as server:
         optimizer = SemanticGradientDescent(right, steps=0, subscribers=())
         result = optimizer.compile(kind(server.url), trainset=questions(3)).detailed_results
     (said,) = [warning for warning in result.warnings if "past the meter" in warning]
     assert said.startswith(f"the program or its metric sent {server.requests - result.total.calls} requests")
+
+
+class Insisting(dspy.BaseLM):
+    """Asks its server three times for each answer, by a client of its own."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(model="insisting", cache=False)
+        self.url = url
+
+    def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
+        asked = {"messages": messages or [{"role": "user", "content": prompt}]}
+        httpx.post(f"{self.url}/embeddings", json=asked)
+        reply = [httpx.post(f"{self.url}/chat/completions", json=asked).json() for _ in range(3)][-1]
+        said = SimpleNamespace(content=reply["choices"][0]["message"]["content"], tool_calls=None)
+        choice = SimpleNamespace(message=said, finish_reason="stop", index=0)
+        return SimpleNamespace(choices=[choice], usage=reply["usage"], model="insisting")
+
+
+def test_a_language_model_that_asks_several_times_for_one_answer_keeps_to_the_budget():
+    with served(careful) as server, dspy.context(lm=Insisting(server.url)):
+        optimizer = SemanticGradientDescent(right, steps=1, budget=Budget(calls=11), subscribers=())
+        result = optimizer.compile(Fan(), trainset=questions(4)).detailed_results
+    assert result.ending.name == "BUDGET"
+    assert server.requests == result.total.calls == 11
+
+
+class AskingBack(BaseCallback):
+    """Asks a language model whenever another one begins or has answered."""
+
+    def __init__(self, lm: Any) -> None:
+        self.lm, self.asks = lm, ContextVar("asks", default=False)
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        if not self.asks.get():
+            token = self.asks.set(True)
+            self.lm("What is asked?")
+            self.asks.reset(token)
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: Any = None) -> None:
+        self.on_lm_start(call_id, None, {})
+
+
+def test_what_callbacks_ask_inside_of_a_call_is_counted_beside_it():
+    with served(careful) as server:
+        with dspy.context(callbacks=[AskingBack(server.lm(cache=False))]):
+            optimizer = SemanticGradientDescent(right, steps=1, budget=Budget(calls=11), subscribers=())
+            result = optimizer.compile(Fan(), trainset=questions(4), valset=questions(1)).detailed_results
+    assert result.ending.name == "BUDGET"
+    assert 9 <= server.requests == result.total.calls <= 11
+
+
+def test_litellm_is_imported_before_the_time_of_a_request_begins(monkeypatch):
+    from dspy.clients import _litellm
+
+    load, found = _litellm.get_litellm, []
+
+    def watched(**settings: Any) -> Any:
+        found.append(type(dspy.settings.usage_tracker).__name__)
+        return load(**settings)
+
+    monkeypatch.setattr(_litellm, "get_litellm", watched)
+    with served(careful, engine="litellm"):
+        compiled(None, steps=0)
+    assert found and "RequestUsage" not in found
+
+
+def test_a_package_for_traces_that_another_thread_is_importing_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", ModuleType("opentelemetry.trace"))
+    with served(careful):
+        assert compiled(None, steps=0).score_before == 0.0

@@ -118,6 +118,8 @@ def forged(data: bytes, event: str, **fields: Any) -> bytes:
         ("answer", {"spent": {"cows": 1}}),
         ("answer", {"spent": 5}),
         ("answer", {"usage": 5}),
+        ("answer", {"outputs": True}),
+        ("answer", {"outputs": {"text": "yes"}}),
         ("answer", {"key": 5}),
         ("answer", {"ticket": "1"}),
         ("answer", {"purpose": "fun"}),

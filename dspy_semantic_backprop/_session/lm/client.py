@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,7 +34,7 @@ from ..limits import LONGEST_REQUEST
 from .context import lm_context
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
 from .replies import no_answer
-from .sending import awaited_within, called_in_thread, forward_in_thread, within
+from .sending import awaited_within, called_in_thread, forward_in_thread, load_client, within
 from .usage import RequestUsage, batch_share, bound_of, most_of, stated_price
 
 _CONTENT = ("messages", "prompt", "tools")
@@ -286,6 +287,7 @@ class _Request:
 
     def once(self, call: Callable[[], Any]) -> Any:
         """Send one request, from a thread."""
+        load_client(self.lm)
         bound = self._bound()
         with self._attempt(bound, self.ledger.lease_now(self.account, bound, self.key)) as attempt:
             attempt.outputs = within(self._seconds, functools.partial(self._sent, attempt, call))
@@ -293,6 +295,7 @@ class _Request:
 
     async def aonce(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send one request, from the event loop."""
+        await called_in_thread(load_client, self.lm)
         bound = self._bound()
         with self._attempt(bound, await self.ledger.lease(self.account, bound, self.key)) as attempt:
             attempt.outputs = await awaited_within(self._seconds, self._asent(attempt, call))
@@ -349,18 +352,40 @@ class _Request:
         self.ledger.batches.lay(laid)
         return laid
 
+    def _asked_inside(self, lease: int) -> Callable[[], None]:
+        """What is to be done where another language model is asked while the request is under way."""
+
+        def passed_on() -> None:
+            if _sends_itself(self.lm):
+                # A callback asks: this request is sent as well, and nobody may wait for its room.
+                self.ledger.keep_for_good(lease)
+                return
+            # What is asked inside is counted by itself, and needs the place that this one holds.
+            self.passed_on = True
+            self.ledger.leave(lease)
+
+        return passed_on
+
+    def _asked_again(self, bound: Bound, lease: int) -> Callable[[], None]:
+        """What is to be done before each of the requests that are sent: one of the user's own may send several."""
+        sent = itertools.count(1)
+
+        def sends() -> None:
+            if next(sent) > bound.calls and not self.passed_on:
+                self.ledger.keep_for_good(lease)
+                with self.ledger.admitted(self.account, one := replace(bound, calls=1)):
+                    self.ledger.book(self.account, one.lost)
+
+        return sends
+
     @contextmanager
     def _attempt(self, bound: Bound, lease: int) -> Iterator[RequestUsage]:
         attempt = RequestUsage(dspy.settings.usage_tracker, quiet=bool(dspy.settings.disable_history))
         answered: Answered | None = None
         spent = bound.lost
 
-        def passed_on() -> None:
-            # What is asked inside is counted by itself, and needs the place that this one holds.
-            self.passed_on = True
-            self.ledger.leave(lease)
-
-        attempt.passed_on = passed_on
+        attempt.asked = self.asked
+        attempt.passed_on, attempt.sends = self._asked_inside(lease), self._asked_again(bound, lease)
         if self.ledger.batches is not None:
             attempt.lay = functools.partial(self._lay, lease, bound)
         try:
@@ -388,6 +413,12 @@ class _Request:
             # What is still under way in a batch stays so: its answer may come when the run is resumed.
             if not out:
                 self.ledger.settle(lease, self.account, spent, self.key, answered)
+
+
+def _sends_itself(lm: Any) -> bool:
+    """Whether it is DSPy's own client, with DSPy's own engines: what is asked inside of it is asked by callbacks."""
+    own = type(lm).forward is dspy.LM.forward and type(lm).aforward is dspy.LM.aforward
+    return own and isinstance(lm._engine_spec, str)
 
 
 def _revived(outputs: Any) -> Any:

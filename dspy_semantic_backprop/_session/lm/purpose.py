@@ -29,7 +29,7 @@ def for_purpose(purpose: Purpose, ledger: Ledger, *, lm: Any = None, **details: 
     with (
         watched_doors(),
         readable_usage(_under_way),
-        unmetered_seen(_under_way),
+        unmetered_seen(),
         laid_in() if ledger.batches is not None else nullcontext(),
         dspy.context(
             semantic_lm_context=here,

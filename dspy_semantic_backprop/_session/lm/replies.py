@@ -56,11 +56,13 @@ def countable(usage: Any) -> dict[str, Any]:
 def _countable(name: Any, value: Any) -> Any:
     if isinstance(value, BaseModel):  # LiteLLM's details
         value = value.model_dump()
-    if isinstance(value, Mapping):
-        return countable(value)
+    if str(name).lower().endswith("details"):
+        return countable(value) if isinstance(value, Mapping) else None
     if name == "cost":
         return value if isinstance(value, (int, float)) else None
-    return value if value is None or "token" not in str(name).lower() else count(value)
+    if value is not None and "token" in str(name).lower():
+        return count(value)
+    return countable(value) if isinstance(value, Mapping) else value
 
 
 def no_answer(entry: Any, outputs: Any, tools: bool) -> NoAnswer | Withheld | None:

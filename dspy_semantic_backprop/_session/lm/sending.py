@@ -11,12 +11,28 @@ import asyncio
 import concurrent.futures
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import dspy
 from dspy.utils.exceptions import LMTimeoutError
 
 from ..._concurrency import call_in_thread
+
+_LOADED: set[tuple[str, Any]] = set()
+
+
+def load_client(lm: Any) -> None:
+    """Import LiteLLM where DSPy is about to send through it: that takes seconds, which are no model's to answer in."""
+    if (which := (str(getattr(lm, "model", "")), getattr(lm, "_engine_spec", None))) in _LOADED:
+        return
+    with suppress(Exception):  # what is wrong with the client is said by its request
+        from dspy.clients._litellm import get_litellm
+        from dspy.clients.backend_selection import select_backend
+
+        if not select_backend(lm).native:
+            get_litellm(feature="dspy.LM")
+    _LOADED.add(which)
 
 
 async def forward_in_thread(lm: Any, *args: Any, **kwargs: Any) -> Any:

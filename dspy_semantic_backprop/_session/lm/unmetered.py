@@ -1,7 +1,8 @@
 """Requests to language models that pass the meter by: they are not held back, but they are told.
 
 A program may ask a provider through a client that is no `dspy.BaseLM`, or call a language model's `forward` itself.
-Such a request is seen where nearly all clients send theirs: in `httpx`, its successor, and `http.client`.
+Such a request is seen where nearly all clients send theirs: in `httpx`, its successor, `http.client`, and DSPy's own.
+There it is also seen how many requests a language model of the user's own sends for one that it was asked.
 """
 
 from __future__ import annotations
@@ -10,33 +11,44 @@ import functools
 import http.client
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
+
+import dspy
 
 from ..._terminal import logger
 from .context import lm_context
 from .patched import Patched, Replacement, http_clients
+from .usage import RequestUsage
 
 _ASKS = re.compile(
     r"/(chat/completions|completions|responses|messages|embeddings|rerank|invoke|converse|api/(chat|generate))/?(\?|$)"
     r"|:(stream)?generateContent"
 )
 """Ends of the addresses at which the providers' language models are asked."""
+_NO_ANSWERS = re.compile(r"/(embeddings|rerank)/?(\?|$)")
+"""Those at which a language model of the user's own may ask for something else than its answer."""
 _PATCHED = Patched()
 
 
 @contextmanager
-def unmetered_seen(under_way: Callable[[], bool]) -> Iterator[None]:
-    """Inside, a request to a language model is noted wherever `under_way` does not say that it is one of ours."""
-    with _PATCHED.inside(lambda: _senders(under_way)):
+def unmetered_seen() -> Iterator[None]:
+    """Inside, a request to a language model is noted: with the metered one that it belongs to, else as one past us."""
+    with _PATCHED.inside(_senders):
         yield
 
 
-def _senders(under_way: Callable[[], bool]) -> Iterator[Replacement]:
-    yield http.client.HTTPConnection, "putrequest", functools.partial(_watched, under_way, _of_connection)
+def _senders() -> Iterator[Replacement]:
+    yield http.client.HTTPConnection, "putrequest", functools.partial(_watched, _of_connection)
+    with suppress(ImportError):  # DSPy's own, since 3.4
+        from dspy._vendor.lm15 import transports
+
+        for kind in (transports.StdlibTransport, transports.StdlibAsyncTransport):
+            yield kind, "stream", functools.partial(_watched, _of_transport)
     for module in http_clients():
         for kind in (module.Client, module.AsyncClient):
-            yield kind, "send", functools.partial(_watched, under_way, _of_request)
+            yield kind, "send", functools.partial(_watched, _of_request)
 
 
 def _of_connection(connection: Any, method: str, path: str, *_: Any, **__: Any) -> tuple[str, str]:
@@ -47,13 +59,22 @@ def _of_request(client: Any, request: Any, *_: Any, **__: Any) -> tuple[str, str
     return str(request.url.host), str(request.url.path)
 
 
-def _watched(under_way: Callable[[], bool], address: Callable[..., tuple[str, str]], send: Any) -> Any:
+def _of_transport(transport: Any, request: Any, *_: Any, **__: Any) -> tuple[str, str]:
+    address = urlsplit(request.url)
+    return str(address.hostname), address.path
+
+
+def _watched(address: Callable[..., tuple[str, str]], send: Any) -> Any:
     @functools.wraps(send)
     def watched(sender: Any, *args: Any, **kwargs: Any) -> Any:
         ledger = lm_context().ledger
-        if ledger is not None and not under_way():
-            host, path = address(sender, *args, **kwargs)
-            if _ASKS.search(path):
+        host, path = address(sender, *args, **kwargs) if ledger is not None else ("", "")
+        if ledger is not None and _ASKS.search(path):
+            attempt = dspy.settings.usage_tracker
+            if isinstance(attempt, RequestUsage):
+                if not _NO_ANSWERS.search(path):
+                    attempt.sends()
+            else:
                 if host not in ledger.unmetered:
                     logger.warning("%s", unmetered(host))
                 ledger.unmetered[host] += 1

@@ -30,6 +30,8 @@ _IMAGE_TOKENS = 20_000
 """More than any provider counts for one image or sound."""
 _MEDIA = ("image_url", "input_audio", "file", "image", "audio", "video")
 _MILLION = 1_000_000
+_LETTERS_OF_A_TOKEN = 100
+"""No text of a page has so many in the mean."""
 
 
 @dataclass(frozen=True)
@@ -235,11 +237,13 @@ class RequestUsage(UsageTracker):
         self.parent = parent
         self.quiet = quiet
         self.entry: Any = None
+        self.asked: Any = None
         self.outputs: Any = None
         self.problem: Exception | None = None
         self.recalled = False
         self.begun = False
         self.passed_on: Callable[[], None] | None = None
+        self.sends: Callable[[], None] = lambda: None
         self.lay: Callable[[Any], Any] | None = None
         self.laid: Any = None
         self.usage: list[dict[str, Any]] = []
@@ -257,8 +261,10 @@ class RequestUsage(UsageTracker):
 
     @property
     def tokens(self) -> dict[str, int]:
-        """What the server counted: prompt_tokens and completion_tokens."""
-        return {name: sum(count(usage.get(name)) for usage in self.usage) for name in _COUNTED}
+        """What the server counted: prompt_tokens and completion_tokens; what only its total holds was received."""
+        sent, received = (sum(count(usage.get(name)) for usage in self.usage) for name in _COUNTED)
+        whole = sum(count(usage.get("total_tokens")) for usage in self.usage)
+        return dict(zip(_COUNTED, (sent, max(received, whole - sent)), strict=True))
 
     @property
     def cached(self) -> dict[str, int]:
@@ -290,8 +296,10 @@ class RequestUsage(UsageTracker):
         read = cached["cache_read_tokens"]
         cost = price.usd(*tokens.values(), cache_read_tokens=read) if price is not None else entry.get("cost")
         unpriced = int(cost is None)
-        if not tokens["prompt_tokens"] or (not tokens["completion_tokens"] and _wrote(self.outputs)):
-            # A server that says nothing of its tokens, or that it took none, has told nothing.
+        said = (0 if any(cached.values()) else _letters(self.asked), _letters(self.outputs))
+        few = any(told * _LETTERS_OF_A_TOKEN < letters for told, letters in zip(tokens.values(), said, strict=True))
+        if few or not tokens["prompt_tokens"]:
+            # A server that says nothing of its tokens, or that it took next to none, has told nothing.
             bound = most()
             return Spent(calls=calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd, unpriced=unpriced)
         return Spent(calls=calls, **tokens, usd=float(cost or 0.0), unpriced=unpriced, **cached)
@@ -307,10 +315,11 @@ class RequestUsage(UsageTracker):
         return replace(most(), calls=1).lost
 
 
-def _wrote(outputs: Any) -> bool:
-    """Whether an answer holds a text."""
-    items = outputs if isinstance(outputs, list) else [outputs]
-    return any(one.get("text") if isinstance(one, dict) else one for one in items)
+def _letters(said: Any) -> int:
+    """How long a question or an answer is; of what is no text, 1."""
+    items = said if isinstance(said, (list, tuple)) else [said]
+    texts = [one.get("content") or one.get("text") if isinstance(one, dict) else one for one in items]
+    return sum(len(text) if isinstance(text, str) else 1 for text in texts if text)
 
 
 class Outside(UsageTracker):
