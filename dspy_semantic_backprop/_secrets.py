@@ -12,7 +12,7 @@ is secret, for providers name their credentials as they like (`azure_ad_token`, 
 setting that nobody has thought of is not told. The price: such a setting is no part of what makes two runs the same.
 
 What cannot be done: a value that was never learned and has no known form (a token that a client fetches by itself), one
-that was changed on its way (encrypted, encoded in parts), and the variables of frames, which some tools print.
+that was changed on its way otherwise than in base64 or hexadecimal, and the variables of frames, that some tools print.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from itertools import islice
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -92,6 +92,10 @@ _LOOKS = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z0-9]{8}")
 """What no word, number, date or name of a model has in it, and most keys do."""
 _DSPYS = frozenset({"history", "callbacks", "kwargs", "model"})
 """Attributes of language models that are told, or learned, in another way."""
+_SELECTIONS = ("_engine_spec", "_async_engine_spec")
+"""What DSPy sends through, mostly by name; an engine of the user's own is looked at where an error comes from it."""
+_OF_HTTP = ("method", "status_code", "status", "reason", "reason_phrase", "text")
+"""What is told of a request or a reply, beside its address and its headers."""
 _MOST_HELD, _DEEPEST_HELD = 400, 3
 """How many values are looked at in each place that an error came through, and how deep inside each other."""
 _FOREIGN = ("dspy", "litellm", "asyncio", "concurrent", "threading", __name__.partition(".")[0])
@@ -116,7 +120,7 @@ def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
     """Let the credentials of a language model, and of one request to it, stand in no text from now on."""
     given = {**(getattr(lm, "kwargs", None) or {}), **(settings or {})}
     given = {name: value for name, value in given.items() if name not in _CONTENT}
-    held = {name: value for name, value in vars(lm).items() if _TELLING.search(name)}
+    held = {name: value for name, value in vars(lm).items() if _TELLING.search(name) and name not in _SELECTIONS}
     model = str(getattr(lm, "model", ""))
     # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
     _learned.update(text for text in (*_texts(given), *_texts(held)) if len(text) >= _SHORTEST and text not in model)
@@ -141,7 +145,11 @@ def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def cleaned(text: str) -> str:
     """A text without the secrets that are known, or that stand in it in a known form."""
-    return _pattern(frozenset(_learned | _of_environment())).sub(HIDDEN, _formless(text))
+    secrets = frozenset(_learned | _of_environment())
+    text = _pattern(secrets).sub(HIDDEN, _formless(text))
+    for encoded in _encoded(secrets):
+        text = text.replace(encoded, HIDDEN)
+    return text
 
 
 def _formless(text: str) -> str:
@@ -224,8 +232,9 @@ def _hide(error: BaseException, known: set[int]) -> None:
     if _tells(error):
         # Its text comes from where it cannot be taken out: better none than that.
         error.args = (f"{type(error).__name__} {HIDDEN}",)
+    held = [value for value in getattr(error, "__dict__", {}).values() if isinstance(value, BaseException)]
     behind = [one for one in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())) if one is not None]
-    for one in behind:
+    for one in (*behind, *held):
         _hide(one, known)
     if any(map(_tells, behind)):
         error.__cause__ = error.__context__ = None
@@ -248,11 +257,49 @@ def _without(value: Any) -> Any:
         return {name: _without(item) for name, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(map(_without, value))
-    return value
+    if value is None or isinstance(value, (int, float, BaseException, type)):
+        return value
+    return _of_object(value)
+
+
+def _of_object(value: Any) -> Any:
+    """What may stay of what an error holds: of a request or reply over HTTP what is no secret, of others their text."""
+    try:
+        if hasattr(headers := getattr(value, "headers", None), "items"):
+            return _of_message(value, headers)
+        if isinstance(value, Mapping) and not isinstance(value, dict):
+            return _without(dict(value))
+        said = repr(value)
+        return value if said == (shown := cleaned(said)) else shown
+    except Exception:  # noqa: BLE001 - what cannot be looked at tells nothing
+        return value
+
+
+def _of_message(value: Any, headers: Any) -> SimpleNamespace:
+    told: dict[str, Any] = {"url": cleaned(str(getattr(value, "url", ""))), "headers": _without(dict(headers.items()))}
+    for name in _OF_HTTP:
+        with contextlib.suppress(Exception):  # the text of a stream that nobody read
+            if isinstance(one := getattr(value, name), (str, int)):
+                told[name] = _without(one)
+    return SimpleNamespace(**told)
 
 
 def _of_environment() -> set[str]:
     return {value for name, value in os.environ.items() if len(value) >= _BEGINNING and _NAMES.search(name.upper())}
+
+
+@functools.lru_cache(maxsize=8)
+def _encoded(secrets: frozenset[str]) -> list[str]:
+    """What stands in base64, wherever in the encoded text a secret begins, and in hexadecimal."""
+    found = []
+    for one in (secret.encode("utf-8", "replace") for secret in secrets if len(secret) >= _UNMISTAKABLE):
+        found += [one.hex(), one.hex().upper()]
+        for before in range(3):
+            # The first and last characters depend on what stands beside it.
+            whole = base64.b64encode(bytes(before) + one).decode()
+            start, end = (0, 2, 3)[before], len(whole) - (0 if (before + len(one)) % 3 == 0 else 4)
+            found += [whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")]
+    return list(dict.fromkeys(found))
 
 
 @functools.lru_cache(maxsize=8)
@@ -290,6 +337,8 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(value, (str, bytes, bytearray)):
         yield from _parts(value if isinstance(value, str) else value.decode("latin-1"), depth)
         return
+    if isinstance(value, int) and len(str(value)) >= _UNMISTAKABLE:
+        yield str(value)
     for item in _items(value) if depth < _DEEPEST_SETTING else ():
         yield from _texts(item, depth + 1)
 

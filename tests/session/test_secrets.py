@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import dataclasses
 import enum
 import functools
 import json
+import pickle
 import threading
 import traceback
 from collections.abc import Iterator
@@ -70,7 +73,9 @@ def told(folder: Any, caplog: Any, program: Any = None, metric: Any = right, sub
     except Exception as error:
         texts.append("".join(traceback.format_exception(error)))
         while error is not None:
-            texts += [str(error), repr(error)]
+            texts += [str(error), repr(error), repr(vars(error))]
+            with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
+                texts.append(pickle.dumps(error).decode("latin-1"))
             error = error.__cause__ or error.__context__
     texts += [path.read_text() for path in folder.rglob("*") if path.is_file()]
     return [*texts, caplog.text]
@@ -174,6 +179,32 @@ HELD = {
 def test_a_language_model_of_the_users_own_is_refused_without_its_secret(name, tmp_path, caplog):
     with dspy.context(lm=Refused(name, HELD[name])):
         assert not [text for text in told(tmp_path, caplog) if CANARY in text]
+
+
+class Encoding(Refused):
+    """The same, whose server repeats it encoded."""
+
+    def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
+        pairs = [f"{user}:{CANARY}".encode() for user in ("a", "ab", "abc")]
+        raise RuntimeError(f"403: {[base64.b64encode(one).decode() for one in pairs]} {CANARY.encode().hex()}")
+
+
+def test_a_secret_is_known_in_base64_and_in_hexadecimal(tmp_path, caplog):
+    with dspy.context(lm=Encoding("token", CANARY)):
+        texts = told(tmp_path, caplog)
+    inner = [base64.b64encode(b"-" * at + CANARY.encode()).decode()[4:-4] for at in range(3)]
+    assert not [text for text in texts for one in (*inner, CANARY.encode().hex()) if one in text]
+    assert any("403: ['" in text for text in texts)
+
+
+def test_a_number_is_a_secret_where_it_is_long_and_the_name_of_an_engine_is_none(tmp_path, caplog):
+    with echo(401) as host:
+        held = {"extra_body": {"pin": 31415926535897}, "engine": "litellm"}
+        lm = dspy.LM("openai/x", api_key="none", api_base=f"http://{host}", cache=False, num_retries=0, **held)
+        with dspy.context(lm=lm):
+            texts = told(tmp_path, caplog)
+    assert not [text for text in texts if "31415926535897" in text]
+    assert any("litellm.AuthenticationError" in text for text in texts)
 
 
 class Client:
