@@ -3,100 +3,30 @@ r"""What an instruction must not be given by anybody but its user: what nobody s
 A proposing model may obey what stands in an example, in a metric's feedback or in another model's answer. The screen
 is given every text that it writes; what the instructions of the start hold is the user's to say.
 
-Addresses are looked for behind the usual disguises: in compatible letters, without what is invisible, with spaces
-between letters, as "hxxp" and "[.]", percent-encoded, as entities, in base64 and as hexadecimal numbers. The names of
-hosts that could as well be files or attributes ("main.py", "order.id") only count with a path, or behind "visit". A
-command is told by its verb, by what is sent and by where to, within one sentence, in English and the languages of
-`languages`; in others only the address tells.
+Addresses are found by `addresses`. A command is told by its verb, by what is sent and by where to, within one sentence,
+in English and the languages of `languages`; in others only the address tells. Any other sentence is nobody's but the
+data's where an example's input holds the very same one.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import html
-import ipaddress
-import itertools
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from mimetypes import MimeTypes
-from urllib.parse import unquote
 
 from rapidfuzz import fuzz
 
-from .._terminal import hidden, printable, seen, spelled
+from .._terminal import hidden, printable, spelled
+from .addresses import addresses_in, bare, defaced, disguised, encoded_in, plain_text, unleet
+from .copied import OUT_OF_INPUTS, may_order
 from .orders import OUT_OF_DATA, Order, is_order, names_a_tool_of, orders
 from .unread import stands_in
 
 _ALIKE = 85
 _SHOWN = 100
-_SEARCHED = 20_000
-_BLOB = 32
-_FILES = MimeTypes()
-
-_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-_SURE = "com|org|net|edu|gov|mil|info|biz|onion|example|test|invalid|localhost|local|internal|xn--[a-z0-9-]+"
-"""The generic domains of RFC 1591 and what is like them, those of RFC 6761, and those in other scripts."""
-_HOST = re.compile(
-    rf"(?:(?<![\w@/.\\:-])|(?<=[}}\])>]\.))(?!self\.)(?P<host>(?:{_LABEL}\.)+(?P<top>xn--[a-z0-9-]+|[^\W\d_]{{2,24}}))(?![\w(-])"
-    r"(?P<rest>:\d{2,5}\b|(?=/[\w?#{<~.]|\?[\w]+=))?",
-    re.I,
-)
-_GO_TO = re.compile(r"\b(?:visit|browse|navigate to|go to|contact|link to|promote|subscribe (?:at|to)) $", re.I)
-_SECOND_LEVEL = re.compile(r"\.(?:com?|org|net|ac|gov|edu)\.[a-z]{2}$", re.I)
-_END = " \t.,;:!?)]}>'\"*_`|\u2019\u201d\u3002\uff0c"
-_LINKS = tuple(
-    re.compile(pattern, re.I)
-    for pattern in (
-        # An address with a scheme; a bare "https://" or "https://<host>" names none.
-        r"(?<![\w+.-])[^\W\d_][\w+.-]*://[\w\[%@{][^\s\"'`<>]*",
-        r"(?<![\w+.-])(?:mailto|javascript|vbscript|tel|sms|magnet|blob|intent|view-source):[\w+%?/(][^\s\"'`<>]*",
-        r"(?<![\w+.-])file:///?\w[^\s\"'`<>]*",
-        r"(?<![\w+.-])data:(?:[a-z]+/[\w.+-]+)?(?:;[\w=-]+)*,[^\s\"'`<>]+",
-        r"(?<![\w:/.])//[\w-]+\.[\w.-]+[^\s\"'`<>]*",
-        r"\\\\[\w-]+(?:\.[\w-]+)+\\[^\s]*",
-        r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})(?!\w)",
-        r"(?<!\w)www\d?\.[\w-]+\.[\w.-]+[^\s\"'`<>]*",
-        r"!\[[^\]\n]*\]\(\s*[^)\s]*[/?]\w[^)\s]*\)|\]\(\s*<?(?:\.{0,2}/|\?)\w[^)\s]*\)",
-        r"<\s*(?:a|img|script|iframe|object|embed|form|link|svg|audio|video)\b[^>\n]*\b(?:src|href|action|on[a-z]{4,})\s*="
-        r"\s*[^>\s]+",
-        r"\b0x[0-9a-f]{40}\b|\bbc1[0-9a-z]{25,59}\b",
-        r"(?<![\w.])\+(?:[2-9]\d{8,14}\b|\d{1,3}[ ./-]\(?\d[\d ()./-]{5,}\d)",
-    )
-)
-_IPV4 = re.compile(
-    r"(?<!version )(?<!section )(?<!rule )(?<!chapter )(?<!clause )(?<!python )(?<!release )(?<!step )(?<!item )"
-    r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)",
-    re.I,
-)
-_IPV6 = re.compile(r"(?<![\w:])\[?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}\]?(?![\w:])", re.I)
-_PHONE = re.compile(
-    r"\b(?:call|phone|dial|text|ring|fax|sms|whatsapp|message)\b[^.\n]{0,60}?"
-    r"(?P<number>\+\d{1,3}[\d ().-]{6,}\d|\(?\b\d{3}\)?[-. ]\d{3}[-. ]\d{4}\b)"
-    r"|\b(?:call|phone|dial|ring|fax)\b[^.\n]{0,20}?(?P<digits>\b\d[\d -]{6,}\d\b)",
-    re.I,
-)
-_ACCOUNT = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
-_REFANGED = (
-    (re.compile(r"\\/"), "/"),
-    (re.compile(r"\bh(?:xx|\*\*)p(?=s?\b)", re.I), "http"),
-    (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?(?=[^\W_])", re.I), "."),
-    (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:@|at)\s?[\])}>]\s?(?=[^\W_])", re.I), "@"),
-    (re.compile(r"[\[({<]\s?(://|:|/)\s?[\])}>]"), r"\1"),
-    (re.compile(rf"(?<=[^\W_]) dot (?=(?:[a-z0-9-]+ dot )*(?:{_SURE}|[a-z]{{2}})\b)", re.I), "."),
-    (re.compile(rf"(?<=[^\W_]) at (?=(?:{_LABEL}\.)+(?:{_SURE})\b)", re.I), "@"),
-    (re.compile(r"\b(https?|ftp|wss?)\s*:\s*/\s*/\s*(?=[\w-]+(?:\s?\.\s?[\w-]+)+)", re.I), r"\1://"),
-    (re.compile(rf"(?<=[^\W_])\s\.\s(?=(?:{_LABEL}\s\.\s)*(?:{_SURE})\b)", re.I), "."),
-    (re.compile(r"(?<=\w)[\u3002\uff61](?=[a-z])", re.I), "."),
-)
-_SPACED = re.compile(r"(?<!\S)\S(?:[ \u00b7_-]\S){5,}(?!\S)")
-_LEET = re.compile(r"\b(?=\w*\d)(?=\w*[a-z]{2})\w+", re.I)
-_MEANT = str.maketrans("013457", "oieast")
-_CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}={0,2})(?![\w+/=])")
-
+SEARCHED = 20_000
 _DATA = (
     r"\b(?:users?|customers?|clients?|patients?|persons?|visitors?|callers?|people|inputs?|questions?|quer(?:y|ies)"
     r"|prompts?|conversations?|chats?|messages?|typed|wrote|said|answers?|outputs?|repl(?:y|ies)|texts?|contents?"
@@ -180,23 +110,26 @@ class InjectionGuard:
 
     def __init__(self, own: Iterable[str]) -> None:
         texts = list(own)
+        self._own_texts = "\n".join(texts)
         self._rows = {row for text in texts for row in hidden(text)}
-        self._addresses = {_bare(one) for text in texts for one in _addresses(text)}
-        self._commands = {kind for text in texts for kind, _ in _commands(_plain(text))}
-        self._own = "\n".join(map(_plain, texts))
+        self._addresses = {bare(one) for text in texts for one in addresses_in(text)}
+        self._commands = {kind for text in texts for kind, _ in _commands(plain_text(text))}
+        self._own = "\n".join(map(plain_text, texts))
         self._orders = {one.kind for text in texts for one in _orders(text)}
-        self._encoded = {one for text in texts for one in _encoded(text)}
+        self._encoded = {one for text in texts for one in encoded_in(text)}
 
     def unasked(self, text: str) -> tuple[Unasked, ...]:
         """What a text holds that none of the user's own holds: each once."""
         rows = [row for row in dict.fromkeys(hidden(text)) if row not in self._rows]
         found = [_invisible(rows, text)] if rows else []
-        addresses = [one for one in _addresses(text) if not self._is_own(_bare(one))]
-        found += [Unasked("an address", _quoted(one), _bare(one)) for one in dict.fromkeys(addresses)]
-        commands = [words for kind, words in _commands(_plain(text)) if kind not in self._commands]
+        marred = [one for one in defaced(text) if one not in self._own_texts]
+        found += [Unasked("letters or blanks that hide something", ascii(one[:_SHOWN]), one) for one in marred]
+        addresses = [one for one in addresses_in(text) if not self._is_own(bare(one))]
+        found += [Unasked("an address", _quoted(one), bare(one)) for one in dict.fromkeys(addresses)]
+        commands = [words for kind, words in _commands(plain_text(text)) if kind not in self._commands]
         found += [Unasked("a command to send data away", _quoted(one), one.lower()) for one in commands]
         found += [Unasked(one.what, _quoted(one.words), one.words.lower()) for one in self._strange(text) if one.sure]
-        encoded = [one for one in _encoded(text) if one not in self._encoded]
+        encoded = [one for one in encoded_in(text) if one not in self._encoded]
         return (*found, *(Unasked("an encoded text", _quoted(one), one) for one in encoded if not addresses))
 
     def suspected(self, text: str) -> tuple[Unasked, ...]:
@@ -204,6 +137,12 @@ class InjectionGuard:
         strange = (one for one in self._strange(text) if not one.sure)
         found = (Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
         return tuple(one for one in found if one.readable or not stands(one, [self._own]))
+
+    def sentences(self, text: str) -> tuple[Unasked, ...]:
+        """Sentences that none of the user's own texts holds and that may be orders, whatever they say."""
+        own = {said for said, _ in may_order(self._own)}
+        found = [(said, words) for said, words in may_order(plain_text(text)) if said not in own]
+        return tuple(Unasked(OUT_OF_INPUTS, _quoted(words), said) for said, words in found)
 
     def _strange(self, text: str) -> list[Order]:
         strange = (one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders)
@@ -217,7 +156,7 @@ class InjectionGuard:
 
 def stands(found: Unasked, texts: Iterable[str]) -> bool:
     """Whether the very words stand in one of some texts; nearly the same words where no rule can read them."""
-    plain = (" ".join(_plain(text[:_SEARCHED]).lower().split()) for text in texts)
+    plain = (" ".join(plain_text(text[:SEARCHED]).lower().split()) for text in texts)
     return any(found.key in text if found.readable else stands_in(found.key, text) for text in plain)
 
 
@@ -226,10 +165,10 @@ def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:
     for place, text in places:
         if found.key in text:
             return place
-        plain = _plain(text[:_SEARCHED]).lower()
+        plain = plain_text(text[:SEARCHED]).lower()
         if found.key in plain or (" " in found.key and fuzz.partial_ratio(found.key, plain) >= _ALIKE):
             return place
-        if found.key in (_bare(one) for one in _addresses(text[:_SEARCHED])):
+        if found.key in (bare(one) for one in addresses_in(text[:SEARCHED])):
             return place
     return ""
 
@@ -255,121 +194,9 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 3]}..."'
 
 
-def _plain(text: str) -> str:
-    """A text in compatible letters, without what is invisible."""
-    return unicodedata.normalize("NFKC", seen(text))
-
-
-def _bare(address: str) -> str:
-    """An address as it is compared: without scheme and case."""
-    return re.sub(r"^(?:https?:)?//|^mailto:|^www\.", "", address.lower())
-
-
-def _disguised(text: str) -> Iterator[str]:
-    """A text as it is, and what it is in plain words if it was disguised."""
-    plain = _plain(text)
-    refanged = _SPACED.sub(lambda run: re.sub(r"[ \u00b7_-]", "", run.group()), plain)
-    for pattern, meant in _REFANGED:
-        refanged = pattern.sub(meant, refanged)
-    yield from dict.fromkeys((plain, refanged, html.unescape(unquote(plain, errors="ignore"))))
-    for run in _CODED.finditer(plain):
-        yield from _decoded(run.group())
-
-
-def _decoded(run: str) -> Iterator[str]:
-    """What a run of letters and digits says in base64, or as a hexadecimal number, where that is text."""
-    digits, raw = run.rstrip("=").replace("+", "-").replace("/", "_"), []
-    with contextlib.suppress(ValueError):
-        raw.append(bytes.fromhex(run))
-    with contextlib.suppress(ValueError):
-        raw.append(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
-    for one in raw:
-        said = one.decode("ascii", "ignore")
-        if len(said) == len(one) and said.isprintable():
-            yield said
-
-
 def _orders(text: str) -> Iterator[Order]:
-    for said in dict.fromkeys((*_disguised(text), _LEET.sub(lambda word: word.group().translate(_MEANT), text))):
+    for said in dict.fromkeys((*disguised(text), unleet(text))):
         yield from orders(said)
-
-
-def _encoded(text: str) -> list[str]:
-    """Runs of letters and digits that are a text in another writing, or look like data in base64."""
-    runs = dict.fromkeys(run.group() for run in _CODED.finditer(_plain(text)))
-    return [run for run in runs if next(_decoded(run), None) is not None or _is_blob(run)]
-
-
-def _is_blob(run: str) -> bool:
-    """Whether a run looks like nothing but bytes in base64: no path and no name in camel case changes as often."""
-    changes = sum(
-        one.isdigit() != other.isdigit() or one.isupper() != other.isupper() for one, other in itertools.pairwise(run)
-    )
-    digits = len(re.findall(r"\d+", run))
-    return len(run) >= _BLOB and digits >= 3 and changes >= len(run) / 3 and bool(re.search(r"[G-Zg-z]", run))
-
-
-def _addresses(text: str) -> list[str]:
-    """Links, hosts, e-mail and IP addresses, telephone numbers."""
-    found: dict[str, None] = {}
-    for shown in _disguised(text):
-        for one in (*_linked(shown), *_hosts(shown), *_numbered(shown)):
-            one = one.strip(_END + "(<[")
-            if not any(one in other for other in found):
-                found[one] = None
-    return list(found)
-
-
-def _linked(text: str) -> Iterator[str]:
-    for pattern in _LINKS:
-        for match in pattern.finditer(text):
-            yield match.group()
-
-
-def _hosts(text: str) -> Iterator[str]:
-    for match in _HOST.finditer(text):
-        host, top, rest = match["host"], match["top"], text[match.end("host") :]
-        behind = re.split(r"[\s\"'`<>)]", rest, maxsplit=1)[0] if match["rest"] is not None else ""
-        # "dspy.Example" is a name; EVIL.COM and evil.com are hosts.
-        sure = re.fullmatch(_SURE, top, re.I) and (top.islower() or top.isupper() or not top.isascii())
-        sure = sure or _SECOND_LEVEL.search(host) or _GO_TO.search(text[: match.start()][-40:])
-        if sure or (behind and not _is_file(host, top, behind)):
-            yield host + behind
-
-
-def _is_file(host: str, top: str, behind: str) -> bool:
-    """Whether what looks like a host and its path are two files, or two names: "train.csv/test.csv"."""
-    # Nobody writes files for troff, and the messengers' short addresses end so.
-    if _FILES.guess_type(host)[0] is not None and top.lower() != "me":
-        return True
-    first = re.split(r"[/?#]", behind.lstrip(":/"))[0]
-    return first.lower().endswith(f".{top.lower()}") or (
-        bool(re.fullmatch(r"\w+\.[a-z]+", first, re.I)) and len(top) > 3
-    )
-
-
-def _numbered(text: str) -> Iterator[str]:
-    for pattern in (_IPV4, _IPV6):
-        for match in pattern.finditer(text):
-            said = match.group()
-            try:
-                ipaddress.ip_address(said.strip("[]"))
-            except ValueError:
-                continue
-            # C++ writes "ab::cd".
-            if pattern is _IPV4 or said.startswith("[") or sum(map(bool, said.split(":"))) > 2:
-                yield said
-    for match in _PHONE.finditer(text):
-        number = match["number"] or match["digits"]
-        if 7 <= sum(sign.isdigit() for sign in number) <= 15:
-            yield number
-    yield from (one.group() for one in _ACCOUNT.finditer(text) if _is_account(one.group()))
-
-
-def _is_account(number: str) -> bool:
-    """Whether the check digits of an international bank account number are right."""
-    digits = number.replace(" ", "")
-    return int("".join(str(int(sign, 36)) for sign in digits[4:] + digits[:4])) % 97 == 1
 
 
 def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:

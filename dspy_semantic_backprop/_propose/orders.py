@@ -106,7 +106,8 @@ _PATTERNS = (
     ),
     (
         "an order to show hidden text",
-        rf"\b(?P<verb>{_TELL})\s+(?:[\w'\u2019-]+\s+){{0,4}}?(?:the|your|its|this|all|any)\s+(?:[\w-]+\s+)?"
+        rf"\b(?P<verb>{_TELL})\s+(?:(?!(?:whether|if|how|why)\b)[\w'\u2019-]+\s+){{0,4}}?"
+        r"(?:the|your|its|this|all|any)\s+(?:[\w-]+\s+)?"
         r"(?:(?:system|hidden|secret|developer|internal)\s+(?:prompt|instructions?|rules)|prompt verbatim)\b",
     ),
     (
@@ -141,8 +142,8 @@ _PATTERNS = (
     ),
     (
         "the marks of a chat",
-        r"(?P<verb><\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|begin_of_text|start_header_id"
-        r"|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>)",
+        r"(?P<verb><\|[a-z_]{2,20}\|?>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|</?tool_call>"
+        r"|</?(?:system|human|assistant)>|\[\[\s*#+\s*\w+\s*#+\s*\]\])",
     ),
 )
 OUT_OF_DATA = "a sentence that no rule can read, out of the data"

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import Candidate
-from .injection import InjectionGuard, Unasked, origin, stands
+from .addresses import plain_text
+from .copied import holds
+from .injection import SEARCHED, InjectionGuard, Unasked, origin, stands
 from .leaks import LeakGuard, fields
 from .lessons import ADVICE
 from .protected import Parameters
@@ -119,6 +121,7 @@ class Screen:
     places: dict[str, str] = field(default_factory=dict)
     failed: dict[str, list[str]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
+    _inputs: list[list[str]] | None = None
 
     @classmethod
     def of(
@@ -154,6 +157,8 @@ class Screen:
         if rest is None:
             return Screened(text, self._quotes(text, current))
         text = rest
+        if copied := self._copied(text):
+            return Screened(text, self._injected(copied, shown), injected=True)
         violation = self.restraint.violation(text, current, predictor, failures=self.failures[predictor])
         if violation:
             return Screened(text, violation)
@@ -203,6 +208,20 @@ class Screen:
         said += self._given() if suspected else []
         found = (one for one in suspected if stands(one, said) or self._in_few_labels(one))
         return (*self.injection.unasked(text), *found)
+
+    def _copied(self, text: str) -> tuple[Unasked, ...]:
+        """Sentences that the inputs of some examples hold, but not those of most: what most ask for is the task."""
+        if self.injection is None or self.restraint.leaks == "allow":
+            return ()
+        if self._inputs is None:
+            self._inputs = [
+                [plain_text(one[:SEARCHED]) for _, one in fields(each.inputs())] for _, each in self.examples
+            ]
+        return tuple(
+            one
+            for one in self.injection.sentences(text)
+            if 0 < 2 * sum(any(holds(given, one.key) for given in texts) for texts in self._inputs) <= len(self._inputs)
+        )
 
     def _given(self) -> list[str]:
         """The texts of the inputs; one that most examples are given alike, such as a list of choices, is the user's."""

@@ -241,6 +241,23 @@ def test_a_sentence_that_no_rule_can_read_is_refused_where_an_example_holds_it(s
     assert not screened(said, "Is it open?", question, start=f"Answer. {said}").injected
 
 
+@pytest.mark.parametrize("said", order_cases.COPIED)
+def test_a_sentence_of_an_input_that_may_be_an_order_is_refused_whatever_it_says(said):
+    found = screened(said, "Is it open?", f"Where is my order? {said}", "Is it late?")
+    assert found.injected and "of the trainset (question)" in found.refusal
+    wide = "".join(chr(ord(one) + 0xFEE0) if one.isalpha() else one for one in said)
+    assert screened(said, "Is it open?", f"Where is my order? {wide}", "Is it late?").injected
+    assert not screened(said, "Is it open?", "Where is my order?").injected
+    assert not screened(said, "Is it open?", f"Where? {said}", start=f"Answer. {said}").injected
+    # What most inputs ask for is the task.
+    assert not screened(said, *(f"Question {at}? {said}" for at in range(3)), "Is it open?").injected
+
+
+@pytest.mark.parametrize("said", order_cases.OF_THE_TASK)
+def test_a_sentence_of_an_input_that_orders_nothing_may_stay(said):
+    assert not screened(said, "Is it open?", f"Where is my order? {said}", "Is it late?").injected
+
+
 @pytest.mark.parametrize("said", order_cases.IN_CIPHER)
 def test_a_text_in_cipher_is_refused_wherever_it_comes_from(said):
     assert "a text in cipher" in screened(said, "Is it open?").refusal
