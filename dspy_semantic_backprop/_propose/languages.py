@@ -20,8 +20,7 @@ from typing import NamedTuple
 _SENTENCE = re.compile(r"[^.!?;\n\u3002\uff01\uff1f\u061f\u061b\u0964]+")
 _CLAUSE = re.compile(r"[,:\uff0c\u3001\u060c]")
 _QUOTED = re.compile(
-    r"(?<=\S)\s*[\"\u201c\u201e\u00ab\u300c\u300e`][^\"\u201d\u201c\u00bb\u300d\u300f`]*(?:[\"\u201d\u201c\u00bb\u300d\u300f`]|$)"
-    r"|(?<!\w)'[^'\n]+'(?!\w)"
+    r"(?<=\S)\s*[\"\u201c\u201e\u00ab\u300c\u300e`][^\"\u201d\u201c\u00bb\u300d\u300f`]*(?:[\"\u201d\u201c\u00bb\u300d\u300f`]|$)|(?<!\w)'[^'\n]+'"
 )
 _ENGLISH = re.compile(r"\b(?:the|and|with|your|never|how|this|that|from|any|are|its|when|which|each)\b", re.I)
 """What stands in nearly every English sentence, which other rules judge, and in no other language here."""

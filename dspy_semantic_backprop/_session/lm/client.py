@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,8 +32,10 @@ from ..ledger import Ledger
 from ..limits import LONGEST_REQUEST
 from .context import lm_context
 from .failures import NoAnswer, is_fatal, is_transient, is_unanswered, remembered
-from .replies import no_answer
+from .replies import no_answer, revived
 from .sending import awaited_within, called_in_thread, forward_in_thread, load_client, within
+from .sending import overrides_call_alone as calls_alone
+from .several import asked_again, sends_itself
 from .usage import RequestUsage, batch_share, bound_of, most_of, stated_price
 
 _CONTENT = ("messages", "prompt", "tools")
@@ -94,7 +95,7 @@ def _server(lm: Any, settings: dict[str, Any]) -> list[Any]:
 @functools.cache
 def _metered_class(cls: Any) -> Any:
     # One that overrides `__call__` alone, as simple doubles do, is synchronous only.
-    call = functools.partial(called_in_thread, cls.__call__) if _overrides_call_alone(cls) else cls.acall
+    call = functools.partial(called_in_thread, cls.__call__) if calls_alone(cls) else cls.acall
 
     class MeteredLM(cls):
         semantic_metered = True
@@ -130,13 +131,6 @@ def _metered_class(cls: Any) -> Any:
 
     MeteredLM.__module__, MeteredLM.__qualname__, MeteredLM.__name__ = cls.__module__, cls.__qualname__, cls.__name__
     return MeteredLM
-
-
-def _overrides_call_alone(cls: Any) -> bool:
-    sync, asynchronous = (
-        next(at for at, kind in enumerate(cls.__mro__) if name in vars(kind)) for name in ("__call__", "acall")
-    )
-    return sync < asynchronous
 
 
 def _forget_the_oldest(shown: deque[Any], entry: Any) -> None:
@@ -212,7 +206,7 @@ class _Request:
             raise error
         if not isinstance(found, Answered):
             return False
-        self._answered(Answered(_revived(found.outputs), found.usage))
+        self._answered(Answered(revived(found.outputs), found.usage))
         return True
 
     def _answered(self, answered: Answered) -> None:
@@ -352,31 +346,14 @@ class _Request:
         self.ledger.batches.lay(laid)
         return laid
 
-    def _asked_inside(self, lease: int) -> Callable[[], None]:
-        """What is to be done where another language model is asked while the request is under way."""
-
-        def passed_on() -> None:
-            if _sends_itself(self.lm):
-                # A callback asks: this request is sent as well, and nobody may wait for its room.
-                self.ledger.keep_for_good(lease)
-                return
+    def _asked_inside(self, lease: int) -> None:
+        if sends_itself(self.lm):
+            # A callback asks: this request is sent as well, and nobody may wait for its room.
+            self.ledger.keep_for_good(lease)
+        else:
             # What is asked inside is counted by itself, and needs the place that this one holds.
             self.passed_on = True
             self.ledger.leave(lease)
-
-        return passed_on
-
-    def _asked_again(self, bound: Bound, lease: int) -> Callable[[], None]:
-        """What is to be done before each of the requests that are sent: one of the user's own may send several."""
-        sent = itertools.count(1)
-
-        def sends() -> None:
-            if next(sent) > bound.calls and not self.passed_on:
-                self.ledger.keep_for_good(lease)
-                with self.ledger.admitted(self.account, one := replace(bound, calls=1)):
-                    self.ledger.book(self.account, one.lost)
-
-        return sends
 
     @contextmanager
     def _attempt(self, bound: Bound, lease: int) -> Iterator[RequestUsage]:
@@ -385,7 +362,8 @@ class _Request:
         spent = bound.lost
 
         attempt.asked = self.asked
-        attempt.passed_on, attempt.sends = self._asked_inside(lease), self._asked_again(bound, lease)
+        attempt.sends = asked_again(self.ledger, self.account, bound, lease, lambda: self.passed_on)
+        attempt.passed_on = functools.partial(self._asked_inside, lease)
         if self.ledger.batches is not None:
             attempt.lay = functools.partial(self._lay, lease, bound)
         try:
@@ -413,18 +391,3 @@ class _Request:
             # What is still under way in a batch stays so: its answer may come when the run is resumed.
             if not out:
                 self.ledger.settle(lease, self.account, spent, self.key, answered)
-
-
-def _sends_itself(lm: Any) -> bool:
-    """Whether it is DSPy's own client, with DSPy's own engines: what is asked inside of it is asked by callbacks."""
-    own = type(lm).forward is dspy.LM.forward and type(lm).aforward is dspy.LM.aforward
-    return own and isinstance(lm._engine_spec, str)
-
-
-def _revived(outputs: Any) -> Any:
-    """Outputs from the journal in the form in which DSPy's client gives them: fields of a dict are attributes, too."""
-    try:
-        from dspy.clients.call_result import attributes
-    except ImportError:
-        return outputs
-    return attributes(outputs)

@@ -144,6 +144,15 @@ def _field(thing: Any, name: str) -> Any:
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
 
 
+def revived(outputs: Any) -> Any:
+    """Outputs from the journal in the form in which DSPy's client gives them: fields of a dict are attributes, too."""
+    try:
+        from dspy.clients.call_result import attributes
+    except ImportError:
+        return outputs
+    return attributes(outputs)
+
+
 _PATCHED = Patched()
 
 

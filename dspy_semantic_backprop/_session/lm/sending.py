@@ -71,3 +71,11 @@ async def awaited_within(seconds: float | None, call: Awaitable[Any]) -> Any:
 
 def _too_long(seconds: float) -> str:
     return f"no answer within {seconds:g} seconds (Limits.request)"
+
+
+def overrides_call_alone(cls: Any) -> bool:
+    """Whether a class of language models overrides `__call__` and not `acall`, as simple doubles do."""
+    sync, asynchronous = (
+        next(at for at, kind in enumerate(cls.__mro__) if name in vars(kind)) for name in ("__call__", "acall")
+    )
+    return sync < asynchronous
