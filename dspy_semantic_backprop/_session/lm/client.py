@@ -380,6 +380,10 @@ class _Request:
             hide(error)
             spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
             raise
+        except Stop:
+            # What a callback asked was not let through: before this one was sent, or behind it.
+            spent = bound.lost if attempt.sent or attempt.usage else Spent()
+            raise
         finally:
             laid, batches = attempt.laid, self.ledger.batches
             out = laid is not None and batches is not None and batches.leaves(laid)

@@ -74,6 +74,7 @@ def _watched(address: Callable[..., tuple[str, str]], send: Any) -> Any:
             if isinstance(attempt, RequestUsage):
                 if not _NO_ANSWERS.search(path):
                     attempt.sends()
+                    attempt.sent = True
             else:
                 if host not in ledger.unmetered:
                     logger.warning("%s", unmetered(host))

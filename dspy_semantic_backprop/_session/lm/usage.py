@@ -241,7 +241,7 @@ class RequestUsage(UsageTracker):
         self.outputs: Any = None
         self.problem: Exception | None = None
         self.recalled = False
-        self.begun = False
+        self.begun = self.sent = False
         self.passed_on: Callable[[], None] | None = None
         self.sends: Callable[[], None] = lambda: None
         self.lay: Callable[[Any], Any] | None = None
