@@ -113,7 +113,12 @@ class Proxy:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                data = self.rfile.read(length)
+                if len(data) < length:
+                    # Whoever asked was killed in the middle of it: nobody answers that, or bills it.
+                    self.close_connection = True
+                    return
                 request = Request(hashlib.sha256(data).hexdigest(), time.monotonic(), headers=str(self.headers))
                 with proxy._lock:
                     proxy.requests.append(request)
