@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import changed
 from .._evaluate.outcome import mean, scored
+from .._json import to_json
 from .._propose.lessons import Learned
 from .._terminal import printable
 from .comparison import Comparison
@@ -41,12 +42,7 @@ class Paired:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
-        return {**asdict(self), "interval": list(self.interval)}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> Paired:
-        """The inverse of `to_dict`."""
-        return cls(**{**state, "interval": tuple(state["interval"])})
+        return to_json(self)
 
     @printable
     def __str__(self) -> str:
@@ -106,10 +102,8 @@ class StepRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON values."""
-        record = asdict(self)
-        record["gradients"] = [{"example": number, "calls": dict(calls)} for number, calls in self.gradients]
-        record["by_class"] = {name: list(counts) for name, counts in self.by_class.items()}
-        return _listed(record)
+        gradients = [{"example": number, "calls": dict(calls)} for number, calls in self.gradients]
+        return {**to_json(self), "gradients": gradients}
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class CandidateRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The candidate as JSON values."""
-        return {**asdict(self), "scores": {str(number): score for number, score in self.scores.items()}}
+        return to_json(self)
 
 
 @dataclass(frozen=True)
@@ -187,7 +181,7 @@ class Final:
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as JSON values."""
-        return _listed(asdict(self) | {"worst": [list(one) for one in self.worst]})
+        return to_json(self)
 
     @property
     def losses(self) -> str:
@@ -260,8 +254,3 @@ def candidate_records(pool: Pool) -> tuple[CandidateRecord, ...]:
             )
         )
     return tuple(records)
-
-
-def _listed(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with lists for tuples, as JSON gives it back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
