@@ -8,6 +8,7 @@ share is no property of one (labels, standing phrases), and what the user's own 
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -121,8 +122,10 @@ class LeakGuard:
             if len(ones) < self._most and not _COMMON.issuperset(said.split())
         }
         self._spread = Counter(word for texts in self._inputs.values() for word in set(words(" \n ".join(texts))))
+        # A text is looked at where it is proposed, where it is cleaned, and where it is made a candidate.
+        self.leaks = functools.lru_cache(64)(self._leaks)
 
-    def leaks(self, text: str, current: str) -> tuple[Leak, ...]:
+    def _leaks(self, text: str, current: str) -> tuple[Leak, ...]:
         """The stretches of an instruction that quote an example, by where they begin; they may overlap.
 
         What stands in the `current` one, which it would replace, is no leak.
