@@ -10,10 +10,11 @@ data's where an example's input holds the very same one.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz
@@ -117,8 +118,10 @@ class InjectionGuard:
         self._own = "\n".join(map(plain_text, texts))
         self._orders = {one.kind for text in texts for one in _orders(text)}
         self._encoded = {one for text in texts for one in encoded_in(text)}
+        # A text is looked at where it is proposed, and again where it is made a candidate.
+        self.unasked, self.suspected = map(functools.lru_cache(64), (self._unasked, self._suspected))
 
-    def unasked(self, text: str) -> tuple[Unasked, ...]:
+    def _unasked(self, text: str) -> tuple[Unasked, ...]:
         """What a text holds that none of the user's own holds: each once."""
         rows = [row for row in dict.fromkeys(hidden(text)) if row not in self._rows]
         found = [_invisible(rows, text)] if rows else []
@@ -132,7 +135,7 @@ class InjectionGuard:
         encoded = [one for one in encoded_in(text) if one not in self._encoded]
         return (*found, *(Unasked("an encoded text", _quoted(one), one) for one in encoded if not addresses))
 
-    def suspected(self, text: str) -> tuple[Unasked, ...]:
+    def _suspected(self, text: str) -> tuple[Unasked, ...]:
         """Orders that none of the user's own texts holds but a user may well give: where they come from decides."""
         strange = (one for one in self._strange(text) if not one.sure)
         found = (Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
@@ -145,7 +148,7 @@ class InjectionGuard:
         return tuple(Unasked(OUT_OF_INPUTS, _quoted(words), said) for said, words in found)
 
     def _strange(self, text: str) -> list[Order]:
-        strange = (one for one in dict.fromkeys(_orders(text)) if one.kind not in self._orders)
+        strange = (one for one in _orders(text) if one.kind not in self._orders)
         return [one for one in strange if not names_a_tool_of(one, self._own)]
 
     def _is_own(self, address: str) -> bool:
@@ -194,9 +197,10 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 3]}..."'
 
 
-def _orders(text: str) -> Iterator[Order]:
-    for said in dict.fromkeys((*disguised(text), unleet(text))):
-        yield from orders(said)
+@functools.lru_cache(64)
+def _orders(text: str) -> tuple[Order, ...]:
+    texts = dict.fromkeys((*disguised(text), unleet(text)))
+    return tuple(dict.fromkeys(order for said in texts for order in orders(said)))
 
 
 def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:
