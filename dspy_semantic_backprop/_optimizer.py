@@ -25,7 +25,6 @@ from ._session.budget import Budget
 from ._session.events import Subscriber
 from ._session.limits import Limits
 from ._session.projection import Auto
-from ._session.session import logger
 from ._settings import Settings
 from ._spelling import spelled
 
@@ -167,9 +166,9 @@ class SemanticGradientDescent(Teleprompter):
         self.settings.check(student, trainset=trainset, valset=valset)
         for path in checks.frozen(student):
             freed = "set `_compiled = False` on it to optimise them too"
-            logger.warning("sub-module %s was compiled before, which freezes its instructions; %s", path, freed)
+            said += [f"sub-module {path} was compiled before, which freezes its instructions; {freed}"]
         if teacher:
-            logger.warning("SemanticGradientDescent takes no teacher; the one given is not used")
+            said += ["SemanticGradientDescent takes no teacher; the one given is not used"]
         said += [f"{path} is a dspy.Flex, whose code is not optimised here" for path in checks.written_as_code(student)]
         advice = advised(self, student, trainset, valset) if self.advice else ""
         said += [advice] if advice else []

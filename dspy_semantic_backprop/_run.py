@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import dspy
@@ -13,6 +13,7 @@ from pydantic import NonNegativeFloat
 from ._decide.comparison import classes_of
 from ._decide.consider import Decision, Fate
 from ._decide.examples import graph_of
+from ._decide.findings import of_examples, of_gradients, of_the_start
 from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
@@ -192,8 +193,8 @@ class Run:
         if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat and not perfect:
             self._flat = True
             self.session.warn(
-                f"the metric said {scores[0]:.12g} of all {len(scores)} executions so far, of every candidate: while "
-                "that is so it cannot tell programs apart"
+                f"all {len(scores)} executions so far, of every candidate, score {scores[0]:.12g}: while that is so "
+                "the metric cannot tell programs apart"
             )
 
     def ended(self, ending: Ending, taught: bool) -> Ending:
@@ -213,6 +214,8 @@ class Run:
         """Say, however the run ended, what came of nothing, and what took more than was told."""
         self.session.warn_of_overrun()
         self.warn_of_a_flat_metric()
+        for warning in self._found_out():
+            self.session.warn(warning)
         if self.records and not self._tried:
             same = sum(record.verdict == Fate.SAME.name.lower() for record in self.records)
             refused = [why for record in self.records for why in record.refused.values()]
@@ -220,6 +223,22 @@ class Run:
                 f"no proposal changed the program: of {len(self.records)} steps, {same} proposed the instructions as "
                 f"they are, and {len(refused)} texts were refused" + (f"; the first: {refused[0]}" if refused else "")
             )
+
+    def _found_out(self) -> Iterator[str]:
+        """What the run found out that no score shows, in words."""
+        decided, learned = (scored(list(pool[self.start].outcomes.values())) for pool in (self.pool, self.train))
+        separate = self.split.separate
+        graph = self.graph
+        if graph is not None:
+            # What an edit sent to another predictor was learned about, too.
+            spent = self.session.ledger.by_predictor
+            idle = [name for name in self.start.instructions if spent.get(name, Spent()) == Spent()]
+            yield from of_the_start([*(learned if separate else ()), *decided], graph, idle)
+        if separate and not self.records and self.settings.most_steps:
+            taught, tested = ([one.score for one in outcomes] for outcomes in (learned, decided))
+            scale = score_range([*taught, *tested], self.settings.method.choose_examples.perfect)
+            yield from of_examples(taught, tested, scale.best)
+        yield from of_gradients(self.session.notes)
 
     def warn_of_sizes(self) -> None:
         """Say what the sizes of the sets alone say against the run."""

@@ -19,7 +19,7 @@ from ._evaluate.metric import adapt
 from ._evaluate.student import Student
 from ._graph.evidence.replay.replays import Probe
 from ._method import Method
-from ._propose.choose import how_many
+from ._propose.choose import check_choice, how_many
 from ._session.batch.shipment import Batch
 from ._session.budget import Budget, Purpose
 from ._session.events import Subscriber
@@ -133,6 +133,7 @@ class Settings:
         self, program: dspy.Module, trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example] | None
     ) -> tuple[Split, Planned]:
         """Which examples a run is going to use for what, and what it is going to do, from its sizes alone."""
+        check_choice(self.method.choose_predictors, [name for name, _ in program.named_predictors()])
         predictors = len(program.predictors())
         kept = self.method.search.kept
         found = split(trainset, valset, kept, self.seed, affordable(self.budget, predictors), self.group)

@@ -88,6 +88,7 @@ async def _ask(question: Question, source: Mapping[str, Any]) -> dict[str, Direc
             usable |= _usable(question, {key: _answer(key, reply.fields) for key in missing}, usable)
     count("directions", len(question.ids))
     count("missing", len(question.ids) - len(usable))
+    count("unchanged", sum(says_no_change(answer.change) for answer in usable.values()))
     return {key: _direction(question, key, usable.get(key), source) for key in question.ids}
 
 

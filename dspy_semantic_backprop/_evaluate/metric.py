@@ -99,14 +99,19 @@ class Metric:
             number = float(score)
         except Exception:  # noqa: BLE001 - an array or a tensor that is no single number says so in its own way
             number = math.nan
-        if not math.isfinite(number):
+        if not abs(number) < _LARGEST:
             wanted = "return a number, a bool or dspy.Prediction(score=..., feedback=...)"
+            if math.isfinite(number):
+                wanted = f"return scores below {_LARGEST:g}: means and variances of larger ones are no numbers any more"
             if inspect.iscoroutine(returned):
                 returned.close()
                 wanted = "it is asynchronous: wrap it in a function that returns a score"
             raise MetricError(f"metric {self.name!r} returned {said(returned)} for {where}; {wanted}")
         kind = _kind(score) if score is returned else type(returned).__name__
         return Grade(number, (printed(feedback) or None) if feedback is not None else None, kind)
+
+
+_LARGEST = 1e100
 
 
 def _kind(score: Any) -> str:

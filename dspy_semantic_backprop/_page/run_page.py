@@ -15,7 +15,7 @@ from .page import save
 def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
     """Write the page of a run, by what `Result.to_dict()` gives; the cost curve is taken from its log."""
     points: Sequence[Any] = []
-    without = "the optimizer had no log_dir, where the time of every answer is kept"
+    without = "The optimizer had no log_dir, where the time of every answer is kept"
     if state["log_dir"]:
         try:
             points = read_log(state["log_dir"])[1]
@@ -26,7 +26,7 @@ def save_run(path: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
 
 def save_log(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
     """Write the page of a run of which there is a log."""
-    return _save(path, *read_log(folder), "the run has had no answer yet")
+    return _save(path, *read_log(folder), "The run has had no answer yet")
 
 
 def _save(path: str | os.PathLike[str], state: Mapping[str, Any], points: Sequence[Any], without: str) -> Path:

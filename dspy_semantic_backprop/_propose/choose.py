@@ -100,9 +100,6 @@ class _Only:
     def __call__(
         self, predictors: Sequence[str], step: int, rng: random.Random, blame: Mapping[str, float], /
     ) -> list[str]:
-        unknown = [name for name in self.chosen if name not in predictors]
-        if unknown:
-            raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
         return [name for name in predictors if name in self.chosen]
 
 
@@ -195,6 +192,21 @@ class _Blind:
 def blind(of: ChoosePredictors) -> ChoosePredictors:
     """A choice `of` predictors that is told of no blame, as a placebo needs it."""
     return _Blind(of)
+
+
+def check_choice(choose: ChoosePredictors, predictors: Sequence[str]) -> None:
+    """Check that a choice by names fits a program's predictors, and leaves one to rewrite."""
+    if isinstance(choose, _Blind):
+        check_choice(choose.of, predictors)
+    named = choose.chosen if isinstance(choose, _Only) else choose.left_out if isinstance(choose, _Without) else ()
+    unknown = [name for name in named if name not in predictors]
+    if unknown:
+        raise SetupError(f"no predictor is named {unknown[0]!r}; the program has {', '.join(predictors)}")
+    if isinstance(choose, _Without):
+        left = [name for name in predictors if name not in choose.left_out]
+        if not left:
+            raise SetupError(f"choose_predictors leaves out all predictors of the program: {', '.join(predictors)}")
+        check_choice(choose.of, left)
 
 
 def how_many(choose: ChoosePredictors, predictors: int) -> tuple[int, int]:

@@ -148,3 +148,55 @@ def test_a_preflight_says_that_a_metric_says_the_same_of_everything():
     with served(careful):
         found = SemanticGradientDescent(lambda example, prediction: 0.5).preflight(Chain(), questions(12))
     assert found.recommendation == "nothing to learn" and "0.5 of every execution" in found.reason
+
+
+class Odd(Chain):
+    """Has a predictor that is never called, and raises on some questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = dspy.Predict("question -> answer")
+
+    def forward(self, question: str) -> Any:
+        found = super().forward(question)
+        if "number 3?" in question:
+            raise RuntimeError("the table is locked")
+        return found
+
+
+class Constant(Chain):
+    def forward(self, question: str) -> Any:
+        super().forward(question)
+        return dspy.Prediction(answer="the same")
+
+
+def test_what_no_score_shows_of_a_program_is_said_at_the_end():
+    with served(careful):
+        said = "\n".join(result_of(Odd()).warnings)
+        assert "no example called spare: nothing could be learned about it" in said
+        assert "each; the first: RuntimeError: the table is locked" in said
+        assert "nothing that a predictor wrote" not in said
+        said = "\n".join(result_of(Constant()).warnings)
+    assert "nothing that a predictor wrote is known to have reached what the program returned" in said
+    assert "raised" not in said
+
+
+def test_a_trainset_that_is_right_throughout_is_named():
+    def easy(example: Any, prediction: Any) -> float:
+        return float(example.get("easy", False))
+
+    learned, decided = [one.copy(easy=True) for one in questions(4)], questions(8)[4:]
+    with served(careful):
+        optimizer = SemanticGradientDescent(easy, steps=2, subscribers=())
+        warnings = optimizer.compile(Chain(), trainset=learned, valset=decided).detailed_results.warnings
+    assert any("nothing could be learned: all 4 examples" in one and "4 of 4 score less" in one for one in warnings)
+
+
+def test_a_gradient_model_that_finds_nothing_to_change_is_named():
+    def content(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        return {name: "No change needed." if name.startswith("change_") else text for name, text in answers.items()}
+
+    with served(content):
+        result = result_of()
+    assert any("judged that nothing must change" in warning for warning in result.warnings)
