@@ -241,6 +241,16 @@ def test_what_was_never_sent_is_no_call(address: str, engine: str):
         assert (total.calls, total.unsure_tokens) == (server.requests, 0)
 
 
+def test_a_reply_that_the_client_does_not_take_was_a_call():
+    def twice(reply: dict[str, Any]) -> tuple[int, Any]:
+        return 200, {**reply, "choices": reply["choices"] * 2}
+
+    with spoiling(twice, rule=good) as server:
+        total = scored().total
+        assert server.spoilt and total.calls == server.requests
+        assert total.unsure_tokens > 0
+
+
 class Elsewhere(Pair):
     """Asks for one example a server that is not there."""
 

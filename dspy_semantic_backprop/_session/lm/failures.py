@@ -48,12 +48,14 @@ _OF_THE_MACHINE = ("can't start new thread", "AST constructor recursion depth mi
 threads use it at once, as a program does that makes signatures of texts while it runs."""
 _NEVER_SENT = frozenset(
     {
-        *("ConnectionRefusedError", "gaierror", "LMConfigurationError", "LMUnsupportedFeatureError"),
+        *("ConnectionRefusedError", "gaierror"),
         *("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"),
         *("ClientConnectorError", "InvalidURL", "NewConnectionError", "ConnectTimeoutError"),
     }
 )
 """Classes, of httpx, aiohttp, urllib3, DSPy and the standard library, of failures before anything was sent."""
+_REFUSED_HERE = ("LMConfigurationError", "LMUnsupportedFeatureError")
+"""Classes of DSPy's of failures before anything was sent, or of replies that its client does not take."""
 _SAYS_NEVER_SENT = re.compile("connection refused|unsupported scheme|missing scheme", re.IGNORECASE)
 
 
@@ -142,9 +144,14 @@ def was_refused(error: BaseException) -> bool:
     return len(below) == len(behind) or any(_is_a(one, _STATUS_ERRORS) for one in below)
 
 
-def was_never_sent(error: BaseException) -> bool:
-    """Whether the request failed before anything of it was sent: no server, no address, refused by the client."""
-    return any(_is_a(one, _NEVER_SENT) or _SAYS_NEVER_SENT.search(str(one)) for one in _chain(error))
+def was_never_sent(error: BaseException, seen: bool = False) -> bool:
+    """Whether the request failed before anything of it was sent: no server, no address, refused by the client.
+
+    Args:
+        seen: Whether a request was seen to be made: then the client refused the reply.
+    """
+    names = _NEVER_SENT if seen else _NEVER_SENT.union(_REFUSED_HERE)
+    return any(_is_a(one, names) or _SAYS_NEVER_SENT.search(str(one)) for one in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

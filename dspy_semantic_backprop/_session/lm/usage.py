@@ -308,7 +308,7 @@ class RequestUsage(UsageTracker):
         """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown."""
         if self.usage:
             return self.spent(most, price)
-        if was_never_sent(error):
+        if was_never_sent(error, self.sent):
             return Spent()
         if was_refused(error):
             return Spent(calls=1)
