@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 EFFECT = 0.17
@@ -123,14 +124,14 @@ class Estimate:
         return cls(model, rows, places, np.array(scores, float))
 
     @classmethod
-    def of_runs(cls, runs: Sequence[Sequence[tuple[int, float]]], share: Callable[[Any], Any]) -> Estimate:
-        """The gains of edits made alone: of the start, and of each edit, numbers of examples and scores there."""
+    def of_runs(cls, runs: Sequence[tuple[list[int], list[float]]], share: Callable[[Any], Any]) -> Estimate:
+        """The gains of edits made alone: of the start, and of each edit, numbers of examples, and the scores there."""
         import numpy as np
 
-        model, sizes = Model([1] * (len(runs) - 1)), list(map(len, runs))
+        model, sizes = Model([1] * (len(runs) - 1)), [len(examples) for examples, _ in runs]
         rows = np.repeat([model.row(()), *(model.row((edit,)) for edit in range(len(runs) - 1))], sizes, axis=0)
-        examples = np.array([at for run in runs for at, _ in run], int)
-        return cls(model, rows, examples, share(np.array([score for run in runs for _, score in run])))
+        examples, scores = (np.array([*chain.from_iterable(some)]) for some in zip(*runs, strict=True))
+        return cls(model, rows, examples.astype(int), share(scores))
 
     def gain(self, one: Sequence[int], other: Sequence[int] = ()) -> tuple[float, float]:
         """What one set of edits gains over another one: the expectation and its standard deviation, as a share."""

@@ -96,8 +96,9 @@ class Pooled:
     def returns(self, loop: Comparison, rivals: Sequence[Comparison], fresh: Comparison | None) -> bool:
         """Whether a candidate with such outcomes would be returned."""
         scale = score_range([score for pair in loop.pairs for score in (pair.old, pair.new)])
-        runs, edits = [[(at, old) for at, old, _, _ in loop.pairs]], range(1 + len(rivals))
-        runs += [[(at, new) for at, _, new, _ in one.pairs] for one in (loop, *rivals)]
+        edits, edited = range(1 + len(rivals)), [one.pairs for one in (loop, *rivals)]
+        runs = [([pair[0] for pair in loop.pairs], [pair.old for pair in loop.pairs])]
+        runs += [([pair[0] for pair in pairs], [pair[2] for pair in pairs]) for pairs in edited]
         estimate = Estimate.of_runs(runs, scale.share)
         best = max(edits, key=lambda edit: estimate.gain((edit,))[0])
         return best == 0 and estimate.gain((0,))[0] > 0 and estimate.worse((0,)) <= self.worse

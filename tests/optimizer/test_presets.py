@@ -54,7 +54,9 @@ def compiled(optimizer: SemanticGradientDescent) -> Any:
 @functools.cache
 def ran(name: str) -> tuple[SemanticGradientDescent, Any]:
     """An optimizer with a preset, and what a run of it came to."""
-    optimizer = SemanticGradientDescent(right, steps=1, method=getattr(presets, name)(), seed=3, subscribers=())
+    optimizer = SemanticGradientDescent(
+        right, steps=1, method=getattr(presets, name)(), seed=3, probe="never", subscribers=()
+    )
     return optimizer, compiled(optimizer)
 
 

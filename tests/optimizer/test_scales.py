@@ -25,7 +25,9 @@ def mostly(prompt: Prompt) -> dict[str, Any]:
 
 def result_of(worst: Any, best: Any) -> Any:
     with served(mostly):
-        optimizer = SemanticGradientDescent(lambda e, p: best if right(e, p) else worst, steps=1, subscribers=())
+        optimizer = SemanticGradientDescent(
+            lambda e, p: best if right(e, p) else worst, steps=1, probe="never", subscribers=()
+        )
         return optimizer.compile(dspy.Predict("question -> answer"), trainset=questions(8)).detailed_results
 
 

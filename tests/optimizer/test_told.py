@@ -19,7 +19,7 @@ CUT = [("published", 70), ("default", 38)]
 def ended(method: str, calls: int) -> Result:
     with served(careful):
         optimizer = SemanticGradientDescent(
-            right, method=METHODS[method](), budget=Budget(calls=calls), num_threads=1, subscribers=()
+            right, method=METHODS[method](), budget=Budget(calls=calls), probe="never", num_threads=1, subscribers=()
         )
         better: Any = optimizer.compile(Chain(), trainset=questions(30)[20:], valset=questions(20))
     return better.detailed_results
@@ -59,7 +59,9 @@ def test_no_gain_is_larger_than_what_the_scores_leave():
         return 1.0 if right(example, prediction) else 0.95
 
     with served(careful):
-        optimizer = SemanticGradientDescent(graded, budget=Budget(calls=90), num_threads=1, subscribers=())
+        optimizer = SemanticGradientDescent(
+            graded, budget=Budget(calls=90), probe="never", num_threads=1, subscribers=()
+        )
         final = Result.of(optimizer.compile(Chain(), trainset=questions(16))).final
     assert final is not None and final.interval is not None and final.gain is not None
     assert final.interval[0] <= final.gain <= 0.05 + 1e-9

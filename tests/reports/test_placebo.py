@@ -29,7 +29,7 @@ def told_by_gradients(prompt):
 
 def compared(rule=told_by_gradients, *, how: Any = None, test=TEST, lm: Any = None, **settings):
     with served(rule, **(lm or {})) as server:
-        optimizer = SemanticGradientDescent(right, **{"steps": 2, "subscribers": (), **settings})
+        optimizer = SemanticGradientDescent(right, **{"steps": 2, "probe": "never", "subscribers": (), **settings})
         found = optimizer.placebo(Chain(), TRAIN, VAL, test, **(how or {}))
     return found, server
 

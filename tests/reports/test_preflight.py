@@ -60,7 +60,7 @@ def unteachable(prompt):
 
 def flown(rule, program=None, *, train=TRAIN, val: Any = VAL, how: Any = None, faults=None, lm: Any = None, **settings):
     with served(rule, faults=faults, **(lm or {})) as server:
-        optimizer = SemanticGradientDescent(right, subscribers=(), **settings)
+        optimizer = SemanticGradientDescent(right, probe="never", subscribers=(), **settings)
         found = optimizer.preflight(program or Chain(), train, val, **(how or {}))
     return found, server
 
@@ -80,7 +80,7 @@ def test_a_weak_program_that_can_be_taught_is_worth_it_and_compiling_agrees():
 
 def test_a_program_at_its_ceiling_with_noise_has_no_headroom_and_compile_repeats_it():
     with served(slipping(0.1)):
-        optimizer = SemanticGradientDescent(right, steps=2, subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=2, probe="never", subscribers=())
         found = optimizer.preflight(told_to_be_careful(), TRAIN, VAL)
         better: Any = optimizer.compile(told_to_be_careful(), trainset=TRAIN, valset=VAL)
         other: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL)
@@ -122,7 +122,7 @@ def test_answers_by_the_toss_of_a_coin_are_too_noisy():
 @pytest.mark.parametrize(("size", "asked"), [(1, "at least 3"), (2, "at least 3")])
 def test_too_few_examples_are_named_with_the_number_that_it_takes(size, asked):
     with served(careful):
-        optimizer = SemanticGradientDescent(right, steps=1, method=presets.proven(), subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=1, probe="never", method=presets.proven(), subscribers=())
         found = optimizer.preflight(Chain(), TRAIN, VAL[:size])
         better: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL[:size])
     assert found.recommendation == "more examples first", found

@@ -18,7 +18,7 @@ from tests.scripted import careful, questions, right, served
 def result_of(metric: Any = right, program: Any = None, count: int = 12, **settings) -> Any:
     with served(careful) as server:
         optimizer = SemanticGradientDescent(
-            metric, **{"steps": 2, "subscribers": (), "method": presets.proven(), **settings}
+            metric, **{"steps": 2, "probe": "never", "subscribers": (), "method": presets.proven(), **settings}
         )
         better: Any = optimizer.compile(program or Chain(), trainset=questions(count))
         assert better.detailed_results.total.calls == server.requests
@@ -70,7 +70,7 @@ def test_any_range_of_scores_works_and_is_said_aloud(low, high):
     assert said(result, f"from {low} to {high}, outside 0 to 1")
     assert result.score_before < result.score_after == high
     with served(careful):
-        found = SemanticGradientDescent(metric, subscribers=()).preflight(Chain(), questions(16))
+        found = SemanticGradientDescent(metric, probe="never", subscribers=()).preflight(Chain(), questions(16))
     assert found.recommendation == "go" and found.best == high and said(found, "outside 0 to 1")
 
 

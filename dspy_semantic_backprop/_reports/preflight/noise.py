@@ -209,9 +209,11 @@ class Power:
         drawn = rng.random((edits, examples))
         signs = (drawn >= worse) * (drawn < right) * self.step
         signs = signs + ((drawn >= right) * (drawn < right + worse) * 1.0 - (drawn < worse)) * self.by.size
-        return [
-            Comparison(tuple(Pair._make((at, 0.0, new, None)) for at, new in enumerate(one))) for one in signs.tolist()
-        ]
+        pairs = (
+            zip(range(examples), itertools.repeat(0.0), one, itertools.repeat(None), strict=False)
+            for one in signs.tolist()
+        )
+        return [Comparison(tuple(map(Pair._make, one))) for one in pairs]
 
 
 def _crossings(gains: Sequence[float], returned: Sequence[bool], chances: Sequence[float]) -> list[float | None]:
