@@ -86,11 +86,6 @@ class Evaluator:
             away: Runs the very same program elsewhere; None in this process.
             keep: Told the outcomes that were paid for where the budget does not last for all.
             on_told: See `capture`; nothing is told of what runs in another process.
-
-        Raises:
-            MetricError: If the metric breaks its contract.
-            ModelUnavailable: If the provider never will answer.
-            BudgetSpent: If the budget does not last.
         """
         names = Names(program)
         runnable = Runnable(program, names, FromCode(program, names, self.slices), self.ledger, on_told)

@@ -78,9 +78,6 @@ async def rerun(
         ledger: Where the calls are booked, as "check"; its cap for that purpose ends the rerun.
         allow_effects: Whether the program may write files, open sockets, start processes, and call its
             tools with arguments that the record does not have.
-
-    Raises:
-        ModelUnavailable: If a language model refuses for good.
     """
     with for_purpose(Purpose.CHECK, ledger) as here:
         session, twin = _prepared(program, trace, changes, ledger, allow_effects)

@@ -136,10 +136,6 @@ class Student:
             edited_from: What the candidate was made from, where its first execution is to show whether an edit reaches
                 a prompt: where none does, that one is the only one.
             keep: Told the outcomes that were paid for where the budget does not last for all.
-
-        Raises:
-            TooManyFailures: If the provider left too many examples unanswered.
-            BudgetSpent: If the budget does not last.
         """
         program = self.copy_with(candidate)
         away = self.away.runner(program, fresh) if self.away is not None else None

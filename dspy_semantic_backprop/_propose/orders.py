@@ -35,7 +35,6 @@ _SPOKEN_OF = re.compile(
     re.I,
 )
 _WITHIN = r"[^.!?;\n]"
-_ADVERBS = r"(?:(?:please|now|always|also|then|first|just|simply|immediately|completely|entirely)\s+)*"
 _RULES = (
     r"(?:instructions?|prompts?|rules?|directions?|directives?|guidelines?|guardrails?|guidance|orders?|commands?"
     r"|polic(?:y|ies)|restrictions?|constraints?|safety (?:\w+ )?(?:rules?|checks?|filters?|measures?)|programming)\b"

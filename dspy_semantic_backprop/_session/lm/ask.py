@@ -38,10 +38,6 @@ async def ask_once(signature: Any, inputs: Mapping[str, Any], *, rollout: int = 
         signature: A `dspy.Signature` class. The chat format is used whatever adapter the program uses.
         rollout: Tells repeated, otherwise equal requests apart; 0 for the first.
         json_too: Ask once more, in the JSON format, where the chat format cannot be read.
-
-    Raises:
-        LMError: What the provider refused to answer after all retries.
-        ModelUnavailable: For failures that no retry can change.
     """
     shown = {name: without_markers(one) if isinstance(one, str) else one for name, one in inputs.items()}
     settings = {"rollout_id": rollout, "temperature": 1.0} if rollout else {}

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from .failures import NoAnswer, Withheld
 from .patched import Patched, http_clients
 
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MOST_TOKENS = 10_000_000
 """More than any model reads or writes in one request."""
 _WITHHELD = frozenset(
