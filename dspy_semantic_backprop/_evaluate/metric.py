@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 
 from .._errors import MetricError, SetupError
-from .._secrets import hide
+from .._secrets import cleaned, hide
 from .._values.copies import snapshot
 from .._values.text import printed, said
 from .asynchronous import called_in_the_end, is_asynchronous
@@ -106,7 +106,7 @@ class Metric:
             if inspect.iscoroutine(returned):
                 returned.close()
                 wanted = "it is asynchronous: wrap it in a function that returns a score"
-            raise MetricError(f"metric {self.name!r} returned {said(returned)} for {where}; {wanted}")
+            raise MetricError(f"metric {self.name!r} returned {cleaned(said(returned))} for {where}; {wanted}")
         kind = _kind(score) if score is returned else type(returned).__name__
         return Grade(number, (printed(feedback) or None) if feedback is not None else None, kind)
 

@@ -229,6 +229,16 @@ def test_what_fails_in_a_run_does_not_tell_its_key(place, tmp_path, caplog):
     assert not [text for text in texts if CANARY in text]
 
 
+def test_what_a_metric_returns_in_place_of_a_score_is_shown_without_its_key(tmp_path, caplog):
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
+        return dataclasses.make_dataclass("Verdict", ["api_key"])(CANARY)
+
+    with served(careful):
+        texts = told(tmp_path, caplog, metric=metric)
+    assert any("returned Verdict(" in text for text in texts)
+    assert not [text for text in texts if CANARY in text]
+
+
 @pytest.mark.parametrize("status", [401, 500])
 @pytest.mark.parametrize("address", ["{login}{host}", "http://{host}?api_key={canary}", "http://{host}/{canary}"])
 def test_an_address_loses_who_calls(address, status, tmp_path, caplog):
