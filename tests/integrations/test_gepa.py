@@ -77,7 +77,7 @@ def asked(server: Any, field: str) -> list[str]:
 def test_gepa_improves_every_predictor_from_semantic_gradients(selector, own, cache):
     trainset = questions(6)
     with served(carrying, cache=cache) as server:
-        proposer = SemanticProposer(Three(), share, trainset)
+        proposer = SemanticProposer(Three(), share, trainset, probe="never")
         metric = proposer.metric if own else share
         better = searched(Three(), proposer, metric, trainset, component_selector=selector)
         assert asked(server, "wanted_change")
@@ -149,7 +149,7 @@ def test_a_gradient_model_that_fails_does_not_end_gepas_run(fault):
     trainset = questions(4)
     with served(careful, faults=replace(Faults(), **{fault: 1.0})) as broken, served(carrying):
         gradient_lm = broken.lm(cache=False, num_retries=0)
-        proposer = SemanticProposer(Three(), share, trainset, gradient_lm=gradient_lm)
+        proposer = SemanticProposer(Three(), share, trainset, gradient_lm=gradient_lm, probe="never")
         same = searched(Three(), proposer, proposer.metric, trainset, max_metric_calls=20)
     assert broken.requests > 0
     assert not any("careful" in predictor.signature.instructions for predictor in same.predictors())
@@ -168,7 +168,7 @@ def test_the_program_runs_on_its_own_model_and_the_questions_go_to_the_reflectio
 def test_a_budget_is_never_exceeded_and_ends_gepas_run():
     trainset = questions(6)
     with served(carrying):
-        proposer = SemanticProposer(Three(), share, trainset, budget=Budget(calls=15))
+        proposer = SemanticProposer(Three(), share, trainset, budget=Budget(calls=15), probe="never")
         stop = {"stop_callbacks": [proposer.out_of_budget]}
         better = searched(Three(), proposer, proposer.metric, trainset, max_metric_calls=1000, gepa_kwargs=stop)
     assert isinstance(better, Three)
@@ -342,6 +342,6 @@ def test_losses_are_learned_from_until_somebody_says_what_is_perfect(perfect, ta
         return dspy.Prediction(score=-3.0, feedback="careful is expected")
 
     with served(carrying) as server:
-        proposer = SemanticProposer(Three(), loss, trainset, perfect=perfect)
+        proposer = SemanticProposer(Three(), loss, trainset, perfect=perfect, probe="never")
         proposed = proposer(instructions(Three()), {"plan": rows}, ["plan"])
         assert bool(asked(server, "wanted_change")) == taught == bool(proposed)

@@ -139,7 +139,7 @@ def compiled(words: str, where: str, **settings: Any) -> Any:
     with served(obeying(words, where)):
         # Where the metric says nothing, the feedback names the labels.
         judged = right if where == "label" else metric
-        optimizer = SemanticGradientDescent(judged, **{"steps": 2, "subscribers": (), **settings})
+        optimizer = SemanticGradientDescent(judged, **{"steps": 2, "probe": "never", "subscribers": (), **settings})
         return optimizer.compile(Chain(), trainset=trainset)
 
 
@@ -184,7 +184,7 @@ def test_a_text_that_is_mended_is_used_and_the_first_one_is_told():
         return answers
 
     with served(once):
-        optimizer = SemanticGradientDescent(right, steps=2, subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=2, probe="never", subscribers=())
         result = optimizer.compile(Chain(), trainset=questions(12)).detailed_results
     assert asked["times"] and any("careful" in text for text in result.instructions_after.values())
     assert any("https://evil.example/rules" in warning for warning in result.warnings)
@@ -199,7 +199,7 @@ def test_what_the_user_wrote_stays_the_users():
                 predictor.signature = signature.with_instructions("See https://ours.example/guide first.")
 
     with served(careful):
-        optimizer = SemanticGradientDescent(right, steps=2, subscribers=())
+        optimizer = SemanticGradientDescent(right, steps=2, probe="never", subscribers=())
         result = optimizer.compile(Linked(), trainset=questions(12)).detailed_results
     assert any("Be careful" in text for text in result.instructions_after.values())
     assert all("https://ours.example/guide" in text for text in result.instructions_after.values())

@@ -18,7 +18,7 @@ def asks(*words: str) -> Any:
 
 
 def optimizer(**settings: Any) -> SemanticGradientDescent:
-    return SemanticGradientDescent(right, subscribers=(), **settings)
+    return SemanticGradientDescent(right, probe="never", subscribers=(), **settings)
 
 
 def test_a_diagnosis_says_what_could_not_be_summarised():
