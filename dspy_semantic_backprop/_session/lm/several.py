@@ -33,7 +33,7 @@ def asked_again(
     def sends() -> None:
         if next(numbers) > bound.calls and not passed_on():
             ledger.keep_for_good(lease)
-            with ledger.admitted(account, one := replace(bound, calls=1)):
-                ledger.book(account, one.lost)
+            one = replace(bound, calls=1)
+            ledger.settle(ledger.lease_now(account, one), account, one.lost)
 
     return sends
