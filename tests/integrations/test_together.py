@@ -37,7 +37,7 @@ def test_better_together_takes_it_at_any_place_of_a_strategy(strategy, held_out)
         few: Any = {"max_bootstrapped_demos": 1, "max_labeled_demos": 1}
         together: Any = dspy.BetterTogether(
             right,
-            p=SemanticGradientDescent(right, steps=2, subscribers=()),
+            p=SemanticGradientDescent(right, steps=2, probe="never", subscribers=()),
             b=dspy.BootstrapFewShot(metric=lambda *_: True, **few),
             r=dspy.BootstrapFewShotWithRandomSearch(metric=right, num_candidate_programs=1, num_threads=2, **few),
         )
