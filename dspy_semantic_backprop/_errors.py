@@ -101,11 +101,7 @@ class Stop(BaseException):
 
 
 class ModelUnavailable(Stop):
-    """The language model will never answer: authentication, billing or an unknown model.
-
-    Args:
-        error: What the client raised.
-    """
+    """The language model will never answer (authentication, billing, unknown model): the client's `error` says so."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

@@ -296,11 +296,7 @@ _MOST_PAIRS = 400_000_000
 
 
 def word_diff(before: str, after: str, around: int | None = None) -> str:
-    """A text with what became of it: `[-taken out-]` and `{+put in+}`, in whole words, as git writes it.
-
-    Args:
-        around: How many unchanged words are kept beside a change; None keeps all.
-    """
+    """A text with what became of it, in whole words: `[-taken out-]`, `{+put in+}`, and so many words around them."""
     old, new = _WORD.findall(before), _WORD.findall(after)
     if len(old) * len(new) > _MOST_PAIRS:
         return _changed(before, after)

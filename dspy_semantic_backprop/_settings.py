@@ -40,11 +40,7 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of `SemanticGradientDescent`, which explains them.
-
-    Raises:
-        SetupError: If one cannot work.
-    """
+    """The settings of `SemanticGradientDescent`, which explains them; a `SetupError` where one cannot work."""
 
     metric: Any = field(repr=False)
     gradient_lm: Any = field(default=None, repr=False)

@@ -46,11 +46,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A cheap candidate.
-
-    Args:
-        result: It and the program, on a sample; None where it changes nothing or could not be evaluated.
-    """
+    """A cheap candidate, beside the program on a sample; None where it changes nothing or was not evaluated."""
 
     name: str
     result: Paired | None = None

@@ -37,14 +37,7 @@ Replies = dict[str, BatchReply | None]
 
 @dataclass(frozen=True)
 class Carrier:
-    """Takes one batch to the provider.
-
-    Args:
-        over: Set once the run is.
-        lock: Guards what becomes of requests.
-        show: Is told how the batch is doing.
-        warn: Is told what the user must know.
-    """
+    """Takes one batch to the provider; `over` is set once the run is, `lock` guards what becomes of requests."""
 
     sent: Shipment
     how: Batch

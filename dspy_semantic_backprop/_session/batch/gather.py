@@ -32,13 +32,7 @@ _BYTES = 150_000_000
 
 
 class Batches:
-    """Gathers the requests of a run into batches, and hands out what these come back with. Thread-safe.
-
-    Args:
-        running: How many executions and calls of the metric are under way.
-        show: Is told how batches are doing.
-        warn: Is told what the user must know.
-    """
+    """Gathers a run's requests into batches while so many executions and metric calls are `running`. Thread-safe."""
 
     def __init__(
         self,

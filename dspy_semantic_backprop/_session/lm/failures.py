@@ -72,11 +72,7 @@ class Withheld(LMInvalidRequestError):
 
 
 def is_fatal(error: BaseException, answered: bool = False) -> bool:
-    """Whether no retry and no other input can change this failure (key, billing, unknown model).
-
-    Args:
-        answered: Whether the very model has answered before in this run.
-    """
+    """Whether no retry and no other input can change this failure; `answered`: this model did so before in the run."""
     # Older clients report a used-up quota as a rate limit.
     if getattr(error, "provider_code", None) == "insufficient_quota":
         return True
