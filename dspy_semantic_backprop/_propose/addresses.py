@@ -152,6 +152,8 @@ _CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}={0,2})(?![\w+/=])")
 
 def plain_text(text: str) -> str:
     """A text in compatible letters, without what is invisible and without marks on letters that are defaced."""
+    if text.isascii():
+        return seen(text)
     text = _DEFACED.sub(lambda row: regex.sub(r"\p{Mn}", "", row.group()), seen(text)).translate(_DRAWN)
     text = unicodedata.normalize("NFKC", text)
     return text if text.isascii() else _MIXED.sub(lambda word: word.group().translate(_ALIKE), text)

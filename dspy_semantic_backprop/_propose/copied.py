@@ -7,7 +7,9 @@ asks for it, is left: "None of the above" and "What is the capital?" order nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from .addresses import plain_text
 
 OUT_OF_INPUTS = "a sentence that stands in the data"
 _PIECES = re.compile(r"[^.!?;:\n\"\u201c\u201d()<>\[\]{}\u3002\uff01\uff1f]+")
@@ -34,7 +36,6 @@ def may_order(text: str) -> Iterator[tuple[str, str]]:
             yield said, " ".join(one.split())
 
 
-def holds(text: str, said: str) -> bool:
-    """Whether a text holds a sentence, as it is compared."""
-    longest = max(said.split(), key=len)
-    return longest in text.casefold() and any(one == said for one, _ in may_order(text))
+def said_in(texts: Iterable[str]) -> set[str]:
+    """The sentences of some texts that may be orders, as they are compared."""
+    return {said for text in texts for said, _ in may_order(plain_text(text))}

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._evaluate.candidate import Candidate
-from .addresses import plain_text
-from .copied import holds
+from .copied import said_in
 from .injection import SEARCHED, InjectionGuard, Unasked, origin, stands
 from .leaks import LeakGuard, fields
 from .lessons import ADVICE
@@ -121,7 +120,7 @@ class Screen:
     places: dict[str, str] = field(default_factory=dict)
     failed: dict[str, list[str]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
-    _inputs: list[list[str]] | None = None
+    _given_sentences: Counter[str] | None = None
 
     @classmethod
     def of(
@@ -213,15 +212,11 @@ class Screen:
         """Sentences that the inputs of some examples hold, but not those of most: what most ask for is the task."""
         if self.injection is None or self.restraint.leaks == "allow":
             return ()
-        if self._inputs is None:
-            self._inputs = [
-                [plain_text(one[:SEARCHED]) for _, one in fields(each.inputs())] for _, each in self.examples
-            ]
-        return tuple(
-            one
-            for one in self.injection.sentences(text)
-            if 0 < 2 * sum(any(holds(given, one.key) for given in texts) for texts in self._inputs) <= len(self._inputs)
-        )
+        if self._given_sentences is None:
+            each = (said_in(text[:SEARCHED] for _, text in fields(one.inputs())) for _, one in self.examples)
+            self._given_sentences = Counter(itertools.chain.from_iterable(each))
+        held = self._given_sentences
+        return tuple(one for one in self.injection.sentences(text) if 0 < 2 * held[one.key] <= len(self.examples))
 
     def _given(self) -> list[str]:
         """The texts of the inputs; one that most examples are given alike, such as a list of choices, is the user's."""
