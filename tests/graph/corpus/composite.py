@@ -240,12 +240,12 @@ CASES = (
         data="""
             refine.module.predict[0].answer -> ?[0].program_trajectory, ?[0].program_outputs
             refine.module.predict[0].answer -> ?[0].reward_value
-            refine.module.predict[0].reasoning -> ?[0].program_trajectory, ?[0].program_outputs""",
+            refine.module.predict[0].reasoning -> ?[0].program_trajectory, ?[0].program_outputs
+            ?[0].advice -> refine.module.predict[1].hint_""",
         output="refine.module.predict[1].answer -> answer",
         control="refine.module.predict[0].answer -> ?[0], refine.module.predict[1]",
-        allowed="""refine.module.predict[0].answer -> answer
-                   ?[0].advice -> refine.module.predict[1].hint_""",
-        note="The advice reaches the second attempt as hint_, which an adapter adds late: allowed, not required.",
+        allowed="refine.module.predict[0].answer -> answer",
+        note="The advice reaches the second attempt as hint_, which an adapter adds late.",
     ),
     case(
         "bare-predict",

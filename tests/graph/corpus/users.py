@@ -3,10 +3,11 @@
 import random
 import time
 from collections import Counter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import dspy
 import numpy as np
+import pydantic
 
 from .base import Case, case
 
@@ -122,7 +123,53 @@ class Timed(dspy.Module):
         return dspy.Prediction(note=self.note(text=text).note, took=time.perf_counter())
 
 
+class Click(pydantic.BaseModel):
+    kind: Literal["click"]
+    target: str
+
+
+class Wait(pydantic.BaseModel):
+    kind: Literal["wait"]
+    seconds: int
+
+
+class Plan(dspy.Signature):
+    """Plan what to do on the page."""
+
+    goal: str = dspy.InputField()
+    actions: list[Annotated[Click | Wait, pydantic.Field(discriminator="kind")]] = dspy.OutputField()
+
+
+class Acts(dspy.Module):
+    """Does what a plan says, each action by its kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan = dspy.Predict(Plan)
+        self.click = dspy.Predict("target -> done")
+
+    def forward(self, goal: str) -> dspy.Prediction:
+        log = []
+        for action in self.plan(goal=goal).actions:
+            clicks = isinstance(action, Click)
+            log.append(self.click(target=action.target).done if clicks else f"waited {action.seconds} s")
+        return dspy.Prediction(log=log)
+
+
 CASES: list[Case] = [
+    case(
+        "actions-of-two-kinds",
+        Acts,
+        {"goal": "send the form"},
+        {
+            "plan": {"actions": [Click(kind="click", target="#ok"), Wait(kind="wait", seconds=3)]},
+            "click": {"done": "sent"},
+        },
+        data="plan[0].actions -> click[0].target",
+        output="plan[0].actions, click[0].done -> log",
+        control="plan[0].actions -> click[0]",
+        note="Only an action of the other kind shows that the plan decides on the click.",
+    ),
     case(
         "hops-until-a-query-comes-again",
         Hops,

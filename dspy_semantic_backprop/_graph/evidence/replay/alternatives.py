@@ -13,11 +13,12 @@ import json
 import math
 import operator
 import re
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pydantic
 
@@ -72,11 +73,30 @@ def alternatives(value: Any, annotation: Any = None, hints: Hints = NO_HINTS) ->
     # The first one changes a value and no way through the program, if any does: what large executions are told by.
     first = list(itertools.islice(candidates, 1))
     distinct = {_key(value): value}
-    for other in itertools.chain(first, nothing, hints.twins[:_TWINS], candidates):
+    for other in itertools.chain(first, nothing, _of_another_kind(value, annotation), hints.twins[:_TWINS], candidates):
         distinct.setdefault(_key(other), other)
         if len(distinct) > MOST:
             break
     return list(distinct.values())[1:]
+
+
+def _of_another_kind(value: Any, annotation: Any) -> Iterator[Any]:
+    """A value of each model that a union allows beside the one that there is: what the code tells apart by kind."""
+    if isinstance(value, (list, tuple)) and value:
+        (item, *_), kinds = value, get_args(annotation)
+        yield from (type(value)([other, *value[1:]]) for other in _of_another_kind(item, next(iter(kinds), None)))
+    elif isinstance(value, pydantic.BaseModel):
+        for kind in _allowed(annotation):
+            if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel) and not isinstance(value, kind):
+                with contextlib.suppress(TypeError):
+                    yield made_up(kind, "value")
+
+
+def _allowed(annotation: Any) -> tuple[Any, ...]:
+    """The kinds of a union, also of one that says by which field they are told apart."""
+    if get_origin(annotation) is Annotated:
+        return _allowed(get_args(annotation)[0])
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
 
 
 def _swapped(text: str, siblings: Sequence[tuple[str, ...]]) -> Iterator[str]:

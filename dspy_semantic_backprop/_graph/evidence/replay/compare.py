@@ -22,7 +22,6 @@ from .replayer import ENDLESS
 
 _ALIGNMENTS = 2
 """So often a replay is made again with its calls told apart better."""
-_TOLD = ("instructions", "demos")
 _PASSING = re.compile(r"0x[0-9a-fA-F]+|\b(?=[a-f]*\d)[0-9a-f]{8,}\b|\d[\d.:]*(?:e-?\d+)?|(?:/[\w.+~-]+){2,}")
 """What the same text says otherwise at another time: addresses, identifiers, numbers, paths."""
 _WORDS = re.compile("[^\\W\\d_]{2}")
@@ -214,7 +213,8 @@ class ReplayComparison:
         inputs, usual = observed.inputs[reader], self.baseline.inputs[reader]
         moved = [name for name in call.inputs if self._differs(reader, name, inputs, usual)]
         told, usually = observed.told[reader], self.baseline.told[reader]
-        return moved + [name for name in _TOLD if name not in call.inputs and not alike(told[name], usually[name])]
+        beside = [name for name in {**usually, **told} if name not in call.inputs]
+        return moved + [name for name in beside if not alike(told.get(name), usually.get(name))]
 
     def _differs(self, reader: str, name: str, values: Mapping[str, Any], usual: Mapping[str, Any]) -> bool:
         paths, pair = self.noisy.get((reader, name)), (values.get(name), usual.get(name))

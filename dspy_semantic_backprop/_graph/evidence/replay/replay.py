@@ -195,10 +195,9 @@ class Observed:
     """What a replay showed, by recorded call: only of calls that happened.
 
     `unrecorded` counts the calls that the record does not have, `strangers` are their predictors, with the calls that
-    had come before the first one of each; `calls` holds the
-    inputs of every call of a predictor, and `chosen` which recorded one it was taken for; `read` the outputs (call,
-    field) that the program looked at; `told` the instructions and demonstrations of each call; `ran` what came of code
-    that was run; `problem` says why the program did not return.
+    had come before the first one of each; `calls` holds the inputs of every call of a predictor, and `chosen` which
+    recorded one it was taken for; `read` the outputs (call, field) that the program looked at; `told` what else stood
+    in the prompt of each call; `ran` what came of code that was run; `problem` says why the program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -252,7 +251,11 @@ class Replay:
                 return [self._made_up(name, signature)]
             ANSWERED.set(call.id)
             self.observed.inputs[call.id] = given
-            self.observed.told[call.id] = {"instructions": signature.instructions, "demos": _told(demos)}
+            # What an adapter adds to a call, as `dspy.Refine` its advice, was no input of it when it started.
+            declared = {one.name for one in call.input_fields}
+            added = {key: given[key] for key in signature.input_fields if key in given and key not in declared}
+            told = {**added, "instructions": signature.instructions, "demos": _told(demos)}
+            self.observed.told[call.id] = told
         return self.completions(call, self._changed.get(call.id, {}))
 
     def completions(self, call: Call, replaced: Mapping[str, Any]) -> list[dict[str, Any]]:

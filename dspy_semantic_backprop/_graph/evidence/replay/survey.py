@@ -164,14 +164,33 @@ def _votes(comparison: ReplayComparison, outputs: Sequence[_Output]) -> None:
     for group in kinds.values():
         if 1 < len(group) <= VOTERS:
             fed = {target for output in group for target in output.shown.moved}
+            apart = _are_apart(group, outputs)
             for output in group:
-                # Of calls in several threads an answer that is another one's makes the two look swapped.
-                less = not output.shown.news or not (output.call.concurrent or fed <= output.shown.moved)
-                if output.calm and less and output.others:
-                    _vote(comparison, output, [one for one in group if one is not output])
+                ranks = isinstance(output.call.outputs[output.name], (list, tuple))
+                silent = not output.shown.news and (apart or not ranks)
+                if output.calm and (silent or (apart and not fed <= output.shown.moved)) and output.others:
+                    _vote(comparison, output, [one for one in group if one is not output], apart)
 
 
-def _vote(comparison: ReplayComparison, output: _Output, rest: Sequence[_Output]) -> None:
+def _are_apart(group: Sequence[_Output], outputs: Sequence[_Output]) -> bool:
+    """Whether votes were cast side by side: none decided on another, or was read on the way to it.
+
+    Of calls in several threads an answer that is another one's makes the two look swapped, and in a loop it makes
+    another loop.
+    """
+    after: dict[str, set[str]] = {}
+    for output in outputs:
+        after.setdefault(output.call.id, set()).update(*([one for one, _ in output.shown.moved], output.shown.gone))
+    voters = {output.call.id for output in group}
+    left, seen = [*voters], set[str]()
+    while left:
+        reached = after.get(left.pop(), set()) - seen
+        seen |= reached
+        left += reached
+    return not voters & seen and not any(output.call.concurrent for output in group)
+
+
+def _vote(comparison: ReplayComparison, output: _Output, rest: Sequence[_Output], apart: bool) -> None:
     """Take one answer of the rest after the other to the other side, until this one turns something.
 
     First those that agree, since a majority hides each of its votes, from either end, since the first one may break a
@@ -180,23 +199,23 @@ def _vote(comparison: ReplayComparison, output: _Output, rest: Sequence[_Output]
     mine = output.call.outputs[output.name]
     agree = [one for one in rest if alike(one.call.outputs[one.name], mine)]
     differ = [one for one in rest if one not in agree]
-    theirs = [] if output.call.concurrent else [one.call.outputs[one.name] for one in differ]
+    theirs = [one.call.outputs[one.name] for one in differ if apart]
     other = theirs[0] if theirs else output.others[0]
     away = [Change(one.call.id, one.name, other) for one in agree]
     along = [Change(one.call.id, one.name, mine) for one in differ]
     turned = Change(output.call.id, output.name, other)
     for changes in ([*away, *along], away[:0:-1], along if away else []):
         for many in range(1, len(changes) + 1):
-            if _turns(comparison, output, changes[:many], turned):
+            if _turns(comparison, output, changes[:many], turned, apart):
                 return
 
 
-def _turns(comparison: ReplayComparison, output: _Output, changes: list[Change], turned: Change) -> bool:
+def _turns(comparison: ReplayComparison, output: _Output, changes: list[Change], turned: Change, apart: bool) -> bool:
     """Whether another answer makes a difference where some others are changed; what it makes is noted."""
     without, observed = _replay(comparison, changes), _replay(comparison, [*changes, turned])
     if not all(one.finished and not one.unrecorded for one in (without, observed)):
         return False
-    if output.call.concurrent and not _is_calm(comparison, without):
+    if not apart and not _is_calm(comparison, without):
         return False
     decided = {*without.inputs} ^ {*observed.inputs}
     moved = {one for one in comparison.differing(without, observed) - output.shown.moved if one[0] not in decided}
