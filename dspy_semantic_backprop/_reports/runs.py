@@ -101,7 +101,7 @@ def _run(folder: Path) -> LoggedRun:
 
 def _lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
     """The whole lines of a log, and whether the last one is torn."""
-    handle = opened(path)
+    handle = opened(path, os.O_RDONLY)
     try:
         data = content(handle)
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .._errors import JournalError
 
-_FLAGS = os.O_RDWR | os.O_CREAT
+_FLAGS = 0
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
 _KINDS = {
@@ -22,8 +22,8 @@ _KINDS = {
 }
 
 
-def opened(path: Path) -> int:
-    """Open a file for reading and writing, and make it where there is none; nothing in it is changed.
+def opened(path: Path, access: int = os.O_RDWR | os.O_CREAT) -> int:
+    """Open a file, as a rule for reading and writing, and make it where there is none; nothing in it is changed.
 
     Raises:
         JournalError: If it is a link, a pipe, a folder or a device.
@@ -33,7 +33,7 @@ def opened(path: Path) -> int:
     if os.path.lexists(path):
         _check_kind(path, os.lstat(path).st_mode)
     try:
-        handle = os.open(path, _FLAGS, 0o600)
+        handle = os.open(path, access | _FLAGS, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
             _check_kind(path, stat.S_IFLNK)
