@@ -229,7 +229,9 @@ def test_tokens_that_only_the_total_holds_count_too():
 
 
 @ENGINES
-@pytest.mark.parametrize("address", ["closed", "http://nowhere.invalid/v1", "ftp://127.0.0.1/v1"])
+@pytest.mark.parametrize(
+    "address", ["closed", "http://nowhere.invalid/v1", "ftp://127.0.0.1/v1", "http://127.0.0.1:99999/v1"]
+)
 def test_what_was_never_sent_is_no_call(address: str, engine: str):
     if address == "closed":
         with socket.socket() as free:

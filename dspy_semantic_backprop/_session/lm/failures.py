@@ -56,7 +56,9 @@ _NEVER_SENT = frozenset(
 """Classes, of httpx, aiohttp, urllib3, DSPy and the standard library, of failures before anything was sent."""
 _REFUSED_HERE = ("LMConfigurationError", "LMUnsupportedFeatureError")
 """Classes of DSPy's of failures before anything was sent, or of replies that its client does not take."""
-_SAYS_NEVER_SENT = re.compile("connection refused|unsupported scheme|missing scheme", re.IGNORECASE)
+_SAYS_NEVER_SENT = re.compile(
+    "connection refused|unsupported scheme|missing scheme|port must be 0-65535", re.IGNORECASE
+)
 
 
 class NoAnswer(LMProviderError):
