@@ -15,6 +15,7 @@ address is no part of the key: the same model moves between servers.
 | refused         | an answer in which the model declined to answer                                |
 | echo            | an answer that only repeated an output, an instruction, another answer, or itself |
 | restated        | an answer that only said again what was wanted, which is passed on             |
+| unchanged       | an answer that says that nothing must change                                   |
 | directions      | a member, or an instruction, that a question asked about                       |
 | missing         | a member, or an instruction, that two questions left without a usable answer   |
 | false quote     | a quotation that does not stand in the output                                  |

@@ -57,7 +57,7 @@ def test_a_warm_cache_makes_a_sweep_free_in_this_run_and_in_the_next(tmp_path):
             for _ in range(2):
                 gradients, tally = swept(graph, answers=answers)
         assert server.requests == 1
-    assert tally == {"cache hit": 1, "directions": 4} and (answers.hits, answers.misses) == (2, 0)
+    assert tally == {"cache hit": 1, "directions": 4, "unchanged": 1} and (answers.hits, answers.misses) == (2, 0)
     assert all(gradients[f"hint_{at}[0]"] for at in range(3))
 
 
