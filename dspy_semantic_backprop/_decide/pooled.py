@@ -63,7 +63,7 @@ class Pooled:
     proposals: int = 2
     block: int = 3
     first: int = 8
-    worse: float = 0.1
+    worse: float = 0.15
     end: float = 0.15
     ahead: int = 0
 
