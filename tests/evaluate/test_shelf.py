@@ -31,7 +31,7 @@ def program() -> dspy.Module:
             signature: Any = dspy.Signature("question -> hint: Hint", custom_types={"Hint": Hint})  # pyright: ignore
             self.hint = dspy.Predict(signature)
             self.final = dspy.Predict("question, hint -> answer")
-            self.passages = [f"passage {number} of the library" for number in range(10_000)]
+            self.passages = [f"passage {number} of the library" for number in range(20_000)]
 
         def forward(self, question: str) -> dspy.Prediction:
             return self.final(question=question, hint=self.hint(question=question).hint.text)

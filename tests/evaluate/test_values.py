@@ -75,7 +75,7 @@ MAKE: dict[str, Any] = {
     "in a list": lambda at: [np.append(np.zeros(5000), at), {"table": table(at)}],
     "in a model": lambda at: Form(table=table(at)),
     "in a dataclass": lambda at: Batch(table(at)),
-    "deep": lambda at: nested(1200, at),
+    "deep": lambda at: nested(2000, at),
     "ring": ring,
     "set": lambda at: {"a", at, ("b", at)},
     "odd keys": lambda at: {(1, 2): at, None: "x", 3: [at]},

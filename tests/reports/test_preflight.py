@@ -80,13 +80,13 @@ def test_a_weak_program_that_can_be_taught_is_worth_it_and_compiling_agrees():
 
 def test_a_program_at_its_ceiling_with_noise_has_no_headroom_and_compile_repeats_it():
     with served(slipping(0.1)):
-        optimizer = SemanticGradientDescent(right, steps=2, probe="never", subscribers=())
+        # One at a time: which examples random slips meet is else up to the order of the threads.
+        optimizer = SemanticGradientDescent(right, steps=2, probe="never", num_threads=1, subscribers=())
         found = optimizer.preflight(told_to_be_careful(), TRAIN, VAL)
         better: Any = optimizer.compile(told_to_be_careful(), trainset=TRAIN, valset=VAL)
         other: Any = optimizer.compile(Chain(), trainset=TRAIN, valset=VAL)
     assert found.recommendation == "no headroom", found
-    # Which examples the slips meet is up to the order of the threads.
-    assert 0 < found.noise.rate < 0.5 and found.noise.changed > 0
+    assert 0.05 < found.noise.rate < 0.35 and found.noise.changed > 3
     assert found.noise.luck > 0
     assert any("no headroom" in warning for warning in better.detailed_results.warnings)
     assert not any("pre-flight" in warning for warning in other.detailed_results.warnings)
