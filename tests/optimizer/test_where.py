@@ -16,7 +16,7 @@ from typing import Any
 import dspy
 import pytest
 
-from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, SetupError
+from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, SetupError, TooManyFailures
 from dspy_semantic_backprop.testing import Prompt
 from tests.optimizer.test_resume import FILE, Fan, greedy, outcome, slowly_careful
 from tests.scripted import careful, questions, right, served
@@ -259,6 +259,29 @@ def test_dask_comes_to_what_threads_come_to_and_is_never_sent_a_key(in_threads, 
     assert outcome(result)["steps"] == outcome(in_threads)["steps"]
     assert result.warnings == in_threads.warnings
     assert client.sent and not any(KEY.encode() in one for one in client.sent)
+
+
+class Lost(Watched):
+    """A client whose scheduler is gone once it has been given a few."""
+
+    def submit(self, function: Any, errand: bytes, **how: Any) -> Any:
+        if len(self.sent) > 3:
+            self.__dict__["status"] = "closed"
+            raise ConnectionError("the scheduler is gone")
+        return super().submit(function, errand, **how)
+
+
+Lost.__module__ = "distributed.client"
+
+
+def test_a_cluster_that_is_gone_ends_the_run_which_goes_on_elsewhere(in_threads, client, tmp_path):
+    with served(slowly_careful) as server:
+        with pytest.raises(TooManyFailures, match="the cluster is gone"):
+            compiled(Lost(client.client), tmp_path)
+        assert 0 < len(server.log) < in_threads.total.calls
+        result = compiled(None, tmp_path)
+        assert len(server.log) == result.total.calls
+    assert outcome(result)["steps"] == outcome(in_threads)["steps"]
 
 
 @pytest.mark.parametrize("lm", [{"api_key": KEY}, {"extra_headers": {"X-Team-Token": KEY}}])
