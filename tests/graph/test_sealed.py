@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import itertools
+import mmap
 import os
 import platform
+import sqlite3
 import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import dspy
 import pytest
@@ -142,3 +147,45 @@ def test_callbacks_hear_of_the_run_and_of_no_replay():
     with served(echo), dspy.context(callbacks=[Listener()]):
         assert proved(trace(program, {"question": "why?"}))
     assert heard == ["Pair", "Predict", "lm", "Predict", "lm"]
+
+
+@pytest.mark.parametrize("kind", ["database", "memory"])
+def test_memory_that_other_threads_share_and_give_back_at_the_fork_ends_no_replay(kind, tmp_path):
+    over = threading.Event()
+
+    def share():
+        while not over.is_set():
+            if kind == "memory":
+                with mmap.mmap(-1, 65536) as shared:
+                    shared[0] = 1
+                continue
+            with closing(sqlite3.connect(tmp_path / f"{threading.get_ident()}.db")) as database:
+                database.execute("pragma journal_mode=wal")
+                database.execute("create table if not exists notes (words)")
+
+    with ThreadPoolExecutor(2) as pool, served(echo):
+        try:
+            sharing = [pool.submit(share) for _ in range(2)]
+            graphs = [trace(Pair(), {"question": "why?"}) for _ in range(25)]
+        finally:
+            over.set()
+    assert not [one for one in sharing if one.exception()]
+    assert [graph.warnings for graph in graphs] == [()] * len(graphs)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("end", "words"), [(lambda: os._exit(3), "with status 3"), (lambda: ctypes.string_at(0), "by SIGSEGV")]
+)
+def test_how_the_process_of_replays_ended_is_said(end, words):
+    here = os.getpid()
+
+    class Ending(Pair):
+        def forward(self, question):
+            if os.getpid() != here:
+                end()
+            return super().forward(question)
+
+    with served(echo):
+        graph = trace(Ending(), {"question": "why?"})
+    assert graph.warnings == (f"edges are not proved by replay: its process has ended {words}",)

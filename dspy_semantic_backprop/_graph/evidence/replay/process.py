@@ -60,7 +60,7 @@ class Peer:
             while left:
                 left = left[os.write(self.writes, left) :]
         except OSError as error:
-            raise Lost(f"its process has ended ({error})") from error
+            raise Lost(f"its process has ended{self._how()} ({error})") from error
 
     def receive(self) -> bytes:
         """Wait for a message.
@@ -77,7 +77,7 @@ class Peer:
             if self._is_readable():
                 part = os.read(self.reads, size - len(got))
                 if not part:
-                    raise Lost("its process has ended")
+                    raise Lost(f"its process has ended{self._how()}")
                 got += part
                 since = time.monotonic()
                 continue
@@ -93,6 +93,19 @@ class Peer:
             elif not self.pid and os.getppid() != self._parent:
                 raise Lost("the parent has ended")
         return bytes(got)
+
+    def _how(self) -> str:
+        """By which signal or with which status the process ended, in words; nothing where the system does not tell."""
+        with contextlib.suppress(OSError, AttributeError):
+            for _ in range(100 if self.pid else 0):
+                # It may have closed its pipe and live on, so nobody waits for its end for ever.
+                end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+                if end is None:
+                    time.sleep(0.01)
+                    continue
+                exited = end.si_code == os.CLD_EXITED
+                return f" with status {end.si_status}" if exited else f" by {signal.Signals(end.si_status).name}"
+        return ""
 
     def _is_readable(self) -> bool:
         waiting = select.poll()

@@ -133,8 +133,8 @@ def _answer(
     parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool, luck: tuple[Any, Any]
 ) -> None:
     """What the first process does: wait for the record, have it replayed, and tell what moved."""
-    restricted = seal((parent.reads, parent.writes), parent.nowhere)
     try:
+        restricted = seal((parent.reads, parent.writes), parent.nowhere)
         if sys.platform == "linux" and not restricted:
             raise Lost("the kernel does not restrict its process (seccomp)")
         record, every = (trace, every) if trace is not None else received(parent.receive())

@@ -17,8 +17,9 @@ import mmap
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import methodcaller
+from operator import methodcaller, not_
 from typing import Any
 
 from .syscalls import restricting
@@ -109,6 +110,17 @@ def unsharing() -> Iterator[Step]:
         else:
             held, fixed = ctypes.create_string_buffer(end - start), 0x10
             how = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | fixed
-            yield functools.partial(library.memmove, held, at, size)
-            yield functools.partial(library.mmap, at, size, mmap.PROT_READ | mmap.PROT_WRITE, how, -1, ctypes.c_long(0))
-            yield functools.partial(library.memmove, at, held, size)
+            # Another thread may have given it back meanwhile, as a database does at its end: -1, and nothing is copied.
+            yield _until_not_0(
+                functools.partial(
+                    library.mincore, at, size, ctypes.create_string_buffer(-(-(end - start) // mmap.PAGESIZE))
+                ),
+                functools.partial(library.memmove, held, at, size),
+                functools.partial(library.mmap, at, size, mmap.PROT_READ | mmap.PROT_WRITE, how, -1, ctypes.c_long(0)),
+                functools.partial(library.memmove, at, held, size),
+            )
+
+
+def _until_not_0(*steps: Step) -> Step:
+    """One step that does several, up to the first that gives anything but nothing or 0."""
+    return functools.partial(deque(maxlen=0).extend, itertools.takewhile(not_, map(methodcaller("__call__"), steps)))
