@@ -145,6 +145,7 @@ class Replayer:
             self._settings["rm"] = _ReplayRM()
         _ask_at_once()
         _search_at_once()
+        _write_trajectories_at_once()
         _answer_for_models()
         _answer_for_tools(_run_by_interpreters(program), {aside.name for aside in trace.asides if aside.calls})
         for _, module in program.named_sub_modules():
@@ -273,6 +274,21 @@ def _search_at_once() -> None:
     with suppress(KeyError, AttributeError):  # nothing of DSPy that searches is loaded
         gathering = sys.modules["dspy.utils.unbatchify"].Unbatchify
         gathering.__call__ = lambda self, one: self.batch_fn([one])[0]
+
+
+def _write_trajectories_at_once() -> None:
+    """Let ReAct use one signature for all trajectories with the same keys.
+
+    It makes one for every call, anew in every replay, which takes longer than all the rest of that replay.
+    """
+    make: Any = dspy.Signature
+    signature = functools.cache(lambda keys: make(f"{', '.join(keys)} -> x"))
+
+    def written(self: Any, trajectory: dict[str, Any]) -> str:
+        adapter = dspy.settings.adapter or dspy.ChatAdapter()
+        return adapter.format_user_message_content(signature(tuple(trajectory)), trajectory)
+
+    dspy.ReAct._format_trajectory = written
 
 
 def _asked(predictor: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
