@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 # The matrices are small, and every worker has a core: threads that wait for each other took a third of the time.
@@ -13,8 +14,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import dspy
 import pytest
+from dspy._vendor.lm15.transports import _proxy
+from dspy.adapters import utils
 from dspy.clients import capabilities, costs
 from hypothesis import HealthCheck, settings
+from pydantic import TypeAdapter
 
 from tests.scripted import number_from_the_start
 
@@ -28,6 +32,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A model that DSPy's table does not know is looked for in all its entries, twice a request: half of a request's time.
 capabilities.model_info = costs.model_info = functools.cache(costs.model_info)
+# The whole environment is read at each request, for a proxy that no test sets: a tenth of a request's time.
+_proxy.getproxies = functools.cache(_proxy.getproxies)
+
+
+def adapted(kind: Any) -> TypeAdapter[Any]:
+    """Pydantic's adapter of a type; that of a class is made once."""
+    return adapted_class(kind) if isinstance(kind, type) else TypeAdapter(kind)
+
+
+# For each value in a prompt DSPy makes an adapter of its class: a tenth of a request's time.
+adapted_class = functools.cache(TypeAdapter)
+utils.TypeAdapter = adapted
 
 
 LONGEST = ("test_notebook.py", "test_soak.py", "test_corpus.py")
