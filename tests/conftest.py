@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
 import os
 from typing import Any
 
@@ -14,9 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import dspy
 import pytest
-from dspy._vendor.lm15.transports import _proxy
 from dspy.adapters import utils
-from dspy.clients import capabilities, costs
 from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 
@@ -31,9 +30,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 # A model that DSPy's table does not know is looked for in all its entries, twice a request: half of a request's time.
-capabilities.model_info = costs.model_info = functools.cache(costs.model_info)
-# The whole environment is read at each request, for a proxy that no test sets: a tenth of a request's time.
-_proxy.getproxies = functools.cache(_proxy.getproxies)
+if importlib.util.find_spec("dspy.clients.costs"):  # DSPy before 3.4 has neither the table nor a client of its own
+    from dspy._vendor.lm15.transports import _proxy
+    from dspy.clients import capabilities, costs
+
+    capabilities.model_info = costs.model_info = functools.cache(costs.model_info)
+    # The whole environment is read at each request, for a proxy that no test sets: a tenth of a request's time.
+    _proxy.getproxies = functools.cache(_proxy.getproxies)
 
 
 def adapted(kind: Any) -> TypeAdapter[Any]:
