@@ -85,9 +85,11 @@ async def _until_stopped(run: Run, interrupt: Interrupt, current: Any) -> dspy.M
         if isinstance(error, SemanticBackpropError):
             raise shortened(error)  # noqa: B904 - it is the same one
         raise
+    result = _told(run, ending, reason, current)
     if ending is not Ending.STEPS and ending is not Ending.PERFECT:
-        logger.warning("%s; the best program so far is returned", reason)
-    return _finished(run, _told(run, ending, reason, current))
+        best = "the best program so far" if result.changed else "the program as it was given"
+        logger.warning("%s; %s is returned", reason, best)
+    return _finished(run, result)
 
 
 async def _settled(run: Run, interrupt: Interrupt) -> tuple[Ending, str]:

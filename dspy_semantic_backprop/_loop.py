@@ -26,7 +26,8 @@ from ._session.spans import span
 async def optimise(run: Run) -> tuple[Ending, str]:
     """Make the steps of a run, and its decision at the end; returns why it ended, and the same in full."""
     start, sizes = run.start.instructions, (len(run.trainset), len(run.split.decide))
-    run.session.publish(RunStarted(tuple(start), *sizes, run.projection.steps, dict(start)))
+    steps = run.settings.known_steps
+    run.session.publish(RunStarted(tuple(start), *sizes, steps, dict(start), run.split.separate))
     run.session.publish(Projected(run.projection))
     run.warn_of_sizes()
     try:

@@ -119,7 +119,11 @@ class Result:
         return {
             "ending": self.ending.value,
             "reason": self.reason,
-            "score": {"before": _number(self.score_before), "after": _number(self.score_after)},
+            "score": {
+                "before": _number(self.score_before),
+                "after": _number(self.score_after),
+                "examples": len(self._both[0].keys() & self._both[1].keys()),
+            },
             "instructions": {"before": dict(self.instructions_before), "after": dict(self.instructions_after)},
             "steps": [step.to_dict() for step in self.steps],
             "spent": {purpose: asdict(spent) for purpose, spent in self.spent.items()},
@@ -239,13 +243,18 @@ class Result:
         return "none; nothing that was tried is expected to be better than the start, which is returned"
 
     @property
+    def _both(self) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """The scores of the start, and those of the returned program, on the examples to decide on."""
+        returned = (one.scores for one in self.candidates if self._returned(one))
+        return self.candidates[0].scores if self.candidates else {}, next(returned, {})
+
+    @property
     def _scores(self) -> str:
         """How the start and the returned program score, on the same examples only."""
-        start = self.candidates[0].scores if self.candidates else {}
-        returned = [one.scores for one in self.candidates if self._returned(one)] or [{}]
-        shared, all_of_them = len(start.keys() & returned[0].keys()), max(len(start), len(returned[0]))
+        start, returned = self._both
+        shared, all_of_them = len(start.keys() & returned.keys()), max(len(start), len(returned))
         if not math.isfinite(self.score_before) or not math.isfinite(self.score_after):
-            alone = [_alone(*one) for one in (("the start", start), ("the returned program", returned[0])) if one[1]]
+            alone = [_alone(*one) for one in (("the start", start), ("the returned program", returned)) if one[1]]
             apart = f" of both programs ({', '.join(alone)}: not comparable)" if alone else ""
             return f"No example to decide on has a score{apart}"
         on = f"on {counted(shared, 'example')} to decide on"
@@ -276,7 +285,8 @@ class Result:
         yield from wrapped(self._scores, "", 4, indent=0)
         accepted = sum(step.verdict == "accepted" for step in self.steps)
         changed = f"Changed {len(self.changed)} of {len(self.instructions_after)} instructions"
-        made = f"; {accepted} of {len(self.steps)} proposals accepted" if self.steps else ""
+        made = f"; {accepted} of {counted(len(self.steps), 'step')} accepted a proposal" if self.steps else ""
+        made += ", the decision at the end did" if self.changed and not accepted else ""
         yield from wrapped(changed + made, "", 2, indent=0)
         for name in self.changed:
             yield from wrapped(clean(name), "", 2, indent=2)

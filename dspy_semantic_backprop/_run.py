@@ -69,7 +69,7 @@ class Run:
     final: Final | None = None
     _open: tuple[int, Learned] | None = None
     _checked: int = 0
-    _flat: bool = False
+    _flat: str = ""
 
     @classmethod
     def of(
@@ -184,18 +184,24 @@ class Run:
         self.session.publish(StepDone(step, self.records[-1].to_dict()))
 
     def warn_of_a_flat_metric(self) -> None:
-        """Say it where the metric says the same of everything; where that is the best score, it is said already."""
+        """Say it where the metric says the same of everything; where that is the best score, it is said already.
+
+        What is no longer so is logged, and no warning of the result.
+        """
         pools = {id(pool): pool for pool in (self.pool, self.train)}.values()
         entries = [entry for pool in pools for entry in pool]
         scores = [one.score for entry in entries for one in scored(list(entry.outcomes.values()))]
         scale = score_range(scores, self.settings.method.choose_examples.perfect)
         perfect = scale.known and min(scores, default=0.0) >= scale.best
-        if len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not self._flat and not perfect:
-            self._flat = True
-            self.session.warn(
+        flat = len(scores) >= SAME_OF_ALL and len(set(scores)) == 1 and not perfect
+        if flat and not self._flat:
+            self._flat = (
                 f"all {len(scores)} executions so far, of every candidate, score {scores[0]:.12g}: while that is so "
                 "the metric cannot tell programs apart"
             )
+            self.session.warn(self._flat)
+        elif not flat and self._flat in self.session.warnings:
+            self.session.warnings.remove(self._flat)
 
     def ended(self, ending: Ending, taught: bool) -> Ending:
         """How a run ends that made its last step; `taught` says whether any text was ever proposed."""

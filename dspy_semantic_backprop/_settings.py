@@ -88,6 +88,11 @@ class Settings:
             return self.steps if self.steps is not None else STEPS[self.auto or "light"]
         return STEPS_UNASKED if self.budget is None else ENDLESS
 
+    @property
+    def known_steps(self) -> int | None:
+        """The same; None where a run makes as many as its budget lasts."""
+        return self.most_steps if self.most_steps < ENDLESS else None
+
     def check(self, program: Any, **sets: Any) -> None:
         """Check that a program and sets of examples fit these settings; a set that is None is left out."""
         checks.check_program(program)
@@ -151,8 +156,8 @@ class Settings:
 
     def _planned_steps(self, found: Split, predictors: int) -> int:
         """How many steps a run is projected to make: those that were asked for, or as many as the budget pays."""
-        if self.most_steps < ENDLESS:
-            return self.most_steps
+        if self.known_steps is not None:
+            return self.known_steps
         if self.budget is None or self.budget.calls is None:
             return STEPS_UNASKED
         # One step more of many: what ends a run takes what is left of the budget, and no step's share of it.

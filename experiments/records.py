@@ -136,7 +136,7 @@ def summary(result: dict[str, Any], note: str) -> str:
     accepted = sum(step["verdict"] == "accepted" for step in result["steps"])
     return (
         f"{result['name']}: train {result['train']['before']:.3f} -> {result['train']['after']:.3f}, "
-        f"{accepted} of {len(result['steps'])} proposals accepted\n"
+        f"{accepted} of {len(result['steps'])} steps accepted a proposal\n"
         f"  {note}held out {average(before):.3f} -> {average(after):.3f} [{low:.3f}, {high:.3f}]; "
         f"format aside {result['lenient']['before']:.3f} -> {result['lenient']['after']:.3f}"
     )

@@ -36,7 +36,8 @@ class Decision:
     """The proposals of a step and what became of them.
 
     The candidate is the best of them, or the program that they were made from where nothing was evaluated, and then the
-    comparison is empty. `refused`: predictor -> why; `gains`: predictor -> its edit's, expected, in metric points.
+    comparison is empty. `refused`: predictor -> why; `gains`: predictor -> its edit's, expected, in metric points;
+    `learned`: the same comparison on the examples to learn from, where the search decides by these, too.
     """
 
     fate: Fate
@@ -46,6 +47,7 @@ class Decision:
     comparison: Comparison = field(default_factory=lambda: Comparison(()))
     gains: Mapping[str, float] = field(default_factory=dict)
     evaluated: tuple[Candidate, ...] = ()
+    learned: Comparison = field(default_factory=lambda: Comparison(()))
 
 
 @dataclass(frozen=True)

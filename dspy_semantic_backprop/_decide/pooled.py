@@ -38,6 +38,7 @@ from .split import Key, in_turn
 
 SURE = 1.645
 """So many standard deviations to both sides hold 90 % of a normal distribution."""
+ENDED = "the steps ended when {:.0%} of the budget of {} was spent; the rest was for the decision at the end"
 STUCK = 5
 """After so many steps in a row without a new candidate the search ends."""
 
@@ -154,7 +155,8 @@ class PooledSearch:
     async def batches(self, step: int) -> tuple[Candidate, list[list[Scored]]]:
         """The best program so far, and other failures of it for each proposal."""
         if not self._goes_on(step):
-            raise BudgetSpent(f"{1 - self.search.end:.0%} of the budget is spent; the rest is for the decision")
+            _, bound = self.material.student.session.ledger.nearest
+            raise BudgetSpent(ENDED.format(1 - self.search.end, bound))
         parent = self.best
         batches = [await self._failures(parent) for _ in range(self.search.proposals)]
         return parent, batches if all(batches) else []
@@ -165,7 +167,7 @@ class PooledSearch:
         key = digest_of(["goes on", step]) if session.journal else ""
         if session.journal and session.journal.take(key, bool):
             return True
-        if goes_on := session.ledger.share_spent < 1 - self.search.end:
+        if goes_on := session.ledger.nearest[0] < 1 - self.search.end:
             session.journal.keep("goes on", key, True)
         return goes_on
 
@@ -233,15 +235,10 @@ class PooledSearch:
         # No text is held against a predictor for good: on so few examples a good one may look bad.
         for name in changed(parent, shown) if accepted else ():
             screen.accepted(name)
-        return Decision(
-            Fate.ACCEPTED if accepted else Fate.REJECTED,
-            shown,
-            changed(parent, shown),
-            found.refused,
-            self.pool.compare(parent, shown, self.split.decide),
-            {name: self._gain(estimate, name, shown, parent) for name in changed(parent, shown)},
-            tuple(tried),
-        )
+        compared, learned = self.material.compared(parent, shown)
+        gains = {name: self._gain(estimate, name, shown, parent) for name in changed(parent, shown)}
+        fate = Fate.ACCEPTED if accepted else Fate.REJECTED
+        return Decision(fate, shown, tuple(gains), found.refused, compared, gains, tuple(tried), learned)
 
     def _sources(self, outcomes: Sequence[Scored]) -> frozenset[Hashable]:
         """The examples that a proposal was made from."""

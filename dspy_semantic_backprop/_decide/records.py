@@ -65,17 +65,20 @@ class StepRecord:
         before: The mean score of the program that it was made from on the compared examples, in metric points; None if
             not evaluated.
         after: The proposal's, likewise.
-        compared: On how many examples.
+        compared: On how many of the examples to decide on.
+        learned: The same on the examples to learn from, which the default search decides by, too: a block has some of
+            each; None where there are none.
         missing: How many of the evaluated examples could not be compared, since the provider failed.
         p_value: How probable at least this gain is if the edit has no effect, 0 to 1; None if not evaluated.
-        interval: Where the true gain lies with 90 % confidence, in metric points; None if not evaluated.
+        interval: Where the true gain lies with 90 % confidence, in metric points; None if not evaluated, or if no score
+            differs, which says nothing of other examples.
         fixes: The ids of the examples on which the proposal is better.
         regressions: The ids of those on which it is worse.
         by_class: Class of the examples -> (compared, fixes, regressions), where labels are few.
         gains: Predictor -> what its edit is expected to gain, in metric points, by all scores of the run; empty where
             the search does not estimate it.
         parent: The number of the candidate that the proposal was made from.
-        candidates: The numbers of all candidates that the step evaluated.
+        candidates: The numbers of all candidates that the step evaluated; the rest of the record is about one of them.
         blame: Predictor -> its mean share of the blame for the failures that the step learned from, 0 to 1.
     """
 
@@ -99,6 +102,7 @@ class StepRecord:
     parent: int = 0
     candidates: tuple[int, ...] = ()
     blame: Mapping[str, float] = field(default_factory=dict)
+    learned: Paired | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON values."""
@@ -207,7 +211,7 @@ def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, cla
         compared=len(comparison),
         missing=len(known) - len(scored(list(known.values()))),
         p_value=comparison.p_value if len(comparison) else None,
-        interval=comparison.interval() if len(comparison) else None,
+        interval=comparison.interval() if comparison.fixes or comparison.regressions else None,
         fixes=comparison.fixes,
         regressions=comparison.regressions,
         by_class={
@@ -218,6 +222,7 @@ def step_record(step: int, learned: Learned, decision: Decision, pool: Pool, cla
         parent=pool[learned.parent].number,
         candidates=tuple(pool[one].number for one in decision.evaluated),
         blame={name: round(share, 6) for name, share in learned.blame.items()},
+        learned=paired(decision.learned) if len(decision.learned) else None,
     )
 
 

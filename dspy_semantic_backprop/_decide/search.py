@@ -47,6 +47,16 @@ class Material:
         known = self.train.add(candidate, entry.parent, entry.step, entry.origin).outcomes
         return {number: known[number] for number in self.split.learn if number in known}
 
+    def compared(self, old: Candidate, new: Candidate) -> tuple[Comparison, Comparison]:
+        """Two candidates on the examples to decide on, and on those to learn from that are no other's twin."""
+        decide = self.pool.compare(old, new, self.split.decide)
+        if not self.split.separate:
+            return decide, Comparison(())
+        for one in (old, new):
+            self.known_in_train(one)
+        learn = [number for number in self.split.learn if number not in self.split.twins.values()]
+        return decide, self.train.compare(old, new, learn)
+
     def scores(self, candidate: Candidate) -> dict[int, float]:
         """Example's id -> score, on the examples that are decided on."""
         return {one.example_id: one.score for one in scored(list(self.pool[candidate].outcomes.values()))}

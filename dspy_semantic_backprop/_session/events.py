@@ -17,15 +17,17 @@ class RunStarted:
         predictors: The predictors that may be rewritten.
         train: How many training examples there are.
         gate: How many examples proposals are decided on.
-        steps: How many steps are planned.
+        steps: How many steps are made at most; None: as many as the budget lasts.
         instructions: Predictor's name -> the instruction that it starts with.
+        separate: Whether the two are different sets of examples.
     """
 
     predictors: tuple[str, ...]
     train: int
     gate: int
-    steps: int
+    steps: int | None
     instructions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    separate: bool = True
 
 
 @dataclass(frozen=True)

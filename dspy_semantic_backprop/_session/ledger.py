@@ -21,6 +21,7 @@ from .budget import Account, Bound, Budget, Purpose, Spent
 from .projection import SLACK
 
 _POLL, _POLL_BATCHES, _PATIENCE = 0.01, 0.1, 60.0
+_WORDS = {"calls": "language-model calls", "metric_calls": "metric calls", "usd": "US dollars"}
 UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
@@ -305,10 +306,9 @@ class Ledger:
 
     def _sentence(self, name: str, used: float, wanted: float, kept: float) -> str:
         most = getattr(self.budget, name)
-        what = {"calls": "language-model calls", "tokens": "tokens", "usd": "US dollars"}[name]
-        rest = f", {kept:,.6g} kept for the purpose '{self._reserved[0]}'" if kept else ""
+        rest = f", {kept:,.6g} kept for the decision at the end" if kept else ""
         rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
-        return f"the budget of {most:,.6g} {what} is spent: {used:,.6g} so far{rest}"
+        return f"the budget of {most:,.6g} {_WORDS.get(name, name)} is spent: {used:,.6g} so far{rest}"
 
     def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
         """Count a call of the metric that is about to be made, or refuse it where the budget allows no more."""
@@ -372,13 +372,14 @@ class Ledger:
         return time.monotonic() - self._started
 
     @property
-    def share_spent(self) -> float:
-        """How much of the budget is spent, 0 to 1: of the bound that is nearest; 0 without a budget."""
+    def nearest(self) -> tuple[float, str]:
+        """How much of the budget is spent, 0 to 1, by the bound that is nearest, and which; 0 and "" without one."""
         total, budget = self.total, self.budget
         spent = {"calls": total.calls, "tokens": total.tokens, "usd": total.usd, "seconds": self.seconds}
         spent["metric_calls"] = self.metric_calls
-        bounds = {name: getattr(budget, name) for name in spent}
-        return max((spent[name] / bound for name, bound in bounds.items() if bound), default=0.0)
+        bounds = {name: bound for name in spent if (bound := getattr(budget, name))}
+        shares = ((spent[name] / bound, f"{bound:,.6g} {_WORDS.get(name, name)}") for name, bound in bounds.items())
+        return max(shares, default=(0.0, ""))
 
     @property
     def seconds_left(self) -> float | None:

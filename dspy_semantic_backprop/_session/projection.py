@@ -7,6 +7,7 @@ and how long the decision at the end takes depend on the answers. So there are t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,10 @@ OTHERS = 0.6
 """Of the failures that the proposals of a step learn from, so many are probably not those of another one."""
 HELD = 1.15
 """So many times what is likely is the most, where a search keeps to that by itself."""
+
+
+_AMOUNTS = ("executions", "calls", "own", "tokens", "usd", "seconds")
+_MINUTE = 60.0
 
 
 class Executions(NamedTuple):
@@ -111,13 +116,22 @@ class Projection:
         return self.likely if self.likely is not None else self
 
     def within(self, budget: Budget) -> Projection:
-        """The same in a run that has a budget: no more than that."""
+        """The same in a run that has a budget: no more than that.
+
+        What is likely ends with the bound that is reached first: of all else it takes the same part.
+        """
         bounds = {"executions": budget.metric_calls, "calls": budget.calls, "tokens": budget.tokens}
         bounds |= {"usd": budget.usd, "seconds": budget.seconds}
         known = {name: most for name, most in bounds.items() if most is not None and getattr(self, name) is not None}
         least = {name: min(most, getattr(self, name)) for name, most in known.items()}
-        likely = None if self.likely is None else self.likely.within(budget)
+        likely = None if self.likely is None else self.likely._part(known)
         return replace(self, **least, likely=likely)
+
+    def _part(self, bounds: Mapping[str, float]) -> Projection:
+        amounts = {name: value for name in _AMOUNTS if (value := getattr(self, name))}
+        part = min([1.0, *(most / amounts[name] for name, most in bounds.items() if name in amounts)])
+        less = {name: part * value for name, value in amounts.items()}
+        return replace(self, **{name: round(less[name]) if type(amounts[name]) is int else less[name] for name in less})
 
     @printable
     def __str__(self) -> str:
@@ -126,7 +140,7 @@ class Projection:
         parts += [f"{one.executions:,} executions (at most {self.executions:,})"] if self.executions else []
         parts += [f"{one.tokens:,} tokens"] if one.tokens is not None else []
         parts += [f"{one.usd:,.2f} US dollars"] if one.usd is not None else []
-        parts += [f"{one.seconds / 60:,.1f} minutes"] if one.seconds is not None else []
+        parts += [_duration(one.seconds)] if one.seconds is not None else []
         steps = f" for {counted(self.steps, 'step')}" if self.executions else ""
         return f"projected{steps}: probably about {', '.join(parts)}"
 
@@ -180,6 +194,10 @@ class Planned:
             measured.seconds * executions,
             likely,
         )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / _MINUTE:,.1f} minutes" if seconds >= _MINUTE else f"{math.ceil(seconds)} s"
 
 
 def budget_for(projection: Projection) -> Budget:

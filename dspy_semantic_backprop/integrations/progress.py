@@ -38,6 +38,7 @@ _FORMAT = "{desc} {bar} {n_fmt}/{total_fmt} <{remaining}{postfix}"
 _MINUTE = 60.0
 _PHASES = {"gate": "deciding", "train": "running", "fresh": "proving", "heldout": "held out", "again": "once more"}
 """What a user calls what is evaluated."""
+_VERDICTS = {"empty": "no usable proposal", "same": "no proposal changed anything", "seen": "no proposal was new"}
 _WORK = {"backward passes": "learning", "checks of the blame": "checking"}
 
 
@@ -55,8 +56,12 @@ class ProgressBar:
         self.ledger = ledger
         self._bar: Any = None
         self._best = math.nan
+        self._run = False
+        """Whether there is a run, and not a single evaluation."""
         self._steps: int | None = None
-        """How many steps a run makes; None where there is no run, but a single evaluation."""
+        """How many steps it makes at most; None where nothing says so."""
+        self._start: list[float] = []
+        """Scores of the first executions, until what they took is projected."""
         self._known: int | None = None
         self._most = self._done = self._open = 0
 
@@ -67,20 +72,20 @@ class ProgressBar:
                 self._known = event.answers
                 self._say(f"resumed: {event.answers:,} answers are known from the log")
             case RunStarted():
-                self._steps = event.steps
-                self._say(
-                    f"optimising {', '.join(event.predictors)}: {event.train} examples to learn from, "
-                    f"{event.gate} to decide on, {counted(event.steps, 'step')} planned"
-                )
+                self._run, self._steps = True, event.steps
+                sets = f"{counted(event.train, 'example')} to learn from"
+                sets += f", {event.gate} to decide on" if event.separate else " and to decide on"
+                steps = "as many steps as the budget lasts" if event.steps is None else counted(event.steps, "step")
+                self._say(f"optimising {', '.join(event.predictors)}: {sets}; {steps}")
             case Projected():
                 self._projected(event.projection)
             case EvaluationStarted():
                 self._alone(event.examples)
                 self._phase(_PHASES.get(event.what, event.what))
             case ExampleDone():
-                self._executed()
+                self._executed(event.score)
             case EvaluationDone():
-                self._evaluated(event)
+                self._evaluated()
             case Working() | GradientsReady() | BatchWaiting():
                 self._works(event)
             case StepDone():
@@ -95,7 +100,7 @@ class ProgressBar:
 
     def _alone(self, examples: int) -> None:
         """Outside of a run, show one bar for the evaluations that are under way at once."""
-        if self._steps is None:
+        if not self._run:
             self._open += 1
             if self._bar is None:
                 self._bar = self._opened(0)
@@ -107,7 +112,7 @@ class ProgressBar:
             self._phase(f"batch {event.done}/{event.requests}{minutes}")
         elif isinstance(event, GradientsReady):
             self._phase("rewriting")
-        elif self._steps is not None:
+        elif self._run:
             self._phase(f"learning {event.done}/{event.pieces}")
         elif event.pieces and not self._open:
             self._bar = self._bar or self._opened(0)
@@ -140,45 +145,49 @@ class ProgressBar:
         if self._bar is None:
             self._bar = self._opened()
         else:
+            if self._start:
+                self._best = math.fsum(self._start) / len(self._start)
+                self._say(f"start: score {self._best:.4g} on {counted(len(self._start), 'example')}")
             self._say(str(projection))
         self._bar.total, self._most = projection.probable.executions, projection.executions
 
-    def _executed(self) -> None:
+    def _executed(self, score: float | None) -> None:
         self._done += 1
+        if math.isnan(self._best) and score is not None:
+            self._start.append(score)
         if self._bar is not None:
-            if self._steps is not None and self._done > self._bar.total:
+            if self._run and self._done > self._bar.total:
                 # More than is likely: then as many as at most, or who knows how many.
                 self._bar.total = max(self._done, self._most)
             _fit(self._bar)
             self._bar.set_postfix_str(self._spending(), refresh=False)
             self._bar.update()
 
-    def _evaluated(self, event: EvaluationDone) -> None:
-        if self._steps is None:
-            self._open -= 1
-            if not self._open:
-                self._close()
+    def _evaluated(self) -> None:
+        if self._run:
+            self._phase("learning")
             return
-        if math.isnan(self._best):
-            self._best = event.score
-            self._say(f"start: score {event.score:.4g}")
-        self._phase("learning")
+        self._open -= 1
+        if not self._open:
+            self._close()
 
     def _decided(self, step: int, record: Any) -> None:
-        if record["verdict"] == "accepted" and record["after"] is not None:
-            self._best = record["after"]
-        scores = "" if record["before"] is None else f" ({record['before']:.4g} -> {record['after']:.4g})"
-        changed = ", ".join(record["changed"]) or "nothing"
-        # A run that was asked for no number of steps makes as many as its budget lasts.
-        planned = f"/{self._steps}" if self._steps is not None and step < self._steps else ""
-        self._say(f"step {step + 1}{planned}: {record['verdict']}{scores}; changes {changed}")
+        accepted, scored = record["verdict"] == "accepted", _scored(record)
+        if accepted and scored is not None:
+            self._best = scored[1]
+        planned = "" if self._steps is None else f"/{self._steps}"
+        verdict = _VERDICTS.get(record["verdict"], record["verdict"])
+        scores = "" if scored is None else f" ({scored[0]:.4g} -> {scored[1]:.4g} {scored[2]}{_expected(record)})"
+        changes = f"; {'changes' if accepted else 'would change'} {', '.join(record['changed'])}"
+        self._say(f"step {step + 1}{planned}: {verdict}{scores}{changes if record['changed'] else ''}")
 
     def _ended(self, event: RunDone) -> None:
         self._close()
         score = event.result.get("score") or {}
         if score.get("before") is not None and score.get("after") is not None:
             self._best = math.nan
-            said = [f"score {score['before']:.4g} -> {score['after']:.4g}"]
+            on = f"on {counted(score['examples'], 'example')} to decide on"
+            said = [f"score {score['before']:.4g} -> {score['after']:.4g} {on}"]
         else:
             said = []  # the two have no example in common, or there is none
         said += [counted(self._done, "execution"), self._spending() or "nothing was spent"]
@@ -195,6 +204,24 @@ class ProgressBar:
             said += [f"{total.calls:,}{calls} calls"]
             said += [f"${total.usd:.2f}{usd}"] if total.usd or usd else []
         return ", ".join(said)
+
+
+def _scored(record: Any) -> tuple[float, float, str] | None:
+    """What a step's proposal scored, and what it was made from, on all examples that both ran on, and on how many."""
+    parts = [(record["compared"], record["before"], record["after"])] if record["compared"] else []
+    learned = record["learned"]
+    parts += [(learned["examples"], learned["before"], learned["after"])] if learned else []
+    if not parts:
+        return None
+    count = sum(one for one, _, _ in parts)
+    before, after = (math.fsum(part[0] * part[at] for part in parts) / count for at in (1, 2))
+    on = f"on {counted(count, 'example')}" + (f", {record['compared']} of them to decide on" if learned else "")
+    return before, after, on
+
+
+def _expected(record: Any) -> str:
+    """What a step's proposal is expected to gain, where the search estimates it."""
+    return f"; expected by all scores of the run: {math.fsum(record['gains'].values()):+.3g}" if record["gains"] else ""
 
 
 def _columns() -> int:

@@ -109,6 +109,10 @@ def test_a_log_gets_whole_lines_and_no_bar(events, capsys, monkeypatch):
     show(events)
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0].startswith("optimising draft, judge: 6 examples to learn from, 6 to decide on")
-    assert lines[-1].startswith("ended: no example is left to learn from, or to gain on; score 0 -> 1, 12 executions")
+    assert lines[0] == "optimising draft, judge: 6 examples to learn from and to decide on; 2 steps"
+    assert lines[1] == "start: score 0 on 6 examples"
+    assert lines[3].startswith("step 1/2: accepted (0 -> 1 on 3 examples; expected by all scores of the run: +0.")
+    assert lines[-1].startswith(
+        "ended: no example is left to learn from, or to gain on; score 0 -> 1 on 6 examples to decide on, 12 executions"
+    )
     assert printed.err == ""

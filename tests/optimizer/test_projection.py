@@ -86,6 +86,7 @@ def test_a_decision_that_keeps_to_the_bill_says_so_and_a_larger_budget_lets_it_l
 def test_what_a_budget_does_not_allow_is_not_projected():
     told, _ = ran(Hints(2, chained=True), 8, steps=2, budget=Budget(calls=30, metric_calls=20))
     assert [(one.calls, one.executions, one.probable.calls) for one in told] == [(30, 20, 30)] * 2
+    assert all(one.probable.executions < 20 for one in told), "the calls end it before the metric does"
 
 
 class Straying(Hints):

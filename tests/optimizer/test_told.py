@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
+import re
 from typing import Any
 
 import pytest
 
-from dspy_semantic_backprop import Budget, Result, SemanticGradientDescent, presets
+from dspy_semantic_backprop import Budget, ProgressBar, Result, SemanticGradientDescent, presets
+from dspy_semantic_backprop.integrations import ExampleDone, Projected, StepDone
 from tests.optimizer.test_compile import Chain
 from tests.scripted import careful, questions, right, served
 
@@ -66,3 +70,61 @@ def test_no_gain_is_larger_than_what_the_scores_leave():
     assert final is not None and final.interval is not None and final.gain is not None
     assert final.interval[0] <= final.gain <= 0.05 + 1e-9
     assert final.gain <= final.interval[1] < 0.1, "the start's score is unsure itself"
+
+
+def run(metric: Any, budget: Budget, *subscribers: Any) -> Result:
+    optimizer = SemanticGradientDescent(
+        metric, budget=budget, probe="never", num_threads=1, subscribers=[*subscribers, ProgressBar()]
+    )
+    return Result.of(optimizer.compile(Chain(), trainset=questions(30)[20:], valset=questions(20)))
+
+
+def test_the_lines_of_a_run_say_on_which_examples_and_why_the_steps_ended(capsys):
+    def lenient(example: Any, prediction: Any, trace: Any = None) -> float:
+        """Half of the examples to learn from are right as they are, and some to decide on are never."""
+        number = int(re.findall(r"\d+", example.question)[0])
+        return float(number >= 25 or (number % 3 > 0 and right(example, prediction)))
+
+    seen: list[Any] = []
+    with served(careful) as server:
+        ends: list[int] = []
+        run(lenient, Budget(calls=400), lambda event: ends.append(server.requests) if type(event) is StepDone else None)
+        capsys.readouterr()
+        result = run(lenient, Budget(calls=ends[0] + 1), seen.append)
+    lines = capsys.readouterr().out.splitlines()
+    known = next(at for at, event in reversed(list(enumerate(seen))) if isinstance(event, Projected))
+    first = [event.score or 0.0 for event in seen[:known] if isinstance(event, ExampleDone)]
+    step, mean = result.steps[0], math.fsum(first) / len(first)
+    assert lines[0].endswith("10 examples to learn from, 20 to decide on; as many steps as the budget lasts")
+    assert lines[1] == f"start: score {mean:.4g} on 8 examples" and 0 < mean < 1
+    assert step.learned is not None and step.learned.examples + step.compared == 3, "a block of the search"
+    on = f"on 3 examples, {step.compared} of them to decide on; expected by all scores of the run: "
+    assert lines[3].startswith(f"step 1: {step.verdict} (") and on in lines[3]
+    assert result.reason == (
+        f"the steps ended when 85% of the budget of {ends[0] + 1} language-model calls was spent; "
+        "the rest was for the decision at the end"
+    )
+    assert f"on {result.to_dict()['score']['examples']} example" in lines[-1]
+
+
+def test_what_was_so_for_a_while_is_no_warning_of_the_result(caplog):
+    graded = itertools.count()
+    with served(careful):
+        result = run(lambda example, prediction: float(next(graded) >= 30), Budget(metric_calls=60))
+    flat = "while that is so the metric cannot tell programs apart"
+    assert flat in caplog.text and {score for one in result.candidates for score in one.scores.values()} == {0.0, 1.0}
+    assert not [warning for warning in result.warnings if flat in warning]
+    assert result.steps[0].interval is None, "equal scores on three examples do not say that there is no gain"
+
+
+def test_what_comes_back_is_named(caplog):
+    with served(careful):
+        assert not run(right, Budget(calls=10)).changed
+    assert caplog.messages[-1].endswith("10 so far; the program as it was given is returned")
+
+
+def test_what_the_end_returns_though_no_step_accepted_it_is_said():
+    state = ended(*CUT[1]).to_dict()
+    state["steps"][0]["verdict"] = "rejected"
+    said = " ".join(str(Result.from_dict(state)).split())
+    assert "; 0 of 1 step accepted a proposal, the decision at the end did draft" in said

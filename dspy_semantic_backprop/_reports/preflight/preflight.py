@@ -184,7 +184,7 @@ class _Trial:
         runs: list[Sequence[Outcome]] = [first]
         before, again = ledger.seconds, {"purpose": Purpose.NOISE, "fresh": True}
         for _ in range(repeats - 1):
-            if len(runs) > 1 and ledger.share_spent * (1 + 1 / len(runs)) > share:
+            if len(runs) > 1 and ledger.nearest[0] * (1 + 1 / len(runs)) > share:
                 self.session.warn(
                     f"the program was run {len(runs)} times and not {repeats}: the budget is for candidates"
                 )

@@ -8,8 +8,8 @@ import { compact, count, dollars, duration, plural, tokens, total } from "./form
 
 const UNITS = { usd: ["US dollars", dollars], tokens: ["Tokens", compact], calls: ["Calls", compact] };
 const PURPOSES = {
-  forward: "The program, to learn from",
-  gate: "The program, to decide on proposals",
+  forward: "The start, and all programs on examples to learn from",
+  gate: "Candidates, on examples to decide on",
   metric: "The metric's own calls",
   backward: "Gradients",
   propose: "New instructions",

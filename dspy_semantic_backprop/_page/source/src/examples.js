@@ -17,7 +17,7 @@ export function Outcomes({ run, before, after, fixes, regressions }) {
   const [kind, setKind] = useState(fixes.length || !regressions.length ? "fixed" : "broken");
   const [most, setMost] = useState(FIRST);
   const ids = kind === "fixed" ? fixes : regressions;
-  if (!fixes.length && !regressions.length) return html`<p class="quiet">No example was scored otherwise.</p>`;
+  if (!fixes.length && !regressions.length) return html`<p class="quiet">Every example has the same score before and after.</p>`;
   return html`<div class="outcomes">
     <${Choice} label="Which examples" options=${kinds} value=${kind} onChoose=${(one) => (setKind(one), setMost(FIRST))} />
     ${!ids.length && html`<p class="quiet">None.</p>`}

@@ -72,7 +72,7 @@ export function Lead({ run }) {
         ${gain(final.gain)}<${Interval} value=${final.gain} low=${low} high=${high} wide />
       <//>`}
       ${both
-        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}${run.returned ? " that both ran on" : ""}${both.all > both.ids.length ? `, of ${both.all} of the new one` : ""}${run.returned ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
+        ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}${run.returned ? " that both ran on" : ""}${both.all > both.ids.length ? `, of ${both.all} of the new one` : ""}${run.returned && run.candidates.length > 2 ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
         : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${run.ending ? "not comparable" : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>

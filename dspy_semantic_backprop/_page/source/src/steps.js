@@ -15,6 +15,14 @@ const VERDICTS = {
   seen: ["faint", "tried before"],
 };
 
+// Scores on all examples that both programs ran on: those to decide on, and those to learn from where these count, too.
+function scored({ compared, before, after, learned }) {
+  const parts = [[compared, before, after], [learned?.examples, learned?.before, learned?.after]].filter(([many]) => many);
+  const many = parts.reduce((sum, [one]) => sum + one, 0);
+  const mean = (at) => parts.reduce((sum, part) => sum + part[0] * part[at], 0) / many;
+  return many ? { many, before: mean(1), after: mean(2) } : null;
+}
+
 export function Steps({ run }) {
   const scale = Math.max(...run.steps.flatMap((step) => (step.interval ?? []).map(Math.abs)), 1e-9);
   if (!run.steps.length) return html`<p class="quiet">The run made no step.</p>`;
@@ -25,28 +33,31 @@ export function Steps({ run }) {
 
 function Step({ step, run, scale }) {
   const [tone, verdict] = VERDICTS[step.verdict] ?? ["", step.verdict];
-  const value = known(step.after) && known(step.before) ? step.after - step.before : null;
-  const [low, high] = step.interval ?? [];
+  const both = scored(step);
+  // The interval is one of the examples to decide on alone.
+  const [low, high] = (!step.learned && step.interval) || [];
   const summary = html`<span class="number">${step.step + 1}</span>
     <span class="what"><span class="pill ${tone}">${verdict}</span> <span class="names"><${Text}>${step.changed.join(", ")}<//></span></span>
-    <span class="num">${known(value) ? html`${gain(value)} <span class="faint">on ${step.compared}</span>` : html`<span class="faint">not evaluated</span>`}</span>
-    <${Interval} value=${value} low=${low} high=${high} scale=${scale} />
-    <span class="num tally">${known(value) && html`<span class="better" title="examples fixed">+${step.fixes.length}</span> <span class="worse" title="examples broken">−${step.regressions.length}</span>`}</span>`;
-  return html`<${Fold} kind="step" summary=${summary}>${() => html`<${Inside} step=${step} run=${run} value=${value} />`}<//>`;
+    <span class="num">${both ? html`${gain(both.after - both.before)} <span class="faint">on ${both.many}</span>` : html`<span class="faint">not evaluated</span>`}</span>
+    <${Interval} value=${both && both.after - both.before} low=${low} high=${high} scale=${scale} />
+    <span class="num tally">${both && html`<span class="better" title="examples fixed">+${step.fixes.length + (step.learned?.fixes ?? 0)}</span> <span class="worse" title="examples broken">−${step.regressions.length + (step.learned?.regressions ?? 0)}</span>`}</span>`;
+  return html`<${Fold} kind="step" summary=${summary}>${() => html`<${Inside} step=${step} run=${run} both=${both} />`}<//>`;
 }
 
-function Inside({ step, run, value }) {
+const arrow = (one) => `${score(one.before)} → ${score(one.after)}`;
+
+function Inside({ step, run, both }) {
   const old = run.instructionsOf(step.parent);
-  const [low, high] = step.interval ?? [];
+  const [low, high] = (!step.learned && step.interval) || [];
   const evaluated = step.candidates.find((number) => step.changed.length && step.changed.every((name) => run.instructionsOf(number)?.[name] === step.proposed[name]));
   return html`
-    ${known(value)
-      ? html`<p>Score ${score(step.before)} → ${score(step.after)} on ${plural(step.compared, "example")}${known(low) && html`; the gain is 90 % sure to lie between ${gain(low)} and ${gain(high)}`}${known(step.p_value) && html`; p = ${Number(step.p_value.toPrecision(2))} for this step alone`}. ${step.missing > 0 && `${plural(step.missing, "example")} could not be compared: the provider failed.`}</p>`
+    ${both
+      ? html`<p>Score ${arrow(both)} on ${plural(both.many, "example")}${step.learned && `: ${step.compared ? `${arrow(step)} on ${step.compared}` : "none"} to decide on, ${arrow(step.learned)} on ${step.learned.examples} to learn from`}${known(low) && html`; the gain is 90 % sure to lie between ${gain(low)} and ${gain(high)}`}${!step.learned && known(step.p_value) && html`; p = ${Number(step.p_value.toPrecision(2))} for this step alone`}. ${step.missing > 0 && `${plural(step.missing, "example")} could not be compared: the provider failed.`}</p>`
       : html`<p>The proposal was not evaluated.</p>`}
-    ${Object.keys(step.gains).length > 0 && html`<p class="note">Expected of each edit, by all scores of the run so far: ${Object.entries(step.gains).map(([name, one], at) => html`${at ? "; " : ""}<${Text}>${name}<//> ${gain(one)}`)}</p>`}
+    ${Object.keys(step.gains).length > 0 && html`<p class="note">What decides: the gain expected of each edit, by all scores of the run so far: ${Object.entries(step.gains).map(([name, one], at) => html`${at ? "; " : ""}<${Text}>${name}<//> ${gain(one)}`)}</p>`}
     ${step.changed.map((name) => html`<section class="proposal"><h4><${Text}>${name}<//></h4>${old ? html`<${Diff} before=${old[name] ?? ""} after=${step.proposed[name]} />` : html`<p class="missing">The text that it was made from was not recorded.</p><${Diff} before="" after=${step.proposed[name]} />`}</section>`)}
     ${Object.entries(step.refused).map(([name, why]) => html`<p class="refused"><b><${Text}>${name}<//></b>: the proposal was refused. <${Text}>${why}<//></p>`)}
-    ${known(value) && html`<h4>Examples</h4><${Outcomes} run=${run} before=${step.parent} after=${evaluated} fixes=${step.fixes} regressions=${step.regressions} />`}
+    ${step.compared > 0 && html`<h4>Examples to decide on</h4><${Outcomes} run=${run} before=${step.parent} after=${evaluated} fixes=${step.fixes} regressions=${step.regressions} />`}
     ${Object.keys(step.by_class).length > 1 && html`<${Classes} classes=${step.by_class} />`}
     <${Fold} kind="small" summary=${`What it learned from: ${plural(new Set(step.examples).size, "example")}`}>
       ${() => html`<${Told} told=${learnedFrom({ steps: [step] }).reverse()} run=${run} />`}
@@ -71,7 +82,7 @@ function Candidates({ run }) {
     </tr>`;
   });
   return html`<${Fold} summary=${`All ${plural(run.candidates.length, "candidate")}`}>
-    ${() => html`<div class="scroll"><table><thead><tr><th>No.</th><th>From</th><th>Step</th><th>Changes</th><th>Examples</th><th>Score</th><th title="on the same examples">Gain on the start</th></tr></thead><tbody>${rows}</tbody></table></div>
+    ${() => html`<div class="scroll"><table><thead><tr><th>No.</th><th>From</th><th>Step</th><th>Changes</th><th>Examples to decide on</th><th>Score</th><th title="on the same examples">Gain on the start</th></tr></thead><tbody>${rows}</tbody></table></div>
       ${run.candidates.length > most && html`<button type="button" class="plain" onClick=${() => setMost(most + 500)}>Show more</button>`}`}
   <//>`;
 }
