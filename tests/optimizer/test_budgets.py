@@ -198,7 +198,7 @@ def test_the_lines_of_a_run_show_score_and_spending(capsys):
         compiled(subscribers=None, steps=1)
     shown = capsys.readouterr().out
     assert "projected for 1 step:" in shown
-    assert re.search(r"score 0 -> 1, \d+ executions, \d+ calls", shown)
+    assert re.search(r"score 0 -> 1 on 6 examples to decide on, \d+ executions, \d+ calls", shown)
 
 
 def test_what_was_spent_is_told_by_purpose_and_predictor():

@@ -49,7 +49,7 @@ def test_it_round_trips_through_json(result):
 def test_an_unknown_score_round_trips(result):
     unknown = of(result, score={"before": None, "after": None})
     assert math.isnan(unknown.score_before)
-    assert unknown.to_dict()["score"] == {"before": None, "after": None}
+    assert unknown.to_dict()["score"] == {"before": None, "after": None, "examples": 24}
 
 
 def test_a_part_that_is_missing_is_named(result):
