@@ -133,6 +133,7 @@ class Purpose(str, enum.Enum):
     NOISE = "noise"  # preflight: the unchanged program, repeated
     HEADROOM = "headroom"  # preflight: an attempt to improve the program
     HELDOUT = "heldout"  # placebo: on held-out examples
+    SUBSCRIBER = "subscriber"  # what subscribers ask
 
     @printable
     def __str__(self) -> str:

@@ -44,6 +44,7 @@ class Ledger:
         answering: Language models that have answered before, by what tells them apart.
         batches: Gathers requests into batches of the provider, a `Batches`; None where each is sent by itself.
         held_back: How many requests wait for room.
+        closed: Whether the run is over, and nothing is let through any more.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Ledger:
         self.metric_calls = metric_calls
         self._reserved: tuple[Purpose | None, Bound, int] = (None, Bound(0), 0)
         self.hold()
-        self._closed = False
+        self.closed = False
         self._changed = threading.Condition()
         self._started = time.monotonic() - seconds
 
@@ -260,7 +261,7 @@ class Ledger:
 
     def check_open(self) -> None:
         """Refuse a request that comes too late, as the time is up or the run is over, wherever it has got to."""
-        if self._closed:
+        if self.closed:
             raise Abandoned("the run is over; no more requests are sent")
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             raise BudgetSpent(f"the budget of {self.budget.seconds:g} seconds is spent")
@@ -313,7 +314,7 @@ class Ledger:
     def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
         """Count a call of the metric that is about to be made, or refuse it where the budget allows no more."""
         with self._changed:
-            if self._closed:
+            if self.closed:
                 raise Abandoned("the run is over; the metric is not called any more")
             most = self.budget.metric_calls
             kept = 0 if purpose == self._reserved[0] else self._reserved[2]
@@ -324,7 +325,7 @@ class Ledger:
     def close(self) -> None:
         """Let nothing through any more: what goes on in abandoned threads must not cost anything."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
         if self.batches is not None:
             self.batches.close()
@@ -347,7 +348,7 @@ class Ledger:
         """A snapshot: (purpose, predictor) -> amount; once closed, with what is still under way at its bound."""
         with self._changed:
             accounts = self._accounts.copy()
-            for account, bound in self._under_way.values() if self._closed else ():
+            for account, bound in self._under_way.values() if self.closed else ():
                 accounts[account] += bound.lost
             return dict(accounts)
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ import dspy
 from pydantic import NonNegativeInt
 
 from .._concurrency import gather, on_event_loop
-from .._errors import SetupError, TooManyFailures
+from .._errors import SetupError, Stop, TooManyFailures
 from .._secrets import hide
 from .._terminal import logger, spelled
 from .batch.gather import Batches
@@ -226,11 +226,13 @@ class Session:
         self.show(event)
 
     def show(self, event: Event) -> None:
-        """Show an event to every subscriber; one that raises is logged and changes nothing."""
+        """Show an event to every subscriber; one that raises is logged and changes nothing but what it asked for."""
         for subscriber in self.subscribers:
             try:
-                subscriber(event)
-            except Exception as error:
+                # What it asks once the run is over stands in no result, and is its own affair.
+                with nullcontext() if self.ledger.closed else for_purpose(Purpose.SUBSCRIBER, self.ledger):
+                    subscriber(event)
+            except (Exception, Stop) as error:
                 hide(error)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
                 logger.exception("subscriber %s raised on %s; the run goes on", name, type(event).__name__)

@@ -378,7 +378,8 @@ class _Request:
         except Exception as error:
             learn_secrets(self.lm, self.kwargs)
             hide(error)
-            spent = attempt.spent_in_vain(error, self._most, stated_price(self.lm, self.ledger.budget))
+            seen, price = attempt.laid is None and sends_itself(self.lm), stated_price(self.lm, self.ledger.budget)
+            spent = attempt.spent_in_vain(error, self._most, price, seen=seen)
             raise
         except Stop:
             # What a callback asked was not let through: before this one was sent, or behind it.

@@ -1,14 +1,17 @@
 """Requests to language models that pass the meter by: they are not held back, but they are told.
 
 A program may ask a provider through a client that is no `dspy.BaseLM`, or call a language model's `forward` itself.
-Such a request is seen where nearly all clients send theirs: in `httpx`, its successor, `http.client`, and DSPy's own.
-There it is also seen how many requests a language model of the user's own sends for one that it was asked.
+Such a request is seen where nearly all clients send theirs: in `httpx`, its successor, `aiohttp`, `http.client`, and
+DSPy's own; at the last moment, below what follows redirects and tries again. There it is also seen how many requests a
+language model sends for one that it was asked, and whether it sent any. What a process asks that the program starts is
+not seen.
 """
 
 from __future__ import annotations
 
 import functools
 import http.client
+import multiprocessing.process
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +21,7 @@ from urllib.parse import urlsplit
 import dspy
 
 from ..._terminal import logger
+from ..ledger import Ledger
 from .context import lm_context
 from .patched import Patched, Replacement, http_clients
 from .usage import RequestUsage
@@ -29,6 +33,7 @@ _ASKS = re.compile(
 """Ends of the addresses at which the providers' language models are asked."""
 _NO_ANSWERS = re.compile(r"/(embeddings|rerank)/?(\?|$)")
 """Those at which a language model of the user's own may ask for something else than its answer."""
+_PROCESSES = "processes of its own"
 _PATCHED = Patched()
 
 
@@ -47,15 +52,24 @@ def _senders() -> Iterator[Replacement]:
         for kind in (transports.StdlibTransport, transports.StdlibAsyncTransport):
             yield kind, "stream", functools.partial(_watched, _of_transport)
     for module in http_clients():
-        for kind in (module.Client, module.AsyncClient):
-            yield kind, "send", functools.partial(_watched, _of_request)
+        yield module.HTTPTransport, "handle_request", functools.partial(_watched, _of_request)
+        yield module.AsyncHTTPTransport, "handle_async_request", functools.partial(_watched, _of_request)
+    with suppress(ImportError):  # LiteLLM's asynchronous requests, too
+        import aiohttp
+
+        yield aiohttp.ClientRequest, "send", functools.partial(_watched, _of_aiohttp)
+    yield multiprocessing.process.BaseProcess, "start", _told
 
 
 def _of_connection(connection: Any, method: str, path: str, *_: Any, **__: Any) -> tuple[str, str]:
     return str(connection.host), path
 
 
-def _of_request(client: Any, request: Any, *_: Any, **__: Any) -> tuple[str, str]:
+def _of_request(transport: Any, request: Any, *_: Any, **__: Any) -> tuple[str, str]:
+    return str(request.url.host), str(request.url.path)
+
+
+def _of_aiohttp(request: Any, *_: Any, **__: Any) -> tuple[str, str]:
     return str(request.url.host), str(request.url.path)
 
 
@@ -67,25 +81,44 @@ def _of_transport(transport: Any, request: Any, *_: Any, **__: Any) -> tuple[str
 def _watched(address: Callable[..., tuple[str, str]], send: Any) -> Any:
     @functools.wraps(send)
     def watched(sender: Any, *args: Any, **kwargs: Any) -> Any:
-        ledger = lm_context().ledger
-        host, path = address(sender, *args, **kwargs) if ledger is not None else ("", "")
-        if ledger is not None and _ASKS.search(path):
-            attempt = dspy.settings.usage_tracker
-            if isinstance(attempt, RequestUsage):
-                if not _NO_ANSWERS.search(path):
-                    attempt.sends()
-                    attempt.sent = True
-            else:
-                if host not in ledger.unmetered:
-                    logger.warning("%s", unmetered(host))
-                ledger.unmetered[host] += 1
+        attempt, ledger = dspy.settings.usage_tracker, lm_context().ledger
+        if isinstance(attempt, RequestUsage):
+            _, path = address(sender, *args, **kwargs)
+            if _ASKS.search(path) and not _NO_ANSWERS.search(path):
+                attempt.sends()
+            attempt.sent = True
+        elif ledger is not None:
+            host, path = address(sender, *args, **kwargs)
+            if _ASKS.search(path):
+                _note(ledger, host)
         return send(sender, *args, **kwargs)
 
     return watched
 
 
+def _told(start: Any) -> Any:
+    @functools.wraps(start)
+    def starting(process: Any) -> None:
+        if (ledger := lm_context().ledger) is not None:
+            _note(ledger, _PROCESSES)
+        start(process)
+
+    return starting
+
+
+def _note(ledger: Ledger, where: str) -> None:
+    if where not in ledger.unmetered:
+        logger.warning("%s", unmetered(where))
+    ledger.unmetered[where] += 1
+
+
 def unmetered(host: str, times: int = 0) -> str:
     """What to say of requests that passed the meter by."""
+    if host == _PROCESSES:
+        return (
+            f"the program or its metric starts {host}: what these ask of language models is not seen, and no budget "
+            "counts it; ask in threads instead"
+        )
     many = f"{times} requests" if times > 1 else "a request" if times else "requests"
     return (
         f"the program or its metric sent {many} to a language model at {host} past the meter: no budget counts them, "

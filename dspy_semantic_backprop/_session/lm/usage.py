@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dspy
+from dspy.utils.exceptions import LMTimeoutError
 from dspy.utils.usage_tracker import UsageTracker
 
 from ..._errors import ModelError, ModelUnavailable
@@ -214,7 +215,8 @@ def _known(model: str) -> Mapping[str, Any]:
 
 ASKED = ("prompt", "messages", "request", "outputs")
 """What an entry of DSPy's history holds besides what an answer alone tells."""
-_COUNTED = ("prompt_tokens", "completion_tokens")
+_COUNTED = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+"""Counts, and what they are called where a client passes on what OpenAI's Responses say."""
 _CACHED = {
     "cache_read_tokens": ("cached_tokens", "cache_read_input_tokens"),
     "cache_write_tokens": ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens"),
@@ -222,10 +224,14 @@ _CACHED = {
 """How much of the prompt the provider's cache held, or was to keep, and what clients and providers call it."""
 
 
+def _counted(usage: Mapping[str, Any], name: str) -> int:
+    return count(usage.get(name)) or count(usage.get(_COUNTED[name]))
+
+
 def _cached(usage: Mapping[str, Any]) -> dict[str, int]:
-    details = usage.get("prompt_tokens_details")
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     told = {**usage, **(details if isinstance(details, Mapping) else {})}
-    sent = count(usage.get("prompt_tokens"))
+    sent = _counted(usage, "prompt_tokens")
     return {name: min(sent, max(count(told.get(one)) for one in names)) for name, names in _CACHED.items()}
 
 
@@ -262,7 +268,7 @@ class RequestUsage(UsageTracker):
     @property
     def tokens(self) -> dict[str, int]:
         """What the server counted: prompt_tokens and completion_tokens; what only its total holds was received."""
-        sent, received = (sum(count(usage.get(name)) for usage in self.usage) for name in _COUNTED)
+        sent, received = (sum(_counted(usage, name) for usage in self.usage) for name in _COUNTED)
         whole = sum(count(usage.get("total_tokens")) for usage in self.usage)
         return dict(zip(_COUNTED, (sent, max(received, whole - sent)), strict=True))
 
@@ -304,11 +310,17 @@ class RequestUsage(UsageTracker):
             return Spent(calls=calls, unsure_tokens=bound.tokens, unsure_usd=bound.usd, unpriced=unpriced)
         return Spent(calls=calls, **tokens, usd=float(cost or 0.0), unpriced=unpriced, **cached)
 
-    def spent_in_vain(self, error: Exception, most: Callable[[], Bound], price: Price | None = None) -> Spent:
-        """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown."""
+    def spent_in_vain(
+        self, error: Exception, most: Callable[[], Bound], price: Price | None = None, *, seen: bool = False
+    ) -> Spent:
+        """What a request cost that ended in an error: at most its bound, since what a silent server did is unknown.
+
+        Args:
+            seen: Whether whatever its client sends is seen; it may still send where it was not waited for any longer.
+        """
         if self.usage:
             return self.spent(most, price)
-        if was_never_sent(error, self.sent):
+        if was_never_sent(error, self.sent) or (seen and not self.sent and not isinstance(error, LMTimeoutError)):
             return Spent()
         if was_refused(error):
             return Spent(calls=1)
@@ -342,5 +354,5 @@ class Outside(UsageTracker):
         if isinstance(attempt, RequestUsage):
             return  # it came through a metered client, which books it itself, retries included
         entry = countable(usage_entry)
-        tokens = {name: count(entry.get(name)) for name in _COUNTED}
+        tokens = {name: _counted(entry, name) for name in _COUNTED}
         self.ledger.book((self.purpose, ""), Spent(calls=1, **tokens, **_cached(entry), unpriced=1))
