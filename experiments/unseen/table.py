@@ -14,6 +14,7 @@ TITLES = {
     "published": "`presets.published()`",
     "gepa": "`dspy.GEPA`, round robin",
     "gepa_all": "`dspy.GEPA`, all components",
+    "gepa_all_small": "`dspy.GEPA`, all components, 6 to decide on",
     "simba": "`dspy.SIMBA`",
     "miprov2": "`dspy.MIPROv2`",
     "copro": "`dspy.COPRO`",
