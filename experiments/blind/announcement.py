@@ -13,7 +13,6 @@ from unseen.world import predict
 
 HYPE = "It will be the most amazing event ever!"
 FILLER = "Ask us for more details on how to get in."
-PARTS = ("programme", "tickets", "access", "contact")
 FIRST = (
     "Lantern Harvest Winter Spring River Orchard Moonlight Market Harbour Meadow Cider Apple Kite Puppet Choir Organ "
     "Poetry Fiddle Dance Stone"
@@ -48,7 +47,8 @@ class Announcement(dspy.Module):
     def forward(self, brief: str) -> dspy.Prediction:
         """The parts are joined by code; without issues no more rounds are made."""
         facts = self.gather(brief=brief).facts
-        parts = [self.write(facts=facts, part=part).paragraph for part in PARTS]
+        names = ("programme", "tickets", "access", "contact")
+        parts = [self.write(facts=facts, part=part).paragraph for part in names]
         draft = "\n".join(part for part in parts if part.strip() not in ("", "-"))
         for _ in range(2):
             issues = self.criticise(brief=brief, draft=draft).issues

@@ -67,24 +67,29 @@ def simba(world: World, lm: Any, seed: int) -> tuple[dspy.Module, Ending]:
 def sizes(world: World, cap: int) -> tuple[int, int, int, int]:
     """Batch, candidates, steps and examples of SIMBA that fit into 97 % of the cap, 85 % or more of it where possible.
 
-    Fewer examples than there are where even the evaluation at the end would not fit.
+    Fewer examples than there are where even the evaluation at the end would not fit; 4 where nothing else fits.
     """
     whole = world.count
-    plans = [
-        (size, many, steps, count)
-        for count in (whole, whole * 3 // 4, whole // 2, whole // 3, whole // 4, 4)
-        for steps in range(1, 9)
-        for many in range(2, 7)
-        for size in range(4, count + 1)
-        if requests(world, size, many, steps, count) <= 0.97 * cap
-    ]
+    some = plans(world, cap, (whole, whole * 3 // 4, whole // 2, whole // 3, whole // 4)) or plans(world, cap, (4,))
 
     def worth(plan: tuple[int, int, int, int]) -> tuple[bool, float, float]:
         size, many, steps, count = plan
         used = requests(world, *plan)
         return used > 0.85 * cap, min(steps, 3) + 0.5 * min(many, 4) + 0.15 * size + 0.05 * count, used
 
-    return max(plans, key=worth)
+    return max(some, key=worth)
+
+
+def plans(world: World, cap: int, counts: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """All sizes with these numbers of examples that fit."""
+    return [
+        (size, many, steps, count)
+        for count in counts
+        for steps in range(1, 9)
+        for many in range(2, 7)
+        for size in range(4, count + 1)
+        if requests(world, size, many, steps, count) <= 0.97 * cap
+    ]
 
 
 def requests(world: World, size: int, many: int, steps: int, count: int) -> float:
