@@ -1,4 +1,4 @@
-"""Optimizers in three worlds of an author who had seen the README, the guides and the public names, no code, no figure.
+"""Optimizers in three worlds of an author who had seen the README, the guides and the public names, and no code.
 
     python experiments/blind.py
     python experiments/blind.py --seeds 2 --caps 250 --worlds claims --optimizers semantic gepa
@@ -27,10 +27,10 @@ from blind.archive import Archive
 from blind.arms import ARMS
 from blind.claims import Claims
 from blind.model import SimulatedModel
-from blind.table import tables
 from blind.world import World, truth
 from records import commit, origin
 from unseen.arms import quietly
+from unseen.table import tables
 from unseen.world import instructions
 
 WORLDS: dict[str, Callable[[], World]] = {world.name: world for world in (Claims, Archive, Announce)}

@@ -1,1 +1,1 @@
-"""Three simulated worlds of an author who had seen the README, the guides and the public names; no code, no figure."""
+"""Three simulated worlds of an author who had seen the README, the guides and the public names, and no code."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from contest.report import standings, tables
@@ -40,6 +40,22 @@ def test_unseen():
     table = {row[0]: row[1:] for row in rows(RESULTS / "unseen.md")}
     for world, scores in found["scores"].items():
         assert table[world][-2:] == tuple(f"{100 * scores[when]:.0f} %" for when in ("start", "perfect"))
+
+
+def test_blind():
+    found = record("blind-simulated")
+    page = (RESULTS / "blind.md").read_text(encoding="utf-8")
+    runs = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    assert [line for line in unseen_tables(runs) if line not in page] == []
+    assert all(run["calls"] <= run["cap"] for run in runs)
+    table = {row[0]: row[1:] for row in rows(RESULTS / "blind.md")}
+    for world, scores in found["scores"].items():
+        assert table[world][-2:] == tuple(f"{100 * scores[when]:.0f} %" for when in ("start", "all"))
+    lost = Counter(run["optimizer"] for run in runs if run["after"] < run["before"] - 0.01)
+    names = ("semantic", "one_step", "published", "gepa_all_small", "simba")
+    assert lost.keys() <= set(names)
+    shown = "{} of 108 of the default, {} of `one_step`, {} of `published`, {} of GEPA with six examples, {} of SIMBA"
+    assert shown.format(*(lost[name] for name in names)) in " ".join(page.split())
 
 
 def test_growth():
