@@ -46,7 +46,7 @@ from contest.heat import Heat, run
 from contest.optimizers import OPTIMIZERS
 from contest.programs import PROGRAMS
 from contest.report import differences, standings, tables
-from records import commit, origin
+from records import append, commit, origin, read
 from tqdm.auto import tqdm
 
 SIZES, SMOKE_SIZES = (12, 12, 40), (6, 6, 6)
@@ -111,17 +111,6 @@ def add(path: Path, heats: Sequence[Heat]) -> None:
     version = commit()
     for heat in tqdm(left, unit="run"):
         append(path, [{**run(heat), "commit": version}])
-
-
-def append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Add the rows' lines."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows that are there."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def whole(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

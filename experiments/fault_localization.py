@@ -30,13 +30,15 @@ What the simulated reader can see, and why the comparison is fair (`faults/reade
   `last` accuses the predictor whose output is returned; `uniform` and ties count by their chance.
 
 A world in which counts can be checked by arithmetic is kinder than text; the noise stands for what is lost.
+
+With a real model, programs in plain words are broken (`faults/words.py`). Each fault is a line beside the record, and a
+known one is not run again: several sessions together reach `--faults`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import time
@@ -47,11 +49,12 @@ from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
+from faults.real import result_of, studied, unbroken
 from faults.report import Result, compared, plot, rows, table
 from faults.shapes import SHAPES
 from faults.study import Settings, simulated
-from faults.words import TASKS, studied
-from records import origin
+from faults.words import TASKS
+from records import append, origin
 from tqdm.auto import tqdm
 
 SMOKE = ("pair (BBH, GSM8K)", "router")
@@ -64,14 +67,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--base_model", help="any LiteLLM string; none: simulated models")
     parser.add_argument("--opt_model", help="the model that reads; none: the program's")
     parser.add_argument("--api_base", help="the address of an OpenAI-compatible server")
-    parser.add_argument("--faults", type=int, help="faults of each shape (30; with a real model 5)")
+    parser.add_argument("--faults", type=int, help="faults of each shape (30); with a real model of all (40)")
     parser.add_argument(
         "--failures",
         type=int,
-        help="failed executions that a fault is judged by (15, of large programs fewer; real: 2)",
+        help="failed executions that a fault is judged by (15, of large programs fewer; real: 1)",
     )
     parser.add_argument("--minutes", type=float, help="no fault is begun after so many minutes; real models only")
-    parser.add_argument("--at_once", type=int, default=1, help="faults of a shape at the same time; real models only")
+    parser.add_argument("--at_once", type=int, default=1, help="faults at the same time; real models only")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1, 0.3], help="simulated models only")
     parser.add_argument("--shapes", nargs="+", help="names of shapes; none: all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulated models only")
@@ -90,15 +93,22 @@ def main() -> None:
     wanted = config.shapes or list(SMOKE if config.smoke and not config.base_model else known)
     if unknown := [name for name in wanted if name not in known]:
         sys.exit(f"error: --shapes: no shape is named {unknown[0]!r}; there are {', '.join(known)}")
-    found = real(config, wanted) if config.base_model else across(config, wanted)
-    results = [result for name in wanted for result in found[name][0]]
-    record = recorded(config, results, {name: found[name][1] for name in wanted}, time.monotonic() - started)
+    path = place(config)
+    record = real(config, wanted, path) if config.base_model else across(config, wanted)
+    record["seconds"] = round(time.monotonic() - started, 1)
     show(record)
-    print(save(config, record))
+    print(save(config, record, path))
 
 
-def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
-    """The simulated study, shapes in processes of their own."""
+def place(config: argparse.Namespace) -> Path:
+    """Where the record is written."""
+    directory = Path(config.results_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / f"fault_localization-{'real' if config.base_model else 'simulated'}-seed{config.seed}.json"
+
+
+def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, Any]:
+    """The record of the simulated study, shapes in processes of their own."""
     settings = Settings(
         faults=config.faults or (4 if config.smoke else 30),
         failures=config.failures or (3 if config.smoke else 15),
@@ -107,30 +117,38 @@ def across(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple
     )
     order = sorted(wanted, key=lambda name: HEAVIEST_FIRST.index(name) if name in HEAVIEST_FIRST else 99)
     if config.processes < 2 or config.smoke:
-        return {name: simulated(name, settings) for name in order}
-    with ProcessPoolExecutor(config.processes) as pool:
-        running = {pool.submit(simulated, name, settings): name for name in order}
-        return {running[done]: done.result() for done in tqdm(as_completed(running), total=len(order), unit="shape")}
+        found = {name: simulated(name, settings) for name in order}
+    else:
+        with ProcessPoolExecutor(config.processes) as pool:
+            running = {pool.submit(simulated, name, settings): name for name in order}
+            ended = tqdm(as_completed(running), total=len(order), unit="shape")
+            found = {running[done]: done.result() for done in ended}
+    results = [result for name in wanted for result in found[name][0]]
+    sound = {"right": sum(one.right for one in results), "of": sum(one.checked for one in results)}
+    harmless = {name: found[name][1] for name in wanted}
+    return {**recorded(config, results, sound, harmless), "faults": [result.to_dict() for result in results]}
 
 
-def real(config: argparse.Namespace, wanted: Sequence[str]) -> dict[str, tuple[list[Result], int]]:
-    """The study with a real model, on tasks in words, all at the same time."""
-    settings = Settings(
-        faults=config.faults or (1 if config.smoke else 5),
-        failures=config.failures or 2,
-        noises=(0.0,),
-        seed=config.seed,
-        checked=2,
-        seconds=60 * config.minutes if config.minutes else math.inf,
-        at_once=config.at_once,
-    )
-    return studied((config.base_model, config.opt_model), config.api_base, config.max_tokens, wanted, settings)
+def real(config: argparse.Namespace, wanted: Sequence[str], path: Path) -> dict[str, Any]:
+    """The record of the study with a real model: of all lines that there are, old and new."""
+    lines = path.with_suffix(".jsonl")
+    if path.exists() and not lines.exists():
+        append(lines, json.loads(path.read_text(encoding="utf-8"))["faults"])
+    faults = studied(config, wanted, lines)
+    results = [result_of(line) for line in faults if line["hits"]]
+    if not results:
+        sys.exit("error: no fault made an answer wrong; there is nothing to judge")
+    by_shape = unbroken(faults)
+    sound = {name: sum(one[name] for one in by_shape.values()) for name in ("right", "of")}
+    harmless = {name: sum(line["shape"] == name and not line["hits"] for line in faults) for name in by_shape}
+    record = recorded(config, results, {**sound, "by_shape": by_shape}, harmless)
+    return {**record, "commits": sorted({line["commit"] for line in faults}), "faults": faults}
 
 
 def recorded(
-    config: argparse.Namespace, results: Sequence[Result], harmless: dict[str, int], seconds: float
+    config: argparse.Namespace, results: Sequence[Result], sound: dict[str, Any], harmless: dict[str, int]
 ) -> dict[str, Any]:
-    """The JSON record."""
+    """The JSON record but for its faults."""
     shapes = list(dict.fromkeys(result.shape for result in results))
     joint = [result for result in results if result.joint]
     noises = sorted({noise for _, noise in results[0].hits})
@@ -140,7 +158,6 @@ def recorded(
         "settings": vars(config),
         "seed": config.seed,
         "simulated": not config.base_model,
-        "seconds": round(seconds, 1),
         "rows": [row for shape in shapes for row in rows([one for one in results if one.shape == shape])],
         "overall": rows(results, "all shapes"),
         "joint": rows(joint, "visible jointly only") if joint else [],
@@ -150,14 +167,10 @@ def recorded(
             for some in (results, joint)
             for other in ("unpooled", "isolated", "judge", "judges", "judges_pooled")
             for noise in noises
-            if some
+            if some and (other, noise) in some[0].hits
         ],
-        "unbroken": {
-            "right": sum(result.right for result in results),
-            "of": sum(result.checked for result in results),
-        },
+        "unbroken": sound,
         "harmless_faults_left_out": harmless,
-        "faults": [result.to_dict() for result in results],
     }
 
 
@@ -182,12 +195,8 @@ def show(record: dict[str, Any]) -> None:
         )
 
 
-def save(config: argparse.Namespace, record: dict[str, Any]) -> Path:
+def save(config: argparse.Namespace, record: dict[str, Any], path: Path) -> Path:
     """Write the plot and the record; returns the record's path."""
-    directory = Path(config.results_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    kind = "simulated" if record["simulated"] else "real"
-    path = directory / f"fault_localization-{kind}-seed{config.seed}.json"
     title = f"Whose instruction was broken? ({'simulated model' if record['simulated'] else config.base_model})"
     plot([*record["rows"], *record["overall"], *record["joint"]], path.with_suffix(".png"), title)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -114,6 +114,17 @@ def averages(held: dict[str, Any]) -> str:
     )
 
 
+def append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the rows as JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none where it is not there."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
 def average(scores: Sequence[float]) -> float:
     """The mean; NaN of nothing."""
     return math.fsum(scores) / len(scores) if scores else math.nan

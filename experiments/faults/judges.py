@@ -19,6 +19,7 @@ import dspy
 
 from dspy_semantic_backprop import OUTPUT, ComputationGraph, Direction, Edge, Message, Purpose, TextGradient, pool_blame
 from dspy_semantic_backprop._concurrency import gather
+from dspy_semantic_backprop._errors import told_to_callers
 from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
 from dspy_semantic_backprop._graph.edges import End
 from dspy_semantic_backprop._graph.graph import jsonable
@@ -47,35 +48,38 @@ class Accuse(dspy.Signature):
     suspicion: dict[str, float] = dspy.OutputField(desc="every name, and how likely it is the faulty one, 0 to 1")
 
 
-async def judges(failed: Sequence[Execution], names: Sequence[str], lm: Any, tokens: int) -> dict[str, Verdict]:
+async def judges(failed: Sequence[Execution], names: Sequence[str], lm: Any, tokens: int | None) -> dict[str, Verdict]:
     """Ask a judge once about each failure, and as often as so many tokens pay.
 
     Args:
         failed: The failed executions.
         names: The program's predictors.
         lm: The language model that judges.
-        tokens: What the backward pass cost.
+        tokens: What the backward pass cost; None asks once only.
 
     Returns:
-        "judge", "judges" and "judges_pooled" -> shares and cost.
+        "judge" and, where it is asked more than once, "judges" and "judges_pooled" -> shares and cost.
     """
     ledger = Ledger()
-    with for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
-        votes = await gather(functools.partial(judged, names, 0), list(failed), None)
+    with told_to_callers(), for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
+        said = await gather(functools.partial(judged, names, 0), list(failed), None)
         once = ledger.total
-        times = min(MOST, max(1, round(tokens / max(1, once.tokens))))
+        times = min(MOST, max(1, round((tokens or 0) / max(1, once.tokens))))
         for time in range(1, times):
-            votes += await gather(functools.partial(judged, names, time), list(failed), None)
-    graphs = [outcome.graph for outcome in failed] * times
+            said += await gather(functools.partial(judged, names, time), list(failed), None)
+    graphs, votes = [outcome.graph for outcome in failed] * times, [scores(names, one) for one in said]
+    first = Verdict(mean(votes[: len(failed)], names), once, said[: len(failed)])
+    if tokens is None:
+        return {"judge": first}
     return {
-        "judge": Verdict(mean(votes[: len(failed)], names), once),
+        "judge": first,
         "judges": Verdict(mean(votes, names), ledger.total),
         "judges_pooled": Verdict(_pooled(graphs, votes, names), ledger.total),
     }
 
 
-async def judged(names: Sequence[str], time: int, outcome: Execution) -> Shares:
-    """The scores of a judge that is shown the whole execution in one question, none where its answer is none."""
+async def judged(names: Sequence[str], time: int, outcome: Execution) -> dict[str, Any]:
+    """The answer of a judge that is shown the whole execution in one question."""
     calls = [
         {
             "call": call.id,
@@ -89,9 +93,14 @@ async def judged(names: Sequence[str], time: int, outcome: Execution) -> Shares:
     ]
     trace = json.dumps(calls, ensure_ascii=False, indent=1)
     asked = {"trace": trace, "feedback": outcome.feedback or "", "predictors": list(names)}
-    said = (await ask(Accuse, asked, rollout=time)).get("suspicion")
-    scores = said if isinstance(said, Mapping) else {}
-    return {name: max(0.0, float(scores[name])) for name in names if name in scores and math.isfinite(scores[name])}
+    return await ask(Accuse, asked, rollout=time)
+
+
+def scores(names: Sequence[str], answer: Mapping[str, Any]) -> Shares:
+    """The predictors' scores in a judge's answer, none where it gave none."""
+    said = answer.get("suspicion")
+    found = said if isinstance(said, Mapping) else {}
+    return {name: max(0.0, float(found[name])) for name in names if name in found and math.isfinite(found[name])}
 
 
 def _pooled(graphs: Sequence[ComputationGraph], votes: Sequence[Shares], names: Sequence[str]) -> Shares:

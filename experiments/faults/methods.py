@@ -27,12 +27,14 @@ from dspy_semantic_backprop import (
 # what `SemanticGradientDescent.diagnose` does for one method on one set of examples, taken apart.
 from dspy_semantic_backprop._backward.sweep import seed_messages
 from dspy_semantic_backprop._concurrency import gather
+from dspy_semantic_backprop._errors import told_to_callers
 from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
 from dspy_semantic_backprop._evaluate.outcome import scored
 from dspy_semantic_backprop._graph.evidence.combine import prove
 from dspy_semantic_backprop._graph.evidence.replay.replays import Replays
+from dspy_semantic_backprop._graph.graph import jsonable
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import for_purpose, install, limit
 
@@ -64,7 +66,8 @@ async def executed(
     ledger = Ledger()
     install(copy, ledger)
     evaluator = Evaluator(metric=adapt(metric), ledger=ledger, limiter=anyio.CapacityLimiter(AT_ONCE))
-    outcomes = scored(await evaluator(copy, examples))
+    with told_to_callers():
+        outcomes = scored(await evaluator(copy, examples))
     graphs = []
     for outcome in outcomes:
         shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
@@ -76,11 +79,19 @@ async def executed(
     return [_with(outcome, edges) for outcome, edges in zip(outcomes, graphs, strict=True)]
 
 
+def told(outcome: Execution) -> dict[str, Any]:
+    """An execution as JSON values: what every call read and wrote, and what was said of the answer."""
+    calls = {call.id: {"inputs": jsonable(call.inputs), "outputs": jsonable(call.outputs)} for call in outcome.graph}
+    return {"feedback": outcome.feedback, "calls": calls}
+
+
 def _with(outcome: Execution, edges: tuple[Edge, ...]) -> Execution:
     return replace(outcome, graph=replace(outcome.graph, edges=edges))
 
 
-async def verdicts(failed: Sequence[Execution], names: Sequence[str], lm: Any, seed: int) -> dict[str, Verdict]:
+async def verdicts(
+    failed: Sequence[Execution], names: Sequence[str], lm: Any, seed: int, *, equal: bool = True
+) -> dict[str, Verdict]:
     """Ask every method who is at fault.
 
     Args:
@@ -88,6 +99,7 @@ async def verdicts(failed: Sequence[Execution], names: Sequence[str], lm: Any, s
         names: The program's predictors.
         lm: The language model that reads.
         seed: Of random choices.
+        equal: Also ask the judge as often as the semantic sweep's tokens pay.
 
     Returns:
         Method -> shares and cost. The unpooled and the shuffled method's questions are the semantic one's: they are
@@ -100,15 +112,16 @@ async def verdicts(failed: Sequence[Execution], names: Sequence[str], lm: Any, s
     }
     for name, method in (("semantic", presets.semantic()), ("isolated", presets.isolated())):
         ledger = Ledger()
-        with for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
+        with told_to_callers(), for_purpose(Purpose.BACKWARD, ledger, lm=lm, turn=limit(AT_ONCE)):
             sweeps = await gather(functools.partial(_swept, method), list(failed), None)
-        found[name] = Verdict(_blamed(graphs, sweeps, names), ledger.total)
+        said = [{call: one.to_dict() for call, one in sweep.items()} for sweep in sweeps]
+        found[name] = Verdict(_blamed(graphs, sweeps, names), ledger.total, said)
         if name == "semantic":
             alone = [_blamed([graph], [sweep], names) for graph, sweep in zip(graphs, sweeps, strict=True)]
             found["unpooled"] = Verdict(mean(alone, names), ledger.total)
             dealt = [_shuffled(outcome, sweep, seed) for outcome, sweep in zip(failed, sweeps, strict=True)]
             found["shuffled"] = Verdict(_blamed(graphs, dealt, names), ledger.total)
-    return {**found, **await judges(failed, names, lm, found["semantic"].spent.tokens)}
+    return {**found, **await judges(failed, names, lm, found["semantic"].spent.tokens if equal else None)}
 
 
 def _blamed(graphs: Sequence[ComputationGraph], sweeps: Sequence[Gradients], names: Sequence[str]) -> Shares:

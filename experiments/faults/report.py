@@ -43,7 +43,8 @@ class Result:
         tried: The executions.
         right: Of `checked` executions of the unbroken program, how many were right.
         checked: See `right`.
-        hits: (method, noise) -> how it did.
+        hits: (method, noise) -> how it did; empty of a fault that made no answer wrong.
+        said: What the failed executions and the methods said, as JSON values.
     """
 
     shape: str
@@ -55,10 +56,11 @@ class Result:
     right: int
     checked: int
     hits: Mapping[tuple[str, float], Hit]
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values; `top1` by noise and method."""
-        plain = {name: value for name, value in vars(self).items() if name != "hits"}
+        plain = {name: value for name, value in vars(self).items() if name not in ("hits", "said")}
         top1: dict[str, dict[str, float]] = {}
         for (method, noise), hit in self.hits.items():
             top1.setdefault(f"{noise:g}", {})[method] = round(hit.top1, 4)
@@ -73,7 +75,8 @@ def rows(results: Sequence[Result], shape: str | None = None) -> list[dict[str, 
         shape: The name in the rows; None takes the first result's.
     """
     made = []
-    for method in METHODS:
+    there = {method for method, _ in results[0].hits}
+    for method in (one for one in METHODS if one in there):
         for noise in sorted({noise for _, noise in results[0].hits}):
             hits = [result.hits[method, noise] for result in results]
             count = len(hits)
@@ -120,17 +123,21 @@ def compared(results: Iterable[Result], first: str, second: str, noise: float) -
     }
 
 
+def _methods(made: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in made))
+
+
 def table(made: Sequence[Mapping[str, Any]]) -> str:
     """Top-1 of every shape and method, one column for each method and noise."""
     noises = sorted({row["noise"] for row in made})
     by = {(row["shape"], row["method"], row["noise"]): row for row in made}
-    shapes = list(dict.fromkeys(row["shape"] for row in made))
+    shapes, methods = list(dict.fromkeys(row["shape"] for row in made)), _methods(made)
     head = f"{'top-1 at noise ' + ' / '.join(f'{noise:g}' for noise in noises):30}" + "".join(
-        f"{method:>16}" for method in METHODS
+        f"{method:>16}" for method in methods
     )
     lines = [head]
     for shape in shapes:
-        cells = [" ".join(f"{by[shape, method, noise]['top1']:.2f}" for noise in noises) for method in METHODS]
+        cells = [" ".join(f"{by[shape, method, noise]['top1']:.2f}" for noise in noises) for method in methods]
         lines.append(f"{shape:30}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines)
 
@@ -144,12 +151,13 @@ def plot(made: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
 
     noises = sorted({row["noise"] for row in made})
     shapes = list(dict.fromkeys(row["shape"] for row in made))
-    wide = 0.8 / len(METHODS)
+    methods = _methods(made)
+    wide = 0.8 / len(methods)
     figure, panels = pyplot.subplots(len(noises), 1, figsize=(11, 1.2 + 2.2 * len(noises)), sharex=True, squeeze=False)
     for panel, noise in zip(panels[:, 0], noises, strict=True):
-        for at, method in enumerate(METHODS):
+        for at, method in enumerate(methods):
             mine = [row for row in made if row["noise"] == noise and row["method"] == method]
-            places = [shapes.index(row["shape"]) + (at - len(METHODS) / 2 + 0.5) * wide for row in mine]
+            places = [shapes.index(row["shape"]) + (at - len(methods) / 2 + 0.5) * wide for row in mine]
             heights = [row["top1"] for row in mine]
             spread = [
                 [max(0.0, row["top1"] - row["top1_interval"][0]) for row in mine],
@@ -158,7 +166,7 @@ def plot(made: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
             panel.bar(places, heights, wide, yerr=spread, label=method, error_kw={"elinewidth": 0.6})
         panel.set(ylabel=f"top-1, noise {noise:g}", ylim=(0, 1.05))
     panels[-1, 0].set_xticks(range(len(shapes)), shapes, rotation=25, ha="right")
-    panels[0, 0].legend(ncols=len(METHODS), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    panels[0, 0].legend(ncols=len(methods), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(path, dpi=100)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import math
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ import dspy
 from dspy_semantic_backprop.testing import SimulatedServer
 
 from .cases import faults
-from .methods import Execution, Proved, executed, verdicts
+from .methods import Execution, Proved, executed, told, verdicts
 from .model import Model
 from .report import Hit, Result
 from .shapes import metric
@@ -72,9 +69,9 @@ class Settings:
         failures: The most failed executions that a fault is judged by; of large programs fewer, see `LARGE`.
         noises: Shares of the reader's judgements that flip, 0 to 1 each.
         seed: Of everything.
-        checked: Executions of the unbroken program for each fault, at least one.
-        seconds: No fault is begun after so many seconds of a shape; those that were begun are finished.
-        at_once: Faults of a shape that are judged at the same time.
+        checked: Executions of the unbroken program for each fault, at least one. Where one of them is wrong, its
+            example tells nothing of the fault and is left out.
+        real: Ask the judge once only, and keep what is said: questions are dear, and answers are to be read.
     """
 
     faults: int = 30
@@ -82,8 +79,7 @@ class Settings:
     noises: tuple[float, ...] = (0.0, 0.1, 0.3)
     seed: int = 0
     checked: int = 2
-    seconds: float = math.inf
-    at_once: int = 1
+    real: bool = False
 
 
 def simulated(shape: str, settings: Settings) -> tuple[list[Result], int]:
@@ -117,39 +113,33 @@ async def study(
         As `simulated`.
     """
     results: list[Result] = []
-    harmless = 0
     proved: Proved = {}
-    waiting, started = iter(broken), time.monotonic()
-
-    async def one(fault: Broken) -> Result | None:
-        return await _judged(fault, metric, readers, settings, proved)
-
-    while len(results) < settings.faults and time.monotonic() - started <= settings.seconds:
-        some = [*itertools.islice(waiting, min(settings.at_once, settings.faults - len(results)))]
-        if not some:
-            break
-        found = await asyncio.gather(*map(one, some))
-        results += [result for result in found if result is not None]
-        harmless += found.count(None)
-    return results, harmless
+    for tried, fault in enumerate(broken):
+        if len(results) == settings.faults:
+            return results, tried - len(results)
+        result = await judged(fault, metric, readers, settings, proved)
+        results += [result] if result.hits else []
+    raise AssertionError("faults end")
 
 
-async def _judged(
+async def judged(
     fault: Broken, metric: Callable[..., Any], readers: Mapping[float, Any], settings: Settings, proved: Proved
-) -> Result | None:
-    """One fault; None where it makes no answer wrong."""
+) -> Result:
+    """One fault, with no hits where it makes no answer wrong."""
     sound = fault.program(broken=False)
     right = await executed(sound, fault.examples(settings.checked), metric, proved)
     most = min(settings.failures, max(5, LARGE // max(1, *(len(outcome.graph) for outcome in right))))
-    outcomes = await _failing(fault, metric, most, proved)
-    failed = [outcome for outcome in outcomes if outcome.score < 1][:most]
-    if not failed:
-        return None
+    outcomes = await _failing(fault, metric, max(most, settings.checked), proved)
+    spoilt = [outcome.example for outcome in right if outcome.score < 1]
+    failed = [outcome for outcome in outcomes if outcome.score < 1 and outcome.example not in spoilt][:most]
     names = [name for name, _ in sound.named_predictors()]
     hits: dict[tuple[str, float], Hit] = {}
-    for noise, lm in readers.items():
-        for method, found in (await verdicts(failed, names, lm, fault.seed)).items():
+    said: dict[str, Any] = {"executions": [told(outcome) for outcome in failed]} if settings.real else {}
+    for noise, lm in readers.items() if failed else ():
+        for method, found in (await verdicts(failed, names, lm, fault.seed, equal=not settings.real)).items():
             hits[method, noise] = _hit(found, fault.predictor)
+            if settings.real and found.said:
+                said[method] = found.said
     return Result(
         shape=fault.shape,
         predictor=fault.predictor,
@@ -160,6 +150,7 @@ async def _judged(
         right=sum(outcome.score == 1 for outcome in right),
         checked=len(right),
         hits=hits,
+        said=said,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dspy_semantic_backprop import Spent
 
@@ -21,10 +22,12 @@ class Verdict:
     Args:
         shares: Predictor -> blame; the larger, the more it is suspected.
         spent: What finding that out cost, the executions themselves left out.
+        said: The answers that it rests on, as JSON values, one for each failure; empty where none are kept.
     """
 
     shares: Shares
     spent: Spent = field(default_factory=Spent)
+    said: Sequence[Any] = ()
 
 
 def mean(shares: Sequence[Mapping[str, float]], names: Sequence[str]) -> Shares:

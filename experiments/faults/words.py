@@ -1,14 +1,13 @@
-"""Small programs in plain words for a real model: steps that even a small one can do when it is told how.
+"""Small programs in plain words for a real model: steps that even a small one can often do when it is told how.
 
 Every output is called `answer`, so that what a step has to do stands in its instruction alone. (Where it was called
-`note`, a model of 1.5 billion parameters copied its input whatever it was told.)
+`note`, a model of 1.5 billion parameters copied its input whatever it was told.) The unbroken programs err by
+themselves on some examples; a failure counts as the fault's only where the unbroken program is right.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,64 +16,46 @@ from typing import Any
 
 import dspy
 
-from .report import Result
-from .study import Settings, study
-
+TRIED = 4
+"""Examples that a fault is tried on. There are twice as many of each shape; faults take turns with the halves."""
 _WHO = ["Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas"]
-_COLOURS = ["red", "green", "blue", "black", "white", "brown", "grey", "yellow"]
-_ANIMALS = ["fox", "dog", "cat", "horse", "cow", "duck", "goat", "hen", "pig", "rabbit"]
 _PLACES = ["lake", "bridge", "station", "market", "church", "school", "mill", "harbour"]
-
+THINGS = {
+    "animals": ["fox", "dog", "cat", "horse", "cow", "duck", "goat", "hen", "pig", "rabbit"],
+    "fruits": ["apple", "pear", "plum", "banana", "lemon", "melon", "orange", "fig"],
+    "tools": ["hammer", "saw", "drill", "shovel", "rake", "chisel", "axe", "spade"],
+}
+_NUMBERS = ["none", "one", "two", "three", "four", "five", "six"]
 _NOTHING = "Do what is asked of this step."
 
 
-def step(inputs: str) -> dspy.Predict:
-    """A predictor that reads these fields (separated by commas) and writes `answer`."""
-    return dspy.Predict(f"{inputs} -> answer")
+class Steps(dspy.Module):
+    """Steps that read the text or what steps before them wrote; the last one answers.
 
+    Args:
+        reads: Step -> what it reads: "text", or earlier steps.
+    """
 
-class Two(dspy.Module):
-    """Two notes on a text and an answer."""
-
-    def __init__(self) -> None:
+    def __init__(self, reads: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
-        self.first = step("text")
-        self.second = step("text")
-        self.final = step("first_note, second_note")
+        self.reads = dict(reads)
+        for name, read in reads.items():
+            setattr(self, name, dspy.Predict(f"{', '.join(_fields(read))} -> answer"))
 
     def forward(self, text: str) -> dspy.Prediction:
-        """Note, note, answer."""
-        return self.final(first_note=self.first(text=text).answer, second_note=self.second(text=text).answer)
+        """Step after step."""
+        said: dict[str, str] = {"text": text}
+        made = dspy.Prediction()
+        for name, read in self.reads.items():
+            given = {field: said[source] for field, source in zip(_fields(read), read, strict=True)}
+            made = getattr(self, name)(**given)
+            said[name] = made.answer
+        return made
 
 
-class Three(dspy.Module):
-    """Three notes on a text and an answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = step("text")
-        self.second = step("text")
-        self.third = step("text")
-        self.final = step("first_note, second_note, third_note")
-
-    def forward(self, text: str) -> dspy.Prediction:
-        """Three notes, answer."""
-        notes = [one(text=text).answer for one in (self.first, self.second, self.third)]
-        return self.final(first_note=notes[0], second_note=notes[1], third_note=notes[2])
-
-
-class Line(dspy.Module):
-    """Three steps, one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.find = step("text")
-        self.many = step("word")
-        self.loud = step("word")
-
-    def forward(self, text: str) -> dspy.Prediction:
-        """Find, change, change again."""
-        return self.loud(word=self.many(word=self.find(text=text).answer).answer)
+def _fields(read: Sequence[str]) -> list[str]:
+    notes = [source for source in read if source != "text"]
+    return ["text" if source == "text" else f"note_{1 + notes.index(source)}" for source in read]
 
 
 @dataclass(frozen=True)
@@ -82,89 +63,154 @@ class Task:
     """A program in words.
 
     Args:
-        build: Makes it.
-        told: Predictor -> its instruction.
-        wrong: Predictor -> an instruction for another job.
-        contradicting: Predictor -> an instruction to say something that is not so.
-        beside: Predictor -> its neighbour.
-        wanted: Who, colour, animal and place -> the right answer.
+        reads: Step -> what it reads; see `Steps`.
+        told: Step -> its instruction.
+        wrong: Step -> an instruction for another job.
+        contradicting: Step -> an instruction to say something that is not so.
+        beside: Step -> its neighbour.
+        example: Draws a text and the right answer.
     """
 
-    build: Callable[[], dspy.Module]
+    reads: Mapping[str, Sequence[str]]
     told: Mapping[str, str]
     wrong: Mapping[str, str]
     contradicting: Mapping[str, str]
     beside: Mapping[str, str]
-    wanted: Callable[[Mapping[str, str]], str]
+    example: Callable[[random.Random], tuple[str, str]]
 
 
-def _only(what: str) -> str:
-    return f"Write only the {what} that the text mentions, one word."
+def _shopping(rng: random.Random) -> tuple[str, str]:
+    many, each = [rng.randint(2, 6) for _ in range(2)], [rng.randint(3, 9) for _ in range(2)]
+    first, second = (f"{_NUMBERS[m]} {thing}s" for m, thing in zip(many, rng.sample(THINGS["tools"], 2), strict=True))
+    text = f"{rng.choice(_WHO)} buys {first} at {each[0]} coins each and {second} at {each[1]} coins each."
+    return text, str(many[0] * each[0] + many[1] * each[1])
 
 
-def _other(what: str) -> str:
-    return f"Write only the name of some {what} that the text does not mention, one word."
+def _counting(rng: random.Random) -> tuple[str, str]:
+    kinds = rng.sample(list(THINGS), 2)
+    things = [(thing, kind) for kind, count in zip(kinds, (3, 2), strict=True) for thing in _sample(rng, kind, count)]
+    many = {thing: rng.randint(2, 6) for thing, _ in things}
+    rng.shuffle(things)
+    listed = ", ".join(f"{_NUMBERS[many[thing]]} {_plural(thing)}" for thing, _ in things)
+    wanted = sum(many[thing] for thing, kind in things if kind == kinds[0])
+    return f"I have {listed}. How many {kinds[0]} do I have?", str(wanted)
+
+
+def _sorting(rng: random.Random) -> tuple[str, str]:
+    seen = _sample(rng, "animals", 4)
+    text = (
+        f"Near the {rng.choice(_PLACES)} {rng.choice(_WHO)} saw a {seen[0]}, a {seen[1]}, a {seen[2]} and a {seen[3]}."
+    )
+    return text, max(seen).upper()
+
+
+def _sample(rng: random.Random, kind: str, count: int) -> list[str]:
+    return rng.sample(THINGS[kind], count)
+
+
+def _plural(thing: str) -> str:
+    return f"{thing}es" if thing == "fox" else f"{thing}s"
+
+
+def _cost(which: str) -> str:
+    return f"Write what the {which} purchase costs: how many there are times the price of one. Write only the number."
 
 
 TASKS: dict[str, Task] = {
-    "two notes": Task(
-        Two,
+    "shopping": Task(
+        {"first": ["text"], "second": ["text"], "total": ["text", "first", "second"]},
         {
-            "first": _only("colour"),
-            "second": _only("animal"),
-            "final": "Write the first note and then the second note, on one line, and nothing else.",
+            "first": _cost("first"),
+            "second": _cost("second"),
+            "total": "Add the numbers of the two notes. Write only their sum.",
         },
-        {"first": _only("place"), "second": _only("person"), "final": "Write how many notes there are, as a number."},
-        {"first": _other("colour"), "second": _other("animal")},
+        {
+            "first": "Write how many things are bought in the first purchase, without their price, as a number.",
+            "second": "Write what one thing of the second purchase costs, as a number.",
+            "total": "Take the number of the second note away from that of the first. Write only the result.",
+        },
+        {
+            "first": "Write only a number greater than 500 that the text does not mention.",
+            "second": "Write only a number greater than 500 that the text does not mention.",
+            "total": "Write only a number that is larger than both notes together.",
+        },
         {"first": "second", "second": "first"},
-        lambda facts: f"{facts['colour']} {facts['animal']}",
+        _shopping,
     ),
-    "three notes": Task(
-        Three,
+    "counting": Task(
+        {"kind": ["text"], "things": ["text"], "total": ["text", "kind", "things"]},
         {
-            "first": _only("person"),
-            "second": _only("animal"),
-            "third": _only("place"),
-            "final": "Write the first, the second and the third note, on one line, and nothing else.",
+            "kind": "Write only which kind of things the text asks to count, one word.",
+            "things": "List the things of the text, separated by commas, each with its number in digits, "
+            "like 2 pens, 3 cups.",
+            "total": "The first note names a kind. Of the second note, take the numbers of the things of that kind "
+            "only, and add them up. Write them as a sum with its result, like 2 + 3 = 5.",
         },
-        {"first": _only("colour"), "second": _only("colour"), "third": _only("colour"), "final": "Write only yes."},
-        {"first": _other("person"), "second": _other("animal"), "third": _other("place")},
-        {"first": "second", "second": "third", "third": "first"},
-        lambda facts: f"{facts['who']} {facts['animal']} {facts['place']}",
+        {
+            "kind": "Write only the first thing that the text mentions, one word.",
+            "things": "Write only how many different things the text mentions, as a number.",
+            "total": "Write only how many words the second note has.",
+        },
+        {
+            "kind": "Write only some kind of things that the text does not ask for, one word.",
+            "things": "List three things that are not in the text, separated by commas, each with a number in digits.",
+            "total": "Add up all numbers of the second note, whatever the first one says. Write only the sum.",
+        },
+        {"kind": "things", "things": "kind"},
+        _counting,
     ),
-    "line of three": Task(
-        Line,
+    "sorting": Task(
+        {"animals": ["text"], "order": ["animals"], "last": ["order"]},
         {
-            "find": _only("animal"),
-            "many": "Write the English plural of the word, one word.",
-            "loud": "Write the word in capital letters, and nothing else.",
+            "animals": "Write only the animals that the text mentions, separated by commas.",
+            "order": "Write the words in alphabetical order, separated by commas.",
+            "last": "Write only the last word of the list, in capital letters.",
         },
-        {"find": _only("person"), "many": "Write the word in Spanish.", "loud": "Write how long the word is."},
-        {"find": _other("animal")},
-        {},
-        lambda facts: f"{facts['animal']}s".replace("foxs", "foxes").upper(),
+        {
+            "animals": "Write only the person and the place that the text mentions, separated by commas.",
+            "order": "Write the words in Spanish, separated by commas.",
+            "last": "Write only how many words the list has, as a number.",
+        },
+        {
+            "animals": "Write four animals that the text does not mention, separated by commas.",
+            "order": "Write the words in reverse alphabetical order, separated by commas.",
+            "last": "Write only the first word of the list, in capital letters.",
+        },
+        {"animals": "order", "order": "last", "last": "order"},
+        _sorting,
     ),
 }
 
 
 @dataclass(frozen=True)
 class Case:
-    """One fault of a program in words; see `cases.Fault`."""
+    """One fault of a program in words; see `cases.Fault`.
+
+    Args:
+        seed: Of the examples and of the order of the faults.
+        number: Its place among the faults of its shape.
+    """
 
     shape: str
     predictor: str
     kind: str
     seed: int
+    number: int
 
     @property
     def joint(self) -> bool:
-        """Whether it is a mere repetition of a neighbour."""
-        return self.kind == "repeat"
+        """Whether it shows in two steps that say the same: they could stand in for each other."""
+        return self.kind == "repeat" and self.shape == "shopping"
+
+    @property
+    def half(self) -> int:
+        """Which half of the shape's examples it is tried on."""
+        return self.number % 2
 
     def program(self, *, broken: bool = True) -> dspy.Module:
         """The program, broken or not."""
         task = TASKS[self.shape]
-        program: Any = task.build()
+        program: Any = Steps(task.reads)
         for name, predictor in program.named_predictors():
             text = self._instruction() if broken and name == self.predictor else task.told[name]
             predictor.signature = predictor.signature.with_instructions(text)
@@ -177,65 +223,48 @@ class Case:
         return {"wrong": task.wrong, "contradict": task.contradicting}.get(self.kind, {}).get(self.predictor, _NOTHING)
 
     def examples(self, count: int) -> list[dspy.Example]:
-        """Sentences with one person, colour, animal and place each."""
+        """Its half of the shape's examples, at most `count`."""
         rng = random.Random(f"{self.shape}, {self.seed}, words")
-        made = []
-        for _ in range(count):
-            facts = {
-                "who": rng.choice(_WHO),
-                "colour": rng.choice(_COLOURS),
-                "animal": rng.choice(_ANIMALS),
-                "place": rng.choice(_PLACES),
-            }
-            text = f"{facts['who']} saw a {facts['colour']} {facts['animal']} near the {facts['place']}."
-            made.append(dspy.Example(text=text, wanted=TASKS[self.shape].wanted(facts)).with_inputs("text"))
-        return made
+        drawn = [TASKS[self.shape].example(rng) for _ in range(2 * TRIED)]
+        made = [dspy.Example(text=text, wanted=wanted).with_inputs("text") for text, wanted in drawn]
+        return made[self.half * TRIED :][: min(count, TRIED)]
 
 
-def cases(shape: str, seed: int) -> Iterator[Case]:
-    """Faults of a task in words: every predictor with every kind that it can have, again and again."""
-    task = TASKS[shape]
-    kinds = {"delete": task.told, "wrong": task.wrong, "contradict": task.contradicting, "repeat": task.beside}
-    turns = [(name, kind) for kind, names in kinds.items() for name in names]
-    random.Random(f"{shape}, {seed}, faults").shuffle(turns)
-    # Three rounds bound what a model costs that no fault makes fail.
-    for number, (name, kind) in enumerate(itertools.islice(itertools.cycle(turns), 3 * len(turns))):
-        yield Case(shape, name, kind, number)
+def cases(shapes: Sequence[str], seed: int) -> Iterator[Case]:
+    """Every predictor of every shape with every kind of fault that it can have, in two rounds.
+
+    A study that is broken off is balanced: shapes take turns, and so do kinds.
+    """
+    rng = random.Random(f"{seed}, faults")
+    turns: dict[str, list[tuple[str, str]]] = {}
+    for at, shape in enumerate(TASKS):
+        task = TASKS[shape]
+        of_kind = [
+            [(name, kind) for name in rng.sample(list(names), len(names))]
+            for kind, names in (
+                ("delete", task.told),
+                ("wrong", task.wrong),
+                ("contradict", task.contradicting),
+                ("repeat", task.beside),
+            )
+        ]
+        # Shapes begin with different kinds, so that three faults in a row are of three kinds.
+        turned = of_kind[at:] + of_kind[:at]
+        turns[shape] = [one for row in itertools.zip_longest(*turned) for one in row if one is not None]
+    for again in range(2):
+        for row in itertools.zip_longest(*(turns[shape] for shape in shapes)):
+            for shape, one in zip(shapes, row, strict=True):
+                if one is not None:
+                    predictor, kind = one
+                    # The second round takes the other half of the examples.
+                    yield Case(shape, predictor, kind, seed, turns[shape].index(one) + again)
 
 
 def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> dspy.Prediction:
-    """1 where the answer has the wanted words and no others; commas and, unless wanted, case aside."""
+    """1 where the last number is the wanted one, or the answer has the wanted words and no others, in this case."""
     # A small model may end a line with the adapter's marker, which then stands in the field.
     answer = str(prediction.get("answer", "")).replace("[[ ## completed ## ]]", "")
-    said, wanted = (" ".join(re.findall(r"\w+", text)) for text in (answer, example.wanted))
-    right = said == wanted if wanted.isupper() else said.casefold() == wanted.casefold()
+    pattern = r"\d+" if example.wanted.isdigit() else r"\w+"
+    said = re.findall(pattern, answer)
+    right = said[-1:] == [example.wanted] if example.wanted.isdigit() else said == [example.wanted]
     return dspy.Prediction(score=float(right), feedback=f"The answer should have been: {example.wanted}")
-
-
-def studied(
-    models: tuple[str, str | None], api_base: str | None, max_tokens: int, wanted: Sequence[str], settings: Settings
-) -> dict[str, tuple[list[Result], int]]:
-    """Break the programs in words, run and judged by a real model.
-
-    Args:
-        models: The program's model and, where it is another, the reader's, as LiteLLM names them.
-        api_base: The address of their server.
-        max_tokens: The most tokens of one answer.
-        wanted: Names in `TASKS`.
-        settings: How much to do.
-
-    Returns:
-        Shape -> as `study.study`.
-    """
-    key = os.environ.get("OPENAI_API_KEY", "none")
-    where: dict[str, Any] = {"api_base": api_base, "api_key": key} if api_base else {}
-    lm, reader = (
-        dspy.LM(name or models[0], temperature=0.0, max_tokens=max_tokens, timeout=600, **where) for name in models
-    )
-
-    async def every() -> list[tuple[list[Result], int]]:
-        shapes = (study(cases(shape, settings.seed), metric, {0.0: reader}, settings) for shape in wanted)
-        return await asyncio.gather(*shapes)
-
-    with dspy.context(lm=lm):
-        return dict(zip(wanted, asyncio.run(every()), strict=True))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from typing import Any
 
+import dspy
 import pytest
 from faults.cases import KINDS, Fault, faults
 from faults.claims import THINGS, System, claims, say
@@ -11,10 +15,16 @@ from faults.reader import View, judge
 from faults.report import wilson
 from faults.shapes import SHAPES, rule
 from faults.verdict import METHODS
+from faults.words import TASKS, cases, metric
+from faults.words import THINGS as WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dspy_semantic_backprop.testing import Faults
 from tests.experiments.script import run
+from tests.scripted import served
+
+ANIMALS = WORDS["animals"]
 
 
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
@@ -117,3 +127,87 @@ def test_faults_follow_from_the_seed():
         return [(one.predictor, one.kind, one.instruction) for _, one in zip(range(9), faults("loop", 3), strict=False)]
 
     assert drawn() == drawn()
+
+
+def model(prompt):
+    """Sorts animals as it is told; as a reader it accuses every output, as a judge the step that sorts."""
+    told, given = TASKS["sorting"].told, str(next(iter(prompt.inputs.values()), ""))
+    if "suspicion" in prompt.names:
+        return {"reasoning": "The words are not in order.", "suspicion": {"animals": 0.1, "order": 0.8, "last": 0.1}}
+    if any(name.startswith("change_") for name in prompt.names):
+        asked = {name: name.replace("change_", "output_") in prompt.inputs for name in prompt.names}
+        return {name: "Sort the words." if output else "No change needed." for name, output in asked.items()}
+    if prompt.instruction == told["animals"]:
+        return {"answer": ", ".join(word for word in re.findall(r"\w+", given) if word in ANIMALS)}
+    if prompt.instruction == told["order"]:
+        return {"answer": ", ".join(sorted(given.split(", ")))}
+    return {"answer": given.split(", ")[-1].upper() if prompt.instruction == told["last"] else "nothing"}
+
+
+def real(folder, server, *arguments: str):
+    where = ("--base_model", f"openai/{server.model}", "--api_base", server.url, "--shapes", "sorting")
+    return run("fault_localization", *where, *arguments, folder=folder)
+
+
+def test_a_study_with_a_real_model_goes_on_where_it_ended(tmp_path):
+    with served(model) as server:
+        first = real(tmp_path, server, "--faults", "2")
+        lines, kept = first.path().with_suffix(".jsonl"), first.record()["faults"]
+        more = real(tmp_path, server, "--faults", "4").record()
+        asked = server.requests
+        lines.unlink()
+        again = real(tmp_path, server, "--faults", "4").record()
+        assert server.requests == asked
+    assert more["faults"][: len(kept)] == kept and len(more["faults"]) > len(kept)
+    assert again["faults"] == more["faults"]
+    assert {row["n"] for row in more["overall"]} == {4}
+
+
+def test_what_a_real_model_said_of_a_fault_stands_in_its_line(tmp_path):
+    with served(model) as server:
+        written = real(tmp_path, server, "--faults", "3").record()
+    assert {row["method"] for row in written["overall"]} == set(METHODS) - {"judges", "judges_pooled"}
+    assert written["unbroken"]["by_shape"] == {"sorting": {"right": 8, "of": 8}}
+    for line in written["faults"]:
+        assert line["commit"] and line["date"] and line["how"]["model"].startswith("openai/")
+        assert set(line["said"]) == {"executions", "semantic", "isolated", "judge"}
+        assert line["hits"]["judge"]["top1"] == (line["predictor"] == "order")
+        assert "Sort the words" in json.dumps(line["said"]["semantic"])
+
+
+def test_a_failure_of_the_unbroken_program_is_no_fault(tmp_path):
+    with served(lambda prompt: {"answer": "nothing"} if "answer" in prompt.names else model(prompt)) as server:
+        done = real(tmp_path, server, "--faults", "1")
+    assert done.returncode != 0 and "no fault made an answer wrong" in done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "fault_localization-real-seed0.jsonl").read_text().splitlines()]
+    assert all(line["hits"] == {} and line["right"] == 0 for line in lines) and lines
+
+
+def test_faults_in_words_are_balanced_wherever_a_study_is_broken_off():
+    every = list(cases(list(TASKS), 1))
+    assert len(set(every)) == len(every) >= 40
+    for count in (12, 18, 24):
+        for name, most in (("shape", 0), ("kind", 2)):
+            counted = Counter(getattr(one, name) for one in every[:count])
+            assert max(counted.values()) - min(counted.values()) <= most, (count, name)
+
+
+@pytest.mark.parametrize("case", list(cases(list(TASKS), 0)), ids=lambda one: f"{one.shape}-{one.predictor}-{one.kind}")
+def test_a_fault_in_words_changes_one_instruction(case):
+    told, broken = (dict(_told(case, broken=which)) for which in (False, True))
+    assert [name for name in told if told[name] != broken[name]] == [case.predictor]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "right"),
+    [("12", "3 + 9 = 12", 1), ("12", "12 of 30", 0), ("12", "", 0), ("FOX", "FOX", 1), ("FOX", "fox", 0)],
+)
+def test_an_answer_in_words_is_graded(wanted, answer, right):
+    assert metric(dspy.Example(wanted=wanted), dspy.Prediction(answer=answer)).score == right
+
+
+def test_a_model_that_is_not_there_ends_the_study_and_leaves_no_line(tmp_path):
+    with served(model, faults=Faults(auth=1.0)) as server:
+        done = real(tmp_path, server, "--faults", "1")
+    assert done.returncode != 0 and "the same command goes on" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "fault_localization-real-seed0.jsonl").exists()
