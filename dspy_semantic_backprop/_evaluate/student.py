@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ from .shelf import Shelf
 
 EXECUTIONS = "executions of an example"
 """What a session counts them as."""
+MOST_PROOFS = 3
+"""Of a shape with calls that seem to feed nothing so many executions are replayed at most."""
 MOST_STRAYED = 3
 """After so many executions that did not repeat the incumbent's, a run reuses none of its answers any more."""
 
@@ -68,6 +71,7 @@ class Student:
     _evaluations: int = 0
     _called: dict[int, dspy.Example] = field(default_factory=dict)
     _shapes: dict[Any, tuple[Edge, ...]] = field(default_factory=dict)
+    _proofs: Counter[Any] = field(default_factory=Counter)
     _words: dict[Scored, Mapping[str, str]] = field(default_factory=dict)
     _shelf: Shelf = field(default_factory=Shelf)
     _edited: Edited = field(default_factory=dict)
@@ -261,11 +265,14 @@ class Student:
             )
 
     async def _proved(self, outcome: Scored, program: dspy.Module) -> ComputationGraph:
-        # Executions of one shape have the same edges: what one of them proved holds for all.
-        shape = _shape(outcome.graph)
-        if shape not in self._shapes:
-            self._shapes[shape] = await self._proved_edges(outcome, program)
-        return replace(outcome.graph, edges=self._shapes[shape])
+        # Executions of one shape have the same edges: what one of them proved holds for all. One where a look-up found
+        # nothing shows no edge through it, since it finds nothing whatever else is asked: others are asked then.
+        shape, graph = _shape(outcome.graph), outcome.graph
+        known = self._shapes.get(shape, ())
+        if not self._proofs[shape] or (self._proofs[shape] < MOST_PROOFS and _feed_nothing(graph.calls, known)):
+            self._proofs[shape] += 1
+            self._shapes[shape] = _joined(known, await self._proved_edges(outcome, program))
+        return replace(graph, edges=self._shapes[shape])
 
     async def _proved_edges(self, outcome: Scored, program: dspy.Module) -> tuple[Edge, ...]:
         # A resumed run goes by what was found before, and asks for no proof again.
@@ -279,6 +286,19 @@ class Student:
             self.session.warn(warning)
         journal.keep("edges", key, EDGES.dump_python(proved.edges, mode="json"))
         return proved.edges
+
+
+def _feed_nothing(calls: Sequence[Call], edges: Sequence[Edge]) -> bool:
+    """Whether there is a call whose outputs nothing seems to read."""
+    return bool({call.id for call in calls} - {edge.source.call for edge in edges})
+
+
+def _joined(known: tuple[Edge, ...], found: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """The edges of some executions of a shape, and those that a further one has proved besides."""
+    ends = {(edge.source, edge.target) for edge in known}
+    return known + tuple(
+        edge for edge in found if not known or ("replay" in edge.known_by and (edge.source, edge.target) not in ends)
+    )
 
 
 def _shape(graph: ComputationGraph) -> tuple[tuple[str, ...], tuple[Edge, ...]]:

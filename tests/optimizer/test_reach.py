@@ -194,3 +194,31 @@ def test_what_one_example_leaves_for_the_next_is_named(kind, named):
         result: Any = optimizer.compile(kind(), trainset=questions(4)).detailed_results
     told = [one for one in result.warnings if "from one execution for the next" in one]
     assert [one.partition("(")[2].partition(")")[0] for one in told] == named
+
+
+class LookingUp(dspy.Module):
+    """Reads what stands under the words that it was told to look for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan = dspy.Predict("question -> query")
+        self.read = dspy.Predict("passage -> answer")
+
+    def forward(self, question: str) -> Any:
+        entries = {"upper drawer": "a sloppy passage on statements"}
+        return self.read(passage=entries.get(self.plan(question=question).query, "No entry found."))
+
+
+def looked_up(prompt: Any) -> dict[str, Any]:
+    if "query" not in prompt.names:
+        return careful(prompt)
+    number = int(prompt.inputs["question"].split()[-1].strip("?"))
+    return {"query": "upper drawer" if number % 2 else "lower shelf"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_look_up_that_finds_nothing_hides_no_edge_of_those_that_find_something(seed):
+    with served(looked_up):
+        optimizer = SemanticGradientDescent(right, steps=2, seed=seed, subscribers=())
+        result: Any = optimizer.compile(LookingUp(), trainset=questions(8)).detailed_results
+    assert "plan.query -> read.passage" in str(result.graph)
