@@ -29,7 +29,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ._secrets import hide
 from ._terminal import printable
 
 _LIBRARIES = (os.path.dirname(__file__), sysconfig.get_paths()["stdlib"], "<frozen")
@@ -126,11 +125,10 @@ class Abandoned(Stop):
 
 
 def shortened(error: SemanticBackpropError) -> SemanticBackpropError:
-    """An error without secrets, and without the frames of libraries and of this package, a hundred lines otherwise.
+    """An error without the frames of libraries and of this package on its way here, a hundred lines otherwise.
 
-    Of its causes the user's own frames stay, and the one that raised; none whose text tells a secret all the same.
+    Of its causes the user's own frames stay, and the one that raised.
     """
-    hide(error)
     error.__traceback__ = None
     cause, seen = error.__cause__, set()
     while cause is not None and id(cause) not in seen:

@@ -180,17 +180,7 @@ def _held(frame: FrameType) -> list[Any]:
         return [value for name, value in _attributes(here) if name not in _DSPYS]
     if str(frame.f_globals.get("__name__")).partition(".")[0] in _FOREIGN:
         return []
-    at_hand = list(_at_hand(frame, here))
-    inside = [pair for _, value in at_hand for pair in _texts_inside(value)]
-    return [value for name, value in (*at_hand, *inside) if _TELLING.search(name)]
-
-
-def _texts_inside(value: Any) -> list[tuple[str, str]]:
-    """The texts that an object, a class, a module or a mapping holds right inside, by name."""
-    with contextlib.suppress(Exception):  # it may have code of its own
-        pairs = value.items() if isinstance(value, Mapping) else _attributes(value)
-        return [(name, item) for name, item in pairs if isinstance(name, str) and isinstance(item, str)]
-    return []
+    return [value for name, value in _at_hand(frame, here) if _TELLING.search(name)]
 
 
 def _of_held(values: Iterable[Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from .._graph.evidence.replay.replays import Probe, Replays
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Call
+from .._secrets import hide
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
@@ -379,6 +380,7 @@ def check_runs(outcomes: Sequence[Outcome]) -> None:
     raised = [outcome.raised for outcome in ended]
     if raised and all(error is not None and not isinstance(error, AdapterParseError) for error in raised):
         first = cast(BaseException, raised[0])
+        hide(first)
         message = f"the program raised on every one of {len(raised)} examples; the first: {describe(first)}"
         raise ProgramError(message) from first
     if ended and not any(raised):
