@@ -94,7 +94,7 @@ def test_the_readme_s_columns_of_the_blind_worlds():
     table = by_optimizer()
     small = {"gepa_all_small": "gepa, all components, 6 to decide on", "gepa_all": "gepa, all"}
     for name in dict.fromkeys(run["optimizer"] for run in runs):
-        mine, row = [one for one in runs if one["optimizer"] == name], table[small.get(name, name)]
+        mine, row = [one for one in runs if one["optimizer"] == name], table[small.get(str(name), str(name))]
         for column, cap in ((5, 250), (6, 600)):
             gains = [100 * (one["after"] - one["before"]) for one in mine if one["cap"] == cap]
             assert row[column] == f"{sum(gains) / len(gains):+.1f}", name
