@@ -145,7 +145,7 @@ class Replayer:
             self._settings["rm"] = _ReplayRM()
         _ask_at_once()
         _search_at_once()
-        _write_trajectories_at_once()
+        _make_signatures_once()
         _answer_for_models()
         _answer_for_tools(_run_by_interpreters(program), {aside.name for aside in trace.asides if aside.calls})
         for _, module in program.named_sub_modules():
@@ -276,19 +276,22 @@ def _search_at_once() -> None:
         gathering.__call__ = lambda self, one: self.batch_fn([one])[0]
 
 
-def _write_trajectories_at_once() -> None:
-    """Let ReAct use one signature for all trajectories with the same keys.
+def _make_signatures_once() -> None:
+    """Let what is made of the same words be the same signature.
 
-    It makes one for every call, anew in every replay, which takes longer than all the rest of that replay.
+    ReAct makes one for every call, anew in every replay, which takes longer than all the rest of that replay.
     """
-    make: Any = dspy.Signature
-    signature = functools.cache(lambda keys: make(f"{', '.join(keys)} -> x"))
+    module: Any = sys.modules[dspy.make_signature.__module__]
+    make = module.make_signature
+    once = functools.cache(make)
 
-    def written(self: Any, trajectory: dict[str, Any]) -> str:
-        adapter = dspy.settings.adapter or dspy.ChatAdapter()
-        return adapter.format_user_message_content(signature(tuple(trajectory)), trajectory)
+    def made(signature: Any, *args: Any, custom_types: Any = None, **given: Any) -> Any:
+        # With types or texts of its own it may be another one each time.
+        if isinstance(signature, str) and custom_types is None and not (args or given):
+            return once(signature)
+        return make(signature, *args, custom_types=custom_types, **given)
 
-    dspy.ReAct._format_trajectory = written
+    module.make_signature = made
 
 
 def _asked(predictor: Any, given: Mapping[str, Any]) -> dict[str, Any] | None:
