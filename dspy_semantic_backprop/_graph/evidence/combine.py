@@ -8,7 +8,7 @@ wherever it got, and what it did not reach stays as suggested.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..graph import ComputationGraph
 from ..record.names import arrange
 from ..record.snapshots import describe
 from ..trace import OUTPUT, Call, Trace
-from .from_values import from_values, text_of
+from .from_values import from_values, shows, text_of
 from .replay.replays import Probe, Replays
 
 _BOTH = 0.95
@@ -44,7 +44,7 @@ def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
 def _suggested(trace: Trace, code: EdgeEvidence | None) -> ComputationGraph:
     by_code = code(trace) if code is not None else FoundEdges()
     edges = _direct(_agreed(from_values(trace).edges, by_code), {call.id: call for call in trace.calls})
-    edges = _by_reader(trace, [*edges, *_from_order(trace, edges)])
+    edges = _by_reader(trace, [*edges, *_from_order(trace, edges, by_code.unfed)])
     graph = ComputationGraph(trace.calls, tuple(edges), trace.inputs, trace.output, trace.error, trace.warnings)
     return _arranged(graph, trace)
 
@@ -149,12 +149,15 @@ def _target(edge: Edge) -> tuple[str, str]:
     return edge.target.call, edge.target.field or ""
 
 
-def _from_order(trace: Trace, known: Sequence[Edge]) -> list[Edge]:
-    """Inferred edges into the inputs that no edge, input or constant of the program explains."""
+def _from_order(trace: Trace, known: Sequence[Edge], unfed: Container[End]) -> list[Edge]:
+    """Inferred edges into the inputs that no edge, input or constant of the program explains.
+
+    What the code makes of no output (`unfed`) is the program's own, unless the text of an output stands there.
+    """
     into: dict[str, list[Edge]] = {call.id: [] for call in trace.calls} | {OUTPUT: []}
     for edge in known:
         into[edge.target.call].append(edge)
-    given = _Given(trace)
+    given, outputs = _Given(trace), {call.id: call.outputs for call in trace.calls}
     guesses: list[Edge] = []
     for call in (*trace.calls, None):
         reader, inputs = (OUTPUT, trace.output) if call is None else (call.id, call.inputs)
@@ -164,6 +167,8 @@ def _from_order(trace: Trace, known: Sequence[Edge]) -> list[Edge]:
             if not explained and not given.explain(value, live):
                 ended = [one for one in trace.calls if one.ended is not None and (call is None or one.before(call))]
                 found = _guess(End(reader, name), ended[-_GUESSED_FROM:], into)
+                if End(reader, name) in unfed:
+                    found = [one for one in found if shows(value, outputs[one.source.call][one.source.field or ""])]
                 into[reader] += found
                 guesses += found
     return guesses

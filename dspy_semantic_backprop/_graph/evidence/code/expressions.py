@@ -119,15 +119,15 @@ def _all(values: Iterable[Value], how: How, state: State) -> frozenset[Label]:
 
 
 def _name(name: str, frame: Frame, state: State) -> Value:
-    if name in state.env:
-        return state.env[name]
-    if name in frame.free:
-        return frame.free[name]
+    # What any function assigned to a global, or to a variable around it, of this name.
+    assigned = state.heap["global"].get(name, NOTHING)
+    known = state.env.get(name) or frame.free.get(name)
+    if known is not None:
+        return join([known, assigned])
     builtins = frame.globals.get("__builtins__", {})
     builtins = builtins if isinstance(builtins, dict) else vars(builtins)
     held = frame.globals.get(name, builtins.get(name, _EMPTY))
-    known = Value(objects=(held,)) if held is not _EMPTY else NOTHING
-    return join([known, state.heap["global"].get(name, NOTHING)])
+    return join([Value(objects=(held,)) if held is not _EMPTY else NOTHING, assigned])
 
 
 def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
@@ -139,7 +139,7 @@ def _item(base: Value, node: ast.AST, key: Value, state: State) -> Value:
     if len(names) == 1:
         exact = _exact(base, names[0], state)
         if exact is not None:
-            return picked(base, exact)
+            return join([picked(base, exact), why])
     whole = frozenset(of_prediction(one, names[0]) if len(names) == 1 else one for one in base.labels)
     inside = values(Value(objects=base.objects, parts=base.parts), state)
     by_key = _by_key(base, key)

@@ -221,6 +221,7 @@ class _Reading:
         self.edges: list[Edge] = []
         self.possible: set[tuple[End, End]] = set()
         self.complete: set[End] = set()
+        self.unfed: set[End] = set()
         self.is_short = cache(lambda end: len(text_of(self.calls[end.call].outputs[end.field])) < SHORT)
 
     def found(self) -> FoundEdges:
@@ -232,7 +233,9 @@ class _Reading:
                 for name, value in inputs.items():
                     self._explain(End(reader, name), value, _labels(reader, name, use))
                 self.edges += self._decided(reader, use)
-        return FoundEdges(tuple(self.edges), frozenset(self.possible), self._excludes)
+        # What was written to a file, and read back from it, passed where no code shows it.
+        unfed = frozenset(self.unfed if not self.trace.effects else ())
+        return FoundEdges(tuple(self.edges), frozenset(self.possible), self._excludes, unfed)
 
     def _excludes(self, edge: Edge) -> bool:
         """Whether the text of an output stands in an input by accident: the code does not bring it there."""
@@ -263,6 +266,7 @@ class _Reading:
             loosest[one.source] = one
         self.possible |= {(source, end) for source in loosest}
         self.complete |= {end} if all(found) else set()
+        self.unfed |= set() if labels else {end}
         texts = {one.source for several in found for one in several if one.how == "verbatim"}
         others = texts - self._of_the_same_item(end.call, sorted(texts, key=self.order.__getitem__))
         # Where the very object of an output is the input, nothing else was passed on.

@@ -63,7 +63,10 @@ _CALLING = frozenset(
 )
 """Functions that return what those they call return, and nothing else of what they are given."""
 _KEEPERS = frozenset(
-    {"append", "add", "extend", "insert", "put", "put_nowait", "setdefault", "update", "appendleft", "enumerate", "zip"}
+    {
+        *("append", "add", "extend", "insert", "put", "put_nowait", "setdefault", "update", "appendleft"),
+        *("enumerate", "zip", "partial"),
+    }
 )
 """Functions that keep functions and do not call them."""
 _MOST_NAMES = 16
@@ -72,9 +75,11 @@ _MOST_ITEMS = 200
 
 def from_library(machine: Machine, given: Given, state: State) -> Value:
     """What a call of a function that is not the program's own may return."""
-    if given.name not in _READ_ONLY:
-        _kept(given, state)
     called = called_back(machine, given, state) if given.name not in _KEEPERS else []
+    if given.name not in _READ_ONLY:
+        # A method may keep what it is given, and order or choose what its object holds by what it calls back.
+        why = [Value(made_from(contents(one, state), "choice")) for one in called]
+        _kept(given, [*given.values, *why], state)
     known = _KNOWN.get(given.name)
     value = known(given, called, state) if known is not None else None
     if value is not None:
@@ -84,13 +89,13 @@ def from_library(machine: Machine, given: Given, state: State) -> Value:
     return _passed_on(given, called, state) if given.name in _VERBATIM else _computed(given, called, state)
 
 
-def _kept(given: Given, state: State) -> None:
+def _kept(given: Given, kept: Sequence[Value], state: State) -> None:
     for one in given.base.objects:
         if isinstance(one, (types.ModuleType, type, str, int, types.FunctionType, dspy.Module, BoundFunction, Closure)):
             continue
         owner = owner_of(one)
         state.store(owner, SIZE, Value())
-        for value in given.values:
+        for value in kept:
             if value != NOTHING:
                 state.store(owner, ITEM, join([value, Value(contents(value, state))]))
 
@@ -137,6 +142,10 @@ def _range(given: Given, called: Sequence[Value], state: State) -> Value:
     return NOTHING
 
 
+def _container(given: Given, called: Sequence[Value], state: State) -> Value | None:
+    return None if given.arguments else Value(objects=(made_at(given.site, None, state),))
+
+
 def _replaced(given: Given, called: Sequence[Value], state: State) -> Value | None:
     if not given.named:
         return None
@@ -163,10 +172,31 @@ def _wrapped(given: Given, called: Sequence[Value], state: State) -> Value | Non
     return given.arguments[0] if given.arguments else None
 
 
+def _partial(given: Given, called: Sequence[Value], state: State) -> Value | None:
+    if len(given.values) < 2 or not given.arguments or any(map(is_dspys, given.arguments[0].objects)):
+        return _wrapped(given, called, state)
+    held = {f"given{at}": value for at, value in enumerate(given.arguments)}
+    function, *first = held
+    text = f"lambda *rest, **others: {function}({', '.join([*first, '*rest', '**named', '**others'])})"
+    free = {**held, "named": Value(parts=given.named)}
+    return Value(objects=(Closure(ast.parse(text, mode="eval").body, Frame(given.site, "", {}), free),))
+
+
 def _record(given: Given, called: Sequence[Value], state: State) -> Value | None:
     if given.arguments and not given.named:
         return None
     return Value(parts=dict(given.named), objects=() if given.name == "Prediction" else (New(given.site),))
+
+
+def _set(given: Given, called: Sequence[Value], state: State) -> Value | None:
+    if len(given.arguments) != 3:
+        return None
+    owner, key, value = given.arguments
+    kept = join([value, Value(contents(value, state) | made_from(contents(key, state) | state.control, "choice"))])
+    for one in owner.objects:
+        for name in [name for name in key.objects if isinstance(name, str)] or [ITEM]:
+            state.store(owner_of(one), name, kept)
+    return NOTHING
 
 
 def _looked_up(given: Given, called: Sequence[Value], state: State) -> Value | None:
@@ -255,11 +285,14 @@ _KNOWN: dict[str, Callable[[Given, Sequence[Value], State], Value | None]] = {
     **dict.fromkeys(("attrgetter", "itemgetter"), _getter),
     "len": _length,
     "range": _range,
+    **dict.fromkeys(("list", "set"), _container),
     **dict.fromkeys(("replace", "_replace", "model_copy"), _replaced),
     **dict.fromkeys(("sorted", "max", "min", "nlargest", "nsmallest"), _ordered),
-    **dict.fromkeys(("asyncify", "syncify", "streamify", "partial", "wraps"), _wrapped),
+    **dict.fromkeys(("asyncify", "syncify", "streamify", "wraps"), _wrapped),
     **dict.fromkeys(("Prediction", "Example", "SimpleNamespace", "dict"), _record),
+    "partial": _partial,
     "getattr": _looked_up,
+    "setattr": _set,
     **dict.fromkeys(("enumerate", "zip"), _zipped),
     "items": _items,
     "values": _values,

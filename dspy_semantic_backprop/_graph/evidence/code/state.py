@@ -56,7 +56,8 @@ class State:
 class Frame:
     """One function while it is run: the way into it, its names, and what decided that it runs (`entry`).
 
-    `owner` is the class that it was found in, for `super()`; `receiver` is its `self`.
+    `owner` is the class that it was found in, for `super()`; `receiver` is its `self`; `outer` are the names that it
+    declares to be of the module or of a function around it.
     """
 
     chain: Site
@@ -68,6 +69,7 @@ class Frame:
     entry: frozenset[Label] = frozenset()
     returns: list[tuple[Value, State]] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    outer: set[str] = field(default_factory=set)
 
 
 @dataclass

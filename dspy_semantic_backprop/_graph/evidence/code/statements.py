@@ -94,7 +94,13 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame, state: State) -> 
             state.env[node.name] = Value(objects=(Closure(node, frame, state.env),))
         case ast.Assert():
             machine.evaluate(machine, node.test, frame, state)
-        case ast.Delete() | ast.Pass() | ast.Global() | ast.Nonlocal() | ast.Import() | ast.ImportFrom():
+        case ast.Global() | ast.Nonlocal():
+            frame.outer.update(node.names)
+        case ast.Delete():
+            for target in node.targets:
+                if isinstance(target, ast.Subscript):
+                    _deleted(machine, target, frame, state)
+        case ast.Pass() | ast.Import() | ast.ImportFrom():
             pass
     return state
 
@@ -104,6 +110,8 @@ def assign(machine: Machine, target: ast.expr, value: Value, frame: Frame, state
     match target:
         case ast.Name():
             state.env[target.id] = value
+            if target.id in frame.outer:
+                state.store("global", target.id, join([value, Value(made_from(state.control, "choice"))]))
         case ast.Attribute():
             base = machine.evaluate(machine, target.value, frame, state)
             _store(base, target.attr, value, state, target.value, strongly=len(base.objects) == 1)
@@ -134,6 +142,14 @@ def _store(base: Value, name: str, value: Value, state: State, node: ast.expr, *
         state.store(owner, name, kept, strongly=strongly and name != ITEM)
     if not base.objects and isinstance(node, ast.Name):
         state.env[node.id] = join([base, Value(everything(value))])
+
+
+def _deleted(machine: Machine, target: ast.Subscript, frame: Frame, state: State) -> None:
+    # What is left depends on what the key depends on, and on whatever decided that it is deleted.
+    key = contents(machine.evaluate(machine, target.slice, frame, state), state)
+    for one in machine.evaluate(machine, target.value, frame, state).objects:
+        state.store(owner_of(one), ITEM, Value(made_from(key, "choice")))
+        state.store(owner_of(one), SIZE, Value(made_from(key, "choice")))
 
 
 def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame, state: State) -> None:
