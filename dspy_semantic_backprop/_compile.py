@@ -26,7 +26,7 @@ from ._evaluate.candidate import Candidate
 from ._loop import optimise
 from ._result import Result
 from ._run import Run
-from ._secrets import cleaned
+from ._secrets.known import cleaned
 from ._session.events import Resumed, RunDone
 from ._session.fingerprint import fingerprint
 from ._session.journal import Journal

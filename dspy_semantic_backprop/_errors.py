@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ._secrets.errors import hide_behind
 from ._terminal import printable
 
 _LIBRARIES = (os.path.dirname(__file__), sysconfig.get_paths()["stdlib"], "<frozen")
@@ -127,8 +128,9 @@ class Abandoned(Stop):
 def shortened(error: SemanticBackpropError) -> SemanticBackpropError:
     """An error without the frames of libraries and of this package on its way here, a hundred lines otherwise.
 
-    Of its causes the user's own frames stay, and the one that raised.
+    Of its causes the user's own frames stay, and the one that raised; none whose words tell a secret.
     """
+    hide_behind(error)
     error.__traceback__ = None
     cause, seen = error.__cause__, set()
     while cause is not None and id(cause) not in seen:

@@ -50,7 +50,7 @@ from typing import Any, Literal
 import dspy
 from pydantic import TypeAdapter
 
-from .._secrets import sampling
+from .._secrets.settings import sampling
 from .._session.budget import Purpose
 from .._session.ledger import Ledger
 from .._session.lm import REPETITIONS, Reply, ask_once, for_purpose, lm_context

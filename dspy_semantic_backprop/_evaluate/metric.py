@@ -13,7 +13,8 @@ from typing import Any
 import dspy
 
 from .._errors import MetricError, SetupError
-from .._secrets import cleaned, hide
+from .._secrets.errors import hide
+from .._secrets.known import cleaned
 from .._values.copies import snapshot
 from .._values.text import printed, said
 from .asynchronous import called_in_the_end, is_asynchronous
@@ -83,7 +84,7 @@ class Metric:
             elif isinstance(others[0], dspy.Prediction):
                 advice += f"; this one has {', '.join(others[0].keys()) or 'none'}"
             raise MetricError(
-                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {cleaned(printed(error))}; {advice}"
             ) from error
         return self._read(returned, where)
 

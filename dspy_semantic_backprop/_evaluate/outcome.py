@@ -46,7 +46,8 @@ class Scored:
     feedback: str | None
     graph: ComputationGraph = field(repr=False)
     trace: Trace = field(repr=False)
-    raised: BaseException | None = None
+    # Its own words may tell a secret; the feedback holds them without.
+    raised: BaseException | None = field(default=None, repr=False)
     strayed: bool = False
     # No default of the class, which would hide that a part is packed.
     returned: Any = field(default_factory=lambda: None, repr=False)

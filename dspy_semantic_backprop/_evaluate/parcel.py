@@ -23,7 +23,8 @@ from .._errors import SetupError
 from .._graph.graph import ComputationGraph
 from .._graph.portable import raised_again
 from .._graph.trace import Trace
-from .._secrets import credentials, hide
+from .._secrets.errors import hide
+from .._secrets.known import credentials
 from .._session.leased import WORKER
 
 _KEYS = re.compile(r"key|token(?!s)|secret|passw|credential|cookie", re.IGNORECASE)

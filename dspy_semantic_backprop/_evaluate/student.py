@@ -22,7 +22,7 @@ from .._graph.evidence.replay.replays import Probe, Replays
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Call
-from .._secrets import hide
+from .._secrets.errors import hide
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of

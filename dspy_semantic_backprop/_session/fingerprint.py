@@ -27,7 +27,7 @@ from typing import Any
 
 import dspy
 
-from .._secrets import sampling
+from .._secrets.settings import sampling
 from .._values.same import digest, is_data
 from .entries import Held, digest_of, plain
 from .held import closure, is_installed, parts

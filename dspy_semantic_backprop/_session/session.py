@@ -20,7 +20,7 @@ from pydantic import NonNegativeInt
 
 from .._concurrency import gather, on_event_loop
 from .._errors import SetupError, Stop, TooManyFailures
-from .._secrets import hide
+from .._secrets.errors import hide
 from .._terminal import logger, spelled
 from .batch.gather import Batches
 from .batch.shipment import Batch

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop import Budget, Limits, Purpose, SetupError, Spent
 from dspy_semantic_backprop._errors import Abandoned, BudgetSpent, CapReached
 from dspy_semantic_backprop._evaluate.parcel import packed, unpacked
-from dspy_semantic_backprop._secrets import hide, learn_secrets
+from dspy_semantic_backprop._secrets.errors import hide
+from dspy_semantic_backprop._secrets.known import learn_secrets
 from dspy_semantic_backprop._session.budget import Bound
 from dspy_semantic_backprop._session.journal import Journal
 from dspy_semantic_backprop._session.ledger import Ledger

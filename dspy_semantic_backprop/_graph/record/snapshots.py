@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 import dspy
 
-from ..._secrets import cleaned, learn_from
+from ..._secrets.errors import learn_from
+from ..._secrets.known import cleaned
 from ..._values.text import printed
 from ..trace import Field
 

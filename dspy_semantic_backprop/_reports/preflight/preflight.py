@@ -23,7 +23,7 @@ from ..._evaluate.outcome import Failed, Outcome, mean, score_range, scored
 from ..._evaluate.student import Student, check_runs
 from ..._propose.protected import Parameters
 from ..._propose.screen import Screen
-from ..._secrets import sampling
+from ..._secrets.settings import sampling
 from ..._session.budget import Budget, Purpose, Spent
 from ..._session.fingerprint import fingerprint
 from ..._session.journal import digest_of, sealed

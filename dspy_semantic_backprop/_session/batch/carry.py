@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..._errors import Abandoned, ModelError, ModelUnavailable
-from ..._secrets import cleaned
+from ..._secrets.known import cleaned
 from ..._terminal import counted, logger
 from ..events import BatchWaiting
 from ..ledger import Ledger

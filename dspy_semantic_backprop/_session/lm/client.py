@@ -22,7 +22,9 @@ from dspy.utils.exceptions import LMError, LMUnexpectedError
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ..._errors import Abandoned, ModelUnavailable, SetupError, Stop
-from ..._secrets import harmless, hide, learn_secrets, sampling
+from ..._secrets.errors import hide
+from ..._secrets.known import learn_secrets
+from ..._secrets.settings import harmless, sampling
 from ..._terminal import logger
 from ..batch.provider import access_of, unbatchable
 from ..batch.shipment import BatchedRequest

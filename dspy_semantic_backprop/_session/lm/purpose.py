@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from ..._errors import Abandoned
-from ..._secrets import learn_secrets
+from ..._secrets.known import learn_secrets
 from ..budget import Bound, Purpose
 from ..ledger import Ledger
 from .client import HISTORY, is_metered, metered

@@ -1,0 +1,1 @@
+"""Texts without secrets: which are known by form, which by heart, and how errors lose them."""

@@ -1,0 +1,51 @@
+"""Secrets that are known by their form: in addresses, in headers, under a telling name, and keys of large providers."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "[hidden]"
+_SECRET = r"[\w.-]{0,40}(?:key|token|secret|passw|pwd|signature|sig|credential|auth)[\w.-]{0,40}"
+_FORMS = (
+    # https://user:password@host
+    (re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^\s/\"'<>]*@"), r"\1"),
+    # ?api_key=...&
+    (re.compile(rf"([?&;]{_SECRET}=)[^&;\s\"'<>#]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # x-api-key: ...
+    (
+        re.compile(
+            r"(\b(?:proxy-)?authorization\b[\"']?\s*[:=]\s*(?:b?[\"'])?(?:[a-z]+ +(?=\S))?"
+            r"|\b(?:[\w-]{1,40}-)?(?:api|subscription)[-_]?key\b[\"']?\s*[:=]\s*(?:b?[\"'])?)"
+            # What was hidden before is hidden alike: else an error that says where a key goes would be lost for it.
+            r"(?!\.\.\.)(?:\[hidden\]|[^\s\"',;}\])]+)",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    # 'access_token': '...'
+    (
+        re.compile(
+            r"""((?<![a-z])(?:(?:api|access|secret|private|signing|account)[-_]?key|passwor[dt]|passwd|secret|credentials?"""
+            r"""|(?:access|refresh|auth|bearer|session|id)[-_]?token)\\?["']?\s*[:=]\s*b?\\?["'])[^\s"'\\]{6,}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    # Keys of large providers
+    (
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:sk-(?=[\w-]*\d)[\w-]{16,}|gh[opsu]_\w{30,}|github_pat_\w{30,}|xox[a-z]-[\w-]{10,}"
+            r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|hf_[A-Za-z0-9]{20,}|eyJ[\w-]{10,}\.[\w-]{4,}\.[\w-]*)"
+        ),
+        HIDDEN,
+    ),
+    # Bearer ...
+    (re.compile(r"(\b(?:bearer|basic) +)(?=\S*\d)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+)
+
+
+def formless(text: str) -> str:
+    """A text without what has the form of a secret."""
+    for form, instead in _FORMS:
+        text = form.sub(instead, text)
+    return text

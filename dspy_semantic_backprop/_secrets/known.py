@@ -1,0 +1,201 @@
+"""Secrets that are known by heart: what language models were given as credentials, and what was found beside an error.
+
+Whoever meets a language model calls `learn_secrets`; from then on, in this process, these values stand in no text that
+went through `cleaned`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from .forms import HIDDEN, formless
+from .settings import HARMLESS
+
+_SHORTEST, _UNMISTAKABLE, _LONG = 6, 12, 16
+"""Characters: shorter values are left, since words would be; below the second only whole words are hidden; from the
+third on the beginning of a value is enough, since errors shorten and mask keys."""
+_BEGINNING = 8
+_DEEPEST_SETTING = 5
+_NAMES = re.compile(
+    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING|_PAT$|_SAS$"
+)
+"""Of environment variables."""
+_learned: set[str] = set()
+_CONTENT = ("messages", "prompt", "tools")
+"""Arguments of a request that are the question itself."""
+TELLING = re.compile(r"key|token(?!s)|secret|passw|auth|headers|credential|cookie|client|engine", re.IGNORECASE)
+"""Attributes of language models, of their engines and HTTP clients, that may hold a secret."""
+_LOOKS = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z0-9]{8}")
+"""What no word, number, date or name of a model has in it, and most keys do."""
+_SELECTIONS = ("_engine_spec", "_async_engine_spec")
+"""What DSPy sends through, mostly by name; an engine of the user's own is looked at where an error comes from it."""
+
+
+def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
+    """Let the credentials of a language model, and of one request to it, stand in no text from now on."""
+    given = {**(getattr(lm, "kwargs", None) or {}), **(settings or {})}
+    given = {name: value for name, value in given.items() if name not in _CONTENT}
+    held = {name: value for name, value in vars(lm).items() if TELLING.search(name) and name not in _SELECTIONS}
+    model = str(getattr(lm, "model", ""))
+    # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
+    _learned.update(text for text in (*texts(given), *texts(held)) if len(text) >= _SHORTEST and text not in model)
+
+
+def credentials(lm: Any) -> set[str]:
+    """The credentials in a language model's settings, by the names that they are held under, and in the environment."""
+    given = getattr(lm, "kwargs", None) or {}
+    found = {text for text in texts({name: one for name, one in _named(given) if TELLING.search(name)})}
+    found |= {text for _, one in _named(given) if isinstance(one, str) and "://" in one for text in texts(one)}
+    model = str(getattr(lm, "model", ""))
+    return {one for one in found if len(one) >= _SHORTEST and one not in model} | _of_environment()
+
+
+def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings by name, those inside others too."""
+    for name, value in settings.items():
+        yield str(name), value
+        if isinstance(value, Mapping):
+            yield from _named(value)
+
+
+def cleaned(text: str) -> str:
+    """A text without the secrets that are known, or that stand in it in a known form."""
+    secrets = frozenset(_learned | _of_environment())
+    text = _pattern(secrets).sub(HIDDEN, formless(text))
+    for encoded in _encoded(secrets):
+        text = text.replace(encoded, HIDDEN)
+    return text
+
+
+def learn(found: Iterable[str]) -> None:
+    """Let those texts that look like secrets stand in no text from now on."""
+    _learned.update(filter(_looks_secret, found))
+
+
+def _looks_secret(text: str) -> bool:
+    spaced = any(map(str.isspace, text))
+    return len(text) >= _UNMISTAKABLE and not spaced and _LOOKS.search(text) is not None
+
+
+def _of_environment() -> set[str]:
+    return {value for name, value in os.environ.items() if len(value) >= _BEGINNING and _NAMES.search(name.upper())}
+
+
+@functools.lru_cache(maxsize=8)
+def _encoded(secrets: frozenset[str]) -> list[str]:
+    """What stands in base64, wherever in the encoded text a secret begins, and in hexadecimal."""
+    found = []
+    for one in (secret.encode("utf-8", "replace") for secret in secrets if len(secret) >= _UNMISTAKABLE):
+        found += [one.hex(), one.hex().upper()]
+        for before in range(3):
+            # The first and last characters depend on what stands beside it.
+            whole = base64.b64encode(bytes(before) + one).decode()
+            start, end = (0, 2, 3)[before], len(whole) - (0 if (before + len(one)) % 3 == 0 else 4)
+            found += [whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")]
+    return list(dict.fromkeys(found))
+
+
+@functools.lru_cache(maxsize=8)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    # The longest first, for one may be a part of another.
+    found = [_alternative(one) for one in sorted(secrets, key=len, reverse=True)]
+    return re.compile("|".join(found) or r"(?!)")
+
+
+def _alternative(secret: str) -> str:
+    whole = "".join(map(_spelled, secret))
+    if len(secret) < _UNMISTAKABLE:
+        return rf"(?<!\w){whole}(?!\w)"
+    if len(secret) < _LONG or not any(map(str.isdigit, secret)) or any(map(str.isspace, secret)):
+        return whole
+    beginning, rest = ("".join(map(_spelled, part)) for part in (secret[:_BEGINNING], secret[_BEGINNING:]))
+    return rf"{beginning}(?:{rest}|[^\s\"',;)}}\]]*)"
+
+
+@functools.lru_cache(maxsize=1024)
+def _spelled(character: str) -> str:
+    """A character as it may stand in an address, in a literal, in JSON, or in JSON that is quoted in JSON."""
+    if character.isascii() and character.isalnum():
+        return character
+    backslashes = r"\\+" if character == "\\" else r"\\*" + re.escape(character)
+    in_address = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "replace"))
+    in_literal = rf"\\+(?:u{ord(character):04x}|x{ord(character):02x})"
+    newline = r"|\\+n" if character == "\n" else ""
+    return rf"(?:{backslashes}|(?i:{in_address}|{in_literal}){newline})"
+
+
+def texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """The texts in a value, and the parts of each that may stand alone."""
+    value = opened(value)
+    if isinstance(value, (str, bytes, bytearray)):
+        yield from _parts(value if isinstance(value, str) else value.decode("latin-1"), depth)
+        return
+    if isinstance(value, int) and len(str(value)) >= _UNMISTAKABLE:
+        yield str(value)
+    for item in items(value) if depth < _DEEPEST_SETTING else ():
+        yield from texts(item, depth + 1)
+
+
+def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds, by name, also in slots and in its classes."""
+    kinds = [kind for kind in type(thing).__mro__ if not kind.__module__.startswith(("dspy.", "builtins"))]
+    for kind in kinds:
+        own = {name: value for name, value in vars(kind).items() if not name.startswith("__") and not callable(value)}
+        slots = vars(kind).get("__slots__", ())
+        yield from ((name, getattr(thing, name, None)) for name in ((slots,) if isinstance(slots, str) else slots))
+        yield from own.items()
+    yield from getattr(thing, "__dict__", {}).items()
+
+
+def opened(value: Any) -> Any:
+    """What an Enum's member or pydantic's secret stands for."""
+    value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return value.value if isinstance(value, Enum) else value
+
+
+def items(value: Any, *, told: bool = False) -> Iterator[Any]:
+    """What a value holds; of an object all attributes if `told`, else those with telling names."""
+    if isinstance(value, Mapping):
+        yield from (item for name, item in value.items() if name not in HARMLESS)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from value
+    elif not isinstance(value, type) and not callable(value):
+        yield from (item for name, item in attributes(value) if told or TELLING.search(name))
+
+
+def _parts(text: str, depth: int) -> Iterator[str]:
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from texts(json.loads(text), depth + 1)
+    if "://" in text:
+        # Of an address the secret parts only: errors are of no use without the host.
+        yield from _of_address(text)
+        return
+    yield text
+    # A certificate is shown line by line; a header holds the key behind the name of its scheme.
+    yield from text.splitlines()
+    key = text.partition(" ")[2]
+    if " " not in key:
+        yield key
+
+
+def _of_address(text: str) -> Iterator[str]:
+    try:
+        address = urlsplit(text)
+        user, password = address.username or "", address.password or ""
+    except ValueError:
+        return
+    if user or password:
+        pair = f"{unquote(user)}:{unquote(password)}"
+        yield from (password, unquote(password), pair, base64.b64encode(pair.encode("utf-8", "replace")).decode())
+    for pair in address.query.split("&"):
+        yield pair.partition("=")[2]
