@@ -158,7 +158,8 @@ def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
 
 def opened(value: Any) -> Any:
     """What an Enum's member or pydantic's secret stands for."""
-    value = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    # Asked of the class: an object may have a `__getattr__` of its own, which raises whatever it likes.
+    value = value.get_secret_value() if hasattr(type(value), "get_secret_value") else value
     return value.value if isinstance(value, Enum) else value
 
 
