@@ -62,15 +62,15 @@ class FoundEdges:
     """What one evidence found in an execution.
 
     `possible` are (source, target) pairs that it bears out where another evidence shows them; `excludes` says whether
-    it rules out an edge that another one shows; `unfed` are the input fields that it accounts for without any output;
-    `warnings` tell what it could not establish.
+    it rules out an edge that another one shows; `warnings` tell what it could not establish; `unfed` are the input
+    fields that it accounts for without any output.
     """
 
     edges: tuple[Edge, ...] = ()
     possible: frozenset[tuple[End, End]] = frozenset()
     excludes: Callable[[Edge], bool] = lambda edge: False
-    unfed: frozenset[End] = frozenset()
     warnings: tuple[str, ...] = ()
+    unfed: frozenset[End] = frozenset()
 
 
 class EdgeEvidence(Protocol):

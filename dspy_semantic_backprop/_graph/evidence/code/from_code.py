@@ -235,7 +235,7 @@ class _Reading:
                 self.edges += self._decided(reader, use)
         # What was written to a file, and read back from it, passed where no code shows it.
         unfed = frozenset(self.unfed if not self.trace.effects else ())
-        return FoundEdges(tuple(self.edges), frozenset(self.possible), self._excludes, unfed)
+        return FoundEdges(tuple(self.edges), frozenset(self.possible), self._excludes, unfed=unfed)
 
     def _excludes(self, edge: Edge) -> bool:
         """Whether the text of an output stands in an input by accident: the code does not bring it there."""
