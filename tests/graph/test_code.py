@@ -163,6 +163,56 @@ def test_what_decided_that_a_call_happens_is_a_control_edge():
     assert control == [("check[0]", "reply[0]", "code")]
 
 
+def control(program: dspy.Module) -> set[tuple[str, str]]:
+    """The control edges that the program's code shows, as calls."""
+    with served(answer):
+        graph = trace(program, {"question": "why?"}, probe="never")
+    return {(edge.source.call, edge.target.call) for edge in graph.edges if edge.kind == "control"}
+
+
+def test_what_let_a_loop_go_on_decided_that_its_later_passages_happen():
+    class Broken(Program):
+        def forward(self, question: str) -> dspy.Prediction:
+            for _ in range(3):
+                self.polish(question=question)
+                if self.check(question=question).ok != "yes":
+                    break
+            return dspy.Prediction(answer="none")
+
+    class Returned(Program):
+        def forward(self, question: str) -> dspy.Prediction:
+            for _ in range(3):
+                self.polish(question=question)
+                if self.check(question=question).ok != "yes":
+                    return dspy.Prediction(answer="none")
+            return dspy.Prediction(answer="all")
+
+    class Tested(Program):
+        def forward(self, question: str) -> dspy.Prediction:
+            ok, passages = "yes", 0
+            while passages < 3 and ok == "yes":
+                self.polish(question=question)
+                ok, passages = self.check(question=question).ok, passages + 1
+            return dspy.Prediction(answer="none")
+
+    later = {(f"check[{at}]", f"{name}[{to}]") for to in range(3) for at in range(to) for name in ("polish", "check")}
+    for kind in (Broken, Returned, Tested):
+        assert control(kind(polish="question -> better", check="question -> ok")) == later
+
+
+def test_what_left_out_the_rest_of_a_passage_did_not_decide_that_there_is_another():
+    class Skipping(Program):
+        def forward(self, question: str) -> dspy.Prediction:
+            for _ in range(2):
+                if self.check(question=question).ok != "yes":
+                    continue
+                self.polish(question=question)
+            return dspy.Prediction(answer="none")
+
+    found = control(Skipping(polish="question -> better", check="question -> ok"))
+    assert found == {("check[0]", "polish[0]"), ("check[1]", "polish[1]")}
+
+
 def test_a_program_without_source_is_known_by_its_values_alone():
     names: dict[str, Any] = {"dspy": dspy, "Program": Program}
     exec(

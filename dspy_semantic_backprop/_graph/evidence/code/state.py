@@ -74,11 +74,12 @@ class Frame:
 
 @dataclass
 class Loop:
-    """A loop while it is run: the states that leave it, and what made them leave."""
+    """A loop while it is run: the states that leave it, what made them leave, and what might have ended it."""
 
     breaks: list[State] = field(default_factory=list)
     continues: list[State] = field(default_factory=list)
     exits: frozenset[Label] = frozenset()
+    ends: frozenset[Label] = frozenset()
 
 
 @dataclass(frozen=True)

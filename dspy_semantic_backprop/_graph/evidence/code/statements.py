@@ -10,7 +10,7 @@ from dataclasses import replace
 from ...record.program_code import place
 from ...trace import Position
 from .heap import owner_of
-from .labels import ITEM, KEY, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from
+from .labels import ITEM, KEY, MANY, NOTHING, SIZE, WHOLE, Label, New, Site, Value, everything, join, made_from
 from .state import (
     Closure,
     Frame,
@@ -58,6 +58,8 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame, state: State) -> 
             value = machine.evaluate(machine, node.value, frame, state) if node.value else NOTHING
             why = made_from(state.control - frame.entry, "choice")
             frame.returns.append((join([value, Value(why)]) if why else value, state))
+            for loop in frame.loops:
+                loop.ends |= state.control
             return None
         case ast.If():
             why = machine.evaluate(machine, node.test, frame, state)
@@ -76,6 +78,7 @@ def _statement(machine: Machine, node: ast.stmt, frame: Frame, state: State) -> 
         case ast.Break() | ast.Continue() if frame.loops:
             loop = frame.loops[-1]
             loop.exits |= state.control
+            loop.ends |= state.control if isinstance(node, ast.Break) else frozenset()
             (loop.breaks if isinstance(node, ast.Break) else loop.continues).append(state)
             return None
         case ast.Raise():
@@ -199,6 +202,7 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
         if isinstance(node, ast.While):
             why = made_from(size(machine.evaluate(machine, node.test, frame, top), top), "choice")
             loop.exits |= why
+            loop.ends |= why
             top.control |= why
         else:
             over = items(machine.evaluate(machine, node.iter, frame, top), top)
@@ -207,7 +211,10 @@ def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Fra
         end = execute(machine, node.body, frame, top)
         loop.continues += [end] if end is not None else []
         state = entered(start, [turned(one, frame, where) for one in loop.continues], where)
-        state.control = start.control
+        # That there is another iteration was decided in all before it.
+        inside = inside_of(frame.chain, where)
+        earlier = (replace(one, back=MANY, loop=where) if inside(one.site) else one for one in loop.ends)
+        state.control = start.control.union(earlier)
         loop.continues.clear()
         if first:
             # The first iteration did not know what the loop overwrites; the second one finds all that it found.
