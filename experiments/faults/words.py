@@ -20,12 +20,20 @@ TRIED = 4
 """Examples that a fault is tried on. There are twice as many of each shape; faults take turns with the halves."""
 _WHO = ["Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas"]
 _PLACES = ["lake", "bridge", "station", "market", "church", "school", "mill", "harbour"]
-THINGS = {
-    "animals": ["fox", "dog", "cat", "horse", "cow", "duck", "goat", "hen", "pig", "rabbit"],
-    "fruits": ["apple", "pear", "plum", "banana", "lemon", "melon", "orange", "fig"],
-    "tools": ["hammer", "saw", "drill", "shovel", "rake", "chisel", "axe", "spade"],
+_THINGS = ["cup", "coat", "bag", "hat", "box", "lamp"]
+_ANIMALS = ["fox", "dog", "cat", "horse", "cow", "duck", "goat", "hen", "pig", "rabbit"]
+_CAPITALS = {
+    **{
+        "France": "Paris",
+        "Japan": "Tokyo",
+        "Italy": "Rome",
+        "Spain": "Madrid",
+        "Germany": "Berlin",
+        "Russia": "Moscow",
+    },
+    **{"Egypt": "Cairo", "England": "London", "Greece": "Athens", "Portugal": "Lisbon", "Austria": "Vienna"},
 }
-_NUMBERS = ["none", "one", "two", "three", "four", "five", "six"]
+_SPANISH = {"red": "rojo", "blue": "azul", "green": "verde", "white": "blanco", "black": "negro", "yellow": "amarillo"}
 _NOTHING = "Do what is asked of this step."
 
 
@@ -79,105 +87,107 @@ class Task:
     example: Callable[[random.Random], tuple[str, str]]
 
 
-def _shopping(rng: random.Random) -> tuple[str, str]:
-    many, each = [rng.randint(2, 6) for _ in range(2)], [rng.randint(3, 9) for _ in range(2)]
-    first, second = (f"{_NUMBERS[m]} {thing}s" for m, thing in zip(many, rng.sample(THINGS["tools"], 2), strict=True))
-    text = f"{rng.choice(_WHO)} buys {first} at {each[0]} coins each and {second} at {each[1]} coins each."
-    return text, str(many[0] * each[0] + many[1] * each[1])
+def _trip(rng: random.Random) -> tuple[str, str]:
+    left, reached = rng.sample(list(_CAPITALS), 2)
+    text = f"{rng.choice(_WHO)} flew from {left} to {reached} with a {rng.choice(_ANIMALS)}."
+    return text, _CAPITALS[reached].upper()
 
 
-def _counting(rng: random.Random) -> tuple[str, str]:
-    kinds = rng.sample(list(THINGS), 2)
-    things = [(thing, kind) for kind, count in zip(kinds, (3, 2), strict=True) for thing in _sample(rng, kind, count)]
-    many = {thing: rng.randint(2, 6) for thing, _ in things}
-    rng.shuffle(things)
-    listed = ", ".join(f"{_NUMBERS[many[thing]]} {_plural(thing)}" for thing, _ in things)
-    wanted = sum(many[thing] for thing, kind in things if kind == kinds[0])
-    return f"I have {listed}. How many {kinds[0]} do I have?", str(wanted)
+def _lost(rng: random.Random) -> tuple[str, str]:
+    who, where = rng.choice(_WHO), rng.choice(_PLACES)
+    return f"Near the {where} {who} lost a {rng.choice(_THINGS)}.", f"{who} {where}"
 
 
-def _sorting(rng: random.Random) -> tuple[str, str]:
-    seen = _sample(rng, "animals", 4)
-    text = (
-        f"Near the {rng.choice(_PLACES)} {rng.choice(_WHO)} saw a {seen[0]}, a {seen[1]}, a {seen[2]} and a {seen[3]}."
-    )
-    return text, max(seen).upper()
+def _colour(rng: random.Random) -> tuple[str, str]:
+    things, colours, asked = rng.sample(_THINGS, 3), rng.sample(list(_SPANISH), 3), rng.randrange(3)
+    first, second, third = (f"the {thing} is {colour}" for thing, colour in zip(things, colours, strict=True))
+    text = f"T{first[1:]}, {second} and {third}. What colour is the {things[asked]}?"
+    return text, _SPANISH[colours[asked]]
 
 
-def _sample(rng: random.Random, kind: str, count: int) -> list[str]:
-    return rng.sample(THINGS[kind], count)
+def _meeting(rng: random.Random) -> tuple[str, str]:
+    (one, other), (here, there) = rng.sample(_WHO, 2), rng.sample(list(_CAPITALS), 2)
+    return f"{one} from {here} met {other} from {there}.", f"{_CAPITALS[here]} {_CAPITALS[there]}"
 
 
-def _plural(thing: str) -> str:
-    return f"{thing}es" if thing == "fox" else f"{thing}s"
+def _capital(which: str) -> str:
+    return f"Write only the capital city of the {which} country that the text mentions, one word."
 
 
-def _cost(which: str) -> str:
-    return f"Write what the {which} purchase costs: how many there are times the price of one. Write only the number."
-
-
+_JOINING = "Write the first note and then the second note, two words."
 TASKS: dict[str, Task] = {
-    "shopping": Task(
-        {"first": ["text"], "second": ["text"], "total": ["text", "first", "second"]},
+    "trip": Task(
+        {"country": ["text"], "capital": ["country"], "loud": ["capital"]},
         {
-            "first": _cost("first"),
-            "second": _cost("second"),
-            "total": "Add the numbers of the two notes. Write only their sum.",
+            "country": "Write only the country that the person flew to, one word.",
+            "capital": "Write only the capital city of the country, one word.",
+            "loud": "Write the word in capital letters.",
         },
         {
-            "first": "Write how many things are bought in the first purchase, without their price, as a number.",
-            "second": "Write what one thing of the second purchase costs, as a number.",
-            "total": "Take the number of the second note away from that of the first. Write only the result.",
+            "country": "Write only the animal that the text mentions, one word.",
+            "capital": "Write only the continent that the country is in, one word.",
+            "loud": "Write only how many letters the word has, as a number.",
         },
         {
-            "first": "Write only a number greater than 500 that the text does not mention.",
-            "second": "Write only a number greater than 500 that the text does not mention.",
-            "total": "Write only a number that is larger than both notes together.",
+            "country": "Write only a country that the text does not mention, one word.",
+            "capital": "Write only a city that is not the capital of the country, one word.",
+            "loud": "Write the word in small letters.",
+        },
+        {"country": "capital", "capital": "loud", "loud": "capital"},
+        _trip,
+    ),
+    "lost": Task(
+        {"who": ["text"], "where": ["text"], "label": ["who", "where"]},
+        {
+            "who": "Write only the name of the person in the text, one word.",
+            "where": "Write only the place that the text mentions, one word.",
+            "label": _JOINING,
+        },
+        {
+            "who": "Write only the thing that was lost, one word.",
+            "where": "Write only the thing that was lost, one word.",
+            "label": "Write only how many letters both notes have, as a number.",
+        },
+        {
+            "who": "Write only a name that the text does not mention, one word.",
+            "where": "Write only a place that the text does not mention, one word.",
+            "label": "Write the second note and then the first note, two words.",
+        },
+        {"who": "where", "where": "who"},
+        _lost,
+    ),
+    "colour": Task(
+        {"colour": ["text"], "spanish": ["colour"]},
+        {
+            "colour": "Write only the colour that the text asks for, one word.",
+            "spanish": "Translate the word into Spanish. Write only the Spanish word.",
+        },
+        {
+            "colour": "Write only the thing that the text asks for, one word.",
+            "spanish": "Translate the word into German. Write only the German word.",
+        },
+        {
+            "colour": "Write only a colour that the text does not mention, one word.",
+            "spanish": "Write only the Spanish word for another colour than the word.",
+        },
+        {"colour": "spanish", "spanish": "colour"},
+        _colour,
+    ),
+    "meeting": Task(
+        {"first": ["text"], "second": ["text"], "both": ["first", "second"]},
+        {"first": _capital("first"), "second": _capital("second"), "both": _JOINING},
+        {
+            "first": "Write only the name of the first person, one word.",
+            "second": "Write only the name of the second person, one word.",
+            "both": "Write only how many letters both notes have, as a number.",
+        },
+        {
+            "first": "Write only the capital city of a country that the text does not mention, one word.",
+            "second": "Write only the capital city of a country that the text does not mention, one word.",
+            "both": "Write the second note and then the first note, two words.",
         },
         {"first": "second", "second": "first"},
-        _shopping,
-    ),
-    "counting": Task(
-        {"kind": ["text"], "things": ["text"], "total": ["text", "kind", "things"]},
-        {
-            "kind": "Write only which kind of things the text asks to count, one word.",
-            "things": "List the things of the text, separated by commas, each with its number in digits, "
-            "like 2 pens, 3 cups.",
-            "total": "The first note names a kind. Of the second note, take the numbers of the things of that kind "
-            "only, and add them up. Write them as a sum with its result, like 2 + 3 = 5.",
-        },
-        {
-            "kind": "Write only the first thing that the text mentions, one word.",
-            "things": "Write only how many different things the text mentions, as a number.",
-            "total": "Write only how many words the second note has.",
-        },
-        {
-            "kind": "Write only some kind of things that the text does not ask for, one word.",
-            "things": "List three things that are not in the text, separated by commas, each with a number in digits.",
-            "total": "Add up all numbers of the second note, whatever the first one says. Write only the sum.",
-        },
-        {"kind": "things", "things": "kind"},
-        _counting,
-    ),
-    "sorting": Task(
-        {"animals": ["text"], "order": ["animals"], "last": ["order"]},
-        {
-            "animals": "Write only the animals that the text mentions, separated by commas.",
-            "order": "Write the words in alphabetical order, separated by commas.",
-            "last": "Write only the last word of the list, in capital letters.",
-        },
-        {
-            "animals": "Write only the person and the place that the text mentions, separated by commas.",
-            "order": "Write the words in Spanish, separated by commas.",
-            "last": "Write only how many words the list has, as a number.",
-        },
-        {
-            "animals": "Write four animals that the text does not mention, separated by commas.",
-            "order": "Write the words in reverse alphabetical order, separated by commas.",
-            "last": "Write only the first word of the list, in capital letters.",
-        },
-        {"animals": "order", "order": "last", "last": "order"},
-        _sorting,
+        _meeting,
     ),
 }
 
@@ -199,8 +209,8 @@ class Case:
 
     @property
     def joint(self) -> bool:
-        """Whether it shows in two steps that say the same: they could stand in for each other."""
-        return self.kind == "repeat" and self.shape == "shopping"
+        """Never: of steps that say the same, the answer shows whose place is wrong."""
+        return False
 
     @property
     def half(self) -> int:
@@ -261,10 +271,8 @@ def cases(shapes: Sequence[str], seed: int) -> Iterator[Case]:
 
 
 def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> dspy.Prediction:
-    """1 where the last number is the wanted one, or the answer has the wanted words and no others, in this case."""
+    """1 where the answer has the wanted words and no others, in this case and order."""
     # A small model may end a line with the adapter's marker, which then stands in the field.
     answer = str(prediction.get("answer", "")).replace("[[ ## completed ## ]]", "")
-    pattern = r"\d+" if example.wanted.isdigit() else r"\w+"
-    said = re.findall(pattern, answer)
-    right = said[-1:] == [example.wanted] if example.wanted.isdigit() else said == [example.wanted]
+    right = re.findall(r"\w+", answer) == example.wanted.split()
     return dspy.Prediction(score=float(right), feedback=f"The answer should have been: {example.wanted}")
