@@ -18,7 +18,6 @@ ORIGIN = ("commit", "date", "command")
 LACKING = {
     "bbh-real-seed0-0-20261124T012447820045": ("made before records named the commit; 20 minutes of a real model", 1),
     "blame-intervals-simulated-seed0": ("made before records named the commit; 12 minutes", 1),
-    "fault_localization-real-seed0": ("made before records named the commit; 29 minutes of a real model", 1),
     "fault_localization-simulated-seed0": ("made before records named the commit; 30 minutes", 1),
     "gate-simulated-seed0": ("of a default that is gone: it cannot be made again", 1),
     "latency-simulated-seed0": ("timings of a quiet machine, made before records had an origin", 3),
