@@ -108,7 +108,11 @@ _REFANGED = (
     (_SAID_DIGITS, lambda match: "".join(str(_VALUE[one]) for one in re.findall("[a-z]+", match.group().lower()))),
     (re.compile(r"(?<=\d)\s+(?:dot|\.)\s+(?=\d{1,3}(?:\s+(?:dot|\.)\s+\d|\b))", re.I), "."),
     (re.compile(r"(?<=[\w\"])\s?@\s(?=[\w-]+(?:\s?\.\s?[\w-]+)*\s?\.\s?[a-z]{2,24}\b)", re.I), "@"),
-    (re.compile(r"(?<=@)([\w-]+(?:\s?\.\s?[\w-]+)+)", re.I), lambda match: re.sub(r"\s", "", match.group())),
+    # Behind a full stop that ends a sentence stands a capital letter.
+    (
+        re.compile(r"(?<=@)[\w-]+(?:\s\.\s?[\w-]+|\.[ \t](?=[^\WA-Z])[\w-]+|\.[\w-]+)+"),
+        lambda match: "".join(match.group().split()),
+    ),
     (re.compile("[\u2044\u2215\u29f8]"), "/"),
     (re.compile(r"(?<=\w)_dot_(?=\w)", re.I), "."),
     (re.compile(r"\\/"), "/"),

@@ -27,7 +27,7 @@ from .unread import stands_in
 
 _ALIKE = 85
 _SHOWN = 100
-SEARCHED = 20_000
+_END = 20_000
 _DATA = (
     r"\b(?:users?|customers?|clients?|patients?|persons?|visitors?|callers?|people|inputs?|questions?|quer(?:y|ies)"
     r"|prompts?|conversations?|chats?|messages?|typed|wrote|said|answers?|outputs?|repl(?:y|ies)|texts?|contents?"
@@ -157,9 +157,14 @@ class InjectionGuard:
         )
 
 
+def searched(text: str) -> str:
+    """What of a text is looked through: the two ends, as of a long one a proposing model is shown no more."""
+    return text if len(text) <= 2 * _END else f"{text[:_END]}\n{text[-_END:]}"
+
+
 def stands(found: Unasked, texts: Iterable[str]) -> bool:
     """Whether the very words stand in one of some texts; nearly the same words where no rule can read them."""
-    plain = (" ".join(plain_text(text[:SEARCHED]).lower().split()) for text in texts)
+    plain = (" ".join(plain_text(searched(text)).lower().split()) for text in texts)
     return any(found.key in text if found.readable else stands_in(found.key, text) for text in plain)
 
 
@@ -168,10 +173,10 @@ def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:
     for place, text in places:
         if found.key in text:
             return place
-        plain = plain_text(text[:SEARCHED]).lower()
+        plain = plain_text(searched(text)).lower()
         if found.key in plain or (" " in found.key and fuzz.partial_ratio(found.key, plain) >= _ALIKE):
             return place
-        if found.key in (bare(one) for one in addresses_in(text[:SEARCHED])):
+        if found.key in (bare(one) for one in addresses_in(searched(text))):
             return place
     return ""
 

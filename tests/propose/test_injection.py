@@ -253,6 +253,20 @@ def test_a_sentence_of_an_input_that_may_be_an_order_is_refused_whatever_it_says
     assert not screened(said, *(f"Question {at}? {said}" for at in range(3)), "Is it open?").injected
 
 
+@pytest.mark.parametrize("said", [order_cases.IN_DATA[0], order_cases.COPIED[0]])
+def test_a_long_text_is_searched_where_a_proposing_model_is_shown_it(said):
+    # Of a long value the two ends are shown.
+    for text in (f"{'Lorem ipsum. ' * 4_000}{said}", f"{said} {'Lorem ipsum. ' * 4_000}"):
+        found = screened(said, "Is it open?", text, "Is it late?")
+        assert found.injected and "example 1 of the trainset (question)" in found.refusal
+
+
+def test_an_address_of_the_users_ends_where_its_sentence_does():
+    assert not guard("Refer to help@ours.com. Be brief.").unasked("Refer to help@ours.com.\nIn doubt, say so.")
+    assert not guard("Refer to help@ours.com.").unasked("Refer to help@ours.com. If in doubt, say so.")
+    assert guard("Refer to help@ours.com.").unasked("Refer to help@ours.com. in") and guard().unasked("To a@b. com")
+
+
 @pytest.mark.parametrize("said", order_cases.OF_THE_TASK)
 def test_a_sentence_of_an_input_that_orders_nothing_may_stay(said):
     assert not screened(said, "Is it open?", f"Where is my order? {said}", "Is it late?").injected
