@@ -27,8 +27,10 @@ os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "4s")
 WORKERS = 2
 VICTIMS = ("worker", "frozen worker", "driver", "scheduler")
 FROZEN = Limits(request=3.0)
-"""Of a run whose worker is frozen: nothing is heard of it for as long, and a little longer. In other runs a request that
-a busy machine delays for so long would be asked again, whatever is killed."""
+"""Of a run whose worker is frozen: nothing is heard of it for as long, and a little longer.
+
+In other runs a request that a busy machine delays for so long would be asked again, whatever is killed.
+"""
 _SAME = ("instructions", "scores", "steps", "ending", "metric_calls")
 
 
