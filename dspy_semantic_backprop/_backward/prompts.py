@@ -73,6 +73,14 @@ SHOWN = {
     "wanted_change": "how that should have been different",
 }
 """Input field -> what it holds."""
+NAMED = {
+    "reader_instruction": "the instruction",
+    "reader_demonstrations": "the demonstrations",
+    "reader_inputs": "the other inputs",
+    "reader_output": "the step's own output",
+    "wanted_change": "the wanted change",
+}
+"""Input field -> what a reply is read to call it."""
 
 ATTACHED = "what the texts call by this name"
 READ_AS = "what reached the step of output_{id}, after code of the program had worked on it"

@@ -8,6 +8,7 @@ Why they and what never changes come first: see `identifiers`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,12 +188,17 @@ class Question:
 
     def readable(self, reply: str) -> str:
         """A reply with the members' names in the program: identifiers mean something in one question only."""
+        words = dict(prompts.NAMED)
         for key, member in self.members.items():
-            for name in (f"output_{key}", f"read_as_{key}", f"change_{key}", key):
-                reply = reply.replace(name, prompts.name_of(member))
-        for name in ("reader_instruction", f"change_{self.own_id}", self.own_id):
-            reply = reply.replace(name, "the instruction")
-        return reply.replace("reader_demonstrations", "the demonstrations")
+            words |= dict.fromkeys((f"output_{key}", f"read_as_{key}", f"change_{key}", key), prompts.name_of(member))
+        words |= dict.fromkeys((f"change_{self.own_id}", self.own_id), prompts.NAMED["reader_instruction"])
+        # Answers say "the output_...", which has its article then, and "`output_...`".
+        names = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+        return re.sub(rf"(\b[Tt]he )?(`?)({names})\2", lambda found: _with_article(found[1], words[found[3]]), reply)
+
+
+def _with_article(article: str | None, words: str) -> str:
+    return f"The {words.removeprefix('the ')}" if article == "The " else words
 
 
 @lru_cache(maxsize=512)

@@ -313,6 +313,7 @@ class PooledSearch:
     async def end(self) -> Final | None:
         """Run the best program and the one most like to be better on what they have not seen, while that can decide."""
         start, session = self.pool.start, self.material.student.session
+        decide = [key for key in self.ids if key[0] == "decide"]
         with suppress(BudgetSpent):
             while True:
                 estimate = self._estimate()
@@ -323,11 +324,10 @@ class PooledSearch:
                     break
                 rival = max(rivals, key=lambda one: estimate.worse(self._edits(self.best), self._edits(one)))
                 settled = estimate.worse(self._edits(self.best), self._edits(rival)) < SETTLED
-                # What is settled is only run on for a score that a person can read: the start's and its own on all.
-                rival, sides = (start, ("decide",)) if settled else (rival, ("decide", "learn"))
-                ids = [key for key in self.ids if key[0] in sides]
-                left = self._ahead.left((self.best, rival), ids, self._outcomes)
-                if not left:
+                # What is settled, or cannot be, is run on for a score that a person can read: the start's and its own.
+                pairs = [*([] if settled else [(rival, self.ids)]), (start, decide)]
+                lefts = (self._ahead.left((self.best, one), ids, self._outcomes) for one, ids in pairs)
+                if not (left := next(filter(None, lefts), [])):
                     break
                 made = sum(len(self._outcomes(entry.candidate)) for entry in self.pool)
                 room = session.room(made, self._ahead.waiting)

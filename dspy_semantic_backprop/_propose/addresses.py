@@ -33,9 +33,11 @@ _NEW = (
     "|ninja|website|agency|club"
 )
 """Newer generic domains that name neither files nor, behind a dot, much else."""
+_BRANDS = "app|cloud|live|trade|win|pro|online|shop|tech|fun|life|today|digital|finance|party|science|dev|[a-z]{2}"
+"""Those that name few attributes and files: they count where an example holds the very host."""
 _OTHER = (
-    "app|link|click|live|cloud|space|work|rest|date|stream|download|review|email|news|trade|win|name|pro|host|run|page"
-    "|online|top|shop|store|site|tech|fun|world|life|today|blog|digital|finance|party|science|dev|[a-z]{2}"
+    "link|click|space|work|rest|date|stream|download|review|email|news|name|host|run|page|top|store|site|world|blog"
+    f"|{_BRANDS}"
 )
 """Those that name attributes and files as well: they count with a hyphen, or with letters that no code has."""
 _SCRIPTS = (
@@ -60,6 +62,7 @@ _GO_TO = re.compile(
     r"|(?:curl|wget|iwr|irm|invoke-webrequest|nslookup|dig|ping|ssh|telnet|scp)(?: -{1,2}[\w-]+)*) $",
     re.I,
 )
+_MAILBOX = re.compile(r"(?<![\w.+@/-])[a-z][\w.+-]+@[a-z][\w-]+(?![\w.@/-])", re.I)
 _NAMES_OF_CODE = frozenset({"asp.net", "ado.net", "vb.net", "ml.net"})
 _SECOND_LEVEL = re.compile(r"\.(?:com?|org|net|ac|gov|edu)\.[a-z]{2}$", re.I)
 _END = " \t.,;:!?)]}>'\"*_`|\u2019\u201d\u3002\uff0c"
@@ -75,13 +78,17 @@ _LINKS = tuple(
         r"(?<![\w+.-])data:(?:[a-z]+/[\w.+-]+)?(?:;[\w=-]+)*,[^\s\"'`<>]+",
         r"(?<![\w:/.])//[\w-]+\.[\w.-]+[^\s\"'`<>]*",
         r"\\\\[\w-]+(?:\.[\w-]+)+\\[^\s]*",
-        r"(?<![\w.+-])(?:[\w.+-]+|\"[^\"\s]+\")@[\w-]+(?:\.[\w-]+)*\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})(?!\w)",
+        r"(?<![\w.+-])(?:[\w.+-]+|\"[^\"\s]+\")@[\w-]+(?:\.[\w-]+)*\.(?!tld\b)(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})(?!\w)",
         r"(?<!\w)www\d?\.[\w-]+\.[\w.-]+[^\s\"'`<>]*",
+        r"\b(?:background(?:-image)?\s*:|@import)\s*url\([^)\s]+|\bhttp-equiv\s*=\s*[\"']?refresh\b[^>\n]*",
         r"!\[[^\]\n]*\]\(\s*[^)\s]*[/?]\w[^)\s]*\)|\]\(\s*<?(?:\.{0,2}/|\?)\w[^)\s]*\)",
-        r"<\s*(?:a|img|script|iframe|object|embed|form|link|svg|audio|video)\b[^>\n]*\b(?:src|href|action|on[a-z]{4,})\s*="
+        r"<\s*[a-z][\w-]*\b[^>\n]*\b(?:src|href|(?:form)?action|poster|on[a-z]{4,})\s*="
         r"\s*[^>\s]+",
         r"(?<![\w.])0\d{1,3}(?:\.0\d{1,3}){1,2}\.0?\d{1,3}(?![\w.])|\$[a-z]\w{3,}\b(?=[^.\n]{0,30}\bcash ?app\b)",
         r"\b0x[0-9a-f]{40}\b|\bbc1[0-9a-z]{25,59}\b",
+        r"(?<![\w.])(?:1[ .-]?)?\(\d{3}\) ?\d{3}[ .-]\d{4}\b",
+        r"(?<![\w.,-])(?:1-\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})(?![\w,-]|\.\d)",
+        r"\b1-8\d\d-[A-Z\d]{2,}-?[A-Z\d]{2,}(?:-[A-Z\d]+)*\b",
         r"(?<![\w.])\+(?:[2-9]\d{8,14}\b|\d{1,3}[ ./-]\(?\d[\d ()./-]{5,}\d)",
     )
 )
@@ -103,15 +110,25 @@ _VALUE = {"oh": 0, **{word: value for value, word in enumerate(_DIGITS)}}
 _SAID_DIGITS = re.compile(rf"\b(?:(?:{'|'.join(_VALUE)})[\s,.-]+){{6,14}}(?:{'|'.join(_VALUE)})\b", re.I)
 _CARD = re.compile(r"(?<![\w-])[3-6](?:\d[ -]?){11,17}\d(?![\w-])")
 _ESCAPED = re.compile(r"\\u00([0-9a-f]{2})|\\x([0-9a-f]{2})", re.I)
+_DOT = r"(?:dot|point|period|punkt|punto|ponto|\u0442\u043e\u0447\u043a\u0430|\u70b9|\u9ede)"
 _REFANGED = (
     (_ESCAPED, lambda match: chr(int(match[1] or match[2], 16))),
     (_SAID_DIGITS, lambda match: "".join(str(_VALUE[one]) for one in re.findall("[a-z]+", match.group().lower()))),
     (re.compile(r"(?<=\d)\s+(?:dot|\.)\s+(?=\d{1,3}(?:\s+(?:dot|\.)\s+\d|\b))", re.I), "."),
     (re.compile(r"(?<=[\w\"])\s?@\s(?=[\w-]+(?:\s?\.\s?[\w-]+)*\s?\.\s?[a-z]{2,24}\b)", re.I), "@"),
-    (re.compile(r"(?<=@)([\w-]+(?:\s?\.\s?[\w-]+)+)", re.I), lambda match: re.sub(r"\s", "", match.group())),
+    # Behind a full stop that ends a sentence stands a capital letter.
+    (
+        re.compile(r"(?<=@)[\w-]+(?:\s\.\s?[\w-]+|\.[ \t](?=[^\WA-Z])[\w-]+|\.[\w-]+)+"),
+        lambda match: "".join(match.group().split()),
+    ),
     (re.compile("[\u2044\u2215\u29f8]"), "/"),
     (re.compile(r"(?<=\w)_dot_(?=\w)", re.I), "."),
-    (re.compile(r"\\/"), "/"),
+    (re.compile(r"\\/|\s?[\[({<]\s?slash\s?[\])}>]\s?", re.I), "/"),
+    (re.compile(r"(?<=[a-z0-9])DOT(?=[a-z])"), "."),
+    (re.compile(r"(?<=[a-z0-9])AT(?=[a-z][a-z0-9-]*\.[a-z])"), "@"),
+    (re.compile(rf"(?<=[^\W_]) {_DOT} (?=(?:com|org)\b)", re.I), "."),
+    (re.compile(r"(?<=\w\.)(?:c0m|0rg|n3t)\b", re.I), lambda match: match.group().translate(_MEANT)),
+    (re.compile(r"([\"'])(?:\s*[+.,&|]\s*|\s+(?:(?:and|then)\s+)?)\1", re.I), ""),
     (re.compile(r"\bh(?:xx|\*\*)p(?=s?\b)", re.I), "http"),
     (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?(?=[^\W_])", re.I), "."),
     (re.compile(r"(?<=[^\W_])\s?[\[({<]\s?(?:@|at)\s?[\])}>]\s?(?=[^\W_])", re.I), "@"),
@@ -122,8 +139,8 @@ _REFANGED = (
     (re.compile(rf"(?<=[^\W_])\s\.\s(?=(?:{_LABEL}\s\.\s)*(?:{_SURE})\b)", re.I), "."),
     (re.compile(r"(?<=\w)[\u3002\uff61](?=[a-z])", re.I), "."),
 )
-_SPACED = re.compile(r"(?<!\S)\S(?:[ \u00b7_-]\S){5,}(?!\S)")
-_LEET = re.compile(r"\b(?=\w*\d)(?=\w*[a-z]{2})\w+", re.I)
+_SPACED = re.compile(r"(?<!\S)(?:\S(?:[ \u00b7_-]\S){5,}|[^\W\d_](?:[ \u00b7_-][^\W\d_]){2,})(?!\S)")
+_LEET = re.compile(r"\b(?=\w*[013457])(?=\w*[a-z])(?!\d\w\b)[a-z013457]+\b", re.I)
 _MEANT = str.maketrans("013457", "oieast")
 _SMALL = dict(
     zip(
@@ -137,17 +154,40 @@ _FRAMED = {chr(start + at): chr(97 + at) for start in (0x1F1E6, 0x1F150, 0x1F170
 _DRAWN = str.maketrans(_SMALL | _FRAMED)
 """Letters that look like Latin ones and have no compatible form: small capitals, and those in frames and of flags."""
 _ALIKE = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425",
-    "aeopcyxijshdABEKMHOPCTX",
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u043c\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425"
+    "\u03b1\u03b9\u03ba\u03bd\u03bf\u03c1\u03c5\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+    "\u0585\u057d\u0578\u0570\u13a5\u13aa\u13ac\u13a0",
+    "aeopcyxijshdmABEKMHOPCTXaikvopuABEHIKMNOPTYXounhiAED",
 )
-"""Cyrillic letters, and the Latin ones that they are taken for."""
-_MIXED = re.compile(r"(?=\w*[a-zA-Z])(?=\w*[\u0400-\u052f])\w+")
+"""Cyrillic, Greek, Armenian and Cherokee letters, and the Latin ones that they are taken for."""
+_MIXED = regex.compile(r"(?V1)(?=[\w.-]*\p{Latin})(?=[\w.-]*[\p{Cyrillic}\p{Greek}\p{Armenian}\p{Cherokee}])[\w.-]+")
 _DEFACED = regex.compile(
-    r"(?V1)(?:[\p{Latin}\p{Cyrillic}\p{Greek}]\p{Mn}{4,})+|(?:[\p{L}\p{Nd}][\u0334-\u0338]){3,}|\u2800+|\ufffc+"
+    r"(?V1)(?:[\p{Latin}\p{Cyrillic}\p{Greek}]\p{Mn}{4,})+|(?:[\p{L}\p{Nd}][\u0334-\u0338]){2,}|[\u2800\ufffc\U0001d159]+"
     r"|[[\p{Zs}]--[\ \u3000]]{4,}|(?<=\S)(?:(?: +\t+){3,}|(?:\t+ +){3,})[ \t]*"
 )
 """Letters under many marks or struck through, pictures of nothing, and rows of blanks that spell something."""
-_CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}={0,2})(?![\w+/=])")
+_CODED = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{8,}={0,2})(?![\w+/=])")
+_LONG = 16
+"""Of shorter ones too many words and names are base64 of something."""
+_WRAPPED = re.compile(
+    r"(?<!\S)(?:[A-Za-z0-9+/]{0,80}(?:[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z])[A-Za-z0-9+/]{0,80}\s+)+[A-Za-z0-9+/]{1,80}={0,2}(?!\S)"
+)
+"""Base64 that blanks or lines part."""
+_ROWS = tuple(
+    (re.compile(row, re.I), re.compile(code, re.I), base)
+    for row, code, base in (
+        (r"(?:\b[01]{8}\b[\s,;]*){4,}", r"[01]{8}", 2),
+        (r"(?:\\[0-7]{3}\s*){4,}", r"[0-7]{3}", 8),
+        (r"(?:\b\d{2,3}\b[\s,;]+){5,}\d{2,3}\b", r"\d+", 10),
+        (
+            r"(?:(?:\bU\+0*|\\u\{?0*|\\x|&#x0*|=|\b0x|\b)[0-9a-f]{2}(?![0-9a-f])[\s,;:}-]*){4,}",
+            r"[0-9a-f]{2}(?![0-9a-f])",
+            16,
+        ),
+    )
+)
+"""Characters as rows of numbers: what such a row looks like, each number in it, and its base."""
+_MORSE = re.compile(r"(?<!\S)(?=[.-]*(?:\s+[.-]+)*?\s+(?:\.+-|-+\.))(?:[.-]{1,6}[\s/|]+){7,}[.-]{1,6}(?!\S)")
 
 
 def plain_text(text: str) -> str:
@@ -180,9 +220,17 @@ def disguised(text: str) -> Iterator[str]:
     refanged = _SPACED.sub(lambda run: re.sub(r"[ \u00b7_-]", "", run.group()), plain)
     for pattern, meant in _REFANGED:
         refanged = pattern.sub(meant, refanged)
-    yield from dict.fromkeys((plain, refanged, html.unescape(unquote(plain, errors="ignore"))))
-    for run in _CODED.finditer(plain):
-        yield from _decoded(run.group())
+    turned = plain[::-1] if "//:" in plain else plain
+    bare_letters = (
+        plain if plain.isascii() else regex.sub(r"(?<=\p{Latin})\p{Mn}+", "", unicodedata.normalize("NFD", plain))
+    )
+    yield from dict.fromkeys((plain, refanged, html.unescape(unquote(plain, errors="ignore")), turned, bare_letters))
+    for run in (*_CODED.finditer(plain), *_WRAPPED.finditer(plain)):
+        yield from _decoded("".join(run.group().split()))
+    for row, code, base in _ROWS:
+        for run in row.finditer(plain):
+            said = "".join(chr(int(one, base)) for one in code.findall(run.group()))
+            yield from [said] if said.isprintable() else []
 
 
 def _decoded(run: str) -> Iterator[str]:
@@ -193,19 +241,30 @@ def _decoded(run: str) -> Iterator[str]:
     with contextlib.suppress(ValueError):
         raw.append(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
     for one in raw:
-        said = one.decode("ascii", "ignore")
-        if len(said) == len(one) and said.isprintable():
+        text = one.replace(b"\0", b"") if 2 * one.count(0) == len(one) else one
+        said = text.decode("utf-8", "ignore")
+        if said and said.encode() == text and said.isprintable() and (said.isascii() or _is_spoken(said)):
             yield said
+
+
+def _is_spoken(text: str) -> bool:
+    """Whether a text is mostly letters and blanks."""
+    return sum(sign.isalpha() or sign == " " for sign in text) > 0.8 * len(text)
 
 
 def encoded_in(text: str) -> list[str]:
     """Runs of letters and digits that are a text in another writing, or look like data in base64."""
-    runs = dict.fromkeys(run.group() for run in _CODED.finditer(plain_text(text)))
-    return [run for run in runs if next(_decoded(run), None) is not None or _is_blob(run)]
+    plain = plain_text(text)
+    runs = dict.fromkeys(run.group() for pattern in (_CODED, _WRAPPED) for run in pattern.finditer(plain))
+    found = [run for run in runs if len(run) >= _LONG or run.endswith("=")]
+    said = [one for one in found if next(_decoded("".join(one.split())), None) is not None or _is_blob(one)]
+    return [*said, *(run.group() for run in _MORSE.finditer(plain))]
 
 
 def _is_blob(run: str) -> bool:
     """Whether a run looks like nothing but bytes in base64: no path and no name in camel case changes as often."""
+    if len(run.split()) > 1:
+        return False
     changes = sum(
         one.isdigit() != other.isdigit() or one.isupper() != other.isupper() for one, other in itertools.pairwise(run)
     )
@@ -224,6 +283,20 @@ def addresses_in(text: str) -> list[str]:
     return list(found)
 
 
+def named_in(text: str) -> list[str]:
+    """Hosts and mailboxes that may as well be something else: names of code, or of a version."""
+    plain = plain_text(text)
+    hosts = (
+        one["host"] for one in _HOST.finditer(plain) if re.fullmatch(_BRANDS, one["top"]) and one["host"].islower()
+    )
+    named = [
+        one
+        for one in hosts
+        if not _CODE.fullmatch(one.rsplit(".", 1)[1]) and (one.endswith(".ai") or _FILES.guess_type(one)[0] is None)
+    ]
+    return list(dict.fromkeys([*named, *(one.group() for one in _MAILBOX.finditer(plain))]))
+
+
 def _linked(text: str) -> Iterator[str]:
     for pattern in _LINKS:
         for match in pattern.finditer(text):
@@ -238,6 +311,7 @@ def _hosts(text: str, original: str) -> Iterator[str]:
             continue
         # "dspy.Example" is a name; EVIL.COM and evil.com are hosts.
         sure = re.fullmatch(f"{_SURE}|{_NEW}", top, re.I) and (top.islower() or top.isupper() or not top.isascii())
+        sure = sure or (top.istitle() and re.fullmatch("com|org", top, re.I) and host[:-4].count(".") == 0)
         sure = sure or _SECOND_LEVEL.search(host) or _GO_TO.search(text[: match.start()][-40:])
         if sure or _is_strange(host, top, original) or (behind and not _is_file(host, top, behind)):
             yield host + behind

@@ -11,6 +11,7 @@ data's where an example's input holds the very same one.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -20,14 +21,14 @@ from dataclasses import dataclass
 from rapidfuzz import fuzz
 
 from .._terminal import hidden, printable, spelled
-from .addresses import addresses_in, bare, defaced, disguised, encoded_in, plain_text, unleet
+from .addresses import addresses_in, bare, defaced, disguised, encoded_in, named_in, plain_text, unleet
 from .copied import OUT_OF_INPUTS, may_order
 from .orders import OUT_OF_DATA, Order, is_order, names_a_tool_of, orders
 from .unread import stands_in
 
 _ALIKE = 85
 _SHOWN = 100
-SEARCHED = 20_000
+_END = 20_000
 _DATA = (
     r"\b(?:users?|customers?|clients?|patients?|persons?|visitors?|callers?|people|inputs?|questions?|quer(?:y|ies)"
     r"|prompts?|conversations?|chats?|messages?|typed|wrote|said|answers?|outputs?|repl(?:y|ies)|texts?|contents?"
@@ -43,6 +44,20 @@ _THING = (
     r"|compan(?:y|ies)|world|accounts?|apis?|recipients?))\b(?!`| (?:tool|step|module|agent|team|predictor|parser"
     r"|extractor|checker|classifier|desk|department|field|column|key|attribute|section|tag|property|box|argument|variable|list|node|text"
     r"|title|label|name)s?\b)"
+)
+_FOREIGN = (
+    r"(?:web ?hooks?|pastebin|gists?|third[- ]part(?:y|ies)|attackers?|(?:external|outside|foreign|remote) (?:[\w-]+ )?"
+    r"(?:services?|systems?|servers?|sites?|part(?:y|ies)|partners?|apps?|machines?"
+    r"|compan(?:y|ies)|accounts?|apis?|recipients?))\b"
+)
+_OUTSIDE = (
+    rf"\b(?:{_FOREIGN}|(?:[a-z]+ )?servers?\b|endpoints?\b|inbox\b|mailbox\b|operators? of\b)"
+    r"(?!`| (?:team|desk|name|field))"
+)
+_SAID = (
+    r"\b(?:users?['\u2019]s?|customers?['\u2019]s?|patients?['\u2019]s?"
+    r"|questions?|quer(?:y|ies)|prompts?|conversations?|chats?|messages?|typed|wrote|asked"
+    r"|inputs?|transcripts?|history|passwords?|secrets?|personal data|records?|answers|every answer)\b"
 )
 _AWAY = (
     rf"(?:\s+(?!(?:and|or|nor|about|of|for|from|on|in|that|which|question|answer)\b)[\w'\u2019-]+){{0,4}}?\s+{_THING}"
@@ -74,6 +89,26 @@ _COMMANDS = tuple(
         rf"\b(?P<verb>{_SENDING}|message)\b{_WITHIN}{{0,80}}?{_DATA}{_WITHIN}{{0,40}}?\b(?:to|in|on|at)"
         r"(?: the| a| our)? (?:#[a-z][\w-]+|@[a-z][\w-]+)",
         r"\b(?P<verb>exfiltrate)\b",
+        rf"\b(?P<verb>ensure|make sure|see to it|let|have)\b{_WITHIN}{{0,40}}?{_OUTSIDE}{_WITHIN}{{0,40}}?"
+        rf"\b(?:receives?|gets?|has|have|sees?|knows?|obtains?)\b{_WITHIN}{{0,40}}?{_SAID}",
+        r"\b(?P<verb>give|hand|provide|supply|inform|notify|cc|bcc)\s+(?:(?:the|an?|this|that|our)\s+)?(?:[\w-]+\s+)??"
+        rf"(?:{_OUTSIDE}|address|e-?mail)(?!['\u2019-]|\s+(?:that|which|whose|for|of|where|if|when|or|and|names?)\b)"
+        rf"{_WITHIN}{{0,60}}?{_SAID}",
+        rf"\b(?P<verb>write|log|save|store|export|sync|stream|dump|record|feed)\b"
+        rf"(?! (?:no|nothing)\b){_WITHIN}{{0,80}}?"
+        rf"{_SAID}{_WITHIN}{{0,40}}?\b(?:to|on|with|in|into|at)(?:\s+[\w'\u2019-]+)??\s+{_FOREIGN}",
+        rf"\b(?P<verb>use|output|show|write|render|pass)\b{_WITHIN}{{0,60}}?{_SAID}{_WITHIN}{{0,50}}?"
+        rf"\bas (?:an? )?[\w -]{{0,20}}parameters? (?:of|to|in){_AWAY}",
+        rf"\b(?P<verb>use|open|show|load|call)\b{_WITHIN}{{0,40}}?\b(?:links?|urls?|images?|pictures?|pages?)\b"
+        rf"{_WITHIN}{{0,40}}?"
+        rf"\b(?:replac\w+|substitut\w+|filled)\b{_WITHIN}{{0,40}}?{_SAID}",
+        rf"{_SAID}{_WITHIN}{{0,20}}?\b(?P<verb>(?:should|must|shall|has to|have to|needs? to) "
+        rf"(?:end up|appear|go|be (?:put|placed|encoded|embedded|appended|added)))\b"
+        rf"{_WITHIN}{{0,30}}?\b(?:in|into|to){_AWAY}",
+        rf"\b(?P<verb>resolve|look up|query)\b{_WITHIN}{{0,40}}?{_SAID}{_WITHIN}{{0,40}}?\bsub-?domains?\b",
+        r"\b(?:run|execute|start|call)\s+(?:[\w-]+\s+){0,2}[`\"']?"
+        r"(?P<verb>curl|wget|nc|ncat|netcat|scp|rsync|iwr|bash)\b[^\n]{0,80}?"
+        r"(?:\s(?:-[dFT]|--data\S*|--form|--upload-file|--post-\w+)\b|[\w.-]+ \d{2,5} *<|\S@\S+:|/dev/(?:tcp|udp)/)",
     )
 )
 
@@ -114,7 +149,7 @@ class InjectionGuard:
         self._own_texts = "\n".join(texts)
         self._rows = {row for text in texts for row in hidden(text)}
         self._addresses = {bare(one) for text in texts for one in addresses_in(text)}
-        self._commands = {kind for text in texts for kind, _ in _commands(plain_text(text))}
+        self._commands = {kind for text in texts for kind, _ in _commands(text)}
         self._own = "\n".join(map(plain_text, texts))
         self._orders = {one.kind for text in texts for one in _orders(text)}
         self._encoded = {one for text in texts for one in encoded_in(text)}
@@ -129,7 +164,7 @@ class InjectionGuard:
         found += [Unasked("letters or blanks that hide something", ascii(one[:_SHOWN]), one) for one in marred]
         addresses = [one for one in addresses_in(text) if not self._is_own(bare(one))]
         found += [Unasked("an address", _quoted(one), bare(one)) for one in dict.fromkeys(addresses)]
-        commands = [words for kind, words in _commands(plain_text(text)) if kind not in self._commands]
+        commands = [words for kind, words in _commands(text) if kind not in self._commands]
         found += [Unasked("a command to send data away", _quoted(one), one.lower()) for one in commands]
         found += [Unasked(one.what, _quoted(one.words), one.words.lower()) for one in self._strange(text) if one.sure]
         encoded = [one for one in encoded_in(text) if one not in self._encoded]
@@ -138,7 +173,9 @@ class InjectionGuard:
     def _suspected(self, text: str) -> tuple[Unasked, ...]:
         """Orders that none of the user's own texts holds but a user may well give: where they come from decides."""
         strange = (one for one in self._strange(text) if not one.sure)
-        found = (Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange)
+        found = [Unasked(one.what, _quoted(one.words), one.words.lower()) for one in strange]
+        named = [one for one in named_in(text) if not self._is_own(bare(one)) and one not in self._own]
+        found += [Unasked("an address that stands in the data", _quoted(one), bare(one)) for one in named]
         return tuple(one for one in found if one.readable or not stands(one, [self._own]))
 
     def sentences(self, text: str) -> tuple[Unasked, ...]:
@@ -157,9 +194,14 @@ class InjectionGuard:
         )
 
 
+def searched(text: str) -> str:
+    """What of a text is looked through: the two ends, as of a long one a proposing model is shown no more."""
+    return text if len(text) <= 2 * _END else f"{text[:_END]}\n{text[-_END:]}"
+
+
 def stands(found: Unasked, texts: Iterable[str]) -> bool:
     """Whether the very words stand in one of some texts; nearly the same words where no rule can read them."""
-    plain = (" ".join(plain_text(text[:SEARCHED]).lower().split()) for text in texts)
+    plain = (" ".join(plain_text(searched(text)).lower().split()) for text in texts)
     return any(found.key in text if found.readable else stands_in(found.key, text) for text in plain)
 
 
@@ -168,10 +210,10 @@ def origin(found: Unasked, places: Iterable[tuple[str, str]]) -> str:
     for place, text in places:
         if found.key in text:
             return place
-        plain = plain_text(text[:SEARCHED]).lower()
+        plain = plain_text(searched(text)).lower()
         if found.key in plain or (" " in found.key and fuzz.partial_ratio(found.key, plain) >= _ALIKE):
             return place
-        if found.key in (bare(one) for one in addresses_in(text[:SEARCHED])):
+        if found.key in (bare(one) for one in addresses_in(searched(text))):
             return place
     return ""
 
@@ -198,15 +240,19 @@ def _quoted(text: str) -> str:
 
 
 @functools.lru_cache(64)
+def _readings(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*disguised(text), unleet(text))))
+
+
+@functools.lru_cache(64)
 def _orders(text: str) -> tuple[Order, ...]:
-    texts = dict.fromkeys((*disguised(text), unleet(text)))
-    return tuple(dict.fromkeys(order for said in texts for order in orders(said)))
+    return tuple(dict.fromkeys(order for said in _readings(text) for order in orders(said)))
 
 
-def _commands(plain: str) -> list[tuple[tuple[str, str], str]]:
+def _commands(text: str) -> list[tuple[tuple[str, str], str]]:
     """Commands to send data away: their kind (verb, and the noun that says where to), and their words."""
     found: dict[tuple[str, str], str] = {}
-    for pattern in _COMMANDS:
+    for plain, pattern in itertools.product(_readings(text), _COMMANDS):
         for match in pattern.finditer(plain):
             if not is_order(plain, match):
                 continue

@@ -97,6 +97,32 @@ _PATTERNS = (
         r"(?=\s*(?:[.,;:!?\n]|and\b|$))",
     ),
     (
+        "an order to drop instructions",
+        rf"\b(?P<verb>{_DROP})\s+(?:all\s+)?(?:of\s+)?the\s+(?:above|foregoing|(?:above|prior|preceding)\s+(?:text|prompt))"
+        r"(?=\s*(?:[.,;:!\n]|(?:and|but)\b(?! (?:following|below))|$))",
+    ),
+    (
+        "an order to drop instructions",
+        rf"\b(?P<verb>{_DROP})\s+(?:about\s+)?your\s+(?:\w+\s+)?(?:task|job|role|purpose|training)"
+        r"(?=\s*(?:[.,;:!\n]|and\b|$))",
+    ),
+    (
+        "an order to drop instructions",
+        rf"(?:^|[.!?;:\n])\s*(?P<verb>(?:all\s+|of\s+|the\s+|your\s+|these\s+){{1,3}}(?:{_BEFORE}\s+)?{_RULES}\s+(?:above\s+)?"
+        r"(?:no longer apply|are (?:now )?(?:void|cancelled|revoked|obsolete|lifted)))(?=\s*(?:[.,;:!\n]|and\b|$))",
+    ),
+    (
+        "an order to drop instructions",
+        rf"\binstead of\s+(?:(?:the|your|these|all)\s+)+(?:{_BEFORE}\s+{_RULES}|{_RULES}\s+above){_WITHIN}{{0,20}}?"
+        r"\b(?P<verb>follow|obey)\b",
+    ),
+    (
+        "an order to show hidden text",
+        rf"\b(?P<verb>{_TELL}|quoting|repeating|printing)\s+"
+        r"(?:everything|all(?: of the)?(?: text)?|the (?:text|words))\s+"
+        r"(?:that\s+(?:is|stands|was|comes)\s+)?(?:above|before|preceding)\s+(?:this|these)\s+\w+",
+    ),
+    (
         "an order to take another role",
         r"\b(?P<verb>you are now|act as|pretend to be|become|enter|switch to|enable|activate)\s+"
         r"(?:an?\s+|in\s+|the\s+)*"
@@ -142,7 +168,7 @@ _PATTERNS = (
     (
         "the marks of a chat",
         r"(?P<verb><\|[a-z_]{2,20}\|?>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|</?tool_call>"
-        r"|</?(?:system|human|assistant)>|\[\[\s*#+\s*\w+\s*#+\s*\]\])",
+        r"|</?(?:system|human|assistant)>|<<custom-type-(?:start|end)-identifier>>|\[\[\s*#+\s*\w+\s*#+\s*\]\])",
     ),
 )
 OUT_OF_DATA = "a sentence that no rule can read, out of the data"

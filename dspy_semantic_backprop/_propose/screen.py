@@ -18,7 +18,7 @@ from typing import Any
 
 from .._evaluate.candidate import Candidate
 from .copied import said_in
-from .injection import SEARCHED, InjectionGuard, Unasked, origin, stands
+from .injection import InjectionGuard, Unasked, origin, searched, stands
 from .leaks import LeakGuard, fields
 from .lessons import ADVICE
 from .protected import Parameters
@@ -213,7 +213,7 @@ class Screen:
         if self.injection is None or self.restraint.leaks == "allow":
             return ()
         if self._given_sentences is None:
-            each = (said_in(text[:SEARCHED] for _, text in fields(one.inputs())) for _, one in self.examples)
+            each = (said_in(searched(text) for _, text in fields(one.inputs())) for _, one in self.examples)
             self._given_sentences = Counter(itertools.chain.from_iterable(each))
         held = self._given_sentences
         return tuple(one for one in self.injection.sentences(text) if 0 < 2 * held[one.key] <= len(self.examples))

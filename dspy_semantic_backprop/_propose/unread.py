@@ -88,4 +88,6 @@ def deciphered(text: str) -> bool:
 def stands_in(sentence: str, text: str) -> bool:
     """Whether a sentence stands in a text in nearly the same words, and is none that is known from everywhere."""
     least = _ALIKE if len(sentence) < _SHORT else _ALIKE_IN_LENGTH
-    return fuzz.partial_ratio(sentence, text, score_cutoff=least) > 0 and not looks_english(sentence)
+    # A text that is shorter would be looked for in the sentence: any short label stands in one.
+    held = 100 * len(text) >= least * len(sentence) and fuzz.partial_ratio(sentence, text, score_cutoff=least) > 0
+    return held and not looks_english(sentence)

@@ -159,6 +159,8 @@ def test_a_fan_of_one_cannot_merge():
         ("**No change needed**", True),
         ("no further changes are necessary", True),
         ("This output needs no change.", True),
+        ("The instruction should not be changed.", True),
+        ("The name should not have been changed, but the place must be the market.", False),
         ("It does not need to be changed.", True),
         ("It doesn't need any changes; nothing is wrong with it.", True),
         ("Nothing to change.", True),

@@ -175,6 +175,18 @@ def test_a_message_that_repeats_the_neighbours_counts_for_the_first_only_unless_
     assert [alike[f"hint_{at}[0]"].messages[0].value.status for at in range(2)] == ["change", "change"]
 
 
+def test_what_a_reply_calls_by_the_questions_names_is_called_by_the_programs():
+    def answer(prompt: Any) -> dict[str, Any]:
+        return {
+            name: f"The output_{name.partition('_')[2]} and `{name}` miss the wanted_change." for name in prompt.names
+        }
+
+    with served(answer):
+        gradients, _ = swept(star(["one pear", "two leeks"]))
+    said = [gradients[f"hint_{at}[0]"].messages[0].value.change for at in range(2)]
+    assert said == [f"The hint of hint_{at} and the hint of hint_{at} miss the wanted change." for at in range(2)]
+
+
 @pytest.mark.parametrize(
     "nonsense", ["", "What a lovely day.", "{]", "[[ ## ## ]]", "\u202e\x00", "I cannot help with that."]
 )

@@ -272,6 +272,17 @@ def test_running_ahead_decides_the_same_and_says_what_was_in_vain(gain):
     assert made_too - made < made / 5
 
 
+def test_where_two_programs_cannot_be_told_apart_the_start_is_still_run_on_all():
+    rng, world = (
+        random.Random(4),
+        World(lambda instructions, at: 0.2 + 0.1 * (at % 3) if instructions["a"] == "plain" else 0.8),
+    )
+    found, final = searched(world, lambda: {"a": f"edit {rng.randrange(99)}"}, 2)
+    # What was tried scores the same everywhere: no number of examples tells which is better.
+    assert found.best != START and final.missing_calls == 0
+    assert [len(world.pool[one].outcomes) for one in (START, found.best)] == [40, 40]
+
+
 @pytest.mark.parametrize(("start", "most"), [([1.0, 1.0, 0.0, 0.0], 0.9), ([0.5] * 4, 0.75), ([0.95] * 16, 0.08)])
 def test_the_range_of_a_gain_allows_for_few_scores_of_the_start(start, most):
     found = Found(0.6, (0.3, 0.95), 0.001, 0.01)
