@@ -22,7 +22,7 @@ _WHO = ["Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "I
 _PLACES = ["lake", "bridge", "station", "market", "church", "school", "mill", "harbour"]
 _THINGS = ["cup", "coat", "bag", "hat", "box", "lamp"]
 _ANIMALS = ["fox", "dog", "cat", "horse", "cow", "duck", "goat", "hen", "pig", "rabbit"]
-_CAPITALS = {
+CAPITALS = {
     **{
         "France": "Paris",
         "Japan": "Tokyo",
@@ -88,9 +88,9 @@ class Task:
 
 
 def _trip(rng: random.Random) -> tuple[str, str]:
-    left, reached = rng.sample(list(_CAPITALS), 2)
+    left, reached = rng.sample(list(CAPITALS), 2)
     text = f"{rng.choice(_WHO)} flew from {left} to {reached} with a {rng.choice(_ANIMALS)}."
-    return text, _CAPITALS[reached].upper()
+    return text, CAPITALS[reached].upper()
 
 
 def _lost(rng: random.Random) -> tuple[str, str]:
@@ -106,8 +106,8 @@ def _colour(rng: random.Random) -> tuple[str, str]:
 
 
 def _meeting(rng: random.Random) -> tuple[str, str]:
-    (one, other), (here, there) = rng.sample(_WHO, 2), rng.sample(list(_CAPITALS), 2)
-    return f"{one} from {here} met {other} from {there}.", f"{_CAPITALS[here]} {_CAPITALS[there]}"
+    (one, other), (here, there) = rng.sample(_WHO, 2), rng.sample(list(CAPITALS), 2)
+    return f"{one} from {here} met {other} from {there}.", f"{CAPITALS[here]} {CAPITALS[there]}"
 
 
 def _capital(which: str) -> str:

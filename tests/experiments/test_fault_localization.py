@@ -15,16 +15,13 @@ from faults.reader import View, judge
 from faults.report import wilson
 from faults.shapes import SHAPES, rule
 from faults.verdict import METHODS
-from faults.words import TASKS, cases, metric
-from faults.words import THINGS as WORDS
+from faults.words import CAPITALS, TASKS, cases, metric
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dspy_semantic_backprop.testing import Faults
 from tests.experiments.script import run
 from tests.scripted import served
-
-ANIMALS = WORDS["animals"]
 
 
 def test_smoke_writes_a_record_of_the_promised_form(tmp_path):
@@ -130,22 +127,22 @@ def test_faults_follow_from_the_seed():
 
 
 def model(prompt):
-    """Sorts animals as it is told; as a reader it accuses every output, as a judge the step that sorts."""
-    told, given = TASKS["sorting"].told, str(next(iter(prompt.inputs.values()), ""))
+    """Names capitals as it is told; as a reader it accuses every output, as a judge the step that names the capital."""
+    told, given = TASKS["trip"].told, str(next(iter(prompt.inputs.values()), ""))
     if "suspicion" in prompt.names:
-        return {"reasoning": "The words are not in order.", "suspicion": {"animals": 0.1, "order": 0.8, "last": 0.1}}
+        return {"reasoning": "That is no capital.", "suspicion": {"country": 0.1, "capital": 0.8, "loud": 0.1}}
     if any(name.startswith("change_") for name in prompt.names):
         asked = {name: name.replace("change_", "output_") in prompt.inputs for name in prompt.names}
-        return {name: "Sort the words." if output else "No change needed." for name, output in asked.items()}
-    if prompt.instruction == told["animals"]:
-        return {"answer": ", ".join(word for word in re.findall(r"\w+", given) if word in ANIMALS)}
-    if prompt.instruction == told["order"]:
-        return {"answer": ", ".join(sorted(given.split(", ")))}
-    return {"answer": given.split(", ")[-1].upper() if prompt.instruction == told["last"] else "nothing"}
+        return {name: "Name the capital." if output else "No change needed." for name, output in asked.items()}
+    if prompt.instruction == told["country"]:
+        return {"answer": re.findall(r" to (\w+) with ", given)[0]}
+    if prompt.instruction == told["capital"]:
+        return {"answer": CAPITALS.get(given, "nothing")}
+    return {"answer": given.upper() if prompt.instruction == told["loud"] else "nothing"}
 
 
 def real(folder, server, *arguments: str):
-    where = ("--base_model", f"openai/{server.model}", "--api_base", server.url, "--shapes", "sorting")
+    where = ("--base_model", f"openai/{server.model}", "--api_base", server.url, "--shapes", "trip")
     return run("fault_localization", *where, *arguments, folder=folder)
 
 
@@ -167,12 +164,12 @@ def test_what_a_real_model_said_of_a_fault_stands_in_its_line(tmp_path):
     with served(model) as server:
         written = real(tmp_path, server, "--faults", "3").record()
     assert {row["method"] for row in written["overall"]} == set(METHODS) - {"judges", "judges_pooled"}
-    assert written["unbroken"]["by_shape"] == {"sorting": {"right": 8, "of": 8}}
+    assert written["unbroken"]["by_shape"] == {"trip": {"right": 8, "of": 8}}
     for line in written["faults"]:
         assert line["commit"] and line["date"] and line["how"]["model"].startswith("openai/")
         assert set(line["said"]) == {"executions", "semantic", "isolated", "judge"}
-        assert line["hits"]["judge"]["top1"] == (line["predictor"] == "order")
-        assert "Sort the words" in json.dumps(line["said"]["semantic"])
+        assert line["hits"]["judge"]["top1"] == (line["predictor"] == "capital")
+        assert "Name the capital" in json.dumps(line["said"]["semantic"])
 
 
 def test_a_failure_of_the_unbroken_program_is_no_fault(tmp_path):
@@ -186,7 +183,7 @@ def test_a_failure_of_the_unbroken_program_is_no_fault(tmp_path):
 def test_faults_in_words_are_balanced_wherever_a_study_is_broken_off():
     every = list(cases(list(TASKS), 1))
     assert len(set(every)) == len(every) >= 40
-    for count in (12, 18, 24):
+    for count in (12, 16, 24):
         for name, most in (("shape", 0), ("kind", 2)):
             counted = Counter(getattr(one, name) for one in every[:count])
             assert max(counted.values()) - min(counted.values()) <= most, (count, name)
@@ -200,7 +197,10 @@ def test_a_fault_in_words_changes_one_instruction(case):
 
 @pytest.mark.parametrize(
     ("wanted", "answer", "right"),
-    [("12", "3 + 9 = 12", 1), ("12", "12 of 30", 0), ("12", "", 0), ("FOX", "FOX", 1), ("FOX", "fox", 0)],
+    [
+        *(("LISBON", "LISBON.", 1), ("LISBON", "Lisbon", 0), ("LISBON", "", 0), ("Rome Cairo", "Rome, Cairo", 1)),
+        *(("Rome Cairo", "Cairo Rome", 0), ("Rome Cairo", "RomeCairo", 0), ("Rome Cairo", "Rome and Cairo", 0)),
+    ],
 )
 def test_an_answer_in_words_is_graded(wanted, answer, right):
     assert metric(dspy.Example(wanted=wanted), dspy.Prediction(answer=answer)).score == right
