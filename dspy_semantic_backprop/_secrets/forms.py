@@ -6,7 +6,24 @@ import re
 
 HIDDEN = "[hidden]"
 _SECRET = r"[\w.-]{0,40}(?:key|token|secret|passw|pwd|signature|sig|credential|auth)[\w.-]{0,40}"
+_NAMED = (
+    r"(?:(?:api|access|secret|private|signing|account)[-_]?key|passwor[dt]|passwd|pwd|secret|credentials?"
+    r"|(?:access|refresh|auth|bearer|session|id)[-_]?token)"
+)
 _FORMS = (
+    # -----BEGIN PRIVATE KEY-----, also without its end
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:.{0,10000}?-----END [A-Z ]{0,20}KEY-----|[\w+/=\s\\]*)",
+            re.DOTALL,
+        ),
+        HIDDEN,
+    ),
+    # https://hooks.slack.com/services/..., https://api.telegram.org/bot...
+    (
+        re.compile(r"(\b(?:hooks\.slack\.com/\w+|discord(?:app)?\.com/api/webhooks|api\.telegram\.org)/)[^\s\"'<>]+"),
+        rf"\1{HIDDEN}",
+    ),
     # https://user:password@host
     (re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^\s/\"'<>]*@"), r"\1"),
     # ?api_key=...&
@@ -25,8 +42,16 @@ _FORMS = (
     # 'access_token': '...'
     (
         re.compile(
-            r"""((?<![a-z])(?:(?:api|access|secret|private|signing|account)[-_]?key|passwor[dt]|passwd|secret|credentials?"""
-            r"""|(?:access|refresh|auth|bearer|session|id)[-_]?token)\\?["']?\s*[:=]\s*b?\\?["'])[^\s"'\\]{6,}""",
+            rf"""((?<![a-z]){_NAMED}\\?["']?\s*[:=]\s*b?\\?["'])[^\s"'\\]{{6,}}""",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    # password=..., MY_API_KEY: ..., --token ...; of these what has letters and digits, and is no call
+    (
+        re.compile(
+            rf"((?<![a-z])(?:{_NAMED}(?:=|: ?)|--(?:[\w-]{{0,40}}-)?(?:token|{_NAMED})[= ]))"
+            r"(?![\w.]+[\[(])(?=[^\s\"',;&(]*\d)(?=[^\s\"',;&(]*[a-z])[^\s\"',;&()\]}]{8,}(?!\()",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",

@@ -18,24 +18,29 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .forms import HIDDEN, formless
+from .held import attributes
+from .looks import TELLING, looks_secret
 from .settings import HARMLESS
 
 _SHORTEST, _UNMISTAKABLE, _LONG = 6, 12, 16
 """Characters: shorter values are left, since words would be; below the second only whole words are hidden; from the
 third on the beginning of a value is enough, since errors shorten and mask keys."""
 _BEGINNING = 8
+_CHANGES = re.compile(r"(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z]")
 _DEEPEST_SETTING = 5
 _NAMES = re.compile(
-    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING|_PAT$|_SAS$"
+    r"KEY|TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING"
+    r"|_(?:PAT|SAS|PASS|PWD|JWT|PEM|SALT)$"
 )
+_NO_SECRETS = re.compile(r"_(?:FILE|PATH|DIR|NAME|DOMAIN)$")
 """Of environment variables."""
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://")
+_LOGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s/@]*:[^\s/@]*@")
+_LARGEST = 20_000
+"""Characters: a longer text is no secret."""
 _learned: set[str] = set()
 _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
-TELLING = re.compile(r"key|token(?!s)|secret|passw|auth|headers|credential|cookie|client|engine", re.IGNORECASE)
-"""Attributes of language models, of their engines and HTTP clients, that may hold a secret."""
-_LOOKS = re.compile(r"(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[a-zA-Z0-9]{8}")
-"""What no word, number, date or name of a model has in it, and most keys do."""
 _SELECTIONS = ("_engine_spec", "_async_engine_spec")
 """What DSPy sends through, mostly by name; an engine of the user's own is looked at where an error comes from it."""
 
@@ -76,18 +81,41 @@ def cleaned(text: str) -> str:
     return text
 
 
-def learn(found: Iterable[str]) -> None:
-    """Let those texts that look like secrets stand in no text from now on."""
-    _learned.update(filter(_looks_secret, found))
+def learn(found: Iterable[tuple[Any, int]]) -> None:
+    """Let those texts that look like secrets, the sooner the surer their names are, stand in no text from now on."""
+    for value, sure in found:
+        if len(value) > _LARGEST:
+            continue
+        if sure:
+            parts = [*texts(value), *_path(value)]
+            # Of a record in JSON not every part is a secret, whatever the name of the whole is.
+            _learned.update(text for text in parts if looks_secret(text, 1 if text[:1] == "{" else sure))
+        elif isinstance(value, str) and _LOGIN.match(value):
+            _learned.update(text for text in texts(value) if looks_secret(text, 2))
 
 
-def _looks_secret(text: str) -> bool:
-    spaced = any(map(str.isspace, text))
-    return len(text) >= _UNMISTAKABLE and not spaced and _LOOKS.search(text) is not None
+def _path(value: Any) -> list[str]:
+    """The parts of an address's path: of a webhook they are the secret, and under a telling name only."""
+    text = value if isinstance(value, str) else ""
+    return urlsplit(text).path.split("/") if _ADDRESS.match(text) else []
 
 
 def _of_environment() -> set[str]:
-    return {value for name, value in os.environ.items() if len(value) >= _BEGINNING and _NAMES.search(name.upper())}
+    return _secrets_of(tuple(os.environ.items()))
+
+
+@functools.lru_cache(maxsize=4)
+def _secrets_of(environment: tuple[tuple[str, str], ...]) -> set[str]:
+    found: set[str] = set()
+    for name, value in environment:
+        if len(value) < _BEGINNING or _NO_SECRETS.search(name.upper()):
+            continue
+        if _NAMES.search(name.upper()) and not (value.startswith("/") and not looks_secret(value, 1)):
+            found.add(value)
+            found.update(part for part in (*texts(value), *_path(value)) if looks_secret(part, 1))
+        elif _LOGIN.match(value):
+            found.update(part for part in texts(value) if looks_secret(part, 2))
+    return found
 
 
 @functools.lru_cache(maxsize=8)
@@ -117,6 +145,8 @@ def _alternative(secret: str) -> str:
         return rf"(?<!\w){whole}(?!\w)"
     if len(secret) < _LONG or not any(map(str.isdigit, secret)) or any(map(str.isspace, secret)):
         return whole
+    if secret[:_BEGINNING].isalpha() and len(_CHANGES.findall(secret[:_BEGINNING])) < 2:
+        return whole  # a word, as "password" is, begins many texts
     beginning, rest = ("".join(map(_spelled, part)) for part in (secret[:_BEGINNING], secret[_BEGINNING:]))
     return rf"{beginning}(?:{rest}|[^\s\"',;)}}\]]*)"
 
@@ -135,42 +165,31 @@ def _spelled(character: str) -> str:
 
 def texts(value: Any, depth: int = 0) -> Iterator[str]:
     """The texts in a value, and the parts of each that may stand alone."""
-    value = opened(value)
+    value = _opened(value)
     if isinstance(value, (str, bytes, bytearray)):
         yield from _parts(value if isinstance(value, str) else value.decode("latin-1"), depth)
         return
     if isinstance(value, int) and len(str(value)) >= _UNMISTAKABLE:
         yield str(value)
-    for item in items(value) if depth < _DEEPEST_SETTING else ():
+    for item in _items(value) if depth < _DEEPEST_SETTING else ():
         yield from texts(item, depth + 1)
 
 
-def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds, by name, also in slots and in its classes."""
-    kinds = [kind for kind in type(thing).__mro__ if not kind.__module__.startswith(("dspy.", "builtins"))]
-    for kind in kinds:
-        own = {name: value for name, value in vars(kind).items() if not name.startswith("__") and not callable(value)}
-        slots = vars(kind).get("__slots__", ())
-        yield from ((name, getattr(thing, name, None)) for name in ((slots,) if isinstance(slots, str) else slots))
-        yield from own.items()
-    yield from getattr(thing, "__dict__", {}).items()
-
-
-def opened(value: Any) -> Any:
+def _opened(value: Any) -> Any:
     """What an Enum's member or pydantic's secret stands for."""
     # Asked of the class: an object may have a `__getattr__` of its own, which raises whatever it likes.
     value = value.get_secret_value() if hasattr(type(value), "get_secret_value") else value
     return value.value if isinstance(value, Enum) else value
 
 
-def items(value: Any, *, told: bool = False) -> Iterator[Any]:
-    """What a value holds; of an object all attributes if `told`, else those with telling names."""
+def _items(value: Any) -> Iterator[Any]:
+    """What a value holds; of an object the attributes with telling names."""
     if isinstance(value, Mapping):
         yield from (item for name, item in value.items() if name not in HARMLESS)
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from value
     elif not isinstance(value, type) and not callable(value):
-        yield from (item for name, item in attributes(value) if told or TELLING.search(name))
+        yield from (item for name, item in attributes(value) if TELLING.search(name))
 
 
 def _parts(text: str, depth: int) -> Iterator[str]:

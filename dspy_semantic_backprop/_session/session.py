@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
@@ -21,6 +22,7 @@ from pydantic import NonNegativeInt
 from .._concurrency import gather, on_event_loop
 from .._errors import SetupError, Stop, TooManyFailures
 from .._secrets.errors import hide
+from .._secrets.known import cleaned
 from .._terminal import logger, spelled
 from .batch.gather import Batches
 from .batch.shipment import Batch
@@ -235,7 +237,9 @@ class Session:
             except (Exception, Stop) as error:
                 hide(error)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
-                logger.exception("subscriber %s raised on %s; the run goes on", name, type(event).__name__)
+                # Not `exception`: of some errors the words cannot be changed.
+                came = cleaned("".join(traceback.format_exception(error)))
+                logger.error("subscriber %s raised on %s; the run goes on\n%s", name, type(event).__name__, came)
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""

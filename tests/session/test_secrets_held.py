@@ -1,0 +1,189 @@
+"""A secret is known wherever what an error's words are made of holds it; what is no secret, stays."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import dspy
+import pytest
+
+from dspy_semantic_backprop import SemanticGradientDescent
+from tests.scripted import careful, questions, served
+from tests.session.test_secrets import told
+from tests.session.test_secrets_inside import Raising
+
+KEY = "mV4qT9xLb2RzK7wYn3Hc"
+PASSWORD = "plover-wattle-osprey"
+NOW: ContextVar[str] = ContextVar("api_key", default=KEY)
+MODULE: Any = types.ModuleType("configuration")
+MODULE.services = {"search": {"api_key": KEY}}
+
+
+class Login(NamedTuple):
+    host: str
+    secret: str
+
+
+class Hidden:
+    def __init__(self) -> None:
+        self._held = KEY
+
+    @property
+    def api_key(self) -> str:
+        return self._held
+
+
+class Base:
+    API_TOKEN = KEY
+
+
+class Derived(Base):
+    """Has it of another class."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    api_key: str
+
+
+class Slotted(Exception):
+    __slots__ = ("password",)
+
+    def __str__(self) -> str:
+        return f"refused {self.password}"
+
+
+def raising(held: Any, said: Any) -> Any:
+    raise RuntimeError(f"refused {said(held)}")
+
+
+def keeping(api_key: str) -> Any:
+    return lambda: api_key
+
+
+def headers(*, token: str = KEY) -> str:
+    return token
+
+
+def in_slots(**_: Any) -> Any:
+    error = Slotted()
+    error.password = PASSWORD
+    raise error
+
+
+def in_source(**_: Any) -> Any:
+    compile(f"password = '{KEY}' and", "configuration.py", "exec")
+
+
+def before(**_: Any) -> Any:
+    api_key = KEY
+    try:
+        raise KeyError(api_key)
+    except KeyError as error:
+        raise ValueError(f"no {error}") from None
+
+
+PLACES: dict[str, Any] = {
+    "in a record of a list": lambda **_: raising([Login("here", KEY)], lambda held: held[0][1]),
+    "in pairs": lambda **_: raising([("page", "1"), ("api_key", KEY)], lambda held: held[1][1]),
+    "under another telling name": lambda **_: raising({"auth": {"given": [KEY]}}, lambda held: held["auth"]),
+    "a property": lambda **_: raising(Hidden(), lambda held: held.api_key),
+    "of a base class": lambda **_: raising(Derived, lambda held: held.API_TOKEN),
+    "in a closure": lambda **_: raising(keeping(KEY), lambda held: held()),
+    "a default": lambda **_: raising(headers, lambda held: held()),
+    "in a partial": lambda **_: raising(functools.partial(functools.partial(dict, api_key=KEY)), lambda held: held()),
+    "a method's object": lambda **_: raising(types.MethodType(lambda one: one.key, Frozen(KEY)), lambda _: KEY),
+    "of a context": lambda **_: raising(NOW, lambda held: held.get()),
+    "deep in a module": lambda **_: raising(MODULE, lambda held: held.services["search"]["api_key"]),
+    "a password of words": lambda **_: raising({"password": PASSWORD}, lambda held: held["password"]),
+    "an address": lambda **_: raising({"url": f"db://me:{PASSWORD}@here/x"}, lambda held: held["url"][8:28]),
+    "words of a connection": lambda **_: raising(None, lambda _: f"host=db password={KEY} dbname=x"),
+    "words of a command": lambda **_: raising(None, lambda _: ["curl", f"--token={KEY}"]),
+    "a frozen error": lambda **_: (_ for _ in ()).throw(Frozen(KEY)),
+    "a slot of an error": in_slots,
+    "the line of an error of syntax": in_source,
+    "an error before": before,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_secret_that_lies_open_is_told_nowhere(place, tmp_path, caplog):
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
+        return PLACES[place]()
+
+    with served(careful):
+        texts = [*told(tmp_path, caplog, metric=metric), *told(tmp_path, caplog, program=Raising(PLACES[place], True))]
+    assert not [text for text in texts if KEY in text or PASSWORD in text]
+
+
+def test_a_subscriber_whose_error_cannot_be_changed_does_not_tell_it(tmp_path, caplog):
+    with served(careful):
+        texts = told(tmp_path, caplog, subscribers=[lambda _: PLACES["a slot of an error"]()])
+    assert "Slotted" in texts[-1]
+    assert not [text for text in texts if PASSWORD in text]
+
+
+ORDINARY = {
+    "key": "customer12345678",
+    "cache_key": "11f6ad8ec52a2984abaafd7c3b516503785c2072",
+    "author": "smith1984abc@example.com",
+    "client_name": "gpt-4o-mini-2024-07-18",
+    "engine": "Qwen2.5-7B-Instruct-Q4_K_M",
+    "client": "claude-3-5-sonnet-20241022",
+    "primary_key": "3f2b8c1d-9a7e-4f6b-8c2d-1e5f7a9b3c4d",
+    "token": "internationalization",
+    "token_count": "12345678901234",
+    "key_file": "/home/me/keys/id_ed25519.pub",
+    "tokenizer": "cl100k_base_v2024a",
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_what_is_no_secret_stays_in_an_error(name):
+    def program(**_: Any) -> Any:
+        raising(types.SimpleNamespace(**{name: ORDINARY[name]}), str)
+
+    with served(careful):
+        optimizer = SemanticGradientDescent(lambda *_: 0.0, subscribers=())
+        explained = str(optimizer.explain(Raising(program, True), questions(1)[0]))
+    assert ORDINARY[name] in explained
+
+
+class Odd:
+    """All that could be run in it says so."""
+
+    def __init__(self, ran: list[str]):
+        object.__setattr__(self, "_ran", ran)
+
+    def __getattr__(self, name: str) -> Any:
+        self._ran.append(name)
+        raise RuntimeError(name)
+
+    def __iter__(self) -> Any:
+        self._ran.append("__iter__")
+        return iter(())
+
+    def items(self) -> Any:
+        self._ran.append("items")
+        return ()
+
+    keys = items
+
+    @property
+    def api_key(self) -> str:
+        self._ran.append("api_key")
+        return KEY
+
+
+def test_what_lies_at_hand_is_read_and_not_run():
+    ran: list[str] = []
+    odd = Odd(ran)
+    with served(careful):
+        optimizer = SemanticGradientDescent(lambda *_: 0.0, subscribers=())
+        explained = optimizer.explain(Raising(lambda: raising(odd, lambda _: "no"), True), questions(1)[0])
+    assert "refused no" in str(explained)
+    assert not set(ran) & {"items", "api_key", "__iter__"}
