@@ -234,7 +234,7 @@ class Session:
                 # What it asks once the run is over stands in no result, and is its own affair.
                 with nullcontext() if self.ledger.closed else for_purpose(Purpose.SUBSCRIBER, self.ledger):
                     subscriber(event)
-            except (Exception, Stop) as error:
+            except (Exception, Stop) as error:  # noqa: BLE001 - it is the user's code, and changes nothing
                 hide(error)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
                 # Not `exception`: of some errors the words cannot be changed.
