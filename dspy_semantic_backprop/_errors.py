@@ -135,7 +135,7 @@ def shortened(error: SemanticBackpropError) -> SemanticBackpropError:
     cause, seen = error.__cause__, set()
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        cause.__traceback__ = _own_frames(cause.__traceback__)
+        cause.with_traceback(_own_frames(cause.__traceback__))  # an error may be frozen
         cause = cause.__cause__ if cause.__cause__ or cause.__suppress_context__ else cause.__context__
     return error
 
