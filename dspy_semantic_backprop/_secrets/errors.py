@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from types import GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,8 @@ _DSPYS = frozenset({"history", "callbacks", "kwargs", "model"})
 """Attributes of language models that are told, or learned, in another way."""
 _OF_HTTP = ("method", "status_code", "status", "reason", "reason_phrase", "text")
 """What is told of a request or a reply, beside its address and its headers."""
+_LONGEST, _MOST = 20_000, 100
+"""Characters of a text, and items of a list or a mapping, that stay in an error."""
 _MEMBERS = (MemberDescriptorType, GetSetDescriptorType)
 
 
@@ -134,15 +137,17 @@ def _tells(error: BaseException) -> bool:
 
 
 def _without(value: Any) -> Any:
+    """What an error holds without secrets, and the beginning only of what is larger than anybody reads."""
     if isinstance(value, str):
-        return cleaned(value)
+        return cleaned(value[:_LONGEST]) + "..." * (len(value) > _LONGEST)
     if isinstance(value, bytes):
         text = value.decode("latin-1")
-        return value if cleaned(text) == text else cleaned(text).encode("latin-1")
+        without = _without(text)
+        return value if without == text else without.encode("latin-1")
     if type(value) is dict:
-        return {name: _without(item) for name, item in value.items()}
+        return {name: _without(item) for name, item in islice(value.items(), _MOST)}
     if type(value) in (list, tuple):
-        return type(value)(map(_without, value))
+        return type(value)(map(_without, value[:_MOST]))
     if value is None or isinstance(value, (int, float, BaseException, type)):
         return value
     return _of_object(value)

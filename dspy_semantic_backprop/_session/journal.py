@@ -94,8 +94,10 @@ class Journal:
                 except BaseException:
                     self._held.release()
                     raise
+            except JournalError:
+                raise
             except (OSError, ValueError, NotImplementedError, JournalFailed) as error:
-                raise error if isinstance(error, JournalError) else refused(str(self.folder), error) from error
+                raise refused(str(self.folder), error) from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Journal:
         return self

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import dspy
 import pytest
 
-from dspy_semantic_backprop import SemanticGradientDescent
-from tests.scripted import careful, questions, served
+from dspy_semantic_backprop import JournalError, MetricError, SemanticGradientDescent
+from tests.optimizer.test_resume import Fan
+from tests.scripted import careful, questions, right, served
 from tests.session.test_secrets import told
 from tests.session.test_secrets_inside import Raising
 
@@ -116,7 +117,8 @@ def test_a_secret_that_lies_open_is_told_nowhere(place, tmp_path, caplog):
         return PLACES[place]()
 
     with served(careful):
-        texts = [*told(tmp_path, caplog, metric=metric), *told(tmp_path, caplog, program=Raising(PLACES[place], True))]
+        texts = told(tmp_path / "metric", caplog, metric=metric)
+        texts += told(tmp_path / "program", caplog, program=Raising(PLACES[place], True))
     assert not [text for text in texts if KEY in text or PASSWORD in text]
 
 
@@ -187,3 +189,29 @@ def test_what_lies_at_hand_is_read_and_not_run():
         explained = optimizer.explain(Raising(lambda: raising(odd, lambda _: "no"), True), questions(1)[0])
     assert "refused no" in str(explained)
     assert not set(ran) & {"items", "api_key", "__iter__"}
+
+
+def test_of_large_things_in_an_error_the_beginning_stays():
+    many = [f"number {at}" for at in range(100_000)]
+
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
+        raise ValueError(many, dict.fromkeys(many), f"api_key={KEY} " + "word " * 1_000_000)
+
+    with served(careful), pytest.raises(MetricError) as raised:
+        SemanticGradientDescent(metric, steps=0, subscribers=()).compile(Fan(), trainset=questions(2))
+    cause = raised.value.__cause__
+    assert isinstance(cause, ValueError) and KEY not in str(cause)
+    assert len(cause.args[0]) == len(cause.args[1]) == 100 and len(cause.args[2]) < 30_000
+
+
+def test_a_refused_log_is_not_its_own_cause(tmp_path):
+    texts: list[BaseException] = []
+    with served(careful):
+        for metric in (right, lambda example, prediction, trace=None: 0.0):
+            try:
+                SemanticGradientDescent(metric, steps=0, log_dir=tmp_path, subscribers=()).compile(
+                    Fan(), trainset=questions(2)
+                )
+            except JournalError as error:
+                texts.append(error)
+    assert len(texts) == 1 and texts[0].__cause__ is None
