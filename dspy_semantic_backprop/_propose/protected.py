@@ -81,7 +81,7 @@ def protected_texts(program: dspy.Module) -> Iterator[tuple[Any, str]]:
     module: Any
     for _, module in program.named_sub_modules(dspy.Module):
         for kind, predictor_of, twin_of in _WRITERS:
-            if kind is not None and isinstance(module, kind):
+            if isinstance(module, kind):
                 predictor = predictor_of(module)
                 if predictor is not None:
                     yield predictor, _behind_task(module, predictor_of, twin_of)
@@ -137,11 +137,11 @@ def _attribute(*path: str) -> Callable[[Any], Any]:
     return get
 
 
-# A CodeAct is a ReAct and a ProgramOfThought; a DSPy before 3.4 has no ReActV2.
-_WRITERS = (
-    (getattr(dspy, "CodeAct", None), _attribute("codeact"), _code_act),
+# A CodeAct is a ReAct and a ProgramOfThought.
+_WRITERS: tuple[tuple[Any, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    (dspy.CodeAct, _attribute("codeact"), _code_act),
     (dspy.ReAct, _attribute("react"), _react),
-    (getattr(dspy, "ReActV2", None), _attribute("react"), _react_v2),
-    (getattr(dspy, "RLM", None), _attribute("generate_action"), _rlm),
-    (getattr(dspy, "ProgramOfThought", None), _attribute("code_generate", "predict"), _program_of_thought),
+    (dspy.ReActV2, _attribute("react"), _react_v2),
+    (dspy.RLM, _attribute("generate_action"), _rlm),
+    (dspy.ProgramOfThought, _attribute("code_generate", "predict"), _program_of_thought),
 )

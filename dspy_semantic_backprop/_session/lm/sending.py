@@ -28,13 +28,9 @@ def load_client(lm: Any) -> None:
         return
     with suppress(Exception):  # what is wrong with the client is said by its request
         from dspy.clients._litellm import get_litellm
+        from dspy.clients.backend_selection import select_backend
 
-        native = False
-        with suppress(ModuleNotFoundError):  # before 3.4 DSPy has no other way
-            from dspy.clients.backend_selection import select_backend
-
-            native = select_backend(lm).native
-        if not native:
+        if not select_backend(lm).native:
             get_litellm(feature="dspy.LM")
     _LOADED.add(which)
 

@@ -16,7 +16,7 @@ from ..ledger import Ledger
 def sends_itself(lm: Any) -> bool:
     """Whether it is DSPy's own client, with DSPy's own engines: what is asked inside of it is asked by callbacks."""
     own = type(lm).forward is dspy.LM.forward and type(lm).aforward is dspy.LM.aforward
-    return own and isinstance(getattr(lm, "_engine_spec", ""), str)  # before DSPy 3.4 there is one engine
+    return own and isinstance(getattr(lm, "_engine_spec", ""), str)
 
 
 def asked_again(

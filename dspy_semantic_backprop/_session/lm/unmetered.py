@@ -46,7 +46,7 @@ def unmetered_seen() -> Iterator[None]:
 
 def _senders() -> Iterator[Replacement]:
     yield http.client.HTTPConnection, "putrequest", functools.partial(_watched, _of_connection)
-    with suppress(ImportError):  # DSPy's own, since 3.4
+    with suppress(ImportError):  # DSPy's own
         from dspy._vendor.lm15 import transports
 
         for kind in (transports.StdlibTransport, transports.StdlibAsyncTransport):
