@@ -10,6 +10,7 @@ from typing import Any
 import dspy
 
 from .._errors import SemanticBackpropError, SetupError
+from .._graph.record.snapshots import describe
 from .._reports.bill import bill_of_check
 from .._reports.check.baseline import Baseline
 from .._reports.check.check import BLAMED, CHECKS
@@ -25,7 +26,7 @@ def check(arguments: argparse.Namespace) -> int:
         return _checked(arguments)
     except BaseException as error:
         # Also what ends the process: an outcome of an earlier build must not stand there for this one.
-        why = str(error) if isinstance(error, SemanticBackpropError) else f"{type(error).__name__}: {error}"
+        why = str(error) if isinstance(error, SemanticBackpropError) else describe(error)
         try:
             _write(arguments, junit_of_error(why), markdown_of_error(why))
         except SetupError as unwritten:

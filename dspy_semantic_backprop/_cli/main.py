@@ -13,6 +13,8 @@ from typing import Any, NoReturn, get_args
 from .._errors import SemanticBackpropError, Stop
 from .._logs.read import LogFormat
 from .._reports.diagnose.logs import WINDOW
+from .._secrets.errors import hide
+from .._secrets.known import cleaned
 from .._session.projection import Auto
 from .._terminal import spelled, wrapped
 from .checking import add_check
@@ -45,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         # A program that exits with 0 has passed nothing.
         return _failed(f"the program, its module or its metric ended the process (exit status {error.code})")
-    except (Exception, Stop):  # noqa: BLE001 - Python's own status, 1, would say that a check found a regression
-        print(spelled(traceback.format_exc()), file=sys.stderr)
+    except (Exception, Stop) as error:  # noqa: BLE001 - Python's own status, 1, would say that a check found a regression
+        hide(error)
+        # The source lines of a traceback, and what cannot be changed, may tell a secret all the same.
+        print(spelled(cleaned(traceback.format_exc())), file=sys.stderr)
         return _failed("this is a fault of the package or of what it was given; the traceback stands above")
 
 

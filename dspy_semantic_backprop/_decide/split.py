@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import SetupError
+from .._graph.record.snapshots import describe
 from .._session.budget import Budget
 from .._values.same import digest
 
@@ -62,7 +63,7 @@ def groups_of(group: Group | None, name: str, examples: Sequence[Any]) -> dict[i
             label = example[group] if isinstance(group, str) else group(example)
             hash(label)
         except Exception as error:
-            raise SetupError(f"{where} failed: {type(error).__name__}: {error}; name a field or return text") from error
+            raise SetupError(f"{where} failed: {describe(error)}; name a field or return text") from error
         if label is not None:
             found[number] = label
     return found

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import dspy
@@ -50,6 +51,13 @@ def test_a_baseline_says_what_was_scored(baseline):
     assert [one.score for one in baseline.scores] == [1.0] * 8
     assert [one.must for one in baseline.scores] == [at == 3 for at in range(8)]
     assert baseline.program == "Chain" and baseline.metric["name"] == "metric" and "simulated" in baseline.model
+
+
+def test_what_nobody_foresaw_is_told_without_the_key_in_its_words(run, baseline):
+    ended = run(f"check app:Odd {WITH} {FILES}")
+    told = [ended.out, ended.err, *(Path(name).read_text(encoding="utf-8") for name in ("out.xml", "out.md"))]
+    assert ended.status == 2 and "refused: [hidden]" in ended.err
+    assert not [text for text in told if "cAnary7x" in text]
 
 
 def test_the_same_program_passes(run, baseline):

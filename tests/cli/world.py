@@ -45,6 +45,13 @@ def broken():
     raise ValueError("no such index")
 
 
+class Odd(Chain):
+    api_key = "cAnary7x31415926535"
+
+    def named_predictors(self):
+        raise ValueError(f"refused: {self.api_key}")
+
+
 def metric(example, prediction, trace=None):
     return prediction.answer == example.answer
 

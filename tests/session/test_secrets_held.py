@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import dspy
 import pytest
 
-from dspy_semantic_backprop import JournalError, MetricError, SemanticGradientDescent
+from dspy_semantic_backprop import JournalError, MetricError, SemanticGradientDescent, SetupError
 from tests.optimizer.test_resume import Fan
 from tests.scripted import careful, questions, right, served
 from tests.session.test_secrets import told
@@ -202,6 +202,16 @@ def test_of_large_things_in_an_error_the_beginning_stays():
     cause = raised.value.__cause__
     assert isinstance(cause, ValueError) and KEY not in str(cause)
     assert len(cause.args[0]) == len(cause.args[1]) == 100 and len(cause.args[2]) < 30_000
+
+
+def test_a_function_that_groups_examples_is_refused_without_its_key():
+    def group(example: dspy.Example) -> str:
+        api_key = KEY
+        raise LookupError(f"nobody knows {api_key}")
+
+    with served(careful), pytest.raises(SetupError, match=r"nobody knows .hidden.") as raised:
+        SemanticGradientDescent(right, steps=0, group=group, subscribers=()).compile(Fan(), trainset=questions(2))
+    assert KEY not in f"{raised.value!r} {raised.value.__cause__!r}"
 
 
 def test_a_refused_log_is_not_its_own_cause(tmp_path):
