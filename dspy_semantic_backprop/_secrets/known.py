@@ -27,13 +27,15 @@ _SHORTEST, _UNMISTAKABLE, _LONG = 6, 12, 16
 third on the beginning of a value is enough, since errors shorten and mask keys."""
 _BEGINNING = 8
 _CHANGES = re.compile(r"(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z]")
+"""Capitals within a value: a word has none, what was drawn by chance has."""
 _DEEPEST_SETTING = 5
 _NAMES = re.compile(
     r"KEY|TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING"
     r"|_(?:PAT|SAS|PASS|PWD|JWT|PEM|SALT)$"
 )
+"""Of environment variables that hold secrets."""
 _NO_SECRETS = re.compile(r"_(?:FILE|PATH|DIR|NAME|DOMAIN)$")
-"""Of environment variables."""
+"""Of environment variables that hold none, though they have such a name."""
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://")
 _LOGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s/@]*:[^\s/@]*@")
 _LARGEST = 20_000

@@ -23,7 +23,8 @@ _ORDINARY = re.compile(
     re.IGNORECASE,
 )
 """Names of what is none, though a telling word stands in them."""
-_SHORTEST, _LONG, _PHRASE = 8, 12, 16
+_SHORTEST, _LONG = 8, 12
+"""Characters: shorter values are no secrets; from the second on one under a sure name is, whatever it looks like."""
 _RUN = re.compile(r"[A-Za-z0-9]{4,}")
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _LONGEST_PIECE = 4
