@@ -95,6 +95,9 @@ def _future_of(function: Callable[[], R]) -> tuple[concurrent.futures.Future[R],
     context = contextvars.copy_context()
 
     def work() -> None:
+        # Only what the thread itself is decided at its start: a thread that a program starts must not be a daemon for
+        # our sake. The end of the process would not wait for its timers, or for what it has yet to write.
+        threading.current_thread()._daemonic = False  # pyright: ignore[reportAttributeAccessIssue] - `daemon` refuses
         try:
             future.set_result(context.run(function))
         except StopIteration as error:

@@ -319,13 +319,14 @@ def act():
 
 
 with served(careful):
-    trace(Acts(act), questions(1)[0])
+    trace(Acts(act), questions(1)[0], probe=sys.argv[2])
 """
 
 
-def test_what_is_left_for_the_end_of_the_process_is_done_once(tmp_path):
+@pytest.mark.parametrize("probe", ["auto", "never"])
+def test_what_is_left_for_the_end_of_the_process_is_done_once(tmp_path, probe):
     path = tmp_path / "file"
-    done = subprocess.run([sys.executable, "-c", _AT_EXIT, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _AT_EXIT, path, probe], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["x"]
     sizes = {one.suffix: one.stat().st_size for one in tmp_path.iterdir() if one.suffix != ".thread"}
     assert sizes == {".buffered": 1, ".atexit": 1, ".finalizer": 1, ".timer": 1}
