@@ -143,7 +143,8 @@ _WORD = re.compile(r"[^\W_]+(?:'\w+)?")
 _FILLERS = """a an the this that it its is was are be been to of and or in on for as by with should would could must
 have has had say said state stated give given output step result value answer text statement following instead there"""
 _FILLER = set(re.findall(r"\w+", _FILLERS))
-_DEMAND = re.compile(r"\b(?:should|must|ought to|needs? to|has to|have to)\b")
+_DEMAND = re.compile(r"\b(?:should|must|ought to|needs? to|has to|have to)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|\u201c([^\u201d]+)\u201d|(?<!\w)'([^']+)'(?!\w)")
 _MOST_CHARACTERS = 50_000
 _MOST_WORDS = 400
 """So much of two texts is compared in their order: it takes time that grows with the square of the length."""
@@ -183,12 +184,13 @@ def repeats(reply: str, source: str) -> bool:
     """Whether a reply says nothing that a text does not say already: all of it again, or a passage of it.
 
     It does not as soon as one word of content is new: "there are 12 pears" beside "there are 11 pears" is
-    nearly the same text and all the same a direction.
+    nearly the same text and all the same a direction. So is another form of the same words, where it is demanded or
+    stands alone: "it should be `PARIS`" beside "Paris", "`12`" beside "12."
     """
     from rapidfuzz import fuzz
 
     mine, theirs = words(reply), words(source)
-    if not mine or not theirs or set(mine) - set(theirs) - _FILLER:
+    if not mine or not theirs or set(mine) - set(theirs) - _FILLER or _is_other_form(reply, source):
         return False
     if [word for word in mine if word not in _FILLER] == [word for word in theirs if word not in _FILLER]:
         return True
@@ -200,11 +202,42 @@ def repeats(reply: str, source: str) -> bool:
     return fuzz.ratio(mine, theirs) >= _NEAR or (len(mine) <= len(theirs) and fuzz.partial_ratio(mine, theirs) >= _NEAR)
 
 
+def _is_other_form(reply: str, source: str) -> bool:
+    """Whether a reply is, or demands, the same words in other letters or signs than a text has them."""
+    if _DEMAND.search(source):
+        return False
+    value = _demanded(reply)
+    if value:
+        return not re.search(rf"(?:^|: ){re.escape(value)}\s*$", source, re.MULTILINE)
+    mine, theirs = (_WORD.findall(text[:_MOST_CHARACTERS]) for text in (reply, source))
+    if not _DEMAND.search(reply) and any(word.casefold() in _FILLER for word in mine):
+        return False
+    # A sentence begins with a capital letter, which is no other form.
+    known = {*theirs, theirs[0].lower()} if len(theirs) > 1 else set(theirs)
+    known |= {mine[0]} if len(mine) > 1 else set()
+    return any(word not in known and word.casefold() not in _FILLER for word in mine)
+
+
+def _demanded(reply: str) -> str:
+    """The one quotation that is all that a reply demands: "it should have been `12`"; empty where it demands more."""
+    demand = _DEMAND.split(reply[:_MOST_CHARACTERS], maxsplit=1)[1:]
+    quoted = _quotations(demand[0]) if demand else []
+    rest = words(_QUOTED.sub(" ", demand[0])) if demand else []
+    return quoted[0] if len(quoted) == 1 and not set(rest) - _FILLER else ""
+
+
+def _quotations(text: str) -> list[str]:
+    return [next(filter(None, groups)).strip() for groups in _QUOTED.findall(text)]
+
+
 def demands_itself(reply: str) -> bool:
     """Whether a reply asks a thing to be what it is: "the output `12 pears` should have been `12 pears`"."""
-    parts = _DEMAND.split(reply[:_MOST_CHARACTERS].casefold(), maxsplit=1)
-    named = [[word for word in words(part) if word not in _FILLER] for part in parts]
-    return len(named) > 1 and bool(named[0]) and named[0] == named[1]
+    before, *after = _DEMAND.split(reply[:_MOST_CHARACTERS], maxsplit=1)
+    if value := _demanded(reply):
+        named = _quotations(before)
+        return bool(named) and named[-1] == value
+    parts = [[word for word in _WORD.findall(part) if word.casefold() not in _FILLER] for part in (before, *after)]
+    return len(parts) > 1 and bool(parts[0]) and parts[0] == parts[1]
 
 
 def severity_of(reply: str) -> Severity:
