@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from ._secrets.known import unsaid
+
 T = TypeVar("T")
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """A dataclass as JSON values."""
-    return _adapter(type(record)).dump_python(record, mode="json")
+    """A dataclass as JSON values, without secrets."""
+    return unsaid(_adapter(type(record)).dump_python(record, mode="json"))
 
 
 def from_json(kind: type[T], state: Any) -> T:

@@ -20,8 +20,9 @@ from ._errors import Ending
 from ._graph.program_graph import ProgramGraph
 from ._json import from_json
 from ._page.run_page import save_run
+from ._secrets.known import unsaid
 from ._session.budget import Spent
-from ._terminal import clean, counted, displayed, printable, spelled, warned, wrapped
+from ._terminal import clean, counted, displayed, printable, shown, spelled, warned, wrapped
 from ._values.text import jsonable
 
 AROUND = 12
@@ -30,6 +31,7 @@ _EDIT, _REASON, _WARNINGS = 8, 6, 4
 """On a screen: lines of one edit, lines of the decision, how many warnings."""
 
 
+@shown
 @displayed
 @dataclass(frozen=True)
 class Result:
@@ -115,7 +117,10 @@ class Result:
         return sum(self.spent.values(), Spent())
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
+        """The result as JSON values, without secrets."""
+        return unsaid(self._told())
+
+    def _told(self) -> dict[str, Any]:
         return {
             "ending": self.ending.value,
             "reason": self.reason,

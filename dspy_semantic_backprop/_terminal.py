@@ -1,7 +1,8 @@
 """Text for a terminal of 80 columns, whatever script it is written in and whatever characters it holds.
 
-What nobody can see (control characters, escape sequences, marks of direction, tags) is spelled out: in all that the
-package prints, logs and raises (`printable` is where it goes through), and in what a language model is shown.
+What nobody can see (control characters, escape sequences, marks of direction, tags) is spelled out, and secrets are
+taken out: in all that the package prints, logs and raises (`printable` is where it goes through). The former also in
+what a language model is shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import regex
+
+from ._secrets.errors import learn_from
+from ._secrets.known import cleaned
 
 COLUMNS, LINES = 80, 24
 _NARROWEST = 40
@@ -89,11 +93,11 @@ def _escape(character: str) -> str:
 
 
 def printable(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """A method that makes a text, `__str__` above all, such that a terminal can be given what it returns."""
+    """A method that makes a text, `__str__` above all, such that anybody can be shown what it returns."""
 
     @functools.wraps(write)
     def written(self: Any) -> str:
-        return spelled(write(self))
+        return spelled(cleaned(write(self)))
 
     return written
 
@@ -111,13 +115,15 @@ def displayed(kind: type[T]) -> type[T]:
 
 
 class Printable(logging.Filter):
-    """Makes what a logger says such that a terminal can be given it, tracebacks included."""
+    """Makes what a logger says such that anybody can be shown it, tracebacks included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Spell out a record's message and traceback; every record passes."""
-        record.msg, record.args = spelled(record.getMessage()), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            learn_from(record.exc_info[1])
+        record.msg, record.args = spelled(cleaned(record.getMessage())), ()
         if record.exc_info and not record.exc_text:
-            record.exc_text = spelled(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = spelled(cleaned(logging.Formatter().formatException(record.exc_info)))
         return True
 
 

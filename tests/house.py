@@ -34,7 +34,7 @@ PACKAGE = Path(dspy_semantic_backprop.__file__).parent
 ROOT = PACKAGE.parent
 PUBLIC = {"presets", "programs", "testing", "integrations"}
 ORDER = (
-    *("_terminal", "_secrets", "_errors", "_spelling", "_concurrency", "_values", "_json", "_session"),
+    *("_secrets", "_terminal", "_errors", "_spelling", "_concurrency", "_values", "_json", "_session"),
     *(
         "integrations.progress",
         "_graph",

@@ -18,6 +18,7 @@ from .._graph.record.names import Names, is_unnamed
 from .._graph.record.recorder import capture
 from .._graph.record.snapshots import describe
 from .._graph.trace import Trace
+from .._secrets.errors import hide
 from .._session.budget import Purpose
 from .._session.lm import LMContext, OutsideCalls, for_purpose, is_provider_failure
 from .reuse import ReusedAnswers
@@ -85,6 +86,8 @@ async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.Capacit
     failure = failure or next(iter(here.failures), None)
     if failure is not None:
         return Executed(missing=describe(failure))
+    if error is not None:
+        hide(error)  # it stays in the outcome
     return Executed(returned, error, trace, suggest(trace, runnable.code), strayed=asked.memory.strayed)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import dspy
 
 from .._errors import MetricError, SetupError
-from .._secrets.errors import hide
-from .._secrets.known import cleaned
+from .._secrets.errors import hide, learn_held
+from .._secrets.known import unsaid
 from .._values.copies import snapshot
 from .._values.text import printed, said
 from .asynchronous import called_in_the_end, is_asynchronous
@@ -84,7 +84,7 @@ class Metric:
             elif isinstance(others[0], dspy.Prediction):
                 advice += f"; this one has {', '.join(others[0].keys()) or 'none'}"
             raise MetricError(
-                f"metric {self.name!r} raised {type(error).__name__} for {where}: {cleaned(printed(error))}; {advice}"
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
             ) from error
         return self._read(returned, where)
 
@@ -107,9 +107,9 @@ class Metric:
             if inspect.iscoroutine(returned):
                 returned.close()
                 wanted = "it is asynchronous: wrap it in a function that returns a score"
-            raise MetricError(f"metric {self.name!r} returned {cleaned(said(returned))} for {where}; {wanted}")
+            raise MetricError(f"metric {self.name!r} returned {said(returned)} for {where}; {wanted}")
         kind = _kind(score) if score is returned else type(returned).__name__
-        return Grade(number, (printed(feedback) or None) if feedback is not None else None, kind)
+        return Grade(number, unsaid(printed(feedback) or None) if feedback is not None else None, kind)
 
 
 _LARGEST = 1e100
@@ -124,6 +124,8 @@ def adapt(function: Any) -> Metric:
     """Find out how a metric, a callable of 2, 3, 5 or 6 positional arguments, wants to be called."""
     if not callable(function):
         raise SetupError(f"metric must be a function, not of type {type(function).__name__}; pass metric=my_metric")
+    # What it catches itself may come back as feedback.
+    learn_held(function)
     metric, run = Metric(function, 2, False), called_in_the_end(function)
     if isinstance(function, type):
         raise SetupError(f"metric {metric.name!r} is a class; pass an instance of it, metric={metric.name}(...)")

@@ -22,7 +22,7 @@ from .._graph.evidence.replay.replays import Probe, Replays
 from .._graph.graph import ComputationGraph
 from .._graph.record.snapshots import describe
 from .._graph.trace import OUTPUT, Call
-from .._secrets.errors import hide
+from .._secrets.errors import hide, learn_held
 from .._session.budget import Purpose
 from .._session.events import EvaluationDone, EvaluationStarted, ExampleDone
 from .._session.journal import digest_of
@@ -91,6 +91,7 @@ class Student:
     ) -> Student:
         """A program with the evaluator that grades it; `sets`: name -> examples, by which errors name an example."""
         shelf = Shelf()
+        learn_held(program)
 
         def on_outcome(outcome: Outcome) -> None:
             session.publish(ExampleDone(outcome.example_id, getattr(outcome, "score", None)))

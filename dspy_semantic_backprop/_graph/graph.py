@@ -11,6 +11,7 @@ from typing import Any
 
 import pydantic
 
+from .._secrets.known import unsaid
 from .._terminal import clean, counted, printable, shown, spelled, wrapped
 from .._values.same import alike
 from .._values.text import jsonable
@@ -234,9 +235,9 @@ class ComputationGraph(Drawn):
     def to_dict(self) -> dict[str, Any]:
         """The graph as JSON values: `calls`, `edges`, `inputs`, `output`, `error`, `warnings`.
 
-        Values that JSON does not know stand as their text.
+        Values that JSON does not know stand as their text; secrets that are known stand nowhere.
         """
-        return {
+        found = {
             "calls": [_call_to_dict(call) for call in self.calls],
             "edges": [asdict(edge) for edge in self.edges],
             "inputs": jsonable(self.inputs),
@@ -244,6 +245,7 @@ class ComputationGraph(Drawn):
             "error": self.error,
             "warnings": list(self.warnings),
         }
+        return unsaid(found)
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> ComputationGraph:

@@ -10,6 +10,7 @@ import dspy
 
 from .._concurrency import run_sync
 from .._errors import SetupError
+from .._secrets.errors import learn_held
 from .evidence.code.from_code import FromCode
 from .evidence.combine import prove, suggest
 from .evidence.replay.replays import Probe, Replays
@@ -50,6 +51,7 @@ async def atrace(
     if probe not in get_args(Probe):
         raise SetupError(f"probe must be one of {', '.join(get_args(Probe))}, not {probe!r}")
     inputs = _inputs(program, example)
+    learn_held(program)
     names = Names(program)
     replays = Replays(program, inputs)
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import SetupError
+from .._secrets.known import unsaid
 from .._terminal import spelled
 
 MOST_BYTES = 9_000_000
@@ -56,7 +57,7 @@ def save(path: str | os.PathLike[str], title: str, data: Mapping[str, Any]) -> P
     try:
         target.write_bytes(page(title, data).encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise SetupError(f"the report cannot be written to {str(path)!r}: {error.strerror or error}") from error
+        raise SetupError(f"the report cannot be written to {str(path)!r}: {error.strerror or error}") from None
     return target
 
 
@@ -67,7 +68,7 @@ def page(title: str, data: Mapping[str, Any]) -> str:
         policy=_POLICY.format(script=_hash(script), style=_hash(style)),
         title=html.escape(spelled(title)),
         style=style,
-        data=_small(data).translate(_ESCAPED),
+        data=_small(unsaid(data)).translate(_ESCAPED),
         script=script,
     )
 

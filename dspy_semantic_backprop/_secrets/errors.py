@@ -4,8 +4,9 @@ Providers, HTTP clients and tools repeat in their errors what they were called w
 its password. What program, metric, tools and subscribers hold is looked at where one of them raises: the values that
 have the name of a secret and look like one.
 
-What cannot be done: a value that was never learned and has no known form (a token that a client fetches by itself), one
-that was changed on its way otherwise than in base64 or hexadecimal, and the variables of frames, that some tools print.
+What cannot be done: a value that was never learned and has no known form (a token that a client fetches by itself, one
+that only a queue held), one that was changed on its way otherwise than in base64 or hexadecimal, and the variables of
+frames, that some tools print.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def hide(error: BaseException) -> None:
     """Take secrets out of an error's texts, and out of those of the errors behind it, in place."""
     learn_from(error)
     _hide(error, set())
+
+
+def learn_held(value: Any) -> None:
+    """Learn the secrets that a function or an object holds that a run works with."""
+    learn(telling_texts([("", value)]))
 
 
 def hide_behind(error: BaseException) -> None:
@@ -92,11 +98,11 @@ def _behind(error: BaseException) -> list[BaseException]:
 
 
 def _hide(error: BaseException, known: set[int]) -> None:
-    if id(error) in known or len(known) > _DEEPEST:
+    if id(error) in known:
         return
     known.add(id(error))
     # Past what its class forbids: an error may be frozen.
-    _set(error, "args", tuple(map(_without, error.args)))
+    _set(error, "args", _without(error.args))
     for name, value in _told_of(error).items():
         without = _without(value)
         if without is not value and without != value:
@@ -120,10 +126,12 @@ def _set(error: BaseException, name: str, value: Any) -> None:
 
 
 def _hide_behind(error: BaseException, known: set[int]) -> None:
-    behind = _behind(error)
+    # What is too far behind to be looked at is told by nobody.
+    far = len(known) > _MOST
+    behind = [] if far else _behind(error)[:_MOST]
     for one in behind:
         _hide(one, known)
-    if any(map(_tells, behind)):
+    if far or any(map(_tells, behind)):
         error.__cause__ = error.__context__ = None
 
 
@@ -160,10 +168,17 @@ def _of_object(value: Any) -> Any:
             return _of_message(value, headers)
         if hasattr(type(value), "items") and hasattr(type(value), "keys"):
             return _of_headers(value)
-        said = repr(value)
-        return value if said == (shown := cleaned(said)) else shown
+        shown = cleaned(said := repr(value))
+        return value if said == shown and not _holds(value) else shown
     except Exception:  # noqa: BLE001 - what cannot be looked at tells nothing
         return value
+
+
+def _holds(value: Any) -> bool:
+    """Whether a known secret lies open in an object, which its own text need not show."""
+    held = (one if isinstance(one, str) else one.decode("latin-1") for one, _ in telling_texts([("", value)]))
+    text = "\n".join(one[:_LONGEST] for one in islice(held, _MOST))[:_LONGEST]
+    return cleaned(text) != text
 
 
 def _of_headers(headers: Any) -> dict[Any, Any]:

@@ -7,11 +7,13 @@ lies open is read (attributes, slots, closures, defaults, items of Python's own 
 from __future__ import annotations
 
 import functools
+import gc
 import threading
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MappingView
 from contextvars import ContextVar
+from io import BytesIO, StringIO
 from itertools import islice
 from types import FrameType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
@@ -20,12 +22,14 @@ from .looks import sureness
 
 _MOST_HELD, _DEEPEST = 400, 6
 """How many values are looked at in each value, and how deep inside each other."""
-_MOST_INSIDE = 1500
-"""How many values are looked into."""
+_MOST_INSIDE, _MOST_TOLD = 1500, 5000
+"""How many values are looked into, and how many texts with telling names are found in them."""
 _FOREIGN = frozenset(("dspy", "litellm", "asyncio", "concurrent", "threading", "re", __name__.partition(".")[0]))
 """Packages that hold no secret that is not a language model's."""
 _OPEN = ("builtins", "multidict", "multidict._multidict")
 """Modules of mappings that are known to do nothing when they are read, beside dictionaries."""
+_IN_C = ("builtins", "itertools", "functools")
+"""Modules whose iterators and views are Python's own."""
 _TEXTS = (str, bytes, bytearray)
 _LISTS = (list, tuple, set, frozenset, deque)
 _CODES = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -53,8 +57,8 @@ def telling_texts(at_hand: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, int
     first = sorted(((name, value, sureness(name)) for name, value in at_hand), key=lambda one: -one[2])
     waiting = deque((name, value, 0, 0) for name, value, _ in first)
     seen: set[int] = set()
-    looked = 0
-    while waiting and looked < _MOST_INSIDE:
+    looked = told = 0
+    while waiting and looked < _MOST_INSIDE and told < _MOST_TOLD:
         name, value, depth, around = waiting.popleft()
         sure = max(sureness(name), around)
         if issubclass(type(value), _TEXTS):
@@ -65,8 +69,9 @@ def telling_texts(at_hand: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, int
             # Of what has the name of a secret all may be one; which surely is, the names inside say.
             around = min(sure, 1) if not issubclass(type(value), _LISTS) else around
             inside = [(inner or name, item, depth + 1, around) for inner, item in islice(within(value), _MOST_HELD)]
-            texts = (one for one in inside if issubclass(type(one[1]), _TEXTS))
-            yield from ((item, max(sureness(inner), around)) for inner, item, *_ in texts)
+            texts = [one for one in inside if issubclass(type(one[1]), _TEXTS)]
+            yield from (found := [(item, max(sureness(inner), around)) for inner, item, *_ in texts])
+            told += sum(sure > 0 for _, sure in found)
             if not issubclass(type(value), ModuleType):
                 waiting += (one for one in inside if not issubclass(type(one[1]), _TEXTS))
 
@@ -82,6 +87,10 @@ def within(value: Any) -> Iterator[tuple[str, Any]]:
         yield from _of_list(value)
     elif kind in (FunctionType, MethodType, functools.partial, ContextVar, *_CODES):
         yield from _of_code(value)
+    elif kind in (BytesIO, StringIO):  # the body of a reply
+        yield "", value.getvalue()
+    elif kind.__module__ in _IN_C and issubclass(kind, (Iterator, MappingView, functools._lru_cache_wrapper)):
+        yield from (("", one) for one in gc.get_referents(value))  # nothing is taken out of it, and nothing run
     elif _root(kind.__module__) not in _FOREIGN:
         yield from attributes(value)
 

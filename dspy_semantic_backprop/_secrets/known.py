@@ -40,6 +40,8 @@ _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://")
 _LOGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s/@]*:[^\s/@]*@")
 _LARGEST = 20_000
 """Characters: a longer text is no secret."""
+_MOST = 200
+"""So many secrets of what is at hand at once: more are data, and would make looking for them slow."""
 _learned: set[str] = set()
 _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
@@ -76,8 +78,27 @@ def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def cleaned(text: str) -> str:
     """A text without the secrets that are known, or that stand in it in a known form."""
+    return _replaced(formless(text), frozenset(_learned | _of_environment()))
+
+
+def unsaid(value: Any) -> Any:
+    """JSON values without the secrets that are known; what merely has the form of one is data, and stays."""
     secrets = frozenset(_learned | _of_environment())
-    text = _pattern(secrets).sub(HIDDEN, formless(text))
+    # Where none stands anywhere, as nearly always, nothing is copied.
+    said = json.dumps(value, default=str)
+    return value if _replaced(said, secrets) == said else _unsaid(value, secrets)
+
+
+def _unsaid(value: Any, secrets: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return _replaced(value, secrets)
+    if isinstance(value, Mapping):
+        return {_unsaid(name, secrets): _unsaid(item, secrets) for name, item in value.items()}
+    return [_unsaid(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _replaced(text: str, secrets: frozenset[str]) -> str:
+    text = _pattern(secrets).sub(HIDDEN, text)
     for encoded in _encoded(secrets):
         text = text.replace(encoded, HIDDEN)
     return text
@@ -85,7 +106,10 @@ def cleaned(text: str) -> str:
 
 def learn(found: Iterable[tuple[Any, int]]) -> None:
     """Let those texts that look like secrets, the sooner the surer their names are, stand in no text from now on."""
+    enough = len(_learned) + _MOST
     for value, sure in found:
+        if len(_learned) > enough:
+            break
         if len(value) > _LARGEST:
             continue
         if sure:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 TELLING = re.compile(
-    r"key|token(?!s)|(?:^|api_|access_|auth_)tokens$|secret|passw|passphrase|pwd|auth|headers|credential|cookie|client|engine"
-    r"|bearer|webhook|signature|(?:^|_)(?:jwt|dsn|pat|sas|pem|salt|hmac|pass|conn_?str|connection_string)(?:$|_)",
+    r"key(?!(?-i:[a-rt-z]))|token(?!s)|(?:^|api_|access_|auth_)tokens$|secret|passw|passphrase|pwd|auth|headers|credential|cookie|client|engine"
+    r"|bearer|webhook|signature|(?:^|_)(?:(?:jwt|dsn|sas|hmac|conn_?str|connection_string)(?:$|_)|(?:pat|pem|salt|pass)$)",
     re.IGNORECASE,
 )
 """Names of what may hold a secret."""
@@ -17,8 +17,8 @@ _SURELY = re.compile(
 )
 """Names of what is a secret, whether or not its value looks like one."""
 _ORDINARY = re.compile(
-    r"author(?!iz)|(?:eos|bos|pad|unk|sep|cls|mask|stop|next|prev|special|start|end|first|last)_token|key(?:word|board|note)|monkey|tokeniz|secretar|compass|bypass"
-    r"|(?:cache|sort|primary|foreign|partition|group|public|row|join|index|dedup\w*)[_-]?keys?$"
+    r"author(?!iz)|(?:eos|bos|pad|unk|sep|cls|mask|stop|next|prev|special|start|end|first|last)_token|(?:mon|don|tur|hoc|joc|whis)key|tokeniz|secretar|compass|bypass"
+    r"|(?:answer|cache|sort|primary|foreign|partition|group|public|row|join|index|dedup\w*)[_-]?keys?$"
     r"|[a-z](?:[_-](?:name|type|count|len|length|path|file|dir|limit|size|usage|version|model)|(?<!key)_id)s?$",
     re.IGNORECASE,
 )
@@ -33,9 +33,14 @@ _LONGEST_PIECE = 4
 
 def sureness(name: str) -> int:
     """How much a name tells of a secret: 0 nothing, 1 that it may hold one, 2 that it does."""
-    if not TELLING.search(name) or _ORDINARY.search(name):
+    if not TELLING.search(name) or is_ordinary(name):
         return 0
     return 2 if _SURELY.search(name) else 1
+
+
+def is_ordinary(name: str) -> bool:
+    """Whether a name is of something else, though a telling word stands in it."""
+    return _ORDINARY.search(name) is not None
 
 
 def looks_secret(text: str, sure: int) -> bool:

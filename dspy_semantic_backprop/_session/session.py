@@ -238,12 +238,12 @@ class Session:
                 hide(error)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
                 # Not `exception`: of some errors the words cannot be changed.
-                came = cleaned("".join(traceback.format_exception(error)))
+                came = "".join(traceback.format_exception(error))
                 logger.error("subscriber %s raised on %s; the run goes on\n%s", name, type(event).__name__, came)
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""
-        warning = spelled(warning)
+        warning = spelled(cleaned(warning))
         if warning not in self.warnings:
             self.warnings.append(warning)
             logger.warning("%s", warning)

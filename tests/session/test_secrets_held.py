@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
+import itertools
 import types
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -40,6 +42,19 @@ class Hidden:
 
 class Base:
     API_TOKEN = KEY
+
+
+class Client:
+    def __init__(self, api_key: str) -> None:
+        self.api_key = api_key
+
+
+DRAWN = [f"hQ7dW2sXk9PvLm3R{number}z" for number in range(3)]
+"""For those that must not be known from the test before."""
+CYCLE = itertools.cycle([{"api_key": DRAWN[0]}])
+VIEW = {"api_key": DRAWN[1]}.values()
+LOGIN = f"host=db user=me password={PASSWORD} dbname=x"
+QUOTED = f"-----BEGIN+PRIVATE+KEY-----%0A{DRAWN[2]}%2F%0A-----END"
 
 
 class Derived(Base):
@@ -88,7 +103,38 @@ def before(**_: Any) -> Any:
         raise ValueError(f"no {error}") from None
 
 
+class Replied(Exception):
+    """Holds a reply, which its words do not show."""
+
+    def __init__(self, reply: Any) -> None:
+        super().__init__("refused")
+        self.reply = reply
+
+
+def far_behind(**_: Any) -> Any:
+    def tried(times: int) -> None:
+        api_key = KEY
+        try:
+            tried(times - 1) if times else [].index(api_key)
+        except ValueError as error:
+            raise ValueError("tried again" if times else api_key) from error
+
+    tried(40)
+
+
+def of_an_error(reply: Any, **_: Any) -> Any:
+    token = KEY
+    raise Replied(reply(token))
+
+
 PLACES: dict[str, Any] = {
+    "far behind": far_behind,
+    "in an iterator": lambda **_: raising(CYCLE, lambda held: next(held)["api_key"]),
+    "in a view": lambda **_: raising(VIEW, lambda held: next(iter(held))),
+    "the body of a reply": lambda **_: of_an_error(lambda key: io.BytesIO(f"no {key}".encode())),
+    "an object of an error": lambda **_: of_an_error(lambda key: vars(types)["SimpleNamespace"](deep=Client(key))),
+    "words of a login": lambda **_: raising(LOGIN, str),
+    "an encoded PEM block": lambda **_: raising(QUOTED, str),
     "in a record of a list": lambda **_: raising([Login("here", KEY)], lambda held: held[0][1]),
     "in pairs": lambda **_: raising([("page", "1"), ("api_key", KEY)], lambda held: held[1][1]),
     "under another telling name": lambda **_: raising({"auth": {"given": [KEY]}}, lambda held: held["auth"]),
@@ -119,7 +165,7 @@ def test_a_secret_that_lies_open_is_told_nowhere(place, tmp_path, caplog):
     with served(careful):
         texts = told(tmp_path / "metric", caplog, metric=metric)
         texts += told(tmp_path / "program", caplog, program=Raising(PLACES[place], True))
-    assert not [text for text in texts if KEY in text or PASSWORD in text]
+    assert not [text for text in texts if any(secret in text for secret in (KEY, PASSWORD, *DRAWN))]
 
 
 def test_a_subscriber_whose_error_cannot_be_changed_does_not_tell_it(tmp_path, caplog):
@@ -141,6 +187,18 @@ ORDINARY = {
     "token_count": "12345678901234",
     "key_file": "/home/me/keys/id_ed25519.pub",
     "tokenizer": "cl100k_base_v2024a",
+    "commit": "11f6ad8ec52a2984abaafd7c3b516503785c2072",
+    "picture": "data:image/png;base64,iVBORw0KGgoAAAANSUh",
+    "keyframe": "f00a12b34c56d78",
+    "pass_rate": "0.9312a4b5c6",
+    "answer_key": "1B2A3D4C5A6B7D8C9A",
+    "address": "https://x.com/?key_count=3&author=smith1984",
+    "search": "https://x.com/?keyword=lamp2024&max_tokens=512",
+    "lesson": "basic arithmetic2024",
+    "owner": "bearer 12345678",
+    "task": "sk-learn-2024-classifier-v2",
+    "code": "Client(api_key=settings.api_key)",
+    "advice": "api_key=<your-key>",
 }
 
 
@@ -152,7 +210,7 @@ def test_what_is_no_secret_stays_in_an_error(name):
     with served(careful):
         optimizer = SemanticGradientDescent(lambda *_: 0.0, subscribers=())
         explained = str(optimizer.explain(Raising(program, True), questions(1)[0]))
-    assert ORDINARY[name] in explained
+    assert ORDINARY[name] in " ".join(explained.split())
 
 
 class Odd:

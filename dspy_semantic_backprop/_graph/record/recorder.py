@@ -20,6 +20,7 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from ..._concurrency import in_thread
+from ..._secrets.errors import learn_from
 from ..._terminal import logger
 from ..._values.copies import own_copies, snapshot
 from ..._values.same import digest
@@ -65,6 +66,8 @@ class _Recorder(BaseCallback):
 
     def on_tool_end(self, call_id: str, outputs: Any | None, exception: BaseException | None = None) -> None:
         TOOL.set(tuple(one for one in TOOL.get() if one != call_id))
+        if exception is not None:  # ReAct shows its traceback to the next call
+            learn_from(exception)
         self._answered(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
