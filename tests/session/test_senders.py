@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes.util
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -55,7 +59,7 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Iterator[Simple
 
 
 def optimised(program: Any = None, **settings: Any) -> Any:
-    optimizer = SemanticGradientDescent(right, **{"steps": 1, "subscribers": (), **settings})
+    optimizer = SemanticGradientDescent(**{"metric": right, "steps": 1, "subscribers": (), **settings})
     return optimizer.compile(program or Fan(), trainset=questions(4)).detailed_results
 
 
@@ -115,18 +119,56 @@ def test_a_request_through_aiohttp_past_the_meter_is_told():
     assert any(f"sent {past} requests to a language model" in warning for warning in result.warnings)
 
 
-class InProcesses(Fan):
+def forked() -> None:
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+
+
+def awaited() -> None:
+    async def run() -> None:
+        await (await asyncio.create_subprocess_exec("true")).wait()
+
+    asyncio.run(run())
+
+
+STARTING: dict[str, Callable[[], Any]] = {
+    "fork": forked,
+    "run": lambda: subprocess.run(["true"], check=True),
+    "popen": lambda: os.popen("true").close(),
+    "asyncio": awaited,
+    "system": lambda: os.system("true"),
+    "spawn": lambda: os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ), 0),
+}
+
+
+class Starting(Fan):
+    def __init__(self, start: Callable[[], Any]) -> None:
+        super().__init__()
+        self.start = start
+
     def forward(self, question: str) -> Any:
-        process = multiprocessing.get_context("fork").Process(target=int)
-        process.start()
-        process.join()
+        self.start()
         return super().forward(question)
 
 
-def test_processes_that_a_program_starts_are_told():
+@pytest.mark.parametrize("start", STARTING)
+def test_processes_that_a_program_or_its_metric_starts_are_told_once(start):
+    def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
+        STARTING[start]()
+        return right(example, prediction)
+
     with served(careful):
-        result = optimised(InProcesses(), steps=0)
-    assert any("starts processes of its own" in warning for warning in result.warnings)
+        by_program = optimised(Starting(STARTING[start]), steps=0).warnings
+        by_metric = optimised(Fan(), metric=metric, steps=0).warnings
+    for warnings in (by_program, by_metric):
+        assert sum("starts processes of its own" in warning for warning in warnings) == 1
+
+
+def test_processes_that_python_starts_for_itself_are_not_told():
+    with served(careful):
+        result = optimised(Starting(lambda: ctypes.util.find_library("nothing")), steps=0)
+    assert not any("starts processes of its own" in warning for warning in result.warnings)
 
 
 TEXT = "[[ ## hint ## ]]\nno\n\n[[ ## answer ## ]]\nno\n\n[[ ## completed ## ]]"

@@ -12,9 +12,13 @@ from __future__ import annotations
 import functools
 import http.client
 import multiprocessing.process
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +38,9 @@ _ASKS = re.compile(
 _NO_ANSWERS = re.compile(r"/(embeddings|rerank)/?(\?|$)")
 """Those at which a language model of the user's own may ask for something else than its answer."""
 _PROCESSES = "processes of its own"
+_STARTERS = frozenset(("subprocess", "os", "asyncio", "multiprocessing", "concurrent"))
+"""Modules that start processes for whoever calls them."""
+_OTHERS = sys.stdlib_module_names | {"dspy", "litellm", __name__.partition(".")[0]}
 _PATCHED = Patched()
 
 
@@ -59,6 +66,11 @@ def _senders() -> Iterator[Replacement]:
 
         yield aiohttp.ClientRequest, "send", functools.partial(_watched, _of_aiohttp)
     yield multiprocessing.process.BaseProcess, "start", _told
+    # `run`, `os.popen` and asyncio's go through the first.
+    yield subprocess.Popen, "__init__", _told
+    for name in ("system", "posix_spawn", "posix_spawnp"):
+        if hasattr(os, name):
+            yield os, name, _told
 
 
 def _of_connection(connection: Any, method: str, path: str, *_: Any, **__: Any) -> tuple[str, str]:
@@ -98,12 +110,23 @@ def _watched(address: Callable[..., tuple[str, str]], send: Any) -> Any:
 
 def _told(start: Any) -> Any:
     @functools.wraps(start)
-    def starting(process: Any) -> None:
-        if (ledger := lm_context().ledger) is not None:
+    def starting(*args: Any, **kwargs: Any) -> Any:
+        if (ledger := lm_context().ledger) is not None and _is_asked_for(sys._getframe(1)):
             _note(ledger, _PROCESSES)
-        start(process)
+        return start(*args, **kwargs)
 
     return starting
+
+
+def _is_asked_for(frame: FrameType | None) -> bool:
+    """Whether neither Python (`platform`), nor DSPy (its interpreter), nor we start a process for ends of their own."""
+    while frame is not None and _root(frame) in _STARTERS:
+        frame = frame.f_back
+    return frame is not None and _root(frame) not in _OTHERS
+
+
+def _root(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _note(ledger: Ledger, where: str) -> None:
