@@ -27,11 +27,17 @@ from .._errors import SetupError
 from .._session.desk import WorkerLost
 from .worker import work
 
-_CHILD = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__package__}.worker import serve; serve()"
+# Ctrl-C is the run's; what is imported stays, so that to look for garbage among it while it grows is in vain.
+_CHILD = f"""import gc, json, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+gc.disable()
+sys.path[:] = json.loads(sys.argv[1])
+from {__package__}.worker import serve
+serve()"""
 _AT_ONCE = 256
 """Executions that one worker of Ray's takes at once: they wait for the network."""
 _PATIENCE = 5.0
-"""Seconds that a Dask scheduler is given to say which worker has what."""
+"""Seconds that a Dask scheduler is given to say which worker has what, and a process that was killed to end."""
 _LOOK = 1.0
 """Seconds between two looks at whether a Dask client still has its scheduler."""
 Reply = concurrent.futures.Future[bytes]
@@ -73,8 +79,17 @@ class Processes:
 
     def submit(self, errand: bytes) -> Reply:
         """Give an errand to the process that has the fewest."""
-        self._children = [one if one is not None and one.alive else _Child.start() for one in self._children]
-        return min((one for one in self._children if one), key=lambda one: len(one.waiting)).submit(errand)
+        lost = None
+        for at, child in enumerate(self._children):
+            if child is None or not child.alive:
+                try:
+                    self._children[at] = _Child.start()
+                except Exception as error:  # noqa: BLE001 - no file, no process, no thread is left, or no interpreter
+                    self._children[at] = None
+                    said = f"no process can be started with {sys.executable!r} ({type(error).__name__}: {error})"
+                    lost = WorkerLost(said)
+        there = [one for one in self._children if one]
+        return min(there, key=lambda one: len(one.waiting)).submit(errand) if there else _failed(lost)
 
     def starting(self, reply: Reply) -> bool:
         """Whether the process that has an errand has not begun to work."""
@@ -89,18 +104,22 @@ class Processes:
         return [one for one in self._children if one is not None and reply in list(one.waiting.values())]
 
     def close(self) -> None:
-        """End the processes."""
-        for child in filter(None, self._children):
-            child.process.kill()
+        """End the processes, and wait until they have ended."""
+        children = list(filter(None, self._children))
         self._children = [None] * len(self._children)
+        for child in children:
+            child.process.kill()
+        for child in children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(_PATIENCE)
 
 
 @dataclass
 class _Child:
     process: subprocess.Popen[bytes]
     waiting: dict[int, Reply] = field(default_factory=dict)
-    alive: bool = True
     ready: bool = False
+    lost: WorkerLost | None = None
     _outgoing: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     _numbers: Any = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -108,36 +127,47 @@ class _Child:
     @classmethod
     def start(cls) -> _Child:
         # Not by `multiprocessing`, which would run the user's script again where it has no guard.
-        command = [sys.executable, "-c", _CHILD, json.dumps(sys.path)]
+        # With this one's options: a program must not meet its `assert`s, or warnings as errors, in one place only.
+        options = subprocess._args_from_interpreter_flags()  # pyright: ignore - `multiprocessing` takes it as well
+        command = [sys.executable, *options, "-c", _CHILD, json.dumps(sys.path)]
         child = cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        for target in (child._write, child._read):
-            threading.Thread(target=target, name="semantic-backprop-process", daemon=True).start()
+        try:
+            for target in (child._write, child._read):
+                start_thread(target)
+        except BaseException:
+            child.process.kill()
+            raise
         return child
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes errands."""
+        return self.lost is None
 
     def submit(self, errand: bytes) -> Reply:
         reply = Reply()
         reply.set_running_or_notify_cancel()
         with self._lock:
             number = next(self._numbers)
-            if self.alive:
-                self.waiting[number] = reply
-                self._outgoing.put((number, errand))
-                return reply
-        reply.set_exception(WorkerLost(f"process {self.process.pid} has ended"))
+            if self.lost is not None:
+                return _failed(self.lost)
+            self.waiting[number] = reply
+            self._outgoing.put((number, errand))
         return reply
 
     def _write(self) -> None:
         # A pipe that is full must not keep the run's event loop waiting.
         pipe: Any = self.process.stdin
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), pipe:
             while (message := self._outgoing.get()) is not None:
                 pickle.dump(message, pipe)
                 pipe.flush()
 
     def _read(self) -> None:
-        with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
+        pipe: Any = self.process.stdout
+        with contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError), pipe:
             while True:
-                number, data = pickle.load(self.process.stdout)  # pyright: ignore[reportArgumentType]
+                number, data = pickle.load(pipe)
                 self.ready = True
                 if (reply := self.waiting.pop(number, None)) is not None:
                     reply.set_result(data)
@@ -148,11 +178,17 @@ class _Child:
     def end(self, why: WorkerLost) -> None:
         """End the process: what it has is lost."""
         with self._lock:
-            self.alive, lost = False, list(self.waiting.values())
+            self.lost, lost = self.lost or why, list(self.waiting.values())
             self.waiting.clear()
         for reply in lost:
             reply.set_exception(why)
         self.process.kill()
+
+
+def _failed(why: BaseException | None) -> Reply:
+    reply = Reply()
+    reply.set_exception(why)
+    return reply
 
 
 class OnDask:
@@ -334,13 +370,14 @@ def engine_of(where: Any) -> Engine | None:
 
 
 def _maker(where: Any) -> Callable[[], Any]:
-    if where is None or where == "threads":
+    named = where if isinstance(where, str) else ""
+    if where is None or named == "threads":
         return lambda: None
-    if where == "processes":
+    if named == "processes":
         return lambda: Processes(os.cpu_count() or 1)
     if isinstance(where, int) and not isinstance(where, bool) and where > 0:
         return lambda: Processes(where)
-    if getattr(where, "__name__", where) == "ray":
+    if getattr(where, "__name__", named) == "ray":
         return _ray
     if type(where).__module__.startswith("distributed."):
         return lambda: OnDask(where)

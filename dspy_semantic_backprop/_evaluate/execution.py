@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
 import dspy
+import tqdm
 
-from .._concurrency import cancel
+from .._concurrency import Limiter, cancel
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.evidence.combine import suggest
 from .._graph.graph import ComputationGraph
@@ -62,8 +64,9 @@ class Executed:
     strayed: bool = False
 
 
-async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.CapacityLimiter) -> Executed:
+async def executed(runnable: Runnable, asked: ExampleRun, limiter: Limiter) -> Executed:
     """Run a program on one example; a `Stop` crosses it from whichever of its threads."""
+    _first_bar()
 
     def name_of(module: Any) -> str:
         name = runnable.names.of(module) if isinstance(module, dspy.Predict) else ""
@@ -89,6 +92,13 @@ async def executed(runnable: Runnable, asked: ExampleRun, limiter: anyio.Capacit
     if error is not None:
         hide(error)  # it stays in the outcome
     return Executed(returned, error, trace, suggest(trace, runnable.code), strayed=asked.memory.strayed)
+
+
+@functools.cache
+def _first_bar() -> None:
+    # What all bars of a process share is made with the first one, unguarded: executions whose `dspy.Parallel` made the
+    # first ones at the same moment would raise a KeyError.
+    tqdm.tqdm(disable=True)
 
 
 async def unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:

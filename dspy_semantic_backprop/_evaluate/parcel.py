@@ -21,7 +21,7 @@ import dspy
 
 from .._errors import SetupError
 from .._graph.graph import ComputationGraph
-from .._graph.portable import raised_again
+from .._graph.portable import portable, raised_again
 from .._graph.trace import Trace
 from .._secrets.errors import hide
 from .._secrets.known import credentials
@@ -86,7 +86,8 @@ class _Packer(cloudpickle.Pickler):
         if isinstance(obj, BaseException):
             # What it came through does not travel, and with it goes what tells its secrets.
             hide(obj)
-            return raised_again, (type(obj), obj.args, vars(obj))
+            attributes = {name: _carried(value) for name, value in vars(obj).items()}
+            return raised_again, (type(obj), _carried(obj.args), attributes)
         if isinstance(obj, dspy.BaseLM):
             return self._without_key(obj)
         return super().reducer_override(obj)
@@ -146,6 +147,15 @@ def _named_after(model: str) -> list[str]:
     """The variables of the environment that hold a key and have the name of a model's provider."""
     provider = model.partition("/")[0].upper().replace("-", "_")
     return [name for name in os.environ if name.startswith(f"{provider}_") and name.endswith("KEY")]
+
+
+def _carried(value: Any) -> Any:
+    """What an error holds; texts for what no process can be sent: that it was raised has to be known all the same."""
+    try:
+        cloudpickle.dumps(value)
+    except Exception:  # noqa: BLE001 - any class may refuse in its own way
+        return portable(value, 1)
+    return value
 
 
 def _unshown(noted: Any) -> Any:

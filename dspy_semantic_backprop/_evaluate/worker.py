@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import linecache
 import os
 import pickle
-import signal
 import sys
 import threading
 from collections import Counter
@@ -17,7 +17,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import anyio
 import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
@@ -149,7 +148,7 @@ class Workshop:
         with dspy.context(**opened.settings, usage_tracker=tracker, semantic_task=(errand.number, attempt, known)):
             fresh = uncached(runnable.program, runnable.ledger) if opened.parcel.fresh else nullcontext()
             with remembered_prices(), fresh:
-                done = await executed(runnable, errand.asked, anyio.CapacityLimiter(1))
+                done = await executed(runnable, errand.asked, nullcontext())
         found = opened.carried(done, errand.asked.inputs) if errand.evaluation <= FIRST else ()
         seen, runnable.ledger.unmetered = runnable.ledger.unmetered, Counter()
         answering = frozenset(runnable.ledger.answering) - errand.answering
@@ -272,7 +271,6 @@ def work(data: bytes) -> bytes:
 
 def serve() -> None:
     """Be a worker process: errands come through standard input, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's
     inward, outward = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What the program prints, and what it reads, is no part of that.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -284,6 +282,8 @@ def serve() -> None:
             pickle.dump((number, done.result()), outward)
             outward.flush()
 
+    gc.freeze()
+    gc.enable()
     pickle.dump((None, b""), outward)  # from now on it begins what it is given at once
     outward.flush()
     try:

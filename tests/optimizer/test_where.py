@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import dspy
+import numpy as np
 import pytest
+import tqdm
 
 from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, SetupError, TooManyFailures
 from dspy_semantic_backprop.testing import Prompt
@@ -45,6 +50,25 @@ class HandingOut(Fan):
         found = super().forward(question)
         found.place = Here()
         return found
+
+
+class Alike(Fan):
+    """Raises where its process was not started as this one, and where nobody has made the first progress bar."""
+
+    def forward(self, question):
+        assert "error::BytesWarning" in sys.warnoptions and hasattr(tqdm.tqdm, "_instances")
+        return super().forward(question)
+
+
+class Refusing(Fan):
+    """Raises, of one example, what holds what no process can send to another one."""
+
+    def forward(self, question):
+        if "number 3" in question:
+            error = ValueError("no")
+            error.place = Here()  # pyright: ignore[reportAttributeAccessIssue]
+            raise error
+        return super().forward(question)
 
 
 class ToldLater(Fan):
@@ -189,6 +213,36 @@ def test_what_no_process_can_be_sent_stays_in_threads_and_the_run_says_why(kind,
     assert outcome(found)["steps"] == outcome(expected)["steps"]
 
 
+@pytest.mark.parametrize("kind", [Alike, Refusing])
+def test_a_worker_runs_as_this_process_does_and_tells_what_was_raised(kind, monkeypatch):
+    monkeypatch.setattr(sys, "warnoptions", ["error::BytesWarning"])
+    with served(careful):
+        expected, found = (compiled(where, program=kind(), steps=1) for where in (None, 1))
+    assert found.warnings == expected.warnings
+    assert outcome(found)["steps"] == outcome(expected)["steps"]
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", None, shutil.which("false")])
+def test_processes_that_cannot_be_started_are_told_before_anything_is_spent(python, monkeypatch):
+    monkeypatch.setattr(sys, "executable", python)
+    why = "ended with 1" if python == shutil.which("false") else "no process can be started"
+    with served(careful) as server:
+        with pytest.raises(SetupError, match=f"no worker has begun anything.*{why}"):
+            compiled(2)
+        assert not server.log
+
+
+def test_nothing_is_left_open_after_a_run():
+    with served(careful), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        compiled(1, steps=0)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            gc.collect()
+            time.sleep(0.1)
+    assert not [one for one in said if issubclass(one.category, ResourceWarning)]
+
+
 def test_what_a_worker_does_is_told_here():
     with served(careful), dspy.track_usage() as usage:
         found = compiled(1, program=Recounting(), steps=0, num_threads=1)
@@ -217,7 +271,7 @@ def test_what_tells_callbacks_stays_here(owner):
 
 
 def test_where_that_is_none_is_refused():
-    for where in (0, True, "cluster", object()):
+    for where in (0, True, "cluster", object(), np.array([1, 2])):
         with pytest.raises(SetupError, match="where must be"):
             SemanticGradientDescent(right, where=where)
 

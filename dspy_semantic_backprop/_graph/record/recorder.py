@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import dspy
 from dspy.utils.callback import BaseCallback
 
-from ..._concurrency import in_thread
+from ..._concurrency import Limiter, in_thread
 from ..._secrets.errors import learn_from
 from ..._terminal import logger
 from ..._values.copies import own_copies, snapshot
@@ -216,7 +215,7 @@ async def capture(
     inputs: Mapping[str, Any],
     *,
     names: Names,
-    limiter: anyio.CapacityLimiter,
+    limiter: Limiter,
     hook: Hook | None = None,
     on_told: Callable[[Mapping[str, Any]], None] = lambda call: None,
 ) -> tuple[Any, BaseException | None, Trace]:
