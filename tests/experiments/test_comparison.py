@@ -8,8 +8,6 @@ from typing import Any
 
 import dspy
 import pytest
-
-pytest.importorskip("dspy.lm15", reason="what answers in these experiments is an engine, which DSPy has since 3.4")
 from contest.graphs import PASSAGES, search
 from contest.guard import BestSoFar, CapReached, Guard, language_model
 from contest.heat import Heat, scored

@@ -10,8 +10,6 @@ from typing import Any
 import dspy
 import pytest
 
-pytest.importorskip("dspy.lm15", reason="what answers in these experiments is an engine, which DSPy has since 3.4")
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments"))
 

@@ -25,8 +25,7 @@ class Report(pydantic.BaseModel):
     facts: list[Fact]
 
 
-DECISIONS = hasattr(experimental, "Choice")
-CHOICE: Any = experimental.Choice[("careful", "with care"), ("sloppy", "without")] if DECISIONS else ()  # pyright: ignore[reportIndexIssue]
+CHOICE: Any = experimental.Choice[("careful", "with care"), ("sloppy", "without")]  # pyright: ignore[reportIndexIssue]
 
 
 class First(dspy.Module):
@@ -141,8 +140,6 @@ def optimised(program: dspy.Module) -> Any:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_module_or_type_of_dspys_is_optimised(name):
-    if name in ("Score", "Choice") and not DECISIONS:
-        pytest.skip(f"DSPy below 3.4 has no {name}")
     with served(answering):
         result = optimised(PROGRAMS[name]())
     assert result.score_before == 0.0 and result.score_after == 1.0

@@ -11,8 +11,6 @@ from dspy import experimental
 from dspy_semantic_backprop import SemanticGradientDescent, SetupError, presets, trace
 from tests.scripted import careful, questions, right, served
 
-needs_decisions = pytest.mark.skipif(not hasattr(experimental, "Noul"), reason="DSPy below 3.4 has no Noul")
-
 
 class Judge(dspy.Module):
     """Decides by a Boolean with a confidence."""
@@ -60,9 +58,7 @@ def compiled(program: dspy.Module, **settings: Any) -> Any:
     return optimizer.compile(program, trainset=questions(5))
 
 
-@pytest.mark.parametrize(
-    ("program", "read"), [pytest.param(Judge, "verdict", marks=needs_decisions), (Thinker, "thoughts")]
-)
+@pytest.mark.parametrize(("program", "read"), [(Judge, "verdict"), (Thinker, "thoughts")])
 def test_decisions_and_reasoning_are_read_and_optimised(program, read):
     with served(deciding):
         graph = trace(program(), {"question": "Why?"})
@@ -70,7 +66,6 @@ def test_decisions_and_reasoning_are_read_and_optimised(program, read):
         assert compiled(program()).detailed_results.score_after == 1
 
 
-@needs_decisions
 def test_a_decision_is_shown_by_its_value_and_confidence():
     with served(deciding) as server:
         example = dspy.Example(question="Why?", answer="careful answer").with_inputs("question")

@@ -15,7 +15,7 @@ import dspy
 import httpx
 import openai
 import pytest
-from dspy.clients import base_lm
+from dspy.clients import base_lm, costs
 from dspy.utils.callback import BaseCallback
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent, presets
@@ -25,7 +25,6 @@ from tests.scripted import careful, questions, right, served
 
 
 def test_prices_are_looked_up_once_in_a_run_and_dspy_is_as_before_afterwards():
-    costs = pytest.importorskip("dspy.clients.costs", reason="DSPy below 3.4 prices answers elsewhere")
     before, inside = costs.model_info, set()
 
     def watch(event: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy import lm15
 
 from dspy_semantic_backprop import Budget, SemanticGradientDescent
 from tests.optimizer.test_resume import Fan
@@ -83,7 +84,6 @@ def marking(engine: str) -> dict[str, Any]:
     """What lets a client mark the system message for Anthropic's cache."""
     if engine == "litellm":
         return {"cache_control_injection_points": [{"location": "message", "role": "system"}]}
-    lm15 = pytest.importorskip("dspy.lm15", reason="DSPy below 3.4 sends all through LiteLLM")
     return {"prompt_cache": lm15.CacheConfig(prefix="stable")}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 from collections.abc import Callable
@@ -135,15 +134,10 @@ REPLIED = dict.fromkeys([*REPLIES, *CONNECTIONS], "LMError")
 REPLIED |= dict.fromkeys(["no choices", "null choices", "null message"], "AdapterParseError")
 REPLIED |= dict.fromkeys(["tool calls only", "content filter", "broken off"], "AdapterParseError")
 GOOD = {"usage missing", "usage null", "usage of nulls", "usage zero", "slow"}
-READ_OTHERWISE = {"no choices", "null choices", "usage negative", "usage text"}
-"""By LiteLLM, through which DSPy below 3.4 sends all: the first is an empty prediction, the last two pass."""
-NATIVE = importlib.util.find_spec("dspy.lm15") is not None
 
 
 @pytest.mark.parametrize("fault", [*STATUSES, *REPLIED])
 def test_each_status_and_reply_reaches_the_client_as_it_is(fault: Any) -> None:
-    if fault in READ_OTHERWISE and not NATIVE:
-        pytest.skip("DSPy below 3.4 has no client of its own, and LiteLLM reads this reply otherwise")
     struck = Faults(status={fault: 1.0}) if fault in STATUSES else Faults(reply={fault: 1.0}, hang_seconds=0.05)
     with SimulatedServer(empty, faults=struck) as server, dspy.context(lm=server.lm(cache=False, num_retries=0)):
         raised = getattr(exceptions, {**STATUSES, **REPLIED}[fault])
@@ -245,6 +239,5 @@ def test_a_reply_is_streamed_word_by_word() -> None:
             streamed: Any = dspy.streamify(predictor, stream_listeners=[listener], async_streaming=False)
             *chunks, last = streamed(question="How?")
         said = "".join(chunk.chunk for chunk in chunks)
-        # DSPy below 3.4 streams the line break before a field, too.
-        assert (said if NATIVE else said.removeprefix("\n")) == last.answer == "a reply of several words"
+        assert said == last.answer == "a reply of several words"
         assert len(chunks) > 1 and server.requests == server.answered == 1
