@@ -13,6 +13,7 @@ from .._backward.sweep import sweep
 from .._errors import told_to_callers
 from .._evaluate.candidate import read
 from .._evaluate.outcome import Scored, scored
+from .._secrets.known import unsaid
 from .._settings import Optimizer
 from .._terminal import clean, displayed, printable, shown, wrapped
 from .._values.text import printed
@@ -61,7 +62,8 @@ class Explanation:
         """The explanation as JSON values: `score`, `feedback`, `graph`, `gradients`."""
         gradients = {name: gradient.to_dict() for name, gradient in self.gradients.items()}
         score, words = self.outcome.score, self.outcome.feedback
-        return {"score": score, "feedback": words, "graph": self.outcome.graph.to_dict(), "gradients": gradients}
+        graph = self.outcome.graph.to_dict()
+        return unsaid({"score": score, "feedback": words, "graph": graph, "gradients": gradients})
 
 
 def _said(who: str, text: str, indent: int) -> list[str]:

@@ -28,6 +28,7 @@ _FOREIGN = frozenset(("dspy", "litellm", "asyncio", "concurrent", "threading", "
 """Packages that hold no secret that is not a language model's."""
 _OPEN = ("builtins", "multidict", "multidict._multidict")
 """Modules of mappings that are known to do nothing when they are read, beside dictionaries."""
+_TOOLS = ("tools", "func")
 _IN_C = ("builtins", "itertools", "functools")
 """Modules whose iterators and views are Python's own."""
 _TEXTS = (str, bytes, bytearray)
@@ -93,6 +94,8 @@ def within(value: Any) -> Iterator[tuple[str, Any]]:
         yield from (("", one) for one in gc.get_referents(value))  # nothing is taken out of it, and nothing run
     elif _root(kind.__module__) not in _FOREIGN:
         yield from attributes(value)
+    else:  # of DSPy's agents the tools, which are the user's
+        yield from ((name, one) for name, one in _own(value).items() if name in _TOOLS)
 
 
 def _of_list(value: Any) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from typing import Any
@@ -15,6 +16,8 @@ from tests.scripted import careful, questions, right, served
 from tests.session.test_secrets import told
 
 KEY = "mV4qT9xLb2RzK7wYn3Hc"
+DRAWN = "hQ7dW2sXk9PvLm3R4z"
+"""For what must not be known from the test before."""
 
 
 class Telling(Fan):
@@ -41,12 +44,14 @@ class Judge:
         return dspy.Prediction(score=0.0, feedback=said) if self.scores else said
 
 
-def searching() -> dspy.Module:
-    """An agent whose tool raises with its key, which the agent is shown."""
-    api_key = KEY
+def searching(fails: bool = True) -> dspy.Module:
+    """An agent whose tool raises with its key, or returns it, which the agent is shown."""
+    api_key = KEY if fails else DRAWN
 
     def search(words: str) -> str:
-        raise ConnectionError(f"refused {api_key}")
+        if fails:
+            raise ConnectionError(f"refused {api_key}")
+        return f"found with {api_key}"
 
     class Agent(dspy.Module):
         def __init__(self) -> None:
@@ -66,21 +71,21 @@ def search_first(prompt: Any) -> dict[str, Any]:
     return answers
 
 
-@pytest.mark.parametrize("program", [Telling, searching])
+@pytest.mark.parametrize("program", [Telling, searching, functools.partial(searching, False)])
 def test_what_an_execution_says_of_its_key_is_told_nowhere(program, caplog):
     with served(search_first):
         graph = trace(program(), questions(1)[0])
         explained = SemanticGradientDescent(right, subscribers=()).explain(program(), questions(1)[0])
         shown = [str(graph), repr(graph), graph.to_svg(), json.dumps(graph.to_dict()), str(explained), repr(explained)]
+        shown.append(json.dumps(explained.to_dict()))
     assert "[hidden]" in shown[1]
-    assert not [text for text in (*shown, caplog.text) if KEY in text]
+    assert not [text for text in (*shown, caplog.text) if KEY in text or DRAWN in text]
 
 
 @pytest.mark.parametrize("metric", [right, Judge(True), Judge(False)])
 def test_what_a_program_and_its_metric_say_of_their_key_stands_in_no_result(metric, tmp_path, caplog):
     with served(careful):
         texts = told(tmp_path, caplog, program=Telling() if metric is right else None, metric=metric)
-    # The answers of language models and what the log is compared by are data; no other line is.
     assert not [text for text in texts if KEY in text]
 
 
