@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _PAUSES = (0.01, 0.1, 0.4, 1.0)
 """Seconds between the tries to start a thread."""
+_OF_COROUTINES = (StopIteration, GeneratorExit, asyncio.CancelledError, concurrent.futures.CancelledError)
 Limiter = AbstractAsyncContextManager[Any]
 """Bounds how many things run at once."""
 
@@ -100,9 +101,9 @@ def _future_of(function: Callable[[], R]) -> tuple[concurrent.futures.Future[R],
         threading.current_thread()._daemonic = False  # pyright: ignore[reportAttributeAccessIssue] - `daemon` refuses
         try:
             future.set_result(context.run(function))
-        except StopIteration as error:
-            # A future cannot hand this one on to a coroutine.
-            future.set_exception(RuntimeError(f"StopIteration was raised: {error}"))
+        except _OF_COROUTINES as error:
+            # To the coroutine that waits they would say something about itself: that it has ended, or is to end.
+            future.set_exception(RuntimeError(f"{type(error).__name__} was raised: {error}"))
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             future.set_exception(error)
 

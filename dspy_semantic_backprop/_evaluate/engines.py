@@ -197,9 +197,9 @@ class OnDask:
     trusted, queued = False, True
 
     def __init__(self, client: Any) -> None:
-        if getattr(client, "asynchronous", False):
-            raise SetupError("where= takes a dask.distributed.Client that is not asynchronous")
         self._client = client
+        if self.gone or getattr(client, "asynchronous", False):
+            raise SetupError("where= takes a dask.distributed.Client that is connected, and not asynchronous")
         self._waiting: dict[Reply, Any] = {}
         self._rest: list[str] = []
         self._closed = threading.Event()

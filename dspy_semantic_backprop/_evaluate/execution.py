@@ -13,6 +13,7 @@ import dspy
 import tqdm
 
 from .._concurrency import Limiter, cancel
+from .._errors import ProgramError
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.evidence.combine import suggest
 from .._graph.graph import ComputationGraph
@@ -117,4 +118,6 @@ async def unless_stopped(here: LMContext, work: Coroutine[Any, Any, R]) -> R:
         await cancel([task])
         # Where it failed just when it was no longer waited for, asyncio would say that nobody looked at why.
         _ = task.cancelled() or task.exception()
+    if task.cancelled():
+        raise ProgramError("the program, or what it awaits, raised a CancelledError though nobody had cancelled it")
     return task.result()

@@ -21,7 +21,7 @@ import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
 from .._concurrency import call_in_thread, threads_kept
-from .._errors import SetupError, Stop
+from .._errors import ProgramError, SetupError
 from .._graph.evidence.code.from_code import FromCode
 from .._graph.record.names import Names
 from .._graph.record.snapshots import describe
@@ -209,12 +209,15 @@ async def _worked(data: bytes) -> bytes:
             try:
                 with cache_of_the_driver():
                     done = await _WORKSHOP.perform(errand, ask, tracker)
-            except (Stop, WorkerLost, SetupError, SystemExit, KeyboardInterrupt) as stop:
+            except BaseException as stop:
+                # What is no `Exception` ends a run wherever it is raised.
+                if isinstance(stop, Exception) and not isinstance(stop, (WorkerLost, SetupError, ProgramError)):
+                    raise
                 done = Returned(stop=stop)
         problem = "what it returns cannot be sent back"
         done = replace(done, usage=dict(tracker.usage_data) if tracker is not None else {})
         return packed(done, trusted=True, known=_WORKSHOP.signatures(errand))
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a class of the user's may do anything
+    except BaseException as error:  # noqa: BLE001 - a class of the user's may do anything
         return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
 
 

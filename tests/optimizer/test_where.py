@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import gc
 import json
 import os
@@ -21,7 +23,7 @@ import numpy as np
 import pytest
 import tqdm
 
-from dspy_semantic_backprop import Budget, Limits, SemanticGradientDescent, SetupError, TooManyFailures
+from dspy_semantic_backprop import Budget, Limits, ProgramError, SemanticGradientDescent, SetupError, TooManyFailures
 from dspy_semantic_backprop.testing import Prompt
 from tests.optimizer.test_resume import FILE, Fan, greedy, outcome, slowly_careful
 from tests.scripted import careful, questions, right, served
@@ -69,6 +71,26 @@ class Refusing(Fan):
             error.place = Here()  # pyright: ignore[reportAttributeAccessIssue]
             raise error
         return super().forward(question)
+
+
+class Ending(Fan):
+    """Raises what it was given, of one example."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, question):
+        if "number 3" in question:
+            raise self.error
+        return super().forward(question)
+
+
+class Awaited(Ending):
+    async def aforward(self, question):
+        return super().forward(question)
+
+    forward = None  # pyright: ignore[reportAssignmentType]
 
 
 class ToldLater(Fan):
@@ -222,6 +244,19 @@ def test_a_worker_runs_as_this_process_does_and_tells_what_was_raised(kind, monk
     assert outcome(found)["steps"] == outcome(expected)["steps"]
 
 
+@pytest.mark.parametrize("where", [None, 1])
+def test_what_a_program_raises_that_is_no_exception_is_told(where):
+    how = {"steps": 0, "limits": Limits(request=1.0)}
+    with served(careful):
+        for error in (asyncio.CancelledError("no"), concurrent.futures.CancelledError("no"), GeneratorExit("no")):
+            found = compiled(where, program=Ending(error), **how)
+            assert any(f"{type(error).__name__} was raised: no" in one for one in found.warnings)
+        with pytest.raises(BaseException, match="stop"):
+            compiled(where, program=Ending(BaseException("stop")), **how)
+        with pytest.raises(ProgramError, match="nobody had cancelled it"):
+            compiled(where, program=Awaited(asyncio.CancelledError()), **how)
+
+
 @pytest.mark.parametrize("python", ["/nowhere/python", None, shutil.which("false")])
 def test_processes_that_cannot_be_started_are_told_before_anything_is_spent(python, monkeypatch):
     monkeypatch.setattr(sys, "executable", python)
@@ -335,6 +370,10 @@ def test_a_cluster_that_is_gone_ends_the_run_which_goes_on_elsewhere(in_threads,
         assert 0 < len(server.log) < in_threads.total.calls
         result = compiled(None, tmp_path)
         assert len(server.log) == result.total.calls
+        closed = Watched(client.client)
+        closed.__dict__["status"] = "closed"
+        with pytest.raises(SetupError, match="that is connected"):
+            compiled(closed)
     assert outcome(result)["steps"] == outcome(in_threads)["steps"]
 
 
