@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
+import tqdm
 from dspy.utils.usage_tracker import UsageTracker
 
 from .._concurrency import call_in_thread, threads_kept
@@ -278,6 +279,8 @@ def serve() -> None:
     # What the program prints, and what it reads, is no part of that.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    # tqdm's own lock is one of all processes, and where a process is killed something is said of it on some systems.
+    tqdm.tqdm.set_lock(threading.RLock())
     turn = threading.Lock()
 
     def told(number: int, done: Any) -> None:
