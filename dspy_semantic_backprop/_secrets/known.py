@@ -12,7 +12,8 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Set
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -42,7 +43,10 @@ _LARGEST = 20_000
 """Characters: a longer text is no secret."""
 _MOST = 200
 """So many secrets of what is at hand at once: more are data, and would make looking for them slow."""
-_learned: set[str] = set()
+_KEPT = 1000
+"""So many are known at once, the newest: a token of its own for every request would make looking ever slower."""
+_learned: dict[str, None] = {}
+_learning = threading.Lock()
 _CONTENT = ("messages", "prompt", "tools")
 """Arguments of a request that are the question itself."""
 _SELECTIONS = ("_engine_spec", "_async_engine_spec")
@@ -56,7 +60,20 @@ def learn_secrets(lm: Any, settings: Mapping[str, Any] | None = None) -> None:
     held = {name: value for name, value in vars(lm).items() if TELLING.search(name) and name not in _SELECTIONS}
     model = str(getattr(lm, "model", ""))
     # A stand-in for a key, such as the model's own name, is no secret; nor is what any text may hold.
-    _learned.update(text for text in (*texts(given), *texts(held)) if len(text) >= _SHORTEST and text not in model)
+    _remember(text for text in (*texts(given), *texts(held)) if len(text) >= _SHORTEST and text not in model)
+
+
+def _remember(found: Iterable[str]) -> int:
+    """Let texts stand in no text from now on; returns how many were not known."""
+    texts_found = list(found)
+    with _learning:
+        new = len(set(texts_found).difference(_learned))
+        for one in texts_found:
+            _learned.pop(one, None)
+            _learned[one] = None
+        for oldest in list(_learned)[: max(len(_learned) - _KEPT, 0)]:
+            del _learned[oldest]
+    return new
 
 
 def credentials(lm: Any) -> set[str]:
@@ -78,18 +95,18 @@ def _named(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def cleaned(text: str) -> str:
     """A text without the secrets that are known, or that stand in it in a known form."""
-    return _replaced(formless(text), frozenset(_learned | _of_environment()))
+    return _replaced(formless(text), _of_environment().union(_learned))
 
 
 def unsaid(value: Any) -> Any:
     """JSON values without the secrets that are known; what merely has the form of one is data, and stays."""
-    secrets = frozenset(_learned | _of_environment())
+    secrets = _of_environment().union(_learned)
     # Where none stands anywhere, as nearly always, nothing is copied.
     said = json.dumps(value, default=str)
     return value if _replaced(said, secrets) == said else _unsaid(value, secrets)
 
 
-def _unsaid(value: Any, secrets: frozenset[str]) -> Any:
+def _unsaid(value: Any, secrets: Set[str]) -> Any:
     if isinstance(value, str):
         return _replaced(value, secrets)
     if isinstance(value, Mapping):
@@ -97,27 +114,37 @@ def _unsaid(value: Any, secrets: frozenset[str]) -> Any:
     return [_unsaid(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _replaced(text: str, secrets: frozenset[str]) -> str:
-    text = _pattern(secrets).sub(HIDDEN, text)
-    for encoded in _encoded(secrets):
-        text = text.replace(encoded, HIDDEN)
+def _replaced(text: str, secrets: Set[str]) -> str:
+    # The longest first, for one may be a part of another. Each by itself: an expression of all is slow, and made anew
+    # for every secret that is learned.
+    for one in sorted(secrets, key=len, reverse=True):
+        pattern, encoded = _ways(one)
+        text = pattern.sub(HIDDEN, text)
+        for way in encoded:
+            text = text.replace(way, HIDDEN)
     return text
+
+
+@functools.lru_cache(maxsize=2 * _KEPT)
+def _ways(secret: str) -> tuple[re.Pattern[str], list[str]]:
+    """How a secret may be written, and encoded."""
+    return re.compile(_alternative(secret)), _encoded(secret)
 
 
 def learn(found: Iterable[tuple[Any, int]]) -> None:
     """Let those texts that look like secrets, the sooner the surer their names are, stand in no text from now on."""
-    enough = len(_learned) + _MOST
+    many = 0
     for value, sure in found:
-        if len(_learned) > enough:
+        if many > _MOST:
             break
         if len(value) > _LARGEST:
             continue
         if sure:
             parts = [*texts(value), *_path(value)]
             # Of a record in JSON not every part is a secret, whatever the name of the whole is.
-            _learned.update(text for text in parts if looks_secret(text, 1 if text[:1] == "{" else sure))
+            many += _remember(text for text in parts if looks_secret(text, 1 if text[:1] == "{" else sure))
         elif isinstance(value, str) and _LOGIN.match(value):
-            _learned.update(text for text in texts(value) if looks_secret(text, 2))
+            many += _remember(text for text in texts(value) if looks_secret(text, 2))
 
 
 def _path(value: Any) -> list[str]:
@@ -144,25 +171,18 @@ def _secrets_of(environment: tuple[tuple[str, str], ...]) -> set[str]:
     return found
 
 
-@functools.lru_cache(maxsize=8)
-def _encoded(secrets: frozenset[str]) -> list[str]:
+def _encoded(secret: str) -> list[str]:
     """What stands in base64, wherever in the encoded text a secret begins, and in hexadecimal."""
-    found = []
-    for one in (secret.encode("utf-8", "replace") for secret in secrets if len(secret) >= _UNMISTAKABLE):
-        found += [one.hex(), one.hex().upper()]
-        for before in range(3):
-            # The first and last characters depend on what stands beside it.
-            whole = base64.b64encode(bytes(before) + one).decode()
-            start, end = (0, 2, 3)[before], len(whole) - (0 if (before + len(one)) % 3 == 0 else 4)
-            found += [whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")]
+    if len(secret) < _UNMISTAKABLE:
+        return []
+    one = secret.encode("utf-8", "replace")
+    found = [one.hex(), one.hex().upper()]
+    for before in range(3):
+        # The first and last characters depend on what stands beside it.
+        whole = base64.b64encode(bytes(before) + one).decode()
+        start, end = (0, 2, 3)[before], len(whole) - (0 if (before + len(one)) % 3 == 0 else 4)
+        found += [whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")]
     return list(dict.fromkeys(found))
-
-
-@functools.lru_cache(maxsize=8)
-def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    # The longest first, for one may be a part of another.
-    found = [_alternative(one) for one in sorted(secrets, key=len, reverse=True)]
-    return re.compile("|".join(found) or r"(?!)")
 
 
 def _alternative(secret: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
+import time
 from typing import Any
 
 import dspy
 import pytest
 
-from dspy_semantic_backprop import JournalError, SemanticGradientDescent, SetupError, trace
+from dspy_semantic_backprop import JournalError, ProgramError, SemanticGradientDescent, SetupError, trace
 from tests.optimizer.test_resume import Fan
 from tests.scripted import careful, questions, right, served
 from tests.session.test_secrets import told
@@ -115,3 +117,17 @@ def test_a_refused_setting_is_shown_without_its_key(given):
     with pytest.raises(SetupError) as raised:
         SemanticGradientDescent(right, **given)
     assert KEY not in f"{raised.value} {raised.value!r}"
+
+
+def test_a_new_token_for_every_question_does_not_slow_a_run_down():
+    numbers = itertools.count(100)
+
+    class Signing(Fan):
+        def forward(self, question: str) -> Any:
+            headers = {letter: f"hQ7dW2sXk9PvLm3R{next(numbers)}{letter}4z" for letter in "abc"}
+            raise ConnectionRefusedError(f"refused {list(headers.values())}")
+
+    begun = time.process_time()
+    with served(careful), pytest.raises(ProgramError, match=r"refused \['.hidden.', '.hidden.', '.hidden.'\]"):
+        SemanticGradientDescent(right, steps=0, subscribers=()).compile(Signing(), trainset=questions(400))
+    assert time.process_time() - begun < 12
