@@ -74,14 +74,14 @@ def engine(name: str, at_once: int) -> Iterator[Any]:
         yield WORKERS if name == "processes" else None
 
 
-def rounds_of(at_once: int, latency: float) -> int:
+def rounds_of(at_once: int, latency: float, asked: int = 0) -> int:
     """How often each thread runs an example in an evaluation."""
-    return min(2 if latency >= 0.5 else 10, max(1, math.ceil(320 / at_once)))
+    return asked or min(2 if latency >= 0.5 else 10, max(1, math.ceil(320 / at_once)))
 
 
-def measure(at_once: int, latency: float, whats: list[str], repeats: int) -> Iterator[dict[str, Any]]:
+def measure(at_once: int, latency: float, whats: list[str], repeats: int, rounds: int = 0) -> Iterator[dict[str, Any]]:
     """A row for `dspy.Evaluate` and for each engine, of those that are asked for."""
-    rounds = rounds_of(at_once, latency)
+    rounds = rounds_of(at_once, latency, rounds)
     count = at_once * rounds
     examples = [dspy.Example(question=f"Question {at}?").with_inputs("question") for at in range(count)]
     evaluation = rounds * DEPTH * latency
@@ -193,6 +193,9 @@ def main() -> None:
     parser.add_argument("--latencies", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="how often each thread runs an example; 0: about 320 examples"
+    )
     parser.add_argument("--kills", type=int, default=0, help="kill so many of each instead of measuring")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")
@@ -206,7 +209,7 @@ def main() -> None:
     for name in [one for one in config.engines if importlib.util.find_spec(needed.get(one, "dspy")) is None]:
         print(f"{name} is not installed and is left out")
         config.engines.remove(name)
-    name = "scale-kills-simulated" if config.kills else "scale-simulated"
+    name = "scale-kills-simulated" if config.kills else "scale-long-simulated" if config.rounds else "scale-simulated"
     path = Path(config.results_dir) / f"{name}.json"
     known = rows_of(path, config)
     if known:
@@ -237,7 +240,7 @@ def measured(config: argparse.Namespace, known: list[dict[str, Any]]) -> Iterato
     there = {(row["at_once"], row["latency"], row["what"]) for row in known}
     for at_once, latency in itertools.product(config.at_once, config.latencies):
         left = [one for one in ("Evaluate", *config.engines) if (at_once, latency, one) not in there]
-        for row in measure(at_once, latency, left, config.repeats) if left else ():
+        for row in measure(at_once, latency, left, config.repeats, config.rounds) if left else ():
             if row["what"] != "Evaluate":
                 row["same"] = row["came_to"] == came_to.setdefault((at_once, latency), row["came_to"])
             print(f"{at_once:7}  {latency:9g}", *(f"{row.get(name, '')!s:>10}" for name in heads), flush=True)
@@ -249,7 +252,7 @@ def rows_of(path: Path, config: argparse.Namespace) -> list[dict[str, Any]]:
     if not path.exists() or config.smoke:
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
-    asked = ("at_once", "latencies", "engines", "repeats", "kills", "seed")
+    asked = ("at_once", "latencies", "engines", "repeats", "rounds", "kills", "seed")
     same = all(found["settings"].get(name) == getattr(config, name) for name in asked)
     return found["rows"] if same and found["commit"] == commit() else []
 
