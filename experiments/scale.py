@@ -193,9 +193,7 @@ def main() -> None:
     parser.add_argument("--latencies", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument(
-        "--rounds", type=int, default=0, help="how often each thread runs an example; 0: about 320 examples"
-    )
+    parser.add_argument("--rounds", type=int, default=0, help="how often a thread runs an example; 0: a few times")
     parser.add_argument("--kills", type=int, default=0, help="kill so many of each instead of measuring")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results_dir", default="./results")

@@ -151,6 +151,9 @@ def test_scale():
         name = f"{titles.get(row['what']) or row['what']}, {row['at_once']} x {1000 * row['latency']:g} ms"
         assert table[name] == (f"{row['calls']:,}", f"{row['seconds']:.1f}", *ratios)
         assert row["what"] == "Evaluate" or row["same"]
+    for row in record("scale-long-simulated")["rows"]:
+        cells = (f"{row['calls']:,}", f"{row['seconds']:.1f}", str(row["over_ideal"]))
+        assert table[f"{titles.get(row['what']) or row['what']}, long"] == cells
     for row in record("scale-kills-simulated")["rows"]:
         cells = (str(row["request"]), str(row["calls"]), str(row["again"]), "none")
         assert not row["violations"] and (row["victim"], *cells) in rows(RESULTS / "scale.md")
