@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from .._concurrency import start_thread
 from .._errors import SetupError
 from .._session.desk import WorkerLost
+from .._terminal import logger
 from .worker import work
 
 # Ctrl-C is the run's; what is imported stays, so that to look for garbage among it while it grows is in vain.
@@ -38,8 +39,8 @@ _AT_ONCE = 256
 """Executions that one worker of Ray's takes at once: they wait for the network."""
 _PATIENCE = 5.0
 """Seconds that a Dask scheduler is given to say which worker has what, and a process that was killed to end."""
-_LOOK = 1.0
-"""Seconds between two looks at whether a Dask client still has its scheduler."""
+_LOOK, _ALONE = 1.0, 10
+"""Seconds between two looks at whether a Dask client has its scheduler, and a worker; after how many it is said."""
 Reply = concurrent.futures.Future[bytes]
 
 
@@ -263,7 +264,11 @@ class OnDask:
 
     def _watch(self) -> None:
         # A client that has lost its scheduler for good says nothing to whoever waits for a task.
+        alone = 0
         while not self._closed.wait(_LOOK):
+            alone = alone + 1 if self._waiting and not self._client.scheduler_info()["workers"] else 0
+            if alone == _ALONE:
+                logger.warning("the Dask cluster has no worker: one is waited for (%s)", self._client.scheduler.address)
             if self.gone:
                 for reply in list(self._waiting):
                     self._lost(reply, ConnectionError("the client has lost its scheduler"))

@@ -350,6 +350,19 @@ def test_dask_comes_to_what_threads_come_to_and_is_never_sent_a_key(in_threads, 
     assert client.sent and not any(KEY.encode() in one for one in client.sent)
 
 
+def test_a_cluster_without_workers_is_waited_for_aloud(in_threads, monkeypatch, caplog):
+    distributed = pytest.importorskip("distributed", reason="NOT TESTED: Dask is an extra that is not installed")
+    monkeypatch.setattr("dspy_semantic_backprop._evaluate.engines._ALONE", 1)
+    cluster = distributed.LocalCluster(n_workers=0, threads_per_worker=2, processes=False, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as empty, served(slowly_careful):
+        later = threading.Timer(3, cluster.scale, (1,))
+        later.start()
+        result = compiled(empty)
+        later.join()
+    assert outcome(result)["steps"] == outcome(in_threads)["steps"]
+    assert "the Dask cluster has no worker: one is waited for" in caplog.text
+
+
 class Lost(Watched):
     """A client whose scheduler is gone once it has been given a few."""
 
