@@ -114,7 +114,8 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, _FROM_OUTSIDE):
         return "the run was stopped from outside, by Ctrl-C or by a cancellation"
     said = str(error)
-    return cleaned(said if said and isinstance(error, SemanticBackpropError) else f"{type(error).__name__}: {said}")
+    # Ours is told already as it may be.
+    return said if said and isinstance(error, SemanticBackpropError) else cleaned(f"{type(error).__name__}: {said}")
 
 
 def _told(run: Run, ending: Ending, reason: str, current: Any) -> Result:

@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ._secrets.errors import hide_behind
-from ._secrets.known import cleaned
+from ._secrets.known import told
 from ._terminal import printable
 
 _LIBRARIES = (os.path.dirname(__file__), sysconfig.get_paths()["stdlib"], "<frozen")
@@ -62,7 +62,7 @@ class SemanticBackpropError(Exception):
     best: Any = None
 
     def __init__(self, *said: object) -> None:
-        super().__init__(*(cleaned(one) if isinstance(one, str) else one for one in said))
+        super().__init__(*(told(one) if isinstance(one, str) else one for one in said))
 
     @printable
     def __str__(self) -> str:

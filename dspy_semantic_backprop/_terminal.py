@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import regex
 
 from ._secrets.errors import learn_from
-from ._secrets.known import cleaned
+from ._secrets.known import told
 
 COLUMNS, LINES = 80, 24
 _NARROWEST = 40
@@ -97,7 +97,7 @@ def printable(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
     @functools.wraps(write)
     def written(self: Any) -> str:
-        return spelled(cleaned(write(self)))
+        return spelled(told(write(self)))
 
     return written
 
@@ -121,9 +121,9 @@ class Printable(logging.Filter):
         """Spell out a record's message and traceback; every record passes."""
         if record.exc_info and record.exc_info[1] is not None:
             learn_from(record.exc_info[1])
-        record.msg, record.args = spelled(cleaned(record.getMessage())), ()
+        record.msg, record.args = spelled(told(record.getMessage())), ()
         if record.exc_info and not record.exc_text:
-            record.exc_text = spelled(cleaned(logging.Formatter().formatException(record.exc_info)))
+            record.exc_text = spelled(told(logging.Formatter().formatException(record.exc_info)))
         return True
 
 

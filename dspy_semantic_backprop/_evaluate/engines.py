@@ -39,7 +39,7 @@ _AT_ONCE = 256
 """Executions that one worker of Ray's takes at once: they wait for the network."""
 _PATIENCE = 5.0
 """Seconds that a Dask scheduler is given to say which worker has what, and a process that was killed to end."""
-_LOOK, _ALONE = 1.0, 10
+_LOOK, _ALONE = 1.0, 3
 """Seconds between two looks at whether a Dask client has its scheduler, and a worker; after how many it is said."""
 Reply = concurrent.futures.Future[bytes]
 

@@ -14,7 +14,7 @@ import dspy
 
 from .._errors import MetricError, SetupError
 from .._secrets.errors import hide, learn_held
-from .._secrets.known import unsaid
+from .._secrets.known import cleaned, unsaid
 from .._values.copies import snapshot
 from .._values.text import printed, said
 from .asynchronous import called_in_the_end, is_asynchronous
@@ -84,7 +84,7 @@ class Metric:
             elif isinstance(others[0], dspy.Prediction):
                 advice += f"; this one has {', '.join(others[0].keys()) or 'none'}"
             raise MetricError(
-                f"metric {self.name!r} raised {type(error).__name__} for {where}: {printed(error)}; {advice}"
+                f"metric {self.name!r} raised {type(error).__name__} for {where}: {cleaned(printed(error))}; {advice}"
             ) from error
         return self._read(returned, where)
 
@@ -107,7 +107,7 @@ class Metric:
             if inspect.iscoroutine(returned):
                 returned.close()
                 wanted = "it is asynchronous: wrap it in a function that returns a score"
-            raise MetricError(f"metric {self.name!r} returned {said(returned)} for {where}; {wanted}")
+            raise MetricError(f"metric {self.name!r} returned {cleaned(said(returned))} for {where}; {wanted}")
         kind = _kind(score) if score is returned else type(returned).__name__
         return Grade(number, unsaid(printed(feedback) or None) if feedback is not None else None, kind)
 

@@ -29,6 +29,8 @@ third on the beginning of a value is enough, since errors shorten and mask keys.
 _BEGINNING = 8
 _CHANGES = re.compile(r"(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z]")
 """Capitals within a value: a word has none, what was drawn by chance has."""
+_PLAIN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+"""A word, as "ollama" is, which stands for a key that nobody asks for."""
 _DEEPEST_SETTING = 5
 _NAMES = re.compile(
     r"KEY|TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|BEARER|COOKIE|WEBHOOK|LICEN[CS]E|_DSN$|_AUTH$|CONNECTION_STRING"
@@ -98,9 +100,21 @@ def cleaned(text: str) -> str:
     return _replaced(formless(text), _of_environment().union(_learned))
 
 
+def told(text: str) -> str:
+    """What we say ourselves, as `cleaned`, but with plain words: a password may be one that our own sentences need.
+
+    What others say in it has to be `cleaned` before.
+    """
+    return _replaced(formless(text), _unmistaken())
+
+
+def _unmistaken() -> Set[str]:
+    return {one for one in _of_environment().union(_learned) if not _PLAIN.fullmatch(one)}
+
+
 def unsaid(value: Any) -> Any:
-    """JSON values without the secrets that are known; what merely has the form of one is data, and stays."""
-    secrets = _of_environment().union(_learned)
+    """JSON values without the secrets that are known; a plain word, and what merely has the form of one, stays."""
+    secrets = _unmistaken()
     # Where none stands anywhere, as nearly always, nothing is copied.
     said = json.dumps(value, default=str)
     return value if _replaced(said, secrets) == said else _unsaid(value, secrets)

@@ -22,7 +22,7 @@ from pydantic import NonNegativeInt
 from .._concurrency import gather, on_event_loop
 from .._errors import SetupError, Stop, TooManyFailures
 from .._secrets.errors import hide
-from .._secrets.known import cleaned
+from .._secrets.known import cleaned, told
 from .._terminal import logger, spelled
 from .batch.gather import Batches
 from .batch.shipment import Batch
@@ -238,12 +238,12 @@ class Session:
                 hide(error)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__qualname__)
                 # Not `exception`: of some errors the words cannot be changed.
-                came = "".join(traceback.format_exception(error))
+                came = cleaned("".join(traceback.format_exception(error)))
                 logger.error("subscriber %s raised on %s; the run goes on\n%s", name, type(event).__name__, came)
 
     def warn(self, warning: str) -> None:
         """Log a warning, once, and keep it for the report."""
-        warning = spelled(cleaned(warning))
+        warning = spelled(told(warning))
         if warning not in self.warnings:
             self.warnings.append(warning)
             logger.warning("%s", warning)

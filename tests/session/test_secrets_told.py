@@ -131,3 +131,13 @@ def test_a_new_token_for_every_question_does_not_slow_a_run_down():
     with served(careful), pytest.raises(ProgramError, match=r"refused \['.hidden.', '.hidden.', '.hidden.'\]"):
         SemanticGradientDescent(right, steps=0, subscribers=()).compile(Signing(), trainset=questions(400))
     assert time.process_time() - begun < 12
+
+
+def test_a_key_that_is_a_word_leaves_our_own_sentences_and_values_whole():
+    with served(careful, api_key="number"):
+        optimizer = SemanticGradientDescent(right, steps=0, subscribers=(), probe="never")
+        optimizer.compile(Fan(), trainset=questions(2))
+        graph = trace(Fan(), dspy.Example(question="Which number?").with_inputs("question"), probe="never")
+    with pytest.raises(SetupError, match="must be a whole number"):
+        SemanticGradientDescent(right, steps="x")  # pyright: ignore[reportArgumentType]
+    assert graph.to_dict()["inputs"]["question"] == "Which number?"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from ..._secrets.known import cleaned
+from ..._secrets.known import told
 from ..._terminal import columns, first
 
 TITLE, DETAIL, LABEL, TIP = 34, 28, 34, 300
@@ -107,7 +107,7 @@ def line(value: Any, width: int) -> str:
     """
     text = value if isinstance(value, str) else reprlib.repr(value)
     # What is cut away anyway need not be looked at: outputs may be megabytes.
-    text = unicodedata.normalize("NFC", cleaned(text[: 20 * width + 200]))
+    text = unicodedata.normalize("NFC", told(text[: 20 * width + 200]))
     text = " ".join("".join(_printable(char) for char in text).split())
     return text if columns(text) <= width else first(text, width - 1).rstrip(" …") + "…"
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..._errors import Abandoned, ModelError, ModelUnavailable
+from ..._secrets.known import cleaned
 from ..._terminal import counted, logger
 from ..events import BatchWaiting
 from ..ledger import Ledger
@@ -64,7 +65,7 @@ class Carrier:
                 return self._rest("gone", {})
             if isinstance(error, NeverMade):
                 raise
-            said = f"{self.sent.title} could not be made or read: {type(error).__name__}: {error}"
+            said = f"{self.sent.title} could not be made or read: {cleaned(f'{type(error).__name__}: {error}')}"
             raise ModelUnavailable(ModelError(said)) from error
 
     def _make(self, provider: Provider) -> None:
@@ -159,7 +160,7 @@ class Carrier:
             raise NeverMade(f"it has {found.status}")
         with self.lock:
             mark(self.sent.waiting.values(), out=False)
-        raise ModelUnavailable(ModelError(f"{self.sent.title} is {found.status}: {said or 'no reason given'}"))
+        raise ModelUnavailable(ModelError(f"{self.sent.title} is {found.status}: {cleaned(said) or 'no reason given'}"))
 
     def _rest(self, status: str, replies: Replies) -> Replies:
         """The replies, and None for each request that has none."""
@@ -183,7 +184,7 @@ class Carrier:
                 if not (new or is_passing(error)) or time.monotonic() - self.sent.begun >= self.how.seconds:
                     raise
                 if wait == _FIRST_WAIT:
-                    logger.warning("%s: %s; asking again", self.sent.title, f"{type(error).__name__}: {error}")
+                    logger.warning("%s: %s; asking again", self.sent.title, cleaned(f"{type(error).__name__}: {error}"))
             self._pause(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
