@@ -72,6 +72,11 @@ def next_place() -> Place:
     return place
 
 
+def strand() -> Place:
+    """The thread of the program that runs here, by the place where it was started."""
+    return _place.get()[0][:-1]
+
+
 def ranked(place: Place, tasks: Tasks) -> Place:
     """A place with its last task counted from 1 among those of the same place, as they come; `tasks` keeps which."""
     *above, (at, task) = place

@@ -22,7 +22,10 @@ from .replayer import ENDLESS
 
 _ALIGNMENTS = 2
 """So often a replay is made again with its calls told apart better."""
-_PASSING = re.compile(r"0x[0-9a-fA-F]+|\b(?=[a-f]*\d)[0-9a-f]{8,}\b|\d[\d.:]*(?:e-?\d+)?|(?:/[\w.+~-]+){2,}")
+_PASSING = re.compile(
+    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8,}\b"
+    r"|\d[\d.:]*(?:e-?\d+)?|(?:/[\w.+~-]+){2,}"
+)
 """What the same text says otherwise at another time: addresses, identifiers, numbers, paths."""
 _WORDS = re.compile("[^\\W\\d_]{2}")
 
@@ -81,15 +84,20 @@ class ReplayComparison:
         self._replay = replay
 
     def unchanged(self) -> tuple[str, list[str]]:
-        """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings."""
+        """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings.
+
+        A program that asks the operating system for random bytes is replayed with others too: all that varies with
+        them is known to vary, however seldom it does.
+        """
         read, first = self._once((), watch=True), self._once(())
         follow = "the replay could not follow"
         if not (read.finished or self.trace.error):
             return f"{follow}: it ended with {' '.join(read.problem.split())[:200]}", []
         if read.unrecorded or len(read.inputs) < len(self.trace.calls):
             return f"{follow}: it made other calls than the run", []
+        lucky = self._once((), luck=1) if first.drawn else first
         self.unstable = not _same_calls(first, read)
-        if self.unstable:
+        if self.unstable or not _same_calls(first, lucky):
             return "two unchanged replays made different calls (not deterministic)", []
         first.read = read.read
         unstable = self._differing(first, read)
@@ -97,9 +105,11 @@ class ReplayComparison:
             # Tracebacks show whether reads were watched: what else differs does so without a watch.
             unstable = self._differing(first, self._once(()))
         parts = {one: _varying(_value(first, one), _value(read, one)) for one in unstable}
+        self.unstable = any(parts.values())
+        for one in self._differing(first, lucky):
+            parts[one] = parts.get(one, _NO_PATHS) | _varying(_value(first, one), _value(lucky, one))
         self.noisy = {one: paths for one, paths in parts.items() if () not in paths}
-        unstable = [one for one in unstable if one not in self.noisy]
-        self.unstable = bool(unstable) or any(self.noisy.values())
+        unstable = [one for one in parts if one not in self.noisy]
         lost = [one for one in self._lost(first) if one not in unstable]
         self.baseline, self.varying, self.left_out = first, {*unstable}, {*unstable, *lost}
         unlike, unproved = "two unchanged replays differ (not deterministic)", "the edges into it are not proved"
@@ -142,8 +152,8 @@ class ReplayComparison:
         differing = {*self._differing(self.baseline, last)} - {*self.noisy}
         return _same_calls(self.baseline, last) and not differing
 
-    def _once(self, changed: Sequence[Change], plan: Plan | None = None, watch: bool = False) -> Observed:
-        observed = self._replay(changed, plan=plan, watch=watch)
+    def _once(self, changed: Sequence[Change], plan: Plan | None = None, **how: Any) -> Observed:
+        observed = self._replay(changed, plan=plan, **how)
         self.answers += sum(map(len, observed.calls.values()))
         self.endless += observed.problem.endswith(ENDLESS)
         return observed

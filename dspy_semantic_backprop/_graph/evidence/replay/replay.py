@@ -197,7 +197,8 @@ class Observed:
     `unrecorded` counts the calls that the record does not have, `strangers` are their predictors, with the calls that
     had come before the first one of each; `calls` holds the inputs of every call of a predictor, and `chosen` which
     recorded one it was taken for; `read` the outputs (call, field) that the program looked at; `told` what else stood
-    in the prompt of each call; `ran` what came of code that was run; `problem` says why the program did not return.
+    in the prompt of each call; `ran` what came of code that was run; `drawn` how often the operating system was asked
+    for random bytes; `problem` says why the program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -211,6 +212,7 @@ class Observed:
     strangers: dict[str, frozenset[str]] = field(default_factory=dict)
     told: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ran: dict[str, Any] = field(default_factory=dict)
+    drawn: int = 0
 
 
 class Replay:

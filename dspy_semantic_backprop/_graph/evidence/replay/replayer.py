@@ -35,7 +35,7 @@ from ...record.recorder import (
 from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
-from .chance import repeat
+from .chance import SystemBytes, repeat
 from .interpreters import ReplayInterpreter, answering, compare_where_checked, comparing, comparing_factory
 from .process import with_subclasses
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
@@ -118,18 +118,19 @@ class _Guards(list[BaseCallback]):
 class Replayer:
     """A program, ready to be replayed in this process, which is sealed; the program is changed for good.
 
-    `luck` is the state of the random numbers when the run began; `copied` says whether each replay has a copy of the
+    `state` is that of the random numbers when the run began; `copied` says whether each replay has a copy of the
     program; `ran` holds what came of code in unchanged replays.
     """
 
     def __init__(
-        self, program: Any, inputs: Mapping[str, Any], trace: Trace, luck: tuple[Any, Any], *, copied: bool = False
+        self, program: Any, inputs: Mapping[str, Any], trace: Trace, state: tuple[Any, Any], *, copied: bool = False
     ) -> None:
         self.program = program
         self.copied = copied
         self.inputs = inputs
         self.trace = trace
-        self._luck = luck
+        self._state = state
+        self._system = SystemBytes()
         self._names = Names(program)
         self.ran: dict[str, Any] = {}
         recorded = {aside.name for aside in trace.asides}
@@ -173,9 +174,12 @@ class Replayer:
                 recorded = self._interpreters(None) is ReplayInterpreter
                 answering(value) if recorded else comparing(value, self.ran)
 
-    def replay(self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
+    def replay(
+        self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False, luck: int = 0
+    ) -> Observed:
         """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
-        repeat(self._luck)
+        repeat(self._state)
+        self._system.start(luck)
         parts: dict[int, Any] = {}
         program = copy.deepcopy(self.program, parts) if self.copied else self.program
         one = Replay(self.trace, self._names.of_copy(parts) if self.copied else self._names, changes, plan)
@@ -194,6 +198,7 @@ class Replayer:
             one.observed.finished = True
         except (Exception, Stop, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
             one.observed.problem = f"{type(error).__name__}: {error}"
+        one.observed.drawn = self._system.drawn
         self.ran.update(one.observed.ran)
         return one.observed
 

@@ -31,7 +31,7 @@ from ...trace import Trace
 from .chance import chance
 from .compare import ReplayComparison
 from .process import Lost, Peer, fork
-from .replay import Change, Observed, Plan
+from .replay import Change, Observed
 from .replayer import Replayer, copies
 from .sealed import seal
 from .shown import ReplayEvidence
@@ -89,8 +89,8 @@ class Replays:
             self._problem = f"the kernel cannot be told what a replay may do on this machine ({platform.machine()})"
             return
         try:
-            luck = chance()
-            self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every, luck))
+            state = chance()
+            self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every, state))
         except Exception as error:  # noqa: BLE001 - a run is not lost to a system that cannot fork so
             self._problem = f"no process could be forked ({describe(error)})"
 
@@ -130,7 +130,7 @@ def _too_large(trace: Trace) -> str:
 
 
 def _answer(
-    parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool, luck: tuple[Any, Any]
+    parent: Peer, program: Any, inputs: Mapping[str, Any], trace: Trace | None, every: bool, state: tuple[Any, Any]
 ) -> None:
     """What the first process does: wait for the record, have it replayed, and tell what moved."""
     try:
@@ -139,7 +139,7 @@ def _answer(
             raise Lost("the kernel does not restrict its process (seccomp)")
         record, every = (trace, every) if trace is not None else received(parent.receive())
         with threads_followed():
-            surveyed = _surveyed(partial(Replayer, program, inputs, record, luck), every)
+            surveyed = _surveyed(partial(Replayer, program, inputs, record, state), every)
     except Lost as error:
         surveyed = Surveyed(problem=str(error))
     except Exception as error:  # noqa: BLE001 - values have code of their own
@@ -163,8 +163,8 @@ def _surveyed(ready: Callable[..., Replayer], every: bool) -> Surveyed:
     def alone() -> Surveyed:
         replayer = ready()
 
-        def replay(changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False) -> Observed:
-            child = fork(lambda us: us.send(sent(vars(replayer.replay(changes, plan=plan, watch=watch)))))
+        def replay(changes: Sequence[Change] = (), **how: Any) -> Observed:
+            child = fork(lambda us: us.send(sent(vars(replayer.replay(changes, **how)))))
             try:
                 observed = Observed(**received(child.receive()))
             finally:
