@@ -202,7 +202,7 @@ def check_method(method: Any) -> None:
     known = own_names(presets)
     name = method if isinstance(method, str) else getattr(method, "__name__", "")
     name = name.rpartition(".")[2].removesuffix("()")
-    meant = f"did you mean method=presets.{name}()?" if name in known else close(name, known)
+    meant = f"did you mean method=presets.{name}()?" if name in known else close(name, known, "the presets are")
     raise SetupError(f"method must be a Method, as presets.semantic() is one, not {method!r}; {meant}")
 
 

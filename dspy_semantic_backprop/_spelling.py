@@ -66,11 +66,11 @@ class UnknownName(SetupError, TypeError):
     """An argument is given by a name that is none."""
 
 
-def close(name: str, known: Iterable[str]) -> str:
+def close(name: str, known: Iterable[str], all_are: str = "it has") -> str:
     """A question after the known name that is spelled most like another one; the known names where none is."""
     names = list(known)
     found = difflib.get_close_matches(name.lower(), names, 1, 0.7)
-    return f"did you mean {found[0]}?" if found else f"it takes {', '.join(names)}"
+    return f"did you mean {found[0]}?" if found else f"{all_are} {', '.join(names)}"
 
 
 def own_names(module: types.ModuleType) -> list[str]:
@@ -113,4 +113,4 @@ def spelled(beside: Iterable[str] = (), by: str = "") -> Callable[[F], F]:
 def _meant(name: str, known: Iterable[str]) -> str:
     if name in _COUNTERPARTS:
         return f"did you mean {_COUNTERPARTS[name]}?"
-    return _WITHOUT.get(name) or close(name, known)
+    return _WITHOUT.get(name) or close(name, known, "it takes")

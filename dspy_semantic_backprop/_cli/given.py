@@ -148,7 +148,8 @@ def optimizer_of(arguments: argparse.Namespace, **settings: Any) -> SemanticGrad
     if given.get("method") is not None:
         known = own_names(presets)
         if given["method"] not in known:
-            raise SetupError(f"--method {given['method']}: there is no such preset; {close(given['method'], known)}")
+            meant = close(given["method"], known, "the presets are")
+            raise SetupError(f"--method {given['method']}: there is no such preset; {meant}")
         settings["method"] = getattr(presets, given["method"])()
     return SemanticGradientDescent(
         named(arguments.metric, "metric"),

@@ -89,7 +89,7 @@ class _Plain(argparse.ArgumentDefaultsHelpFormatter):
         return "\n\n".join(super(_Plain, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def _program(command: Any, examples: str = "JSON lines, an example each") -> None:
@@ -152,7 +152,13 @@ def _diagnose(command: Any) -> None:
 
 def _diagnose_logs(command: Any) -> None:
     command.add_argument("logs", metavar="LOGS", help="a file of logs of failed executions, or a folder of such")
-    command.add_argument("--format", required=True, choices=get_args(LogFormat), help="what the files hold")
+    command.add_argument(
+        "--format",
+        required=True,
+        choices=get_args(LogFormat),
+        metavar="FORMAT",
+        help=f"what the files hold: {', '.join(get_args(LogFormat))}",
+    )
     command.add_argument("--model", required=True, metavar="NAME", help="reads the logs; as dspy.LM takes it")
     command.add_argument("--window", type=int, default=WINDOW, metavar="N", help="earlier turns that a turn has read")
     command.add_argument("--program", metavar="MODULE:PROGRAM", help="the program that spans are named by")
@@ -173,7 +179,9 @@ def _trained(command: Any) -> None:
     _settings(command)
     _paid(command)
     command.add_argument("--val", metavar="FILE", help="examples to decide on; by default those to learn from")
-    command.add_argument("--steps", type=int, metavar="N", help="how many steps to make")
+    command.add_argument(
+        "--steps", type=int, metavar="N", help="how many steps; else what --auto says, or the budget, or 8"
+    )
     command.add_argument("--auto", choices=get_args(Auto), help="4, 10 or 24 steps, and a budget for them")
     command.add_argument("--method", metavar="PRESET", help="a preset by name, such as proven")
 

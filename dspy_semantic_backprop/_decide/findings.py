@@ -14,9 +14,11 @@ def of_the_start(outcomes: Sequence[Scored], graph: ProgramGraph, idle: Sequence
     """What the executions of the start say about the program, in words; `idle` are predictors that nothing asked."""
     raised = [outcome for outcome in outcomes if outcome.raised is not None]
     if raised:
+        first = " ".join((raised[0].graph.error or "").split())
+        first = first if len(first) <= _LONGEST else f"{first[:_LONGEST]} ..."
         yield (
             f"the program as it was given raised in {len(raised)} of {len(outcomes)} executions, which score "
-            f"{raised[0].score:g} each; the first: {' '.join((raised[0].graph.error or '').split())[:_LONGEST]}"
+            f"{raised[0].score:g} each; the first: {first}"
         )
     if len(raised) == len(outcomes):
         return

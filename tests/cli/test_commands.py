@@ -93,6 +93,7 @@ def test_a_compiled_program_is_saved_runs_and_is_listed(world, place):
 REFUSED = {
     "graph app.Chain train.jsonl --inputs question": "must be given as module:attribute",
     "graph app:Chains train.jsonl --inputs question": "did you mean",
+    "graph app:nothing_alike train.jsonl --inputs question": "has no nothing_alike; it has Chain, ",
     "graph nowhere:Chain train.jsonl --inputs question": "cannot be imported: ModuleNotFoundError",
     "graph app:broken train.jsonl --inputs question": "cannot be made without arguments: ValueError: no such index",
     "graph app:metric train.jsonl --inputs question": "cannot be made without arguments",
@@ -109,6 +110,7 @@ REFUSED = {
     f"compile {WITH} --output better.txt --yes": "must end in .json or .pkl",
     f"compile {WITH} --output absent/better.json --yes": "make it first",
     f"compile {WITH} --output better.json --yes --method provn": "did you mean proven?",
+    f"compile {WITH} --output better.json --yes --method nothing": "there is no such preset; the presets are semantic",
     f"compile {WITH} --output better.json --yes --max-calls 0": "budget.calls must be a whole number above 0",
     f"compile {WITH} --output better.json --yes --steps 2 --auto light": "give one of them",
     f"compile {WITH} --output better.json --yes --where somewhere": "where must be 'threads', 'processes'",
@@ -173,7 +175,9 @@ def test_help_names_every_command(world):
     assert help_.status == 0
     for name in ("graph", "explain", "diagnose", "preflight", "compile", "check", "report", "compare", "runs"):
         assert f"\n    {name}" in help_.out
-    assert "the most US dollars" in run("compile --help").out
+    compiled, logs = run("compile --help").out, run("diagnose-logs --help").out
+    assert "the most US dollars" in compiled and "(default: 0)" in compiled
+    assert max(map(len, logs.splitlines())) <= 80 and "what the files hold: openai, " in logs
 
 
 def test_what_a_program_reads_holds_the_record_alone(world):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from typing import Any, NamedTuple
 
@@ -164,3 +166,104 @@ def test_a_comparison_shows_which_run_wrote_what_and_where_they_score_otherwise(
 def test_both_fit_a_phone_and_a_screen_in_either_scheme(report, comparison, width, scheme):
     assert report.fits(width, scheme)
     assert comparison.fits(width, scheme)
+
+
+def test_no_line_of_a_graph_is_cut_and_what_is_chosen_is_in_sight(browser, ran, tmp_path):
+    state = ran.to_dict()
+    (node, *_), (given, *_) = state["graph"]["nodes"], state["graph"]["given"]
+    names = [f"step_{number}" for number in range(12)]
+    graph = {
+        **state["graph"],
+        "nodes": [{**node, "predictor": name} for name in names],
+        "given": [{**given, "target": name} for name in names],
+        "edges": [
+            {**given, "source": one, "target": other} for one, other in zip(names, [*names[1:], None], strict=True)
+        ],
+    }
+    steps = [{**step, "blame": {"step_0": 1.0}} for step in state["steps"]]
+    page = shown(
+        browser, Result.from_dict({**state, "graph": graph, "steps": steps}).report(tmp_path / "wide.html")
+    ).page
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.reload()
+    cut = """() => {
+        const drawing = document.querySelector(".picture svg"), { x, width } = drawing.viewBox.baseVal;
+        const lines = [...drawing.querySelectorAll("path.edge")].map((one) => one.getBBox());
+        return lines.filter((one) => one.x < x || one.x + one.width > x + width).length;
+    }"""
+    assert page.locator("path.edge").count() == 24 and page.evaluate(cut) == 0
+    box = page.locator("[data-node=step_0][aria-pressed=true]").bounding_box()
+    assert box["x"] > 0 and box["x"] + box["width"] < 400
+    page.close()
+
+
+def test_a_run_without_a_score_or_a_step_says_so_and_no_more(browser, ran, tmp_path):
+    state = ran.to_dict()
+    start = dict.fromkeys(("before", "after"), state["instructions"]["before"])
+    candidates = [{**state["candidates"][0], "scores": {}}]
+    none = {
+        **state,
+        "final": None,
+        "instructions": start,
+        "steps": [],
+        "candidates": candidates,
+        "ending": "the budget is spent",
+    }
+    page = shown(browser, Result.from_dict(none).report(tmp_path / "none.html")).page
+    assert "no example was scored" in page.inner_text("header.lead")
+    assert page.inner_text("#examples").endswith("Nothing to compare: no example was scored.")
+    assert "No step was finished." in page.inner_text("#steps")
+    assert "No finished step sent it a gradient." in page.inner_text("#graph")
+    page.close()
+
+
+def test_many_changed_predictors_are_counted_where_they_do_not_all_fit(browser, ran, tmp_path):
+    state = ran.to_dict()
+    names = [f"step_{number}" for number in range(40)]
+    instructions = {"before": dict.fromkeys(names, "Answer."), "after": dict.fromkeys(names, "Answer well.")}
+    page = shown(browser, Result.from_dict({**state, "instructions": instructions}).report(tmp_path / "many.html")).page
+    facts = page.inner_text(".facts")
+    assert "40 of 40" in facts and "step_5 and 34 more" in facts and "step_6" not in facts
+    assert page.locator("#changes .card").count() == 40
+    page.close()
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.4, 100, 400, 7000, 100_000])
+def test_no_two_lines_of_the_cost_curve_are_called_the_same(browser, ran, tmp_path, seconds):
+    path = ran.report(tmp_path / "run.html")
+    before, block, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', path.read_text("utf-8"), maxsplit=1)
+    curve = [{"seconds": seconds * part, "calls": 25 * part, "tokens": 1400 * part, "usd": 0} for part in (0.5, 1)]
+    path.write_text(before + json.dumps({**json.loads(block), "curve": curve}).replace("<", "\\u003c") + after, "utf-8")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script("""
+        window.written = [];
+        const pen = CanvasRenderingContext2D.prototype, { fillText, clearRect } = pen;
+        pen.clearRect = function (...all) { written = []; clearRect.apply(this, all); };
+        pen.fillText = function (...all) { written.push(all[0]); fillText.apply(this, all); };
+    """)
+    page.goto(path.as_uri())
+    page.wait_for_function("window.written.length > 4")
+    times = page.evaluate("written.filter((one) => /[a-z]$/.test(one))")
+    amounts = page.evaluate("written.filter((one) => !/[a-z]$/.test(one))")
+    assert 3 < len(times) == len(set(times)) and 2 < len(amounts) == len(set(amounts))
+    assert "ends of steps" not in page.inner_text("#cost")
+    page.close()
+
+
+def test_a_line_that_was_added_to_a_text_from_right_to_left_has_its_own_direction(browser, ran, tmp_path):
+    state = ran.to_dict()
+    before = "اقرأ السؤال بعناية."
+    instructions = {"before": {"judge": before}, "after": {"judge": f"{before}\nBe careful. كن حذرا."}}
+    page = shown(browser, Result.from_dict({**state, "instructions": instructions}).report(tmp_path / "rtl.html")).page
+    left = """(one) => {
+        const text = one.firstChild, at = (from) => {
+            const range = new Range();
+            range.setStart(text, from);
+            range.setEnd(text, from + 1);
+            return range.getBoundingClientRect().left;
+        };
+        return [at(text.data.indexOf("B")), at(text.data.length - 1)];
+    }"""
+    first, stop = page.locator("ins").first.evaluate(left)
+    assert first < stop, "the full stop stands at the end of the line"
+    page.close()

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { html } from "./html.js";
 import { Choice, Missing, Text } from "./text.js";
-import { compact, count, dollars, duration, plural, tokens, total } from "./format.js";
+import { compact, count, dollars, plural, tokens, total } from "./format.js";
 
 const UNITS = { usd: ["US dollars", dollars], tokens: ["Tokens", compact], calls: ["Calls", compact] };
 const PURPOSES = {
@@ -59,13 +59,20 @@ function Curve({ points, why }) {
   const units = Object.entries(UNITS).filter(([name]) => name !== "usd" || priced);
   return html`<div class="curve"><${Choice} label="Unit" options=${units.map(([name, [title]]) => [name, title])} value=${unit} onChoose=${setUnit} />
     <div class="plot" ref=${place} role="img" aria-label=${`${UNITS[unit][0]} spent over time, ${UNITS[unit][1](points.at(-1)[unit])} at the end`}></div>
-    <p class="note">Vertical lines: the ends of steps.</p></div>`;
+    ${points.some(ofStep) && html`<p class="note">Vertical lines: the ends of steps.</p>`}</div>`;
 }
+
+const ofStep = (one) => one.step !== undefined;
+const exact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 2 }).format;
+
+// So many seconds lines may stand apart, and a time in the unit in which two lines never read the same.
+const TIMES = [...[0.001, 0.01, 0.1].flatMap((one) => [one, 2 * one, 5 * one]), 1, 2, 5, 10, 15, 30, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3000, 6000, 12000].map((one) => 60 * one)];
+const time = (seconds, apart) => (apart < 60 ? `${Number(seconds.toFixed(3))} s` : apart < 3600 ? `${seconds / 60} min` : `${seconds / 3600} h`);
 
 function drawn(place, points, unit) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
-  const steps = points.filter((one) => one.step !== undefined);
+  const steps = points.filter(ofStep);
   const marks = (plot) => {
     const { ctx, bbox } = plot;
     ctx.save();
@@ -88,8 +95,8 @@ function drawn(place, points, unit) {
       cursor: { show: false },
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high || 1] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map(duration) },
-        { ...axis, size: 64, values: (_, ticks) => ticks.map(UNITS[unit][1]) },
+        { ...axis, incrs: TIMES, values: (_, ticks, axis, space, apart) => ticks.map((one) => time(one, apart)) },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map(unit === "usd" ? dollars : exact) },
       ],
       series: [{}, { stroke: colour("--accent"), width: 2, fill: colour("--tint"), points: { show: false } }],
       hooks: { drawAxes: [marks] },

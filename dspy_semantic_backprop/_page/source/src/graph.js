@@ -1,12 +1,12 @@
 // The program's graph: who fed whom, how much of the blame each predictor got, and what it was told.
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Graph, layout } from "@dagrejs/dagre";
 import { html } from "./html.js";
 import { Missing, Text } from "./text.js";
 import { Told, learnedFrom } from "./told.js";
 import { percent, plural } from "./format.js";
 
-const [WIDTH, HEIGHT, END, LETTER] = [176, 56, 88, 8];
+const [WIDTH, HEIGHT, END, LETTER, MARGIN] = [176, 56, 88, 8, 12];
 const ENDS = { inputs: "inputs", returned: "returned" };
 const LEAST = 0.75; // A larger graph is scrolled, not made smaller than this.
 const [LONG, WIDE] = [30, 640];
@@ -29,7 +29,7 @@ const widthOf = ({ predictor }) => Math.max(WIDTH, 24 + LETTER * Math.min(predic
 
 function laidOut(graph) {
   const drawn = new Graph({ multigraph: false });
-  drawn.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 44, marginx: 12, marginy: 12 });
+  drawn.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 44, marginx: MARGIN, marginy: MARGIN });
   drawn.setDefaultEdgeLabel(() => ({}));
   const box = (name, kind, node) => drawn.setNode(name, kind === "end" ? { width: END, height: 32, kind } : { width: widthOf(node), height: HEIGHT, kind, node });
   if (graph.given.length) box("inputs:", "end");
@@ -48,7 +48,11 @@ function laidOut(graph) {
   }
   for (const edge of edges.values()) if (edge.from !== edge.to) drawn.setEdge(edge.from, edge.to, edge);
   layout(drawn);
-  return { drawn, loops: [...edges.values()].filter((edge) => edge.from === edge.to).map((edge) => edge.from) };
+  // The layout's width is that of the boxes: lines may pass beside them.
+  const across = drawn.edges().flatMap((ends) => drawn.edge(ends).points.map(({ x }) => x));
+  const left = Math.min(0, ...across.map((x) => x - MARGIN));
+  const width = Math.max(drawn.graph().width, ...across.map((x) => x + MARGIN)) - left;
+  return { drawn, left, width, loops: [...edges.values()].filter((edge) => edge.from === edge.to).map((edge) => edge.from) };
 }
 
 const kindOf = ({ kinds }) => ["data", "control", "inferred"].find((kind) => kinds.has(kind)) ?? "data";
@@ -73,13 +77,13 @@ export function ProgramGraph({ run }) {
   const most = names.reduce((best, name) => ((shares[name] ?? 0) > (shares[best] ?? 0) ? name : best), names[0]);
   const [chosen, choose] = useState(most);
   const layers = useMemo(() => graph && laidOut(graph), [graph]);
-  return html`<div class="graph ${layers?.drawn.graph().width > WIDE ? "wide" : ""}">
+  return html`<div class="graph ${layers?.width > WIDE ? "wide" : ""}">
     <div class="picture">
       ${graph
         ? html`<${Drawing} graph=${graph} layers=${layers} shares=${shares} chosen=${chosen} choose=${choose} />`
         : html`<${Missing}>the graph; it is known once the program has been run on examples.<//><${Names} names=${names} shares=${shares} chosen=${chosen} choose=${choose} />`}
       <p class="legend note">
-        ${failures ? html`0 % <span class="scale" aria-hidden="true"></span>100 % of the blame for ${plural(failures, "failure")} looked at` : "No failure was sent back through the graph: there is no blame."}
+        ${failures ? html`0 % <span class="scale" aria-hidden="true"></span>100 % of the blame for ${plural(failures, "failure")} looked at` : "No finished step sent a failure back through the graph: there is no blame."}
       </p>
       ${graph && html`<p class="legend note">${plural(graph.examples, "execution")} of the program as it was given${graph.raised ? `, ${graph.raised} of which raised` : ""}. Lines: solid, data; dashed, decides whether a call takes place; dotted, inferred from values.</p>`}
     </div>
@@ -97,14 +101,20 @@ function callsOf(node, executions) {
   return `${node.fewest === node.most ? node.most : `${node.fewest}–${node.most}`} calls`;
 }
 
-function Drawing({ graph, layers: { drawn, loops }, shares, chosen, choose }) {
-  const { width, height } = drawn.graph();
+function Drawing({ graph, layers: { drawn, left, width, loops }, shares, chosen, choose }) {
+  const { height } = drawn.graph();
+  const place = useRef(null);
+  useEffect(() => {
+    // What is chosen at first is in sight, also where the drawing is wider than its place.
+    const { parentElement: picture } = place.current;
+    picture.scrollLeft = ((drawn.node(`n:${chosen}`).x - left) / width) * picture.scrollWidth - picture.clientWidth / 2;
+  }, []);
   const press = (name) => (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     choose(name);
   };
-  return html`<svg viewBox="0 0 ${width} ${height}" width=${width} height=${height} style=${{ minWidth: `${Math.round(LEAST * width)}px` }} role="group" aria-label="The program's graph">
+  return html`<svg ref=${place} viewBox="${left} 0 ${width} ${height}" width=${width} height=${height} style=${{ minWidth: `${Math.round(LEAST * width)}px` }} role="group" aria-label="The program's graph">
     <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0,0.8 7,4 0,7.2" /></marker></defs>
     ${drawn.edges().map((ends) => {
       const edge = drawn.edge(ends);
@@ -116,13 +126,13 @@ function Drawing({ graph, layers: { drawn, loops }, shares, chosen, choose }) {
       const name = node.predictor;
       const share = shares[name];
       const blamed = Object.keys(shares).length > 0;
-      const detail = [share === undefined ? blamed && "no blame" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"];
+      const details = [share === undefined ? blamed && "no blame" : `blame ${percent(share)}`, callsOf(node, graph.examples), loops.includes(id) && "loop"].filter(Boolean).join(" · ");
       return html`<g class="node ${node.examples ? "" : "absent"}" transform="translate(${x},${y})" tabindex="0" role="button" aria-pressed=${name === chosen} data-node=${name} onClick=${() => choose(name)} onKeyDown=${press(name)}>
         <title>${name}</title>
         <rect class="base" x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="8" />
         <rect class="heat" x=${-wide / 2} y=${-high / 2} width=${wide} height=${high} rx="8" style=${{ opacity: 0.75 * (share ?? 0) }} />
-        <text class="name" dy="-4">${clip(name)}</text>
-        <text class="detail" dy="14">${detail.filter(Boolean).join(" · ")}</text>
+        <text class="name" dy=${details ? -4 : 5}>${clip(name)}</text>
+        <text class="detail" dy="14">${details}</text>
       </g>`;
     })}
   </svg>`;

@@ -4,6 +4,9 @@ import { Fold, Text } from "./text.js";
 import { Interval } from "./interval.js";
 import { compact, count, dollars, duration, gain, known, plural, score, tokens, total } from "./format.js";
 
+const NAMED = 6; // Changed predictors that are named; all of them stand under Instructions.
+const named = (all) => (all.length > NAMED ? `${all.slice(0, NAMED).join(", ")} and ${all.length - NAMED} more` : all.join(", ") || "none");
+
 export const changedOf = ({ before, after }) => Object.keys(after).filter((name) => after[name] !== before[name]);
 
 // The start and what was returned, on the examples that both were run on; null where that was not recorded.
@@ -22,6 +25,10 @@ export function paired({ scores, returned }) {
     regressions: ids.filter((id) => better(id) < -1e-9),
   };
 }
+
+// Why there is no such pair.
+export const unpaired = ({ ending, scores, returned }) =>
+  !ending ? "not recorded before the end" : scores[0] && scores[returned] && Object.keys(scores[0]).length ? "no example has a score of both" : "no example was scored";
 
 // The endings that came before a decision by their words, as `Ending` in Python has them.
 const [FAILED, INTERRUPTED] = ["the run failed", "the run was interrupted"];
@@ -65,7 +72,7 @@ export function Lead({ run }) {
     ${failed(run) && html`<p class="ended">${final ? html`What follows is the best that it had by then: <${Text}>${final.reason}<//>.` : "Nothing was decided; what follows is what it had by then."}</p>`}
     <dl class="facts">
       ${run.ending
-        ? html`<${Fact} name="Instructions changed" note=${changed.join(", ") || "none"}>${changed.length}<span class="faint"> of ${all}</span><//>`
+        ? html`<${Fact} name="Instructions changed" note=${named(changed)}>${changed.length}<span class="faint"> of ${all}</span><//>`
         : html`<${Fact} name="Instructions changed" note="not decided yet">? <span class="faint">of ${all}</span><//>`}
       ${known(final?.gain) &&
       html`<${Fact} name="Expected gain" note=${known(low) ? `90 % sure: ${gain(low)} to ${gain(high)}` : "no interval"}>
@@ -73,7 +80,7 @@ export function Lead({ run }) {
       <//>`}
       ${both
         ? html`<${Fact} name="Score, where decided" note=${`${plural(both.ids.length, "example")}${run.returned ? " that both ran on" : ""}${both.all > both.ids.length ? `, of ${both.all} of the new one` : ""}${run.returned && run.candidates.length > 2 ? "; the best of several tries, so it flatters" : ""}`}>${score(both.before)}${run.returned ? html`${arrow}${score(both.after)}` : ""}<//>`
-        : html`<${Fact} name="Score, where decided" note=${run.ending ? "no example has a score of both" : "not recorded before the end"}>${run.ending ? "not comparable" : "?"}<//>`}
+        : html`<${Fact} name="Score, where decided" note=${unpaired(run)}>${run.ending ? "none" : "?"}<//>`}
       ${final?.examples > 0 &&
       html`<${Fact} name="Score, fresh examples" note=${`${plural(final.examples, "example")}; ${final.fixes} better, ${final.regressions} worse`}>
         ${score(final.before)}${arrow}${score(final.after)}

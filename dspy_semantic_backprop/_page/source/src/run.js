@@ -1,12 +1,11 @@
 // The page of one run.
 import { html } from "./html.js";
-import { Lead, changedOf, paired } from "./lead.js";
+import { Lead, changedOf, paired, unpaired } from "./lead.js";
 import { Changes } from "./changes.js";
 import { ProgramGraph } from "./graph.js";
 import { Steps } from "./steps.js";
 import { Outcomes } from "./examples.js";
 import { Cost } from "./cost.js";
-import { Missing } from "./text.js";
 import { plural } from "./format.js";
 
 // The data with what several parts look up in it.
@@ -39,7 +38,7 @@ export function Run({ run }) {
 
 function BeforeAfter({ run }) {
   const both = paired(run);
-  if (!both) return html`<${Missing}>the scores of single examples stand in a log once the run has ended.<//>`;
+  if (!both) return html`<p class="quiet">Nothing to compare: ${unpaired(run)}.</p>`;
   if (!changedOf(run.instructions).length) return html`<p class="quiet">The program came back as it was given: there is nothing to compare.</p>`;
   return html`<p class="quiet">The start against what was returned, on ${plural(both.ids.length, "example")} that both were run on: ${both.fixes.length} better, ${both.regressions.length} worse.</p>
     <${Outcomes} run=${run} before=${0} after=${run.returned} fixes=${both.fixes} regressions=${both.regressions} />`;

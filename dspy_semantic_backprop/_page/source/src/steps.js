@@ -25,7 +25,7 @@ function scored({ compared, before, after, learned }) {
 
 export function Steps({ run }) {
   const scale = Math.max(...run.steps.flatMap((step) => (step.interval ?? []).map(Math.abs)), 1e-9);
-  if (!run.steps.length) return html`<p class="quiet">The run made no step.</p>`;
+  if (!run.steps.length) return html`<p class="quiet">No step was finished.</p>`;
   return html`<p class="note">Accepted: the search went on from there. What is claimed in the end stands at the top.</p>
     <div class="steps">${run.steps.map((step) => html`<${Step} key=${step.step} step=${step} run=${run} scale=${scale} />`)}</div>
     <${Candidates} run=${run} />`;

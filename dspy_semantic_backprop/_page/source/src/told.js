@@ -24,7 +24,7 @@ export function learnedFrom({ steps }, name) {
 export function Told({ told, run }) {
   const [most, setMost] = useState(FIRST);
   const asked = told.filter((one) => one.text);
-  if (!told.length) return html`<p class="quiet">No gradient was sent to it in this run.</p>`;
+  if (!told.length) return html`<p class="quiet">No finished step sent it a gradient.</p>`;
   if (!asked.length) return html`<p class="quiet">In ${plural(told.length, "call")} looked at, nothing was asked to change.</p>`;
   const texts = [...Map.groupBy(asked, (one) => one.text)];
   return html`<p class="note">Asked to change in ${asked.length} of ${plural(told.length, "call")} looked at.</p>
