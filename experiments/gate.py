@@ -236,7 +236,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         ("compile, no effect", "accepted", "Compile, nothing has an effect:\nreturns another program"),
         ("compile, mixed", "gain", "Compile, one proposal in four\ngains 10 points: true gain"),
     ]
-    figure, axes = plt.subplots(1, 4, figsize=(15, 3.8))
+    figure, axes = plt.subplots(1, 4, figsize=(15, 4.4))
     for axis, (scenario, field, title) in zip(axes, panels, strict=True):
         for name in dict.fromkeys(one["gate"] for one in rows if one["scenario"] == scenario):
             own = [one for one in rows if one["scenario"] == scenario and one["gate"] == name]
@@ -245,10 +245,11 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         sizes = sorted({one["size"] for one in rows if one["scenario"] == scenario})
         axis.set_xticks(sizes, list(map(str, sizes)))
         axis.minorticks_off()
-        axis.set_ylim(0, 1.5 * max(one[field] for one in rows if one["scenario"] == scenario) or 1)
+        axis.set_ylim(0, 1 if field == "accepted" else None)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="upper left")
-    axes[0].set_ylabel("share of runs")
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    for axis in axes[:3]:
+        axis.set_ylabel("share of runs")
     axes[3].set_ylabel("metric points")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
