@@ -101,13 +101,14 @@ def plot(rows: list[dict[str, Any]], cap: int, path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = pyplot.subplots(figsize=(7, 3.5))
     for row, mark in zip(rows, "o^s", strict=True):
         axes.plot(range(1, len(row["tokens"]) + 1), row["tokens"], f"{mark}-", label=row["collect"], markersize=4)
     axes.axhline(cap, color="grey", linestyle=":", label=f"the cap, {cap} tokens")
     axes.set(xlabel="readers between the call and the output", ylabel="tokens in the gradient", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     axes.set_title("A gradient's length against depth (simulated model)")
     figure.tight_layout()
