@@ -3,13 +3,15 @@
     python experiments/real_model.py --data DATA --base_model openai/local --api_base http://127.0.0.1:8799/v1
 
 DATA has `bbh/<task>.json`. Every cell (task, seed, arm) is optimised with the same budget of requests, and its program
-is run on held-out questions before and after; each is a line of `--lines`, and a known one is not run again. Seeds come
-first, so that a run that ends early has all arms of a seed. An arm is a preset by its name.
+is run on held-out questions before and after; each is a line of `--lines`, and a known one is not run again. What an
+optimisation paid for is in a folder beside these lines: one that was killed goes on from there. Seeds come first, so
+that a run that ends early has all arms of a seed. An arm is a preset by its name.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import math
@@ -69,6 +71,12 @@ def how(config: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
+def paid_for(which: Cell, config: argparse.Namespace) -> Path:
+    """The folder of one optimisation's log: another one for other settings."""
+    settings = hashlib.sha256(json.dumps(how(config)).encode()).hexdigest()[:8]
+    return Path(config.lines).with_suffix("") / "-".join([*map(str, which), settings])
+
+
 def job(task: str, seed: int, config: argparse.Namespace, flags: Config) -> Job:
     """The task with its split."""
     split = bbh.load(task, folder=folder(flags), train=config.train, seed=seed)
@@ -101,6 +109,7 @@ def cell(which: Cell, number: int, config: argparse.Namespace) -> dict[str, Any]
             num_threads=config.threads,
             seed=seed,
             subscribers=(),
+            log_dir=paid_for(which, config),
         )
         better: Any = optimizer.compile(program, trainset=mine.split.train)
         result = better.detailed_results

@@ -41,12 +41,17 @@ def test_arms_are_compared_on_the_same_task_and_seed():
     assert (exact["score"], exact["p"] > 0.05) == ("exact", True)
 
 
-def test_a_cell_is_optimised_within_its_budget_and_run_on_unseen_questions():
+def test_a_cell_is_optimised_within_its_budget_and_run_on_unseen_questions(tmp_path):
     with SimulatedModel(1).serve() as server:
         few = ["--calls", "16", "--train", "4", "--held_out", "2", "--threads", "4"]
         where = ["--data", str(SAMPLES), "--base_model", f"openai/{server.model}", "--api_base", server.url]
-        config = real_model.parse([*where, *few])
+        config = real_model.parse([*where, *few, "--lines", str(tmp_path / "cells.jsonl")])
         found = real_model.cell(("object_counting", 1, "one_step"), 0, config)
+        sent = server.requests
+        again = real_model.cell(("object_counting", 1, "one_step"), 0, config)
+    held_out = sum(len(one["exact"][when]) for one in (found,) for when in ("before", "after"))
+    assert server.requests - sent <= 2 * held_out, "a killed optimisation goes on without asking again"
+    assert again["instructions"] == found["instructions"]
     assert found["calls"] <= 16 and len(found["exact"]["before"]) == 2
     assert {"ending", "instructions", "steps", "notes"} <= found.keys() and found["how"]["calls"] == 16
     json.dumps(found)
