@@ -1,12 +1,17 @@
-"""Programs that draw what nobody can draw again: random bytes of the operating system, in stamps and in decisions."""
+"""Programs that meet what nobody can repeat, in stamps and in decisions: the system's random bytes, and the time."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import secrets
+import time
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import dspy
@@ -22,6 +27,12 @@ DRAWN: dict[str, Callable[[], int]] = {
     "Random": lambda: random.Random().randrange(8),
     "uuid4": lambda: uuid.uuid4().int % 8,
     "NumPy": lambda: int(np.random.default_rng().integers(8)),
+    "seed": lambda: random.seed() or random.randrange(8),
+    "time as a seed": lambda: random.Random(time.time()).randrange(8),
+    "time": lambda: time.time_ns() // 1000 % 8,
+    "perf_counter, imported": lambda: int(perf_counter() * 1e6) % 8,
+    "datetime": lambda: datetime.now().microsecond % 8,
+    "datetime in a zone": lambda: datetime.now(timezone.utc).microsecond % 8,
 }
 STAMPS: dict[str, Callable[[], Any]] = {
     "hex": lambda: uuid.uuid4().hex[:8],
@@ -71,3 +82,57 @@ def test_stamps_of_any_letters_and_digits_leave_the_rest_of_their_text_proved(st
         monkeypatch.setattr(module, name, lambda size: bytes.fromhex("".join(luck.choices(signs, k=2 * size))))
     found = edges(stamp, lambda drawn, text: {"entry": f"[{drawn}] {text}"})
     assert found == {"first[0] -> second[0].hint": "replay", "second[0] -> output.entry": "replay"}
+
+
+def of_the_device() -> int:
+    with Path("/dev/urandom").open("rb") as device:
+        return device.read(1)[0] % 64
+
+
+def test_a_word_that_hangs_on_what_no_replay_repeats_is_fed_by_no_answer():
+    found = [
+        edges(
+            of_the_device,
+            lambda n, text: {"answer": text, "when": "late" if n == 0 else "soon"},
+        )
+        for _ in range(6)
+    ]
+    assert found == [{"first[0] -> second[0].hint": "replay", "second[0] -> output.answer": "identity"}] * 6
+
+
+def test_a_stamp_of_the_last_moment_of_a_second_leaves_the_rest_of_its_text_proved():
+    def stamp():
+        time.sleep(max(0.0, 0.98 - time.time() % 1))
+        return f"{datetime.now():%H:%M:%S}"
+
+    found = edges(stamp, lambda drawn, text: {"entry": f"[{drawn}] {text}"})
+    assert found == {"first[0] -> second[0].hint": "replay", "second[0] -> output.entry": "replay"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_which_of_two_tasks_is_first_hangs_on_how_long_they_sleep_and_on_no_answer(first):
+    class Racing(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = dspy.Predict("question -> hint")
+            self.second = dspy.Predict("hint -> answer")
+
+        async def aforward(self, question):
+            hint = (await self.first.acall(question=question)).hint
+
+            async def asked(number):
+                await asyncio.sleep(0.0001 * (number != first))
+                return (await self.second.acall(hint=f"{number} {hint.title()}")).answer
+
+            tasks = [asyncio.create_task(asked(number)) for number in range(2)]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*tasks)
+            return dspy.Prediction(winner="left" if tasks[0] in done else "right")
+
+    for _ in range(4):
+        with served(lambda prompt: {name: f"a long answer for {name}" for name in prompt.names}):
+            graph = trace(Racing(), {"question": "why?"})
+        assert {(one.source.call, one.target.call) for one in graph.edges if one.known_by == "replay"} == {
+            ("first[0]", "second[0]"),
+            ("first[0]", "second[1]"),
+        }

@@ -72,7 +72,12 @@ def _is_users(filename: str) -> bool:
 
 def own(code: types.CodeType) -> bool:
     """Whether a code object is the user's, and no library's."""
-    return _is_users(code.co_filename) and _SITE not in code.co_filename
+    return own_file(code.co_filename)
+
+
+def own_file(filename: str) -> bool:
+    """Whether a file of code is the user's, and no library's."""
+    return _SITE not in filename and _is_users(filename)
 
 
 def chain(stack: tuple[Frame, ...]) -> tuple[Position, ...]:

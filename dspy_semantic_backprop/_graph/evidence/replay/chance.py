@@ -38,6 +38,7 @@ class SystemBytes:
             seed(generator, int.from_bytes(self.draw(32), "big") if a is None else a, version)
 
         setattr(random.Random, "seed", seeded)  # noqa: B010 - a type checker's rule
+        random.seed = random._inst.seed  # pyright: ignore[reportAttributeAccessIssue] - the name of the one that all share
 
     @property
     def drawn(self) -> int:

@@ -8,7 +8,8 @@ of numbers, addresses and paths, as in a traceback, or of some parts of a struct
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
@@ -16,7 +17,8 @@ import dspy
 import pydantic
 
 from ...._values.same import alike
-from ...trace import OUTPUT, Call, Trace
+from ...._values.text import printed
+from ...trace import OUTPUT, Trace
 from .replay import Change, Observed, Plan, realigned
 from .replayer import ENDLESS
 
@@ -29,8 +31,14 @@ _PASSING = re.compile(
 """What the same text says otherwise at another time: addresses, identifiers, numbers, paths."""
 _WORDS = re.compile("[^\\W\\d_]{2}")
 
+UNPROVED = "the edges into it are not proved"
+_SURE, _SURE_OF_THREADS = 2, 6
+"""What moved again so often, each time that it was tried, with the same answers changed, does not move by itself."""
+_TELLING = 4
+"""So long a text, in characters, stands nowhere by accident."""
+
 Target = tuple[str, str]
-"""A call, or "output", and one of its fields."""
+"""A call, or "output", and one of its fields; for a call that is there or not, with "" for a field."""
 Paths = frozenset[tuple[Any, ...]]
 """Where in a structure parts of it stand."""
 _NO_PATHS: Paths = frozenset()
@@ -56,6 +64,14 @@ class Shown:
     beyond: set[Target] = field(default_factory=set)
     settled: bool = False
 
+    def leave_out(self, targets: set[Target]) -> None:
+        """Forget what was seen of some targets."""
+        self.moved -= targets
+        self.beyond -= targets
+        self.remote = {one: why for one, why in self.remote.items() if one not in targets}
+        for calls in (self.gone, self.doubted):
+            calls -= {call for call, name in targets if not name}
+
     @property
     def news(self) -> int:
         """How much is known by now."""
@@ -68,7 +84,8 @@ class ReplayComparison:
     `baseline` is what an unchanged replay gave, `left_out` what is not the same twice (`varying`), or not as in the
     record, and `noisy` what is the same but for passing things, with the parts that are not; that it did not move
     proves nothing. `answers` counts the calls of all replays, of which there should be at most `most`, `endless` the
-    replays that were ended; `unstable` says whether the unchanged ones differ.
+    replays that were ended; `unstable` says whether two replays with the same answers differ, and `wavering` holds what
+    did so in changed ones.
     """
 
     def __init__(self, trace: Trace, replay: Callable[..., Observed], most: float) -> None:
@@ -80,14 +97,17 @@ class ReplayComparison:
         self.noisy: dict[Target, Paths] = {}
         self.unstable = False
         self.answers = self.endless = 0
+        self.wavering: set[Target] = set()
+        self._moved_again: Counter[Target] = Counter()
+        self._sure = _SURE_OF_THREADS if any(call.strand for call in trace.calls) else _SURE
         self.calls = {call.id: call for call in trace.calls}
         self._replay = replay
 
     def unchanged(self) -> tuple[str, list[str]]:
         """Replay twice without a change: why the replays say nothing, or "" where they do; and warnings.
 
-        A program that asks the operating system for random bytes is replayed with others too: all that varies with
-        them is known to vary, however seldom it does.
+        A program that asks the operating system for random bytes or the time is replayed with others too: all that
+        varies with them is known to vary, however seldom it does.
         """
         read, first = self._once((), watch=True), self._once(())
         follow = "the replay could not follow"
@@ -95,7 +115,10 @@ class ReplayComparison:
             return f"{follow}: it ended with {' '.join(read.problem.split())[:200]}", []
         if read.unrecorded or len(read.inputs) < len(self.trace.calls):
             return f"{follow}: it made other calls than the run", []
-        lucky = self._once((), luck=1) if first.drawn else first
+        lucky = self._once((), luck=1, later=True) if first.drawn else first
+        if not _same_calls(first, lucky):
+            # Which calls are made may hang on the time: it is the same in all other replays.
+            lucky = self._once((), luck=1)
         self.unstable = not _same_calls(first, read)
         if self.unstable or not _same_calls(first, lucky):
             return "two unchanged replays made different calls (not deterministic)", []
@@ -112,11 +135,11 @@ class ReplayComparison:
         unstable = [one for one in parts if one not in self.noisy]
         lost = [one for one in self._lost(first) if one not in unstable]
         self.baseline, self.varying, self.left_out = first, {*unstable}, {*unstable, *lost}
-        unlike, unproved = "two unchanged replays differ (not deterministic)", "the edges into it are not proved"
+        unlike = "two unchanged replays differ (not deterministic)"
         said = (
-            (unlike, unstable, unproved),
+            (unlike, unstable, UNPROVED),
             (unlike, sorted(self.noisy), "what differs in it is left out"),
-            (follow, lost, unproved),
+            (follow, lost, UNPROVED),
         )
         warnings = [f"{text}: {_list(targets)}; {rest}" for text, targets, rest in said if targets]
         fields = sum(len(call.inputs) for call in self.trace.calls) + len(self.trace.output)
@@ -171,8 +194,9 @@ class ReplayComparison:
 
         return list(filter(differ, inputs + fields))
 
-    def note(self, changed: Call, observed: Observed, shown: Shown) -> None:
+    def note(self, change: Change, observed: Observed, shown: Shown) -> None:
         """Add what a replay with one output of a call changed has shown."""
+        changed, seen = self.calls[change.call], list[Target]()
         missing = [call for call in self.trace.calls if call.id not in observed.inputs]
         twins = {name: [call.id for call in self.trace.calls if call.predictor == name] for name in observed.strangers}
         for reader in observed.inputs:
@@ -187,17 +211,36 @@ class ReplayComparison:
             added = [one for name in earlier for one in twins[name] or [name]]
             # Of a predictor that was called too often nobody knows for sure which call is which.
             doubt = [name for name in observed.strangers if self.calls[reader].predictor == name]
-            self._move(reader, self._moved(reader, observed), frozenset([*before, *added, *doubt]), shown)
+            seen += self._move(reader, self._moved(reader, observed), frozenset([*before, *added, *doubt]), shown)
         if observed.finished and self.baseline.finished:
             shown.met.add(OUTPUT)
             added = [one for name, calls in twins.items() for one in calls or [name]]
             why = frozenset([*(call.id for call in missing), *added])
-            self._move(OUTPUT, self._returned(observed), why, shown)
+            seen += self._move(OUTPUT, self._returned(observed), why, shown)
+            seen += [(call.id, "") for call in missing]
             doubted = {call.id for call in missing if call.predictor in observed.strangers}
             shown.gone |= {call.id for call in missing} - doubted
             shown.doubted |= doubted
         if not observed.unrecorded:
             shown.reached |= shown.met & {OUTPUT, *observed.inputs}
+        if not observed.problem.endswith(ENDLESS):
+            self.doubt([change], [one for one in seen if not _shows(_value(observed, one), change.value)])
+
+    def doubt(self, changes: Sequence[Change], seen: Iterable[Target], usual: Observed | None = None) -> None:
+        """Replay once more, with the same answers changed, where what was seen to move may have moved by itself.
+
+        The order of threads, addresses, a clock that somebody holds: what does not move again hangs on such things.
+        `usual` is what it moved from, if that is no unchanged replay.
+        """
+        left = {*seen}
+        while left := {one for one in left if self._moved_again[one] < self._sure and one not in self.wavering}:
+            again = self.replay(changes)
+            moved = self.everything_moved(again) if usual is None else self.differing(usual, again)
+            moved |= {(call, "") for call in (usual or self.baseline).inputs.keys() ^ again.inputs.keys()}
+            self._moved_again.update(moved)
+            for known in (self.wavering, self.varying, self.left_out):
+                known |= left - moved
+            self.unstable = self.unstable or not left <= moved
 
     def went_on(self, observed: Observed) -> bool:
         """Whether a replay made all recorded calls, these of its strangers as ever, and others of these predictors."""
@@ -230,19 +273,24 @@ class ReplayComparison:
         paths, pair = self.noisy.get((reader, name)), (values.get(name), usual.get(name))
         return not alike(*(pair if paths is None else _lasting_of(paths, *pair)))
 
-    def _move(self, reader: str, names: Sequence[str], others: frozenset[str], shown: Shown) -> None:
-        for name in names:
-            if (reader, name) in self.left_out:
-                continue
+    def _move(self, reader: str, names: Sequence[str], others: frozenset[str], shown: Shown) -> list[Target]:
+        targets = [(reader, name) for name in names if (reader, name) not in self.left_out]
+        for target in targets:
             if others:
-                shown.remote.setdefault((reader, name), []).append(others)
+                shown.remote.setdefault(target, []).append(others)
             else:
-                shown.moved.add((reader, name))
+                shown.moved.add(target)
+        return targets
 
 
 def _value(observed: Observed, target: Target) -> Any:
     reader, name = target
     return (observed.output if reader == OUTPUT else observed.inputs.get(reader, {})).get(name)
+
+
+def _shows(value: Any, change: Any) -> bool:
+    """Whether what stands there was made of a changed answer for all to see."""
+    return isinstance(change, str) and len(change) >= _TELLING and change.casefold() in printed(value).casefold()
 
 
 def _lasting_of(paths: Paths, *values: Any) -> list[Any]:

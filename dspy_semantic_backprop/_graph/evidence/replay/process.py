@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress
+from time import monotonic  # the real one, also where replays have a clock of their own
 from typing import Any
 
 from .sealed import by_ourselves, die_with_parent, is_sealed
@@ -72,20 +73,20 @@ class Peer:
 
     def _read(self, size: int) -> bytes:
         got = bytearray()
-        since, used = time.monotonic(), self._processor_time()
+        since, used = monotonic(), self._processor_time()
         while len(got) < size:
             if self._is_readable():
                 part = os.read(self.reads, size - len(got))
                 if not part:
                     raise Lost(f"its process has ended{self._how()}")
                 got += part
-                since = time.monotonic()
+                since = monotonic()
                 continue
             before, used = used, self._processor_time()
             if used != before:
-                since = time.monotonic()
+                since = monotonic()
             elif self.pid and (
-                time.monotonic() - since > (STILL if used is not None else _LONGEST)
+                monotonic() - since > (STILL if used is not None else _LONGEST)
                 or (_waits_for_ever(self.pid) and self._processor_time() == used)
             ):
                 self.lost = is_sealed()

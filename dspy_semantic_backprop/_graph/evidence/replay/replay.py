@@ -198,7 +198,7 @@ class Observed:
     had come before the first one of each; `calls` holds the inputs of every call of a predictor, and `chosen` which
     recorded one it was taken for; `read` the outputs (call, field) that the program looked at; `told` what else stood
     in the prompt of each call; `ran` what came of code that was run; `drawn` how often the operating system was asked
-    for random bytes; `problem` says why the program did not return.
+    for random bytes and for the time; `problem` says why the program did not return.
     """
 
     inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from ...record.snapshots import output_fields
 from ...record.threads import threads_followed
 from ...trace import Trace
 from .chance import SystemBytes, repeat
+from .clock import Clock
 from .interpreters import ReplayInterpreter, answering, compare_where_checked, comparing, comparing_factory
 from .process import with_subclasses
 from .replay import ANSWERED, Change, Diverged, Observed, Plan, Replay, ReplayAdapter, current_replay, tools_in
@@ -130,7 +131,7 @@ class Replayer:
         self.inputs = inputs
         self.trace = trace
         self._state = state
-        self._system = SystemBytes()
+        self._system, self._clock = SystemBytes(), Clock()
         self._names = Names(program)
         self.ran: dict[str, Any] = {}
         recorded = {aside.name for aside in trace.asides}
@@ -175,11 +176,18 @@ class Replayer:
                 answering(value) if recorded else comparing(value, self.ran)
 
     def replay(
-        self, changes: Sequence[Change] = (), *, plan: Plan | None = None, watch: bool = False, luck: int = 0
+        self,
+        changes: Sequence[Change] = (),
+        *,
+        plan: Plan | None = None,
+        watch: bool = False,
+        luck: int = 0,
+        later: bool = False,
     ) -> Observed:
         """Run the program once more, answering from the record; tells what happened also where it stopped half-way."""
         repeat(self._state)
         self._system.start(luck)
+        self._clock.start(later)
         parts: dict[int, Any] = {}
         program = copy.deepcopy(self.program, parts) if self.copied else self.program
         one = Replay(self.trace, self._names.of_copy(parts) if self.copied else self._names, changes, plan)
@@ -198,7 +206,7 @@ class Replayer:
             one.observed.finished = True
         except (Exception, Stop, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever a changed value makes a program raise
             one.observed.problem = f"{type(error).__name__}: {error}"
-        one.observed.drawn = self._system.drawn
+        one.observed.drawn = self._system.drawn + self._clock.looked
         self.ran.update(one.observed.ran)
         return one.observed
 

@@ -62,6 +62,7 @@ _VERSIONS = slice(18, 20)
 _SILENT_FILES = (os.devnull, "/dev/urandom", "/dev/random", "/dev/zero")
 _LARGEST_COPY = 64 * 2**20
 _LONGEST_PAUSE = 0.001
+_LOOK = 1e-7
 _MORE_FILES = 64
 
 _own = threading.local()
@@ -282,28 +283,53 @@ def _wake_nobody() -> None:
         return submit(self, *args, **kwargs)
 
     ThreadPoolExecutor.submit = submitted
-    # Nobody waits for anything that answers: the order is what counts.
-    time.sleep = lambda seconds, /: pause(min(float(seconds), _LONGEST_PAUSE))
+
+    @functools.wraps(pause)
+    def paused(seconds: float, /) -> float:
+        # Nobody waits for anything that answers: the order is what counts.
+        short = min(float(seconds), _LONGEST_PAUSE)
+        pause(short)
+        return short if threading.active_count() > 1 else float(seconds)
+
+    setattr(time, "sleep", paused)  # noqa: B010 - a type checker's rule
+
+
+_ahead = _overdue = 0.0
 
 
 def _wait_for_nobody() -> None:
     """Where there is no other thread to wait for, put the clock forward, and refuse to wait for ever."""
     wait, clock = threading.Condition.wait, time.monotonic
-    ahead = 0.0
 
     def waited(self: threading.Condition, timeout: float | None = None) -> bool:
-        nonlocal ahead
+        global _ahead, _overdue
         if threading.active_count() > 1:
-            return wait(self, timeout)
+            came = wait(self, timeout)
+            _overdue += 0.0 if came or timeout is None else timeout
+            return came
         if timeout is None:
             raise EffectRefused("it waits for another thread, and a replay has none of the application's")
-        ahead += max(timeout, 0.0)
+        _ahead += max(timeout, 0.0)
         return False
+
+    now = last = clock()
+
+    def passing(*_: Any) -> float:
+        nonlocal now, last
+        # How long one thread computes is no part of it: else it would decide what is due first.
+        real = clock()
+        now, last = now + (real - last if threading.active_count() > 1 else _LOOK), real
+        return now + _ahead
 
     threading.Condition.wait = waited
     # What waits in a loop looks at the clock; the library's own modules hold it by names of theirs.
-    for module, name in ((time, "monotonic"), (threading, "_time"), (queue, "time")):
-        setattr(module, name, lambda: clock() + ahead)
+    for module, name in ((threading, "_time"), (queue, "time"), (_Loop, "time")):
+        setattr(module, name, passing)
+
+
+def waited_for() -> float:
+    """How many seconds were waited for in this process until they were over."""
+    return _ahead + _overdue
 
 
 class _Queue(SimpleQueue[Any]):

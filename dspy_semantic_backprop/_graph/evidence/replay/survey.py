@@ -29,7 +29,7 @@ from ...edges import End
 from ...record.program_code import constants
 from ...trace import OUTPUT, Call, Trace
 from .alternatives import Hints, alternatives
-from .compare import ReplayComparison, Shown, Target
+from .compare import UNPROVED, ReplayComparison, Shown, Target
 from .named import siblings, stored, tested
 from .replay import Change, Observed
 
@@ -123,7 +123,7 @@ def _alone(comparison: ReplayComparison, output: _Output, most: int) -> None:
 
 def _note(comparison: ReplayComparison, output: _Output, observed: Observed, kind: int) -> None:
     """Keep what a replay with one change of an output alone has shown."""
-    comparison.note(output.call, observed, output.shown)
+    comparison.note(output.change(kind), observed, output.shown)
     if not _is_calm(comparison, observed):
         output.calm = False
         if comparison.went_on(observed):
@@ -224,6 +224,7 @@ def _turns(comparison: ReplayComparison, output: _Output, changes: list[Change],
         for target in moved:
             output.shown.remote.setdefault(target, []).append(frozenset(decided))
     output.shown.moved |= moved if not decided else set()
+    comparison.doubt([*changes, turned], [*moved, *((call, "") for call in decided)], without)
     return bool(decided or moved)
 
 
@@ -317,6 +318,11 @@ def survey(comparison: ReplayComparison, program: Any, inputs: Mapping[str, Any]
                 shown[End(call.id, name)] = Shown(everyone, everyone, settled=True)
     surveyed, late = _survey(comparison, outputs)
     unstable = comparison.unstable or not comparison.repeats()
+    if comparison.wavering:
+        some = sorted(".".join(filter(None, one)) for one in comparison.wavering)
+        late.append(f"two replays with the same answers differ (not deterministic): {', '.join(some[:3])}; {UNPROVED}")
+        for one in surveyed.values():
+            one.leave_out(comparison.wavering)
     mute = comparison.left_out, {*comparison.noisy}, comparison.varying
     return Surveyed(shown | surveyed, *mute, (*warnings, *late), unstable=unstable)
 
