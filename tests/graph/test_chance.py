@@ -86,7 +86,8 @@ def test_stamps_of_any_letters_and_digits_leave_the_rest_of_their_text_proved(st
 
 def of_the_device() -> int:
     with Path("/dev/urandom").open("rb") as device:
-        return device.read(1)[0] % 64
+        # The clock too: only programs that look at one, draw or start threads are doubted.
+        return (device.read(1)[0] + int(time.time() < 0)) % 64
 
 
 def test_a_word_that_hangs_on_what_no_replay_repeats_is_fed_by_no_answer():

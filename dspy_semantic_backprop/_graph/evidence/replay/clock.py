@@ -54,12 +54,12 @@ class Clock:
         clocks[time.strftime] = _at_by_default(time.strftime, local)
         sleep: Any = time.sleep
         clocks[sleep] = clocks[sleep.__wrapped__] = self._slept(sleep)
-        for module in [time, *filter(_is_own, list(sys.modules.values()))]:
+        for module in [time, *own_modules()]:
             for name, value in list(vars(module).items()):
                 if callable(value) and type(value).__name__ in _KINDS and value in clocks:
                     setattr(module, name, clocks[value])
         # What the C library makes of the clock is made in Python then.
-        vars(uuid)["_generate_time_safe"] = None
+        setattr(uuid, "_generate_time_safe", None)  # noqa: B010 - a type checker's rule
         _date_by(wall)
 
     def start(self, later: bool) -> None:
@@ -67,7 +67,7 @@ class Clock:
         self.looked, self._waited = 0, waited_for()
         self._step, self._later = (_LONG_STEP, _LATER) if later else (_STEP, 0.0)
         _passed.set(0.0)
-        vars(uuid)["_last_timestamp"] = None
+        setattr(uuid, "_last_timestamp", None)  # noqa: B010
 
     def _look(self, start: float, unit: int = 0) -> Any:
         self.looked += 1
@@ -84,6 +84,20 @@ class Clock:
 
 
 _KINDS = frozenset({"builtin_function_or_method", "function"})
+
+
+_own: tuple[int, list[Any]] = 0, []
+
+
+def own_modules() -> list[Any]:
+    """The program's own modules, as far as they are loaded.
+
+    Before a fork it is cheap to ask: the child would copy the memory of every module that it looks at.
+    """
+    global _own
+    if _own[0] != len(sys.modules):
+        _own = len(sys.modules), [module for module in list(sys.modules.values()) if _is_own(module)]
+    return _own[1]
 
 
 def _is_own(module: Any) -> bool:

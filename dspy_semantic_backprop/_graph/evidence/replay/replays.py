@@ -29,6 +29,7 @@ from ...record.snapshots import describe
 from ...record.threads import threads_followed
 from ...trace import Trace
 from .chance import chance
+from .clock import own_modules
 from .compare import ReplayComparison
 from .process import Lost, Peer, fork
 from .replay import Change, Observed
@@ -89,6 +90,7 @@ class Replays:
             self._problem = f"the kernel cannot be told what a replay may do on this machine ({platform.machine()})"
             return
         try:
+            own_modules()
             state = chance()
             self._peer = fork(lambda parent: _answer(parent, self._program, self._inputs, trace, every, state))
         except Exception as error:  # noqa: BLE001 - a run is not lost to a system that cannot fork so
