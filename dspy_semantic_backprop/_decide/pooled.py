@@ -124,6 +124,7 @@ class PooledSearch:
         self._ended = False
         self._position = 0
         self._nothing_new = 0
+        self._spent, self._dearest, self._roomy = 0.0, 0.0, False
 
     async def start(self) -> Sequence[Outcome]:
         """The start on a few examples."""
@@ -162,12 +163,15 @@ class PooledSearch:
         return parent, batches if all(batches) else []
 
     def _goes_on(self, step: int) -> bool:
-        """Whether there is budget for another step; a resumed run goes on as it did before."""
+        """Whether there is budget for another step, and surely, going by the dearest so far; resumed, as before."""
         session = self.material.student.session
         key = digest_of(["goes on", step]) if session.journal else ""
+        before, self._spent = self._spent, session.ledger.nearest[0]
+        self._dearest = max(self._dearest, self._spent - before)
+        self._roomy = self._spent + self._dearest <= 1
         if session.journal and session.journal.take(key, bool):
             return True
-        if goes_on := session.ledger.nearest[0] < 1 - self.search.end:
+        if goes_on := self._spent < 1 - self.search.end:
             session.journal.keep("goes on", key, True)
         return goes_on
 
@@ -194,9 +198,10 @@ class PooledSearch:
 
     async def ahead(self, parent: Candidate) -> None:
         """Run the parent on the next examples, which are the same for the next step if this one has no proposal."""
-        # Where the budget does not last, it is asked for again, and refused, where proposals are considered.
+        # Where the budget may not last, proposals come first: which of both got the rest would be an accident.
         with suppress(BudgetSpent):
-            await self._run(parent, self._block())
+            if self._roomy:
+                await self._run(parent, self._block())
 
     async def consider(self, step: int, proposals: Sequence[Proposal], parent: Candidate) -> Decision:
         """Run the proposals and their parent on a block of examples; the best by all scores is improved next."""

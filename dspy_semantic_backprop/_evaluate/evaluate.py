@@ -29,6 +29,7 @@ from .._values.same import digest
 from .execution import ExampleRun, Executed, Runnable, executed, unless_stopped
 from .metric import Grade, Metric, NoGrade
 from .outcome import Failed, Outcome, Scored, brief, scored
+from .places import Row
 from .reuse import Reuse, ReusedAnswers
 
 _REGRADED = 8
@@ -67,7 +68,8 @@ class Evaluator:
         program: dspy.Module,
         examples: Sequence[dspy.Example],
         *,
-        ids: Sequence[int] | None = None,
+        ids: Sequence[int],
+        row: Row,
         purpose: Purpose = Purpose.FORWARD,
         where: str = "",
         reuse: Reuse | None = None,
@@ -80,7 +82,8 @@ class Evaluator:
         Where the budget does not last for one example, those under way are finished as far as it goes, and none begins.
 
         Args:
-            ids: What each example is called in its outcome; None: its position.
+            ids: What each example is called in its outcome.
+            row: Their places, in which they are begun.
             where: Which evaluation of the run it is, for its journal.
             reuse: The incumbent's outcomes, so that only what an edit can reach is asked; None asks everything.
             away: Runs the very same program elsewhere; None in this process.
@@ -91,12 +94,13 @@ class Evaluator:
         runnable = Runnable(program, names, FromCode(program, names, self.slices), self.ledger, on_told)
         one = _Execution(self, runnable, purpose, where, reuse, away)
         bound = self.limiter.total_tokens
-        numbered = list(zip(ids if ids is not None else range(len(examples)), examples, strict=True))
+        numbered = list(zip(ids, examples, strict=True))
         stops: list[BudgetSpent] = []
 
         async def paid(item: tuple[int, dspy.Example]) -> Outcome | None:
             try:
-                return None if stops else await one(item)
+                async with row.at(item[0]):
+                    return None if stops else await one(item)
             except BudgetSpent as stop:
                 stops.append(stop)
                 return None

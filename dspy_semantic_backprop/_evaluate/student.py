@@ -35,6 +35,7 @@ from .carried import CARRIED, FIRST, carried
 from .evaluate import Evaluator, Keep
 from .metric import Grade, NoGrade, adapt
 from .outcome import Failed, Outcome, Scored, joined, mean, scored
+from .places import Places
 from .reach import KEPT, Reach
 from .reuse import Reuse
 from .shelf import Shelf
@@ -75,6 +76,7 @@ class Student:
     _proofs: Counter[Any] = field(default_factory=Counter)
     _words: dict[Scored, Mapping[str, str]] = field(default_factory=dict)
     _shelf: Shelf = field(default_factory=Shelf)
+    _places: Places = field(kw_only=True)
     _edited: Edited = field(default_factory=dict)
 
     @classmethod
@@ -90,12 +92,13 @@ class Student:
         where: Any = None,
     ) -> Student:
         """A program with the evaluator that grades it; `sets`: name -> examples, by which errors name an example."""
-        shelf = Shelf()
+        shelf, places = Shelf(), Places(session.ledger, len(program.predictors()))
         learn_held(program)
 
         def on_outcome(outcome: Outcome) -> None:
             session.publish(ExampleDone(outcome.example_id, getattr(outcome, "score", None)))
             shelf.tidy()
+            places.ended(outcome)
 
         evaluator = Evaluator(
             metric=adapt(metric),
@@ -106,7 +109,7 @@ class Student:
             limits=session.limits,
             on_outcome=on_outcome,
         )
-        return cls(program, session, evaluator, probe, elsewhere(where, session), _shelf=shelf)
+        return cls(program, session, evaluator, probe, elsewhere(where, session), _shelf=shelf, _places=places)
 
     def copy_with(self, candidate: Candidate) -> dspy.Module:
         """A copy of the program with a candidate's instructions."""
@@ -148,15 +151,13 @@ class Student:
         own(program, self.session.ledger)
         self._evaluations += 1
         self.session.publish(EvaluationStarted(what, len(examples)))
-        with span("evaluation", what=what, examples=len(examples)), self._asking(program, fresh):
+        ids = list(range(len(examples))) if ids is None else ids
+        evaluating = span("evaluation", what=what, examples=len(examples))
+        with evaluating, self._asking(program, fresh), self._places.row(ids, purpose) as row:
             reuse = reuse if self.strayed < MOST_STRAYED else None
-            run = functools.partial(
-                self.evaluator,
-                purpose=purpose,
-                where=f"evaluation {self._evaluations}",
-                reuse=reuse,
-                away=away,
-            )
+            where = f"evaluation {self._evaluations}"
+            how = {"purpose": purpose, "where": where, "reuse": reuse, "away": away, "row": row}
+            run = functools.partial(self.evaluator, **how)
             outcomes = await _until(
                 None if edited_from is None else _Look(self, candidate, edited_from),
                 functools.partial(run, program),
@@ -326,7 +327,7 @@ async def _until(
     look: _Look | None,
     run: Any,
     examples: Sequence[dspy.Example],
-    ids: Sequence[int] | None,
+    ids: Sequence[int],
     keep: Keep,
 ) -> tuple[Outcome, ...]:
     """The outcomes of all examples; where in the first one no edit reaches a prompt, that one's alone.
@@ -335,7 +336,6 @@ async def _until(
     """
     if look is None or not examples:
         return await run(examples, ids=ids, keep=keep)
-    ids = list(range(len(examples))) if ids is None else ids
     loop, seen, stops, kept = asyncio.get_running_loop(), asyncio.Event(), [], []
 
     def on_told(call: Mapping[str, Any]) -> None:

@@ -118,6 +118,24 @@ class Bound:
         """What the request counts as when nobody knows what it cost."""
         return Spent(calls=self.calls, unsure_tokens=self.tokens, unsure_usd=self.usd)
 
+    def __add__(self, other: Bound) -> Bound:
+        return Bound(*map(operator.add, vars(self).values(), vars(other).values()))
+
+    def or_more(self, other: Bound) -> Bound:
+        """The larger one of each amount."""
+        return Bound(*map(max, vars(self).values(), vars(other).values()))
+
+
+WORDS = {"calls": "language-model calls", "metric_calls": "metric calls", "usd": "US dollars"}
+"""What the amounts of a budget are called; the others as their names are."""
+
+
+def spent_up(name: str, most: float, used: float, wanted: float, kept: float) -> str:
+    """That a budget does not last for another request, with what was kept for the end."""
+    rest = f", {kept:,.6g} kept for the decision at the end" if kept else ""
+    rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
+    return f"the budget of {most:,.6g} {WORDS.get(name, name)} is spent: {used:,.6g} so far{rest}"
+
 
 class Purpose(str, enum.Enum):
     """What a request to a language model is for; spending is told apart by it. Equal to its value, a string."""

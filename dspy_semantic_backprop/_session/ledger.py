@@ -17,11 +17,10 @@ from typing import Any
 
 from .._concurrency import on_event_loop
 from .._errors import Abandoned, BudgetSpent, CapReached
-from .budget import Account, Bound, Budget, Purpose, Spent
+from .budget import WORDS, Account, Bound, Budget, Purpose, Spent, spent_up
 from .projection import SLACK
 
 _POLL, _POLL_BATCHES, _PATIENCE = 0.01, 0.1, 60.0
-_WORDS = {"calls": "language-model calls", "metric_calls": "metric calls", "usd": "US dollars"}
 UNBOUNDED = 1_000_000_000
 """More executions than any run makes."""
 
@@ -71,6 +70,7 @@ class Ledger:
         self._accounts = defaultdict(Spent, carried or {})
         self._whole = sum(self._accounts.values(), Spent())
         self._under_way: dict[int, tuple[Account, Bound]] = {}
+        self._largest = Bound(0)
         self._for_good: set[int] = set()
         self._announced: dict[int, int] = {}
         self._inherited: dict[str, deque[int]] = defaultdict(deque)
@@ -234,6 +234,12 @@ class Ledger:
         calls, most, each = self._held
         return max(0, min(int((calls - self._whole.calls) / each) + ahead, most - executions))
 
+    def has_room(self, purpose: Purpose, need: Bound, metric_calls: int) -> bool:
+        """Whether the budget lasts for so much beside what is under way, and for the bound of any request so far."""
+        with self._changed:
+            graded = self._may_grade(purpose, metric_calls)
+            return graded and not self._refusal((purpose, ""), need + self._largest)[0]
+
     def leave(self, ticket: int) -> None:
         """A request that was let through has ended."""
         with self._changed:
@@ -257,6 +263,7 @@ class Ledger:
             return None
         self._tickets += 1
         self._under_way[self._tickets] = (account, need)
+        self._largest = self._largest.or_more(need)
         return self._tickets
 
     def check_open(self) -> None:
@@ -300,27 +307,23 @@ class Ledger:
             used += sum(getattr(self._under_way[at][1], name) for at in self._for_good & self._under_way.keys())
             slack = 1e-9 * most if name == "usd" else 0
             if used + wanted > most + slack:
-                return self._sentence(name, used, wanted - kept, kept), False
+                return spent_up(name, most, used, wanted - kept, kept), False
             if used + waiting + wanted > most + slack:
-                refusal = self._sentence(name, used + waiting, wanted - kept, kept)
+                refusal = spent_up(name, most, used + waiting, wanted - kept, kept)
         return refusal, True
-
-    def _sentence(self, name: str, used: float, wanted: float, kept: float) -> str:
-        most = getattr(self.budget, name)
-        rest = f", {kept:,.6g} kept for the decision at the end" if kept else ""
-        rest += "" if name == "calls" else f"; the next request may cost {wanted:,.6g}"
-        return f"the budget of {most:,.6g} {_WORDS.get(name, name)} is spent: {used:,.6g} so far{rest}"
 
     def metric_call(self, purpose: Purpose = Purpose.METRIC) -> None:
         """Count a call of the metric that is about to be made, or refuse it where the budget allows no more."""
         with self._changed:
             if self.closed:
                 raise Abandoned("the run is over; the metric is not called any more")
-            most = self.budget.metric_calls
-            kept = 0 if purpose == self._reserved[0] else self._reserved[2]
-            if most is not None and self.metric_calls + kept >= most:
-                raise BudgetSpent(f"the budget of {most:,} metric calls is spent")
+            if not self._may_grade(purpose, 1):
+                raise BudgetSpent(f"the budget of {self.budget.metric_calls:,} metric calls is spent")
             self.metric_calls += 1
+
+    def _may_grade(self, purpose: Purpose, times: int) -> bool:
+        most, kept = self.budget.metric_calls, 0 if purpose == self._reserved[0] else self._reserved[2]
+        return most is None or self.metric_calls + kept + times <= most
 
     def close(self) -> None:
         """Let nothing through any more: what goes on in abandoned threads must not cost anything."""
@@ -379,7 +382,7 @@ class Ledger:
         spent = {"calls": total.calls, "tokens": total.tokens, "usd": total.usd, "seconds": self.seconds}
         spent["metric_calls"] = self.metric_calls
         bounds = {name: bound for name in spent if (bound := getattr(budget, name))}
-        shares = ((spent[name] / bound, f"{bound:,.6g} {_WORDS.get(name, name)}") for name, bound in bounds.items())
+        shares = ((spent[name] / bound, f"{bound:,.6g} {WORDS.get(name, name)}") for name, bound in bounds.items())
         return max(shares, default=(0.0, ""))
 
     @property

@@ -25,12 +25,14 @@ from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Failed as Failed
 from dspy_semantic_backprop._evaluate.outcome import Scored
+from dspy_semantic_backprop._evaluate.places import Places
 from dspy_semantic_backprop._evaluate.rerun import Rerun, rerun
 from dspy_semantic_backprop._evaluate.reuse import Reuse
 from dspy_semantic_backprop._graph.evidence.combine import prove, suggest
 from dspy_semantic_backprop._graph.evidence.replay.replays import Replays
 from dspy_semantic_backprop._graph.record.names import Names
 from dspy_semantic_backprop._graph.record.recorder import capture
+from dspy_semantic_backprop._session.budget import Purpose
 from dspy_semantic_backprop._session.ledger import Ledger
 from dspy_semantic_backprop._session.lm import install
 from dspy_semantic_backprop._values.same import alike
@@ -69,7 +71,8 @@ def evaluated(program, edited=(), *, record: Any = None, example=QUESTION, ledge
         slices=SLICES.setdefault(program, {}),
     )
     reuse = None if record is None else Reuse({0: record}, frozenset(edited))
-    return run_sync(evaluator(twin, [example], reuse=reuse))[0]
+    with Places(ledger, 1).row([0], Purpose.FORWARD) as row:
+        return run_sync(evaluator(twin, [example], ids=[0], row=row, reuse=reuse))[0]
 
 
 def view(outcome: Scored) -> Any:
