@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+_VARYING = re.compile(r"\d{4}-\d{2}-\d{2}|[\d.,]+ (?:s|kB)\b")
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -19,7 +21,9 @@ def run():
 
     kernel: Any = KernelManager(client_class="jupyter_client.asynchronous.AsyncKernelClient")
     # The limits are for a hang, not for a busy machine.
-    client = nbclient.NotebookClient(v4.new_notebook(), km=kernel, timeout=600, startup_timeout=600)
+    client = nbclient.NotebookClient(
+        v4.new_notebook(), km=kernel, timeout=600, startup_timeout=600, coalesce_streams=True
+    )
 
     def run(notebook: Any, folder: Path) -> None:
         clear = v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(folder)!r})\ndel os")
@@ -40,6 +44,12 @@ def outputs(notebook: Any, name: str = "stdout") -> list[str]:
     ]
 
 
+def shown(notebook: Any) -> list[list[str]]:
+    """What each cell shows: text but for dates, seconds and sizes of files, of pictures what they are."""
+    cells = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    return [[_VARYING.sub("#", one.get("text", one.output_type)) for one in cell] for cell in cells]
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_what_is_stored(notebook, run, tmp_path):
     import nbformat
@@ -51,6 +61,5 @@ def test_a_notebook_runs_and_shows_what_is_stored(notebook, run, tmp_path):
     (tmp_path / "notebooks").mkdir()
     run(fresh, tmp_path / "notebooks")
     assert not outputs(fresh, "stderr") and not outputs(stored, "stderr"), "nothing stands in a red box"
-    assert len(outputs(fresh)) == len(outputs(stored)) >= 2
-    if notebook.stem == "quickstart":
-        assert outputs(fresh)[:2] == outputs(stored)[:2]  # the graph, and what every call was told
+    assert "".join(outputs(stored)).count("\n") >= 2
+    assert shown(fresh) == shown(stored)

@@ -2,7 +2,8 @@
 
 Each takes `(gold, pred, trace=None, pred_name=None, pred_trace=None)`, as dspy.GEPA's metrics do, reads the
 field `answer` of both, and returns `dspy.Prediction(score=..., feedback=...)`, the score 0.0 or 1.0. The
-feedback is the paper's: it names the expected answer, here together with the one given.
+feedback is the paper's: it names the expected answer, here together with the one given, and says where that one is
+right but for its form: small models took "(B)" and "(B) The van" for the same and asked for nothing else.
 
 A bad prediction (no answer, None, a number) scores 0.0 with feedback; a bad example (no expected answer) is
 a mistake in the data and raises ValueError, for a score would hide it.
@@ -193,6 +194,8 @@ def _judge(metric: str, gold: Any, pred: Any, equal: Callable[[Any, Any], bool])
     said = f"The expected answer is {_quote(expected)}; the program answered {_quote(given)}"
     if equal(expected, given):
         return dspy.Prediction(score=1.0, feedback=f"{said}, which is right.")
+    if _equal_but_for_format(expected, given):
+        return _wrong(f"{said}, which is right but for its form: it must be {_quote(expected)} and nothing else.")
     return _wrong(f"{said}.")
 
 

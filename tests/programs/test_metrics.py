@@ -175,6 +175,12 @@ def test_feedback_is_in_words():
     assert "must begin with the word yes or the word no" in feedback(yes_no, "yes", "Perhaps")
     assert feedback(exact_match, "12", None) == "The expected answer is 12; the program gave no answer."
     assert len(feedback(exact_match, "12", "x" * 10_000)) < 400
+    assert feedback(exact_match, "(B)", "(B) the van") == (
+        "The expected answer is (B); the program answered (B) the van, which is right but for its form: it must be (B) "
+        "and nothing else."
+    )
+    assert "right but for its form" in feedback(verbatim_match, "1,080", "1080.")
+    assert "form" not in feedback(exact_match, "(B)", "(A) the van")
 
 
 @pytest.mark.parametrize("metric", METRICS)
