@@ -76,7 +76,7 @@ class Elsewhere:
             except SetupError:
                 raise
             except Exception as error:  # noqa: BLE001 - any class of the user's may refuse to be carried in its own way
-                problem = f"the program cannot be sent ({describe(error)[:200]})"
+                problem = f"the program cannot be sent ({describe(error, 200)})"
         self._stay(problem)
         return None
 
@@ -124,7 +124,7 @@ class Elsewhere:
         raised = there.executed.raised if there.executed is not None else None
         self._raises |= done.executed is not None and done.executed.raised is not None
         if raised is not None and not self._raises:
-            self._stay(f"in a worker it raised what it does not raise here ({describe(raised)[:200]})")
+            self._stay(f"in a worker it raised what it does not raise here ({describe(raised, 200)})")
         return done
 
     def _lost(self, asked: ExampleRun, why: str = "") -> str:
@@ -142,7 +142,7 @@ class Elsewhere:
         try:
             data = packed(errand, trusted=self._engine.trusted)
         except Exception as error:  # noqa: BLE001 - as for a program
-            return Returned(problem=f"an example cannot be sent ({describe(error)[:200]})")
+            return Returned(problem=f"an example cannot be sent ({describe(error, 200)})")
         losses: list[WorkerLost] = []
         while True:
             reply = self._engine.submit(data)

@@ -98,6 +98,8 @@ class Evaluator:
         stops: list[BudgetSpent] = []
 
         async def paid(item: tuple[int, dspy.Example]) -> Outcome | None:
+            if stops:
+                return None
             try:
                 async with row.at(item[0]):
                     return None if stops else await one(item)

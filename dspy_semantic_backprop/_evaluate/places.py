@@ -49,6 +49,8 @@ class Places:
 
     def fit(self, executions: int, purpose: Purpose) -> bool:
         """Whether so many executions fit into the budget, each at the most that one took so far."""
+        if self._ledger.batches is not None:
+            return True  # one after the other they would take a batch each, up to a day
         spent, ledger = self._ledger.by_purpose, self._ledger
         whole, judged = sum(spent.values(), Spent()), spent.get(Purpose.METRIC, Spent())
         # What the metric asked is known of all executions together alone.

@@ -219,7 +219,7 @@ async def _worked(data: bytes) -> bytes:
         done = replace(done, usage=dict(tracker.usage_data) if tracker is not None else {})
         return packed(done, trusted=True, known=_WORKSHOP.signatures(errand))
     except BaseException as error:  # noqa: BLE001 - a class of the user's may do anything
-        return packed(Returned(problem=f"{problem} ({describe(error)[:200]})"), trusted=True)
+        return packed(Returned(problem=f"{problem} ({describe(error, 200)})"), trusted=True)
 
 
 @contextmanager

@@ -140,6 +140,8 @@ class ProgramGraph(Drawn):
         for branch in self.branches:
             why = ", ".join(f"{name}.{out}" for name, out in branch.deciders)
             text = f"{branch.predictor} in {branch.share:.0%} of the examples" + (f", decided by {why}" if why else "")
+            if branch.share == 1:
+                text = f"{branch.predictor} in every example; whether, or how often, is decided by {why}"
             lines += _listed("conditional", [text])
         lines += _listed("never reached", self.never_reached)
         lines += _listed("read by nobody", (f"{name}.{out}" for name, out in self.dead_outputs))

@@ -2,8 +2,8 @@
 
 Each takes `(gold, pred, trace=None, pred_name=None, pred_trace=None)`, as dspy.GEPA's metrics do, reads the
 field `answer` of both, and returns `dspy.Prediction(score=..., feedback=...)`, the score 0.0 or 1.0. The
-feedback is the paper's: it names the expected answer, here together with the one given, and says where that one is
-right but for its form: small models took "(B)" and "(B) The van" for the same and asked for nothing else.
+feedback is the paper's: it names the expected answer, here together with the one given, and says what is wrong with the
+form of that one: a small model took "(B)" and "(B) The van" for the same and asked for nothing else.
 
 A bad prediction (no answer, None, a number) scores 0.0 with feedback; a bad example (no expected answer) is
 a mistake in the data and raises ValueError, for a score would hide it.
@@ -194,9 +194,21 @@ def _judge(metric: str, gold: Any, pred: Any, equal: Callable[[Any, Any], bool])
     said = f"The expected answer is {_quote(expected)}; the program answered {_quote(given)}"
     if equal(expected, given):
         return dspy.Prediction(score=1.0, feedback=f"{said}, which is right.")
+    return _wrong(f"{said}{_form(expected, given)}.")
+
+
+def _form(expected: Any, given: Any) -> str:
+    """What a wrong answer must look like, where it is known to look otherwise."""
+    want, got = normalise(expected), normalise(given)
     if _equal_but_for_format(expected, given):
-        return _wrong(f"{said}, which is right but for its form: it must be {_quote(expected)} and nothing else.")
-    return _wrong(f"{said}.")
+        return f", which is right but for its form: it must be {_quote(expected)} and nothing else"
+    if _OPTION.fullmatch(want) and not _options_named(got):
+        return f", which names no option: it must be a letter in brackets, such as {_quote(expected)}"
+    if want in _VERDICTS and _first_word(got) not in _VERDICTS:
+        return f", which does not begin with a word such as {_quote(expected)}: it must be one such word"
+    if _NUMBER.fullmatch(want) and _last_number(got) is None:
+        return ", in which there is no number: it must be one"
+    return ""
 
 
 def _wrong(feedback: str) -> dspy.Prediction:

@@ -180,7 +180,11 @@ def test_feedback_is_in_words():
         "and nothing else."
     )
     assert "right but for its form" in feedback(verbatim_match, "1,080", "1080.")
-    assert "form" not in feedback(exact_match, "(B)", "(A) the van")
+    assert "names no option: it must be a letter in brackets, such as (B)" in feedback(exact_match, "(B)", "The van")
+    assert "must be one such word" in feedback(exact_match, "valid", "The argument is valid")
+    assert "there is no number: it must be one" in feedback(verbatim_match, "12", "many")
+    for expected, said in (("(B)", "(A) the van"), ("yes", "no"), ("12", "11 cups"), ("a b", "b a")):
+        assert feedback(exact_match, expected, said).endswith(f"the program answered {said}.")
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -36,7 +36,7 @@ def suggest(trace: Trace, code: EdgeEvidence | None = None) -> ComputationGraph:
     try:
         return _suggested(trace, code)
     except Exception as error:  # noqa: BLE001 - values have code of their own
-        warning = f"no edges are suggested: looking at the values raised {describe(error)[:200]}"
+        warning = f"no edges are suggested: looking at the values raised {describe(error, 200)}"
         warnings = (*trace.warnings, warning)
         return ComputationGraph(trace.calls, (), trace.inputs, trace.output, trace.error, warnings)
 

@@ -79,7 +79,8 @@ def demonstrations(signature: Any, demos: Any) -> tuple[dict[str, Any], ...]:
     return tuple(sorted(shown, key=lambda demo: len(demo) == len(signature.fields)))
 
 
-def describe(error: BaseException) -> str:
-    """An exception as text, without secrets: its class and its message."""
+def describe(error: BaseException, most: int | None = None) -> str:
+    """An exception as text, without secrets: its class and its message, of so many characters at most."""
     learn_from(error)
-    return cleaned(f"{type(error).__name__}: {printed(error)}".strip().removesuffix(":"))
+    text = cleaned(f"{type(error).__name__}: {printed(error)}".strip().removesuffix(":"))
+    return text if most is None or len(text) <= most else f"{text[:most]} ..."

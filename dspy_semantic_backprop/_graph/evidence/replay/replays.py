@@ -73,7 +73,7 @@ class Replays:
             if not problem:
                 return await in_thread(partial(self._found, trace, probe), nullcontext())
         except Exception as error:  # noqa: BLE001 - the run is paid for: its graph must not be lost to a replay
-            problem = f"it ended with {describe(error)[:200]}"
+            problem = f"it ended with {describe(error, 200)}"
         return FoundEdges(warnings=(f"{_NOT} {problem}",))
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ def _answer(
     except Lost as error:
         surveyed = Surveyed(problem=str(error))
     except Exception as error:  # noqa: BLE001 - values have code of their own
-        surveyed = Surveyed(problem=f"it ended with {describe(error)[:200]}")
+        surveyed = Surveyed(problem=f"it ended with {describe(error, 200)}")
     parent.send(surveyed.plain())
 
 
