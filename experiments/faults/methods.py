@@ -32,6 +32,7 @@ from dspy_semantic_backprop._evaluate.evaluate import Evaluator
 from dspy_semantic_backprop._evaluate.metric import adapt
 from dspy_semantic_backprop._evaluate.outcome import Scored as Execution
 from dspy_semantic_backprop._evaluate.outcome import scored
+from dspy_semantic_backprop._evaluate.places import Places
 from dspy_semantic_backprop._graph.evidence.combine import prove
 from dspy_semantic_backprop._graph.evidence.replay.replays import Replays
 from dspy_semantic_backprop._graph.graph import jsonable
@@ -66,8 +67,9 @@ async def executed(
     ledger = Ledger()
     install(copy, ledger)
     evaluator = Evaluator(metric=adapt(metric), ledger=ledger, limiter=anyio.CapacityLimiter(AT_ONCE))
-    with told_to_callers():
-        outcomes = scored(await evaluator(copy, examples))
+    ids = range(len(examples))
+    with told_to_callers(), Places(ledger, len(copy.predictors())).row(ids, Purpose.FORWARD) as row:
+        outcomes = scored(await evaluator(copy, examples, ids=ids, row=row))
     graphs = []
     for outcome in outcomes:
         shape = (tuple(call.id for call in outcome.graph), outcome.graph.edges)
