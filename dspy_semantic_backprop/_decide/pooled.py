@@ -163,12 +163,12 @@ class PooledSearch:
         return parent, batches if all(batches) else []
 
     def _goes_on(self, step: int) -> bool:
-        """Whether there is budget for another step, and surely, going by the dearest so far; resumed, as before."""
+        """Whether there is budget for another step; a resumed run goes on as it did before."""
         session = self.material.student.session
         key = digest_of(["goes on", step]) if session.journal else ""
         before, self._spent = self._spent, session.ledger.nearest[0]
         self._dearest = max(self._dearest, self._spent - before)
-        self._roomy = self._spent + self._dearest <= 1
+        self._roomy = self._spent + self._dearest <= 1  # for one as dear as any before it
         if session.journal and session.journal.take(key, bool):
             return True
         if goes_on := self._spent < 1 - self.search.end:

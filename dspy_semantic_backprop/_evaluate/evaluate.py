@@ -99,7 +99,7 @@ class Evaluator:
 
         async def paid(item: tuple[int, dspy.Example]) -> Outcome | None:
             if stops:
-                return None
+                return None  # and without a wait for its place
             try:
                 async with row.at(item[0]):
                     return None if stops else await one(item)
