@@ -97,11 +97,13 @@ def cell(which: Cell, number: int, config: argparse.Namespace) -> dict[str, Any]
         seed=seed,
     )
     mine = job(task, seed, config, flags)
-    lm = real(config.base_model, flags, 600).copy(cache=False)
+    # All arms of a task and seed start from one program: its held-out answers are asked for once and then in the cache.
+    lm = real(config.base_model, flags, 600)
+    program = mine.build()
     with dspy.context(lm=lm):
-        program = mine.build()
         before = evaluate(program, mine, flags, f"{task}, {arm}, {seed}: before")
-        seconds = None if math.isinf(config.minutes) else 60 * config.minutes
+    seconds = None if math.isinf(config.minutes) else 60 * config.minutes
+    with dspy.context(lm=lm.copy(cache=False)):
         optimizer = SemanticGradientDescent(
             mine.metric,
             method=getattr(presets, arm)(),
@@ -112,8 +114,9 @@ def cell(which: Cell, number: int, config: argparse.Namespace) -> dict[str, Any]
             log_dir=paid_for(which, config),
         )
         better: Any = optimizer.compile(program, trainset=mine.split.train)
-        result = better.detailed_results
-        same = result.instructions_before == result.instructions_after
+    result = better.detailed_results
+    same = result.instructions_before == result.instructions_after
+    with dspy.context(lm=lm):
         after = before if same else evaluate(better, mine, flags, f"{task}, {arm}, {seed}: after")
     return {
         **dict(zip(("task", "seed", "arm"), which, strict=True)),
