@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat
 from ._decide.comparison import classes_of
 from ._decide.consider import Decision, Fate
 from ._decide.examples import graph_of
-from ._decide.findings import of_examples, of_gradients, of_the_start
+from ._decide.findings import of_examples, of_gradients, of_proposals, of_the_start
 from ._decide.health import of_scores, of_sizes
 from ._decide.pool import Pool, evaluation
 from ._decide.records import Final, StepRecord, step_record
@@ -245,6 +245,8 @@ class Run:
             scale = score_range([*taught, *tested], self.settings.method.choose_examples.perfect)
             yield from of_examples(taught, tested, scale.best)
         yield from of_gradients(self.session.notes)
+        if self._tried:  # else that nothing changed is said as a whole
+            yield from of_proposals(self.session.notes)
 
     def warn_of_sizes(self) -> None:
         """Say what the sizes of the sets alone say against the run."""

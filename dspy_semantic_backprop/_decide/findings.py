@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from .._evaluate.outcome import Scored
 from .._graph.program_graph import ProgramGraph
+from .._propose.propose import AS_IT_WAS, WANTED
 
 _LONGEST = 200
+MANY = 4
+"""Of fewer proposals nothing is said."""
 
 
 def of_the_start(outcomes: Sequence[Scored], graph: ProgramGraph, idle: Sequence[str]) -> Iterator[str]:
@@ -49,6 +52,16 @@ def of_gradients(notes: Mapping[str, int]) -> Iterator[str]:
         yield (
             f"the gradient model said of all {usable} outputs and instructions that it judged that nothing must "
             "change: new instructions were written without a gradient"
+        )
+
+
+def of_proposals(notes: Mapping[str, int]) -> Iterator[str]:
+    """What the proposals say together, by how often one was wanted and how often the old text came back."""
+    wanted, same = notes.get(WANTED, 0), notes.get(AS_IT_WAS, 0)
+    if wanted >= MANY and same > wanted / 2:
+        yield (
+            f"of {wanted} instructions that were to be changed the gradient model wrote {same} as they were: a stronger "
+            "gradient_lm may do better"
         )
 
 

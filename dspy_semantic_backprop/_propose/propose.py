@@ -25,10 +25,13 @@ from .._session.lm import ask
 from .._session.session import Session
 from .._terminal import logger
 from .lessons import Lesson, remarks, sources
-from .screen import Screen, Screened
+from .screen import Screen, Screened, near_duplicate
 
 PROPOSALS = "proposals"
 """What a session counts them as."""
+
+WANTED, AS_IT_WAS = "new instructions wanted", "written as it was"
+"""How often the lessons asked for a change and the model wrote an instruction, and how often the old one again."""
 
 REMEMBERED = 3
 """So many of the texts that helped nothing a proposal is told of, the newest."""
@@ -172,6 +175,14 @@ class Rewriter:
 
     async def rewritten(self, name: str, lessons: Sequence[Lesson], parent: Candidate) -> str:
         """A new instruction of one predictor; empty where the provider, or the model, had none."""
+        text = await self._rewritten(name, lessons, parent)
+        if text.strip() and any(one.gradient for one in lessons):
+            old = self.screen.parameters.free(name, parent.instructions[name])
+            self.session.notes[WANTED] += 1
+            self.session.notes[AS_IT_WAS] += near_duplicate(text, [old]) is not None
+        return text
+
+    async def _rewritten(self, name: str, lessons: Sequence[Lesson], parent: Candidate) -> str:
         free = self.screen.parameters.free(name, parent.instructions[name])
         question = digest_of([name, free, render(lessons)])
         attempt = self.asked[question]

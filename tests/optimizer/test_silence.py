@@ -201,3 +201,23 @@ def test_a_gradient_model_that_finds_nothing_to_change_is_named():
     with served(content):
         result = result_of()
     assert any("judged that nothing must change" in warning for warning in result.warnings)
+
+
+def test_a_model_that_writes_most_instructions_as_they_were_is_named():
+    wrote: list[str] = []
+
+    def stubborn(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        if "new_instruction" in answers:
+            now = prompt.inputs["current_instruction"]
+            # Only its first text is another one.
+            answers["new_instruction"] = now if wrote else f"{now} Hurry."
+            wrote.append(now)
+        return answers
+
+    with served(stubborn):
+        result = result_of(method=presets.published())
+    said = "of 6 instructions that were to be changed the gradient model wrote 5 as they were"
+    assert len(wrote) == 6 and any(said in warning for warning in result.warnings)
+    with served(careful):
+        assert not any("as they were" in warning for warning in result_of().warnings)
