@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ _BESIDE_ANSWER = 5
 _ALIKE = 80
 _HEAD = 6
 _LONGEST_ANSWER = 7
+_LEAST_INSIDE = 4
+"""Of what differs between inputs so many words are a quotation: fewer may be a name that an instruction says, too."""
 _SIGN = re.compile(r"[\W_]")
 _SEARCHED = 5_000
 """In longer texts any word stands somewhere."""
@@ -93,15 +95,16 @@ class LeakGuard:
         sources: list[_Text] = []
         answers: dict[str, dict[str, list[_Text]]] = {}
         known: set[int] = set()
-        for example_id, example in enumerate(examples):
-            given, told = _texts(example_id, example)
+        texts = [_texts(example_id, example) for example_id, example in enumerate(examples)]
+        frames = _frames([one for given, _ in texts for one in given])
+        for example_id, (given, told) in enumerate(texts):
             same = hash(tuple(one.text for one in [*given, *told]))
             if same in known:
                 continue
             known.add(same)
             self._inputs[example_id] = [one.text for one in given if len(one.text) <= _SEARCHED]
             sources += _sources(given, told)
-            for whole, one in _wholes(given, told):
+            for whole, one in _wholes(given, told, frames):
                 self._wholes.setdefault(whole[:_HEAD], []).append((whole, one))
                 self._times[whole] += 1
             for one in told:
@@ -284,15 +287,48 @@ def _squeezed(text: str) -> tuple[str, list[int]]:
     return "".join(plain[at] for at in kept), [origin[at] for at in kept]
 
 
-def _wholes(given: list[_Text], told: list[_Text]) -> Iterator[tuple[str, _Text]]:
+def _frames(given: list[_Text]) -> dict[str, tuple[list[str], list[str]]]:
+    """The words that most texts of a field begin and end with, as in "What is ... worth?"; the latter from the end."""
+    fields: dict[str, list[list[str]]] = {}
+    for one in given:
+        fields.setdefault(one.field, []).append(one.text.split())
+    return {field: (_shared(ones), _shared([one[::-1] for one in ones])) for field, ones in fields.items()}
+
+
+def _shared(texts: list[list[str]]) -> list[str]:
+    """The words that at least four of five texts, and three, begin with."""
+    shared: list[str] = []
+    least = max(3, 0.8 * len(texts))
+    while nexts := Counter(one[len(shared)] for one in texts if len(one) > len(shared)):
+        word, times = nexts.most_common(1)[0]
+        if times < least:
+            break
+        texts = [one for one in texts if one[len(shared) : len(shared) + 1] == [word]]
+        shared.append(word)
+    return shared
+
+
+def _inside(text: str, frame: tuple[list[str], list[str]]) -> str:
+    """A text without the words that most others begin and end with, too."""
+    found, (head, tail) = text.split(), frame
+    found = found[len(head) :] if found[: len(head)] == head else found
+    back = found[::-1]
+    return " ".join((back[len(tail) :] if back[: len(tail)] == tail else back)[::-1])
+
+
+def _wholes(
+    given: list[_Text], told: list[_Text], frames: Mapping[str, tuple[list[str], list[str]]]
+) -> Iterator[tuple[str, _Text]]:
     """What is a quotation as a whole whatever its words are: inputs, and lines of code, formulas or brackets."""
     for one in [*given, *told]:
         lines = one.text.splitlines() if len(one.text) <= _SEARCHED else []
-        for text in {*lines, one.text} if lines else ():
+        inside = _inside(one.text, frames[one.field]) if one in given else one.text
+        for text in {*lines, one.text, inside} if lines else ():
             plain = folded(text)
             whole, found = "".join(plain.split()).rstrip("=?.:,;!"), words_of(plain)
             signs = len(_SIGN.findall(whole))
-            is_main = one in given and text == one.text and (len(given) == 1 or len(found) >= _ENOUGH)
+            is_all = text == one.text or (text == inside and len(found) >= _LEAST_INSIDE)
+            is_main = one in given and is_all and (len(given) == 1 or len(found) >= _ENOUGH)
             tells = len(found) > 1 or any(sign.isdigit() for sign in whole)
             if (len(whole) >= 12 and 2 * signs >= len(found)) or (is_main and tells and len(whole) >= _HEAD):
                 yield whole, one

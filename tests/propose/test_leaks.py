@@ -76,6 +76,23 @@ def test_what_the_user_wrote_is_no_leak(data, said, gone):
     assert GUARDS[data].leaks(text, RULE) != ()
 
 
+def test_an_input_is_quoted_without_the_words_that_all_inputs_share():
+    truths = ["not False or not not False and False", "( True ) and not not False", "False or not ( True ) and True"]
+    places = ["New Zealand", "the island of Malta", "Peru", "Chad", "the old kingdom of the two Sicilies"]
+    boolean = LeakGuard(_asked("{} is", [*truths, "not ( True or True ) or False"]), Candidate({"step": START}))
+    capitals = LeakGuard(_asked("What is the capital of {} today?", places), Candidate({"step": START}))
+    for guard, said in [*((boolean, one) for one in truths), (capitals, places[4])]:
+        (leak, *_) = guard.leaks(f"Evaluate `{said}` step by step.", START)
+        assert leak.field == "question"
+    # A name that an input asks about is no quotation of it, and what all inputs say is none either.
+    assert not capitals.leaks("Name the capital of the country, New Zealand and Malta too, as it is today.", START)
+    assert not boolean.leaks("Evaluate not, and, or in this order: what is in brackets is first.", START)
+
+
+def _asked(form: str, inside: list[str]) -> list[dspy.Example]:
+    return [dspy.Example(question=form.format(one), answer="?").with_inputs("question") for one in inside]
+
+
 def test_a_leak_says_which_example_it_is_from():
     (leak, *_) = GUARDS["shop"].leaks(f"{RULE} Oksana saves $35 a week. How much money has she saved?", START)
     assert (leak.example_id, leak.field) == (3, "question")
