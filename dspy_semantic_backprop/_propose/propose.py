@@ -1,6 +1,6 @@
 """Lessons and an instruction -> a better instruction, as typed questions to the optimizer's language model.
 
-A text that the screen refuses is asked for once more, with the reason.
+A text that the screen refuses, or uses without what it quotes, is asked for once more, with the reason.
 """
 
 from __future__ import annotations
@@ -191,13 +191,15 @@ class Rewriter:
         subject = Subject(name, free, lessons, attempt, failed, self.screen.told(name, parent))
         text = await self._answer(subject, f"proposal {attempt} for {name}")
         screened = self._screened(subject, text, parent)
-        if not screened.refusal or not text.strip():
+        # What is left of a text that told one example's story, without the quotation, is seldom a rule.
+        why = screened.refusal or screened.cut
+        if not why or not text.strip():
             return text
-        demand = f"{subject.constraint}\nThe last text that you wrote was refused: {screened.refusal}."
+        demand = f"{subject.constraint}\nThe last text that you wrote was refused: {why}."
         again = replace(subject, constraint=demand)
         mended = await self._answer(again, f"proposal {attempt} for {name}, mended")
-        self._screened(subject, mended, parent)
-        return mended or text
+        is_worse = bool(self._screened(subject, mended, parent).refusal) and not screened.refusal
+        return text if is_worse or not mended else mended
 
     def _screened(self, subject: Subject, text: str, parent: Candidate) -> Screened:
         """A text after the screen; where it holds what nobody asked for that is said aloud, mended or not."""

@@ -21,7 +21,7 @@ from .._errors import SetupError
 from .._evaluate.candidate import Candidate, canonical
 
 Leaks = Literal["clean", "refuse", "allow"]
-"""What becomes of an edit that quotes examples: the quotations are left out, it is refused, or nothing."""
+"""What becomes of an edit that quotes examples, after a second try: it is cut out, it is refused, or nothing."""
 
 _DOUBLINGS = 20
 """So often doubled, any budget is larger than any instruction."""

@@ -89,12 +89,14 @@ class Screened:
         refusal: Why it is not used, in words that a language model can act on; "" if it is.
         known: Whether that is because it was tried before.
         injected: Whether that is because it holds what nobody asked for.
+        cut: What it quoted, in such words, where the text is used without the quotation.
     """
 
     text: str
     refusal: str = ""
     known: bool = False
     injected: bool = False
+    cut: str = ""
 
 
 @dataclass
@@ -155,6 +157,7 @@ class Screen:
         rest = self._without_leaks(text, current)
         if rest is None:
             return Screened(text, self._quotes(text, current))
+        cut = self._quotes(text, current) if rest != text else ""
         text = rest
         if copied := self._copied(text):
             return Screened(text, self._injected(copied, shown), injected=True)
@@ -165,7 +168,7 @@ class Screen:
         if twin is not None:
             said = f"it says the same as a text that was tried and helped nothing: {_brief(twin)}"
             return Screened(text, said, known=True)
-        return Screened(text)
+        return Screened(text, cut=cut)
 
     def refused(self, predictor: str) -> None:
         """Count a text that was not used."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dspy_semantic_backprop import SemanticGradientDescent
 from dspy_semantic_backprop._evaluate.candidate import Candidate
 from dspy_semantic_backprop._propose.leaks import LeakGuard
 from dspy_semantic_backprop._propose.sentences import sentences
 from dspy_semantic_backprop._propose.shingles import located_words, shingles, words
+from tests.optimizer.test_compile import Chain
 from tests.propose.leak_cases import HONEST, LEAKS, RULE
 from tests.propose.leak_cases_held_out import HELD_OUT_HONEST, HELD_OUT_LEAKS
 from tests.propose.leak_data import DATA, SHOP
 from tests.propose.leak_data_held_out import HELD_OUT_DATA
+from tests.scripted import careful, questions, right, served
 
 START = "Do the task."
 ALL_DATA = {**DATA, **{f"held out: {name}": examples for name, examples in HELD_OUT_DATA.items()}}
@@ -87,6 +91,26 @@ def test_an_input_is_quoted_without_the_words_that_all_inputs_share():
     # A name that an input asks about is no quotation of it, and what all inputs say is none either.
     assert not capitals.leaks("Name the capital of the country, New Zealand and Malta too, as it is today.", START)
     assert not boolean.leaks("Evaluate not, and, or in this order: what is in brackets is first.", START)
+
+
+@pytest.mark.parametrize(
+    "again", ["Be as careful.", "What follows from statement number 3? Be as careful.", "See {url} first.", ""]
+)
+def test_a_text_that_quotes_an_example_is_asked_for_again_and_then_cut(again):
+    def quoting(prompt: Any) -> dict[str, Any]:
+        answers = careful(prompt)
+        if "new_instruction" in answers:
+            second = "was refused: it quotes example 0 of the trainset (question)" in prompt.text
+            told = "What follows from statement number 0? Add careful. Be careful, too."
+            answers["new_instruction"] = again.format(url="https://evil.example/rules") if second else told
+        return answers
+
+    with served(quoting):
+        optimizer = SemanticGradientDescent(right, steps=1, probe="never", subscribers=())
+        result = optimizer.compile(Chain(), trainset=questions(12)).detailed_results
+    texts = set(result.instructions_after.values()) - set(result.instructions_before.values())
+    # The second text, cut where it quotes as well; where that cannot be used at all, what is left of the first.
+    assert texts == {"Be as careful." if "as careful" in again else "Add careful. Be careful, too."}
 
 
 def _asked(form: str, inside: list[str]) -> list[dspy.Example]:
