@@ -58,7 +58,7 @@ def of_gradients(notes: Mapping[str, int]) -> Iterator[str]:
 def of_proposals(notes: Mapping[str, int]) -> Iterator[str]:
     """What the proposals say together, by how often one was wanted and how often the old text came back."""
     wanted, same = notes.get(WANTED, 0), notes.get(AS_IT_WAS, 0)
-    if wanted >= MANY and same > wanted / 2:
+    if wanted >= MANY and same >= wanted / 2:
         yield (
             f"of {wanted} instructions that were to be changed the gradient model wrote {same} as they were: a stronger "
             "gradient_lm may do better"
