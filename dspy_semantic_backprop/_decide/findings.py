@@ -60,8 +60,8 @@ def of_proposals(notes: Mapping[str, int]) -> Iterator[str]:
     wanted, same = notes.get(WANTED, 0), notes.get(AS_IT_WAS, 0)
     if wanted >= MANY and same >= wanted / 2:
         yield (
-            f"of {wanted} instructions that were to be changed the gradient model wrote {same} as they were: a stronger "
-            "gradient_lm may do better"
+            f"of {wanted} instructions that were to be changed the gradient model wrote {same} as they were: a "
+            "stronger gradient_lm may do better"
         )
 
 

@@ -38,6 +38,9 @@ _OPENERS = (
 _OPENER = re.compile(rf"^\W*(?:{_OPENERS})+", re.IGNORECASE)
 _FILLER = frozenset("a an the please just simply really quite kindly basically actually".split())  # noqa: SIM905
 
+_LESSON = re.compile(r"^[\s*#>]*(?:Lesson \d+|How the (?:output|instruction) should have been different)\b.*", re.M)
+"""The headings of what a proposal is made from: some models write the lessons themselves for an instruction."""
+
 Gist = frozenset[tuple[tuple[str, ...], int]]
 
 
@@ -152,6 +155,8 @@ class Screen:
         if unasked:
             return Screened(text, self._injected(unasked, shown), injected=True)
         current = self.parameters.free(predictor, parent.instructions[predictor])
+        if (lesson := _LESSON.search(text)) and lesson[0].strip() not in current:
+            return Screened(text, f"it repeats the lessons ({_brief(lesson[0].strip())}); write rules made of them")
         if len(text) > self.restraint.longest:
             return Screened(text, self.restraint.violation(text, current, predictor))
         rest = self._without_leaks(text, current)

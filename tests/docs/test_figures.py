@@ -60,6 +60,15 @@ def test_blind():
     assert shown.format(*(lost[name] for name in names)) in " ".join(page.split())
 
 
+def test_a_real_model():
+    found, table = record("real-model"), {row[0]: row[1:] for row in rows(RESULTS / "real-model.md")}
+    for cell in found["cells"]:
+        right = [f"{sum(cell['exact'][when]):.0f} of {len(cell['exact'][when])}" for when in ("before", "after")]
+        notes = [str(cell["notes"][name]) for name in ("new instructions wanted", "written as it was")]
+        assert table[cell["arm"]] == (*right, f"{cell['tokens']:,}", *notes)
+        assert not cell["changed"] and cell["ending"] == "the budget is spent" and cell["calls"] == 150
+
+
 def test_growth():
     found = record("growth-simulated")
     table = {row[0].partition(":")[0].partition(" ")[0].strip(","): row[1:] for row in rows(RESULTS / "growth.md")}

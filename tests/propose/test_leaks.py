@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from dspy_semantic_backprop import SemanticGradientDescent
 from dspy_semantic_backprop._evaluate.candidate import Candidate
 from dspy_semantic_backprop._propose.leaks import LeakGuard
+from dspy_semantic_backprop._propose.protected import Parameters
+from dspy_semantic_backprop._propose.screen import Screen
 from dspy_semantic_backprop._propose.sentences import sentences
 from dspy_semantic_backprop._propose.shingles import located_words, shingles, words
 from tests.optimizer.test_compile import Chain
@@ -111,6 +113,15 @@ def test_a_text_that_quotes_an_example_is_asked_for_again_and_then_cut(again):
     texts = set(result.instructions_after.values()) - set(result.instructions_before.values())
     # The second text, cut where it quotes as well; where that cannot be used at all, what is left of the first.
     assert texts == {"Be as careful." if "as careful" in again else "Add careful. Be careful, too."}
+
+
+def test_a_text_that_repeats_the_lessons_is_refused_unless_the_user_wrote_so():
+    told = "Be careful.\n\nHow the output should have been different:\n  It should be careful."
+    for start, refused in ((START, True), (f"{told} Always.", False)):
+        parent = Candidate({"step": start})
+        screened = Screen(Parameters())("step", told, parent)
+        assert ("it repeats the lessons ('How the output" in screened.refusal) == refused
+    assert not Screen(Parameters())("step", "Say how the output should be. Lesson one.", parent).refusal
 
 
 def _asked(form: str, inside: list[str]) -> list[dspy.Example]:
