@@ -194,29 +194,20 @@ def _judge(metric: str, gold: Any, pred: Any, equal: Callable[[Any, Any], bool])
     said = f"The expected answer is {_quote(expected)}; the program answered {_quote(given)}"
     if equal(expected, given):
         return dspy.Prediction(score=1.0, feedback=f"{said}, which is right.")
-    # A metric that lets words stand around the right answer lets them stand around any.
-    return _wrong(f"{said}{_form(expected, given, alone=not equal(expected, f'{expected} is it'))}.")
+    return _wrong(f"{said}{_form(expected, given)}.")
 
 
-def _form(expected: Any, given: Any, alone: bool) -> str:
-    """What a wrong answer must look like, where it is known to look otherwise; `alone`: with nothing around it."""
+def _form(expected: Any, given: Any) -> str:
+    """What a wrong answer must look like, where it is known to look otherwise."""
     want, got = normalise(expected), normalise(given)
     if _equal_but_for_format(expected, given):
         return f", which is right but for its form: it must be {_quote(expected)} and nothing else"
-    if _OPTION.fullmatch(want) and not _OPTION.fullmatch(got):
-        form = f"it must be a letter in brackets, such as {_quote(expected)}"
-        if not _options_named(got):
-            return f", which names no option: {form}"
-        return f", which is another option, and in another form: {form}, and nothing else" if alone else ""
-    if want in _VERDICTS and got not in _VERDICTS:
-        if _first_word(got) not in _VERDICTS:
-            return f", which does not begin with a word such as {_quote(expected)}: it must be one such word"
-        form = f"it must be one word such as {_quote(expected)}, and nothing else"
-        return f", which is wrong, and in another form: {form}" if alone else ""
-    if _NUMBER.fullmatch(want) and not _NUMBER.fullmatch(got):
-        if _last_number(got) is None:
-            return ", in which there is no number: it must be one"
-        return ", which is wrong, and in another form: it must be a number and nothing else" if alone else ""
+    if _OPTION.fullmatch(want) and not _options_named(got):
+        return f", which names no option: it must be a letter in brackets, such as {_quote(expected)}"
+    if want in _VERDICTS and _first_word(got) not in _VERDICTS:
+        return f", which does not begin with a word such as {_quote(expected)}: it must be one such word"
+    if _NUMBER.fullmatch(want) and _last_number(got) is None:
+        return ", in which there is no number: it must be one"
     return ""
 
 

@@ -183,18 +183,7 @@ def test_feedback_is_in_words():
     assert "names no option: it must be a letter in brackets, such as (B)" in feedback(exact_match, "(B)", "The van")
     assert "must be one such word" in feedback(exact_match, "valid", "The argument is valid")
     assert "there is no number: it must be one" in feedback(verbatim_match, "12", "many")
-    wordy = (
-        ("(B)", "(A) the van", "it must be a letter in brackets, such as (B), and nothing else."),
-        ("yes", "no, it is dry", "it must be one word such as yes, and nothing else."),
-        ("12", "11 cups", "it must be a number and nothing else."),
-    )
-    for expected, said, form in wordy:
-        assert feedback(exact_match, expected, said).endswith(f"and in another form: {form}")
-        # These let words stand around the answer.
-        assert feedback(format_normalised_match, expected, said).endswith(f"the program answered {said}.")
-    assert feedback(number_match, "12", "11 cups").endswith("the program answered 11 cups.")
-    assert feedback(yes_no, "yes", "no, it is dry").endswith("the program answered no, it is dry.")
-    for expected, said in (("(B)", "(A)"), ("yes", "no"), ("12", "11"), ("a b", "b a")):
+    for expected, said in (("(B)", "(A) the van"), ("yes", "no"), ("12", "11 cups"), ("a b", "b a")):
         assert feedback(exact_match, expected, said).endswith(f"the program answered {said}.")
 
 
