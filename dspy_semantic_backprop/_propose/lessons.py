@@ -18,6 +18,11 @@ ADVICE = ("the gradient of", "the metric's feedback")
 """How the places begin of texts that say what should be otherwise, and are no data of the program."""
 
 
+OUTPUT_HEADING = "How the output should have been different:"
+INSTRUCTION_HEADING = "How the instruction should have been different:"
+"""The headings of a lesson's gradients; some models write the lesson itself for an instruction."""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What one call of a predictor on one example, with its score in metric points, teaches."""

@@ -24,7 +24,7 @@ from .._session.journal import digest_of
 from .._session.lm import ask
 from .._session.session import Session
 from .._terminal import logger
-from .lessons import Lesson, remarks, sources
+from .lessons import INSTRUCTION_HEADING, OUTPUT_HEADING, Lesson, remarks, sources
 from .screen import Screen, Screened, near_duplicate
 
 PROPOSALS = "proposals"
@@ -257,10 +257,10 @@ def _block(lesson: Lesson) -> str:
     produced = ((_values(lesson.call.outputs) if lesson.call.outputs or not failed else "") + failed).lstrip("\n")
     block = f"Given:\n{_values(lesson.call.inputs)}\nProduced:\n{produced}"
     if lesson.gradient:
-        block += f"\nHow the output should have been different:\n  {lesson.gradient}"
+        block += f"\n{OUTPUT_HEADING}\n  {lesson.gradient}"
     own = lesson.gradient.own
     if own is not None and own.status == "change":
-        block += f"\nHow the instruction should have been different:\n  {own.change}"
+        block += f"\n{INSTRUCTION_HEADING}\n  {own.change}"
     return block
 
 

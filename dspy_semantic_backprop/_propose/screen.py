@@ -20,7 +20,7 @@ from .._evaluate.candidate import Candidate
 from .copied import said_in
 from .injection import InjectionGuard, Unasked, origin, searched, stands
 from .leaks import LeakGuard, fields
-from .lessons import ADVICE
+from .lessons import ADVICE, INSTRUCTION_HEADING, OUTPUT_HEADING
 from .protected import Parameters
 from .restraint import Restraint
 
@@ -37,9 +37,6 @@ _OPENERS = (
 )
 _OPENER = re.compile(rf"^\W*(?:{_OPENERS})+", re.IGNORECASE)
 _FILLER = frozenset("a an the please just simply really quite kindly basically actually".split())  # noqa: SIM905
-
-_LESSON = re.compile(r"^[\s*#>]*(?:Lesson \d+|How the (?:output|instruction) should have been different)\b.*", re.M)
-"""The headings of what a proposal is made from: some models write the lessons themselves for an instruction."""
 
 Gist = frozenset[tuple[tuple[str, ...], int]]
 
@@ -155,8 +152,9 @@ class Screen:
         if unasked:
             return Screened(text, self._injected(unasked, shown), injected=True)
         current = self.parameters.free(predictor, parent.instructions[predictor])
-        if (lesson := _LESSON.search(text)) and lesson[0].strip() not in current:
-            return Screened(text, f"it repeats the lessons ({_brief(lesson[0].strip())}); write rules made of them")
+        for heading in (OUTPUT_HEADING, INSTRUCTION_HEADING):
+            if heading in text and heading not in current:
+                return Screened(text, f"it repeats the lessons ({_brief(heading)}); write rules made of them")
         if len(text) > self.restraint.longest:
             return Screened(text, self.restraint.violation(text, current, predictor))
         rest = self._without_leaks(text, current)

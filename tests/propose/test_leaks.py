@@ -121,7 +121,8 @@ def test_a_text_that_repeats_the_lessons_is_refused_unless_the_user_wrote_so():
         parent = Candidate({"step": start})
         screened = Screen(Parameters())("step", told, parent)
         assert ("it repeats the lessons ('How the output" in screened.refusal) == refused
-    assert not Screen(Parameters())("step", "Say how the output should be. Lesson one.", parent).refusal
+    for honest in ("Say how the output should be.", "Plan the course.\nLesson 1: what a verb is.\nLesson 2: tenses."):
+        assert not Screen(Parameters())("step", honest, Candidate({"step": START})).refusal
 
 
 def _asked(form: str, inside: list[str]) -> list[dspy.Example]:
